@@ -1,0 +1,37 @@
+"""The only entry point: python run.py [action=...] [group=choice ...] [key=value ...]; `python run.py --help` says more."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+ROOT = Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT / "src"))  # a clone works without `pip install -e .`
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def main() -> None:
+    arguments = sys.argv[1:]
+    if "--help" in arguments or "-h" in arguments:  # answered without Hydra, which takes a second for it
+        from mixlingua.app.help import help_text
+
+        print(help_text(ROOT / "conf"))
+        return
+
+    import hydra
+
+    from mixlingua.app import main as app
+    from mixlingua.app.overrides import check_command_line
+
+    @hydra.main(version_base="1.3", config_path="conf", config_name="config")
+    def job(cfg: "DictConfig") -> app.JobResult:
+        return app.run_job(cfg)
+
+    with app.errors_on_stderr():
+        check_command_line(arguments, ROOT / "conf")
+        job()
+
+
+if __name__ == "__main__":
+    main()

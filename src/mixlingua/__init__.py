@@ -1,0 +1,3 @@
+"""mixlingua: train and measure multilingual retrievers."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,179 @@
+"""The project's own data format: JSON lines, one pair in all its languages per line, or one file per language."""
+
+import json
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixlingua.data.keys import id_key
+from mixlingua.data.readers.lines import language_of, read_lines
+from mixlingua.data.rows import PairRow, check_texts
+from mixlingua.errors import DataError, suggest
+from mixlingua.files import content_hash
+
+VERSION = "1"
+_ROW_FIELDS = ("id", "queries", "passages", "passage_id", "negatives")
+_LANGUAGE_FIELDS = ("id", "query", "passage", "passage_id", "negatives")
+
+
+class JsonlReader:
+    """Rows of JSON lines, plain or .gz.
+
+    path: a file or several, read one after the other in constant memory but for 8 bytes a row, of rows
+    `{"id", "queries": {"de": ...}, "passages": {"de": ...}, "passage_id"?, "negatives"?: {"de": [...]}}`; or a mapping of
+    languages to files, of rows `{"id", "query", "passage", "passage_id"?, "negatives"?: [...]}`, joined by id in memory.
+    Without passage_id a row's passage is its own. Other fields are ignored, unless they look like a misspelt one.
+    """
+
+    def __init__(self, path: str | Path | Sequence[str | Path] | Mapping[str, str | Path], name: str = "jsonl") -> None:
+        self.name = name
+        self._per_language: dict[str, Path] = {}
+        self._files: list[Path] = []
+        if isinstance(path, Mapping):
+            where = f"data.sources.{name}.path"
+            self._per_language = {language_of(code, where): Path(path[code]) for code in sorted(path)}
+        else:
+            self._files = [Path(path)] if isinstance(path, str | Path) else [Path(file) for file in path]
+        if not self._per_language and not self._files:
+            raise DataError(f"data.sources.{name}.path: no file is named.")
+
+    def fingerprint(self) -> str:
+        """A hash of the files' content. Raises DataError where one is missing or empty."""
+        files = [*self._files, *self._per_language.values()]
+        for file in files:
+            next(read_lines(file))
+        return content_hash("jsonl", VERSION, ",".join(self._per_language), *files)
+
+    def rows(self) -> Iterator[PairRow]:
+        """The rows in file order. Raises DataError with file and line; a duplicate id is found after the last row."""
+        return self._joined() if self._per_language else self._multilingual()
+
+    def _multilingual(self) -> Iterator[PairRow]:
+        ids = array("q")
+        starts = []
+        for file in self._files:
+            starts.append(len(ids))
+            for number, line in read_lines(file):
+                where = f"{file}:{number}"
+                row = _multilingual_row(_parse(line, where, _ROW_FIELDS), where)
+                ids.append(id_key(row.id))
+                yield row
+        self._check_unique(ids, starts)
+
+    def _check_unique(self, ids: array, starts: list[int]) -> None:
+        order = np.argsort(hashes := np.frombuffer(ids, np.int64), kind="stable")
+        repeats = np.flatnonzero(hashes[order][1:] == hashes[order][:-1])
+        if not len(repeats):
+            return
+        # A line is a row: the number of a row is its position in the files, one after the other.
+        positions = min((int(order[repeat + 1]), int(order[repeat])) for repeat in repeats)
+        later, first = (self._place(position, starts) for position in positions)
+        raise DataError(
+            f"{later}: duplicate id, first seen at {first} ({len(repeats)} in all). Every row needs an id of its own."
+        )
+
+    def _place(self, position: int, starts: list[int]) -> str:
+        file = max(index for index, start in enumerate(starts) if start <= position)
+        return f"{self._files[file]}:{position - starts[file] + 1}"
+
+    def _joined(self) -> Iterator[PairRow]:
+        joined: dict[str, PairRow] = {}
+        origin: dict[str, str] = {}
+        for language, file in self._per_language.items():
+            seen: dict[str, int] = {}
+            for number, line in read_lines(file):
+                where = f"{file}:{number}"
+                fields = _parse(line, where, _LANGUAGE_FIELDS)
+                part = _language_row(fields, language, where)
+                if part.id in seen:
+                    raise DataError(f"{where}: duplicate id '{part.id}', first seen at {file}:{seen[part.id]}.")
+                seen[part.id] = number
+                row = joined.setdefault(part.id, part)
+                first = origin.setdefault(part.id, where)
+                if part.passage_id != row.passage_id:
+                    raise DataError(
+                        f"{where}: passage_id '{part.passage_id}' for row '{part.id}', which has '{row.passage_id}' at "
+                        f"{first}. One row has one passage_id in every language."
+                    )
+                row.queries.update(part.queries)
+                row.passages.update(part.passages)
+                row.negatives.update(part.negatives)
+        yield from joined.values()
+
+
+def _parse(line: str, where: str, known: tuple[str, ...]) -> dict[str, Any]:
+    if not line.strip():
+        raise DataError(f"{where}: empty line. Remove it: every line is a row.")
+    try:
+        fields = json.loads(line)
+    except ValueError as error:
+        raise DataError(f"{where}: malformed JSON ({error}).") from error
+    if not isinstance(fields, dict):
+        raise DataError(f"{where}: expected an object with {', '.join(known[:3])}, found {type(fields).__name__}.")
+    for field in fields.keys() - set(known):
+        missing = [name for name in known if name not in fields]
+        if hint := suggest(field, missing):
+            raise DataError(f"{where}: unknown field '{field}'.{hint}")
+    if not isinstance(fields.get("id"), str | int) or fields["id"] == "":
+        raise DataError(f"{where}: no \"id\"; every row needs one, a text or a whole number.")
+    return fields
+
+
+def _multilingual_row(fields: dict[str, Any], where: str) -> PairRow:
+    name = str(fields["id"])
+    row = PairRow(
+        id=name,
+        queries=_texts(fields, "queries", name, where),
+        passages=_texts(fields, "passages", name, where),
+        passage_id=_passage_id(fields, where),
+        negatives=_negatives(fields.get("negatives") or {}, name, where),
+    )
+    for language in row.queries.keys() | row.passages.keys():
+        language_of(language, where)
+    check_texts(row, where)
+    return row
+
+
+def _language_row(fields: dict[str, Any], language: str, where: str) -> PairRow:
+    name = str(fields["id"])
+    for side in ("query", "passage"):
+        if not isinstance(fields.get(side), str):
+            raise DataError(f'{where}: no "{side}" for row "{name}"; every row needs query and passage. Drop the row.')
+    negatives = fields.get("negatives") or []
+    row = PairRow(
+        id=name,
+        queries={language: fields["query"]},
+        passages={language: fields["passage"]},
+        passage_id=_passage_id(fields, where),
+        negatives=_negatives({language: negatives} if negatives else {}, name, where),
+    )
+    check_texts(row, where)
+    return row
+
+
+def _passage_id(fields: dict[str, Any], where: str) -> str:
+    value = fields.get("passage_id", fields["id"])
+    if not isinstance(value, str | int) or value == "":
+        raise DataError(f"{where}: passage_id is {value!r}; it must be a text or a whole number. Drop it or set it.")
+    return str(value)
+
+
+def _texts(fields: dict[str, Any], field: str, name: str, where: str) -> dict[str, str]:
+    texts = fields.get(field)
+    if not isinstance(texts, dict) or not texts:
+        raise DataError(f'{where}: no "{field}" for row "{name}"; every row needs queries and passages by language.')
+    for language, text in texts.items():
+        if not isinstance(text, str):
+            raise DataError(f"{where}: {field}.{language} of row '{name}' is {text!r}; it must be a text.")
+    return texts
+
+
+def _negatives(negatives: Any, name: str, where: str) -> dict[str, list[str]]:
+    if not isinstance(negatives, dict) or not all(
+        isinstance(texts, list) and all(isinstance(text, str) for text in texts) for texts in negatives.values()
+    ):
+        raise DataError(f"{where}: negatives of row '{name}' must be lists of texts.")
+    return negatives

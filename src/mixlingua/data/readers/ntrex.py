@@ -1,0 +1,93 @@
+"""NTREX-128: translated news, line-aligned; a sentence asks for what follows it in its document.
+
+Source: Federmann, Kocmi, Xin 2022, github.com/MicrosoftTranslator/NTREX.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from mixlingua.data.keys import unit_interval
+from mixlingua.data.readers.lines import language_of, read_lines
+from mixlingua.data.rows import PairRow
+from mixlingua.errors import ConfigError, DataError
+from mixlingua.files import content_hash
+
+VERSION = "1"
+DOCUMENTS = "docs.tsv"
+UNSPACED = ("ja", "zh")  # languages that write sentences without a space between them
+
+
+class NtrexReader:
+    """Rows from a folder of `<language>.txt` files, one sentence a line, and `docs.tsv`, the document of each line.
+
+    The query is a sentence, the passage the next `span` sentences of its document (fewer at its end). With probability
+    include_query, decided by a hash of the line and equal in all languages, the passage also begins with the sentence
+    itself. A row touches every sentence in its query and its passage, so rows that overlap never meet in a batch.
+    """
+
+    def __init__(self, path: str | Path, span: int, include_query: float, name: str = "ntrex") -> None:
+        if span < 1:
+            raise ConfigError(f"data.sources.{name}.span is {span}; a passage needs at least 1 sentence.")
+        if not 0.0 <= include_query <= 1.0:
+            raise ConfigError(f"data.sources.{name}.include_query is {include_query}; a probability is within [0, 1].")
+        self.name = name
+        self.path = Path(path)
+        self.span = span
+        self.include_query = include_query
+
+    def fingerprint(self) -> str:
+        """A hash of the files' content and the options. Raises DataError where the folder or a file is missing."""
+        files = self._files()
+        options = f"{self.span} {float(self.include_query)} {' '.join(files)}"
+        return content_hash("ntrex", VERSION, options, self.path / DOCUMENTS, *files.values())
+
+    def rows(self) -> Iterator[PairRow]:
+        """The rows in line order. Raises DataError for files of different length, blank lines and invalid UTF-8."""
+        files = self._files()
+        documents = [document for _, document in read_lines(self.path / DOCUMENTS)]
+        sentences = {language: self._sentences(file, len(documents)) for language, file in files.items()}
+        for line, document in enumerate(documents):
+            end = line + 1
+            while end <= line + self.span and end < len(documents) and documents[end] == document:
+                end += 1
+            if end == line + 1:
+                continue
+            whole = unit_interval(f"ntrex:{line}") < self.include_query
+            start = line if whole else line + 1
+            yield PairRow(
+                id=f"{document}:{line + 1}",
+                queries={language: lines[line] for language, lines in sentences.items()},
+                passages={
+                    language: ("" if language in UNSPACED else " ").join(lines[start:end])
+                    for language, lines in sentences.items()
+                },
+                passage_id=f"{document}:{start + 1}-{end}",
+                touches=tuple(f"sentence {number + 1}" for number in range(line, end)),
+                split_key=document,
+            )
+
+    def _files(self) -> dict[str, Path]:
+        files = {file.stem: file for file in sorted(self.path.glob("*.txt"))}
+        if not files or not (self.path / DOCUMENTS).is_file():
+            missing = f"no {DOCUMENTS}" if files else "no <language>.txt files"
+            raise DataError(
+                f"{self.path}: {missing}. NTREX-128 (github.com/MicrosoftTranslator/NTREX) belongs here, with "
+                f"newstest2019-ref.deu.txt named de.txt and so on, and its document ids as {DOCUMENTS}; "
+                f"or set data.sources.{self.name}.path or paths.data."
+            )
+        return {language_of(language, str(file)): file for language, file in files.items()}
+
+    def _sentences(self, file: Path, expected: int) -> list[str]:
+        sentences = []
+        for number, line in read_lines(file):
+            if number > expected:
+                raise DataError(f"{file}:{number}: more lines than {self.path / DOCUMENTS}, which has {expected}.")
+            if not line.strip():
+                raise DataError(f"{file}:{number}: blank line; every line is the translation of line {number} elsewhere.")
+            sentences.append(line.strip())
+        if len(sentences) < expected:
+            raise DataError(
+                f"{file}:{len(sentences)}: the file ends here, but {self.path / DOCUMENTS} has {expected} lines. "
+                "The files are aligned by line: fetch it again, or remove the language."
+            )
+        return sentences

@@ -1,0 +1,154 @@
+"""Translated SQuAD: one file per language, with the same question ids."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mixlingua.data.keys import PIVOT
+from mixlingua.data.readers.lines import language_of, open_binary
+from mixlingua.data.readers.sentences import sentence_spans
+from mixlingua.data.rows import PairRow, check_texts
+from mixlingua.errors import ConfigError, DataError, suggest
+from mixlingua.files import content_hash
+
+VERSION = "1"
+UNITS = ("sentence", "paragraph")
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    question: str
+    passage: str
+    paragraph: str
+    sentence: int
+    where: str
+
+
+class SquadReader:
+    """Rows from SQuAD-format JSON files, joined by question id.
+
+    path: a folder of `<language>.json` files, or a mapping of languages to files. unit: "sentence", the passage is the
+    sentence that holds the answer's start, from the file's `sentence_breaks` where it has them (as in XQuAD-R), else by
+    `sentence_spans`; "paragraph", the passage is the whole context. Questions marked is_impossible are left out. Questions
+    on one passage share its id, which is its position in the file (the English one, where there is one). One file at a
+    time is held in memory, and every question with its passage.
+    """
+
+    def __init__(self, path: str | Path | Mapping[str, str | Path], unit: str, name: str = "squad") -> None:
+        if unit not in UNITS:
+            raise ConfigError(f"data.sources.{name}.unit is '{unit}'; choose one of {', '.join(UNITS)}.{suggest(unit, UNITS)}")
+        self.name = name
+        self.path = path
+        self.unit = unit
+
+    def fingerprint(self) -> str:
+        """A hash of the files' content and the unit. Raises DataError where a file or the folder is missing."""
+        files = self._files()
+        return content_hash("squad", VERSION, self.unit, ",".join(files), *files.values())
+
+    def rows(self) -> Iterator[PairRow]:
+        """The rows in the order of the first file (English, where there is one). Raises DataError with file and path."""
+        files = self._files()
+        first = [language for language in (PIVOT,) if language in files]
+        by_id: dict[str, dict[str, _Answer]] = {}
+        for language in [*first, *(language for language in files if language not in first)]:
+            for name, answer in self._answers(files[language]):
+                found = by_id.setdefault(name, {})
+                if language in found:
+                    raise DataError(f"{answer.where}.id: duplicate question id '{name}', first at {found[language].where}.")
+                found[language] = answer
+        for name, answers in by_id.items():
+            pivot = next(iter(answers.values()))
+            row = PairRow(
+                id=name,
+                queries={language: answer.question for language, answer in answers.items()},
+                passages={language: answer.passage for language, answer in answers.items()},
+                passage_id=f"{pivot.paragraph}.{pivot.sentence}",
+                # Translations cut sentences differently: rows that share the sentence in any language share an id.
+                touches=tuple(sorted({f"{pivot.paragraph}.{answer.sentence}" for answer in answers.values()})),
+                split_key=pivot.paragraph,
+            )
+            check_texts(row, pivot.where)
+            yield row
+
+    def _files(self) -> dict[str, Path]:
+        if isinstance(self.path, Mapping):
+            found = {str(language): Path(file) for language, file in self.path.items()}
+            places = dict.fromkeys(found, f"data.sources.{self.name}.path")
+        else:
+            found = {file.stem: file for file in Path(self.path).glob("*.json")}
+            places = {language: str(file) for language, file in found.items()}
+        if not found:
+            raise DataError(
+                f"{self.path}: no <language>.json files. Set data.sources.{self.name}.path to a folder of SQuAD-format "
+                "files such as de.json, or to a mapping {de: FILE, ...}."
+            )
+        for file in found.values():
+            open_binary(file).close()
+        return {language_of(language, places[language]): found[language] for language in sorted(found)}
+
+    def _answers(self, file: Path) -> Iterator[tuple[str, _Answer]]:
+        for a, article in enumerate(_list(_load(file), "data", f"{file}")):
+            for p, paragraph in enumerate(_list(article, "paragraphs", f"{file}: data[{a}]")):
+                where = f"{file}: data[{a}].paragraphs[{p}]"
+                context = _text(paragraph, "context", where)
+                spans = self._spans(paragraph, context, where)
+                for q, question in enumerate(_list(paragraph, "qas", where)):
+                    at = f"{where}.qas[{q}]"
+                    if not isinstance(question, dict):
+                        raise DataError(f"{at}: expected an object.")
+                    if question.get("is_impossible"):
+                        continue
+                    start = _answer_start(question, context, at)
+                    number = max((i for i, (left, _) in enumerate(spans) if left <= start), default=0)
+                    left, right = spans[number]
+                    yield (
+                        _text(question, "id", at),
+                        _Answer(_text(question, "question", at), context[left:right].strip(), f"{a}.{p}", number, at),
+                    )
+
+    def _spans(self, paragraph: dict[str, Any], context: str, where: str) -> list[tuple[int, int]]:
+        if self.unit == "paragraph":
+            return [(0, len(context))]
+        if "sentence_breaks" not in paragraph:
+            return sentence_spans(context)
+        breaks = _list(paragraph, "sentence_breaks", where)
+        for s, span in enumerate(breaks):
+            if not (
+                isinstance(span, list) and len(span) == 2 and all(isinstance(end, int) for end in span)
+                and 0 <= span[0] < span[1] <= len(context) + 1
+            ):
+                raise DataError(f"{where}.sentence_breaks[{s}]: {span!r} is no span of a context of {len(context)} characters.")
+        return [(left, right) for left, right in breaks]
+
+
+def _load(file: Path) -> Any:
+    try:
+        with open_binary(file) as stream:
+            return json.loads(stream.read())
+    except (ValueError, EOFError) as error:
+        raise DataError(f"{file}: not a JSON file ({error}).") from error
+
+
+def _list(node: Any, field: str, where: str) -> list:
+    value = node.get(field) if isinstance(node, dict) else None
+    if not isinstance(value, list) or not value:
+        raise DataError(f"{where}: no list '{field}'; the file is not in SQuAD format, or the list is empty.")
+    return value
+
+
+def _text(node: Any, field: str, where: str) -> str:
+    value = node.get(field) if isinstance(node, dict) else None
+    if not isinstance(value, str) or not value.strip():
+        raise DataError(f"{where}.{field}: {value!r}; every question needs id, question and a context.")
+    return value
+
+
+def _answer_start(question: dict[str, Any], context: str, where: str) -> int:
+    answer = _list(question, "answers", where)[0]
+    start = answer.get("answer_start") if isinstance(answer, dict) else None
+    if not isinstance(start, int) or not 0 <= start < len(context):
+        raise DataError(f"{where}.answers[0].answer_start: {start!r} lies outside a context of {len(context)} characters.")
+    return start

@@ -1,0 +1,81 @@
+"""The qrels of a task as arrays, cut into the groups that its settings average over."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixlingua.evaluation.task import ALL_LANGUAGES, RetrievalTask
+
+
+@dataclass(frozen=True)
+class Group:
+    """The queries of one language against one pool: one cell of a result.
+
+    pool: the columns of the pool among all passages (languages in order). rows: (n,) ascending positions, within their
+    language, of the queries that have a relevant passage in the pool. columns, grades: (n, R), those passages as
+    positions in the pool, padded with -1, and their grades, padded with 0.
+    """
+
+    setting: str
+    query_language: str
+    passage_language: str
+    pool: slice
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    grades: NDArray[np.float64]
+
+
+def groups_of(task: RetrievalTask, setting: str) -> list[Group]:
+    """The groups of a setting that hold at least one query.
+
+    A query that has no relevant passage in a pool is no query of that pool: an MLQA-R question that was not translated
+    into German is not asked of the German passages.
+    """
+    pools = _pools(task)
+    column = {key: i for i, key in enumerate(key for language in task.languages for key in task.passages[language])}
+    groups = []
+    for query_language in task.languages:
+        judged = task.qrels[query_language]
+        triples = [
+            (row, column[passage], grade)
+            for row, query in enumerate(task.queries[query_language])
+            for passage, grade in judged[query].items()
+            if grade > 0
+        ]
+        relevant = np.array(triples, dtype=np.int64).reshape(-1, 3)
+        for passage_language in _passage_languages(task, setting, query_language):
+            pool = pools[passage_language]
+            inside = relevant[(relevant[:, 1] >= pool.start) & (relevant[:, 1] < pool.stop)]
+            if len(inside):
+                rows, columns, grades = _padded(inside, pool.start)
+                groups.append(Group(setting, query_language, passage_language, pool, rows, columns, grades))
+    return groups
+
+
+def _pools(task: RetrievalTask) -> dict[str, slice]:
+    pools, start = {}, 0
+    for language in task.languages:
+        pools[language] = slice(start, start + len(task.passages[language]))
+        start = pools[language].stop
+    return pools | {ALL_LANGUAGES: slice(0, start)}
+
+
+def _passage_languages(task: RetrievalTask, setting: str, query_language: str) -> list[str]:
+    if setting == "monolingual":
+        return [query_language]
+    if setting == "crosslingual":
+        return [language for language in task.languages if language != query_language]
+    return [ALL_LANGUAGES]
+
+
+def _padded(
+    triples: NDArray[np.int64], pool_start: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    rows, starts, index, counts = np.unique(triples[:, 0], return_index=True, return_inverse=True, return_counts=True)
+    place = np.arange(len(triples)) - starts[index]
+    columns = np.full((len(rows), counts.max()), -1, dtype=np.int64)
+    grades = np.zeros(columns.shape)
+    columns[index, place] = triples[:, 1] - pool_start
+    grades[index, place] = triples[:, 2]
+    return rows, columns, grades

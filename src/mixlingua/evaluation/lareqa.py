@@ -1,0 +1,176 @@
+"""XQuAD-R and MLQA-R: parallel questions over sentences of Wikipedia paragraphs (LAReQA, arXiv 2004.05484)."""
+
+import functools
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mixlingua.errors import ConfigError, DataError, suggest
+from mixlingua.evaluation.fetch import local_or_fetched
+from mixlingua.evaluation.squad import SentenceFile, read_sentences
+from mixlingua.evaluation.task import SETTINGS, RetrievalTask
+from mixlingua.files import cache_dir, content_hash, sha256
+
+COMMIT = "354d67d1cd066854cdfbf5ad0e6105528976141d"
+URL = f"https://raw.githubusercontent.com/google-research-datasets/lareqa/{COMMIT}"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Benchmark:
+    """counts: questions and candidates by language, as published; checksums: SHA-256 by language, where known."""
+
+    name: str
+    folder: str
+    licence: str
+    note: str
+    counts: Mapping[str, tuple[int, int]]
+    checksums: Mapping[str, str]
+
+    def is_pinned(self, language: str, path: Path, content: SentenceFile) -> bool:
+        """Whether a file is the one at the pinned commit: by checksum, by its published counts where none is known."""
+        if language in self.checksums:
+            return sha256(path) == self.checksums[language]
+        return (len(content.questions), len(content.sentences)) == self.counts[language]
+
+    def verify(self, language: str, path: Path) -> None:
+        """Raise DataError where a fetched file is not the pinned one."""
+        if not self.is_pinned(language, path, read_sentences(path)):
+            raise DataError(
+                f"{URL}/{self.folder}/{language}.json: what was fetched is not the pinned file (SHA-256 {sha256(path)}); "
+                "it was not kept. Fetch it again, or put a copy that you trust into the task's folder."
+            )
+
+
+XQUAD_R = _Benchmark(
+    name="xquad_r",
+    folder="xquad-r",
+    licence="CC BY-SA 4.0",
+    note="Questions and paragraphs of the SQuAD 1.1 development set with professional translations into ten languages.",
+    counts={
+        language: (1190, sentences)
+        for language, sentences in (
+            ("ar", 1222),
+            ("de", 1276),
+            ("el", 1234),
+            ("en", 1180),
+            ("es", 1215),
+            ("hi", 1244),
+            ("ru", 1219),
+            ("th", 852),
+            ("tr", 1167),
+            ("vi", 1209),
+            ("zh", 1196),
+        )
+    },  # fmt: skip
+    checksums={
+        "ar": "c52922d3b8ac1ae03ed5ac38647ad59870dca3dda2beefe18ecdc30729acb69d",
+        "de": "16fb0f4bf4916154b585a20c24c66074591c9718a1affe764ff4697572328949",
+        "el": "163fd43ee785a30eb534ae2061e9eaa766a7ee4e8ffce5e4b422480c150f64b6",
+        "en": "7b0954f39297c27a31fef610f0883337dd2907fa8699151dc922afdd0fa12ffe",
+        "es": "f8e836b2d91009c4363e04315f7ede363eedbbb49c67dda60de6c4aa782f58de",
+        "hi": "ea45ba8ae4513d1533b222bebdc02a90bc319c055d3aeea68584a053d2e92872",
+        "ru": "7f4dff853538b9a5fcc28c070b8bb983a5c5d190ac747b8e005a1ada9cab18f1",
+        "th": "c3a041864c3a9fb0b4dd91cfdf99cf36b411b3e704c58a303c97bc6dc786cfe4",
+        "tr": "f3e8c13002bbce154a4578f535f7533cb70f3da08840e6b62735935baec7bd94",
+        "vi": "e35926bf5cc6fc6ecbdfca49467aabeb454f08d152d7818143a906bd31dde995",
+        "zh": "80c2cde7b9c2fb134c303cbb52f2ba396ead9eb0014aec43993543d2ba9e93ed",
+    },
+)
+MLQA_R = _Benchmark(
+    name="mlqa_r",
+    folder="mlqa-r",
+    licence="CC BY-NC 4.0",
+    note="Questions and paragraphs of the MLQA development set; each question exists in two to four of the languages.",
+    counts={
+        "ar": (517, 2545),
+        "de": (512, 2362),
+        "en": (1148, 6264),
+        "es": (500, 1787),
+        "hi": (507, 2426),
+        "vi": (511, 2828),
+        "zh": (504, 2322),
+    },  # fmt: skip
+    checksums={},
+)
+
+
+def xquad_r(folder: str | Path, languages: Sequence[str] | None = None) -> RetrievalTask:
+    """XQuAD-R: 1,190 questions in each of eleven languages, with one relevant sentence in every language.
+
+    folder: where de.json, ... are looked for before the cache and the network. languages: all eleven by default.
+    A copy that differs from the pinned commit is used, with a revision of its own. Raises DataError for a file that is
+    missing and cannot be fetched, or is malformed; ConfigError for a language that the benchmark does not have.
+    """
+    return _task(XQUAD_R, Path(folder), languages)
+
+
+def mlqa_r(folder: str | Path, languages: Sequence[str] | None = None) -> RetrievalTask:
+    """MLQA-R: seven languages with about 500 questions each (English 1,148), relevant sentences in two to four of them.
+
+    As `xquad_r`; its files carry no published checksum and are recognised by their numbers of questions and sentences.
+    """
+    return _task(MLQA_R, Path(folder), languages)
+
+
+def _task(benchmark: _Benchmark, folder: Path, languages: Sequence[str] | None) -> RetrievalTask:
+    chosen = tuple(benchmark.counts if languages is None else languages)
+    for language in chosen:
+        if language not in benchmark.counts:
+            raise ConfigError(
+                f"task {benchmark.name}: no language '{language}'; it has {', '.join(benchmark.counts)}."
+                f"{suggest(language, benchmark.counts)}"
+            )
+    paths = {language: _path(benchmark, folder, language) for language in chosen}
+    files = {language: read_sentences(path) for language, path in paths.items()}
+    answers: dict[str, dict[str, int]] = {}
+    for language, content in files.items():
+        for question, sentence in content.answers.items():
+            answers.setdefault(question, {})[f"{language}:{sentence}"] = 1
+    return RetrievalTask(
+        name=benchmark.name,
+        revision=_revision(benchmark, paths, files),
+        licence=benchmark.licence,
+        note=benchmark.note,
+        queries={language: content.questions for language, content in files.items()},
+        passages={
+            language: {f"{language}:{key}": text for key, text in content.sentences.items()}
+            for language, content in files.items()
+        },
+        qrels={
+            language: {question: answers[question] for question in content.questions}
+            for language, content in files.items()
+        },
+        settings=SETTINGS if len(chosen) > 1 else ("monolingual",),
+        files={path.name: sha256(path) for path in paths.values()},
+    )
+
+
+def _path(benchmark: _Benchmark, folder: Path, language: str) -> Path:
+    name = f"{language}.json"
+    return local_or_fetched(
+        name,
+        task=benchmark.name,
+        folder=folder,
+        cached=cache_dir() / "lareqa" / COMMIT / benchmark.folder / name,
+        url=f"{URL}/{benchmark.folder}/{name}",
+        verify=functools.partial(benchmark.verify, language),
+    )
+
+
+def _revision(benchmark: _Benchmark, paths: Mapping[str, Path], files: Mapping[str, SentenceFile]) -> str:
+    others = [
+        paths[language] for language in paths if not benchmark.is_pinned(language, paths[language], files[language])
+    ]
+    if not others:
+        return COMMIT
+    revision = f"local-{content_hash(*paths.values())[:16]}"
+    logger.warning(
+        "task %s: %s differ from the published files; scores carry revision %s and compare with no published figure",
+        benchmark.name,
+        ", ".join(map(str, others)),
+        revision,
+    )
+    return revision

@@ -1,0 +1,64 @@
+"""Per-query metric values as a torchmetrics Metric, so that ranks can each rank a part of the queries."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchmetrics import Metric
+
+from mixlingua.evaluation.metrics import Floats, RelevantRanks
+from mixlingua.model import distributed
+
+
+class PerQueryMetric(Metric):
+    """Several metrics of every query of every group (a language, or a pair of languages).
+
+    Values are kept with their group and query, so that a query seen twice, as padded distributed samplers do, counts
+    once. `compute` is the macro-average: the mean over groups of the mean over the group's queries.
+    """
+
+    full_state_update = False
+    values: list[Tensor]
+    keys: list[Tensor]
+
+    def __init__(self, metrics: Mapping[str, Callable[[RelevantRanks], Floats]], **kwargs: Any) -> None:
+        """metrics: M functions of ranks by name; kwargs: torchmetrics' own."""
+        super().__init__(
+            dist_sync_fn=_gather_tensors, distributed_available_fn=lambda: distributed.world_size() > 1, **kwargs
+        )
+        self.metrics = dict(metrics)
+        self.add_state("values", [], dist_reduce_fx="cat")
+        self.add_state("keys", [], dist_reduce_fx="cat")
+
+    def update(self, result: RelevantRanks, group: int, queries: Sequence[int] | NDArray[np.int64]) -> None:
+        """Add the queries of one group: `queries` are their positions in it, in the order of `result`."""
+        values = np.stack([metric(result) for metric in self.metrics.values()], axis=1)
+        keys = np.stack([np.full(len(queries), group), np.asarray(queries)], axis=1)
+        self.values.append(torch.from_numpy(values))
+        self.keys.append(torch.from_numpy(keys))
+
+    def compute(self) -> Tensor:
+        """(M,) macro-averages in the order of the metrics."""
+        keys, values = self._distinct()
+        groups = [values[keys[:, 0] == group].mean(axis=0) for group in np.unique(keys[:, 0])]
+        return torch.from_numpy(np.mean(groups, axis=0))
+
+    def table(self) -> tuple[NDArray[np.int64], Floats]:
+        """All ranks' (n, 2) groups and queries, sorted, and their (n, M) values; every rank must call it."""
+        with self.sync_context(dist_sync_fn=_gather_tensors, should_sync=True):
+            return self._distinct()
+
+    def _distinct(self) -> tuple[NDArray[np.int64], Floats]:
+        # Lists before synchronisation, one tensor after it.
+        keys = torch.cat([*self.keys, torch.zeros(0, 2, dtype=torch.int64)]).numpy()
+        values = torch.cat([*self.values, torch.zeros(0, len(self.metrics), dtype=torch.float64)]).numpy()
+        distinct, first = np.unique(keys, axis=0, return_index=True)
+        return distinct, values[first]
+
+
+def _gather_tensors(tensor: Tensor, group: object = None) -> list[Tensor]:
+    """Torchmetrics' gather, for parts of any length on any backend."""
+    return [torch.from_numpy(part) for part in distributed.all_gather_objects(tensor.numpy())]

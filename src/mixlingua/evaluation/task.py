@@ -1,0 +1,113 @@
+"""What a benchmark is: queries, candidate passages and judgements per language, and where they come from."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from mixlingua.errors import DataError
+from mixlingua.languages import check_language
+
+SETTINGS = ("monolingual", "crosslingual", "multilingual")
+ALL_LANGUAGES = "all"  # the passage language of the multilingual setting
+
+Texts = Mapping[str, Mapping[str, str]]  # language -> id -> text
+Qrels = Mapping[str, Mapping[str, Mapping[str, int]]]  # query language -> query id -> passage id -> grade
+
+
+@dataclass(frozen=True)
+class RetrievalTask:
+    """A retrieval benchmark, checked when it is made.
+
+    name: as it stands in metric keys. revision: changes whenever a score may change. note: what a reader of its scores
+    should know about the data. queries: language -> query id -> text; parallel queries share their id. passages:
+    language -> passage id -> text; ids are unique over all languages. qrels: query language -> query id -> passage id
+    (of any language) -> grade; a grade above 0 is relevant. files: SHA-256 by name of the files it was read from.
+
+    Raises DataError, naming the ids, where a language is empty, a text is blank, a passage id occurs in two languages,
+    a query has no relevant passage, or a judgement names a query or passage that does not exist.
+    """
+
+    name: str
+    revision: str
+    licence: str
+    note: str
+    queries: Texts
+    passages: Texts
+    qrels: Qrels
+    settings: tuple[str, ...] = SETTINGS
+    main_metric: str = "map"
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        problems = list(_problems(self))
+        if problems:
+            raise DataError(f"task {self.name}: " + "; ".join(problems))
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Every language of the task, sorted."""
+        return tuple(sorted(self.queries))
+
+    @property
+    def num_queries(self) -> dict[str, int]:
+        """Number of queries per language."""
+        return {language: len(self.queries[language]) for language in self.languages}
+
+    @property
+    def num_passages(self) -> dict[str, int]:
+        """Number of candidate passages per language."""
+        return {language: len(self.passages[language]) for language in self.languages}
+
+    def provenance(self) -> dict[str, object]:
+        """What identifies the data, as plain values."""
+        return {
+            "revision": self.revision,
+            "licence": self.licence,
+            "note": self.note,
+            "languages": list(self.languages),
+            "main_metric": self.main_metric,
+            "num_queries": self.num_queries,
+            "num_candidates": self.num_passages,
+            "files": dict(self.files),
+        }
+
+
+def _problems(task: RetrievalTask) -> Iterator[str]:
+    languages = set(task.queries)
+    if not languages:
+        yield "it has no language"
+    for name, part in (("passages", task.passages), ("qrels", task.qrels)):
+        if set(part) != languages:
+            yield f"queries are in {_few(languages)}, but {name} in {_few(part)}"
+    if unknown := set(task.settings) - set(SETTINGS):
+        yield f"settings {_few(unknown)} are none of {', '.join(SETTINGS)}"
+    for language in sorted(languages):
+        check_language(language, f"task {task.name}")
+        for name, part in (("queries", task.queries), ("passages", task.passages)):
+            texts = part.get(language, {})
+            if not texts:
+                yield f"{language} has no {name}"
+            if blank := [key for key, text in texts.items() if not text.strip()]:
+                yield f"{language} {name} {_few(blank)} are blank"
+    yield from _id_problems(task)
+
+
+def _id_problems(task: RetrievalTask) -> Iterator[str]:
+    known: set[str] = set()
+    for language in sorted(task.passages):
+        ids = set(task.passages[language])
+        if repeated := known & ids:
+            yield f"passage ids {_few(repeated)} of {language} occur in another language too"
+        known |= ids
+    for language in sorted(set(task.qrels) & set(task.queries)):
+        judged, queries = task.qrels[language], task.queries[language]
+        if dangling := set(judged) - set(queries):
+            yield f"{language} qrels name queries that do not exist: {_few(dangling)}"
+        if dangling := {passage for grades in judged.values() for passage in grades} - known:
+            yield f"{language} qrels name passages that do not exist: {_few(dangling)}"
+        if unanswered := [query for query in queries if not any(g > 0 for g in judged.get(query, {}).values())]:
+            yield f"{language} queries without a relevant passage: {_few(unanswered)}"
+
+
+def _few(names: Iterator[str] | set[str] | list[str] | Mapping[str, object]) -> str:
+    ordered = sorted(names)
+    return ", ".join(ordered[:5]) + (f" and {len(ordered) - 5} more" if len(ordered) > 5 else "")

@@ -1,0 +1,57 @@
+"""The one place that knows torch.distributed: rank, world size and collectives, each the identity on one process."""
+
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed import _functional_collectives as functional_collectives
+
+
+def _running() -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def rank() -> int:
+    """This process's position among all processes, from 0."""
+    return dist.get_rank() if _running() else 0
+
+
+def world_size() -> int:
+    """The number of processes; 1 where nothing is distributed."""
+    return dist.get_world_size() if _running() else 1
+
+
+def all_gather_with_grad(local: Tensor) -> Tensor:
+    """Every rank's rows in rank order: (N, ...) on each rank becomes (world_size * N, ...).
+
+    Each rank must hold the same number of rows. The gradient of a row is the sum over ranks of the gradients that
+    reach its copies, so with each rank's loss the mean over its own queries and DDP averaging over ranks, N processes
+    give the gradient of one process on the whole batch; no factor is needed.
+    """
+    if not _running():
+        return local
+    return functional_collectives.all_gather_single_autograd(local.contiguous(), 0, dist.group.WORLD)
+
+
+def all_gather(local: Tensor) -> Tensor:
+    """Every rank's rows in rank order, without gradient; each rank must hold the same number of rows."""
+    if not _running():
+        return local
+    gathered = local.new_empty((world_size() * local.shape[0], *local.shape[1:]))
+    dist.all_gather_into_tensor(gathered, local.contiguous())
+    return gathered
+
+
+def all_gather_objects(local: object) -> list:
+    """Every rank's object in rank order."""
+    if not _running():
+        return [local]
+    gathered: list = [None] * world_size()
+    dist.all_gather_object(gathered, local)
+    return gathered
+
+
+def barrier() -> None:
+    """Wait until every rank has arrived."""
+    if _running():
+        dist.barrier()
+
+

@@ -1,0 +1,84 @@
+"""The bi-encoder: transformer, pooling, optional dense layers, unit-length vectors. One tower serves both sides."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import PreTrainedModel
+
+from mixlingua.model.tokenizer import PairTokenizer
+
+Pooling = Literal["cls", "mean", "pooler"]
+
+
+def _cls(hidden: Tensor, mask: Tensor, pooler_output: Tensor | None) -> Tensor:
+    return hidden[:, 0]
+
+
+def _mean(hidden: Tensor, mask: Tensor, pooler_output: Tensor | None) -> Tensor:
+    weights = mask.unsqueeze(-1).to(hidden.dtype)
+    return (hidden * weights).sum(1) / weights.sum(1)
+
+
+def _pooler(hidden: Tensor, mask: Tensor, pooler_output: Tensor | None) -> Tensor:
+    assert pooler_output is not None
+    return pooler_output
+
+
+POOLINGS: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {
+    "cls": _cls,  # the vector of the first token
+    "mean": _mean,  # the mean over tokens that are not padding
+    "pooler": _pooler,  # the transformer's own pooling layer
+}
+
+
+class Dense(nn.Module):
+    """A linear layer with an activation after pooling, as sentence-transformers saves it (LaBSE: tanh)."""
+
+    def __init__(self, in_features: int, out_features: int, *, bias: bool, activation: nn.Module) -> None:
+        super().__init__()
+        self.linear = nn.Linear(in_features, out_features, bias=bias)
+        self.activation = activation
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        return self.activation(self.linear(pooled))
+
+
+class BiEncoder(nn.Module):
+    """Texts to unit vectors whose dot product is the score.
+
+    Source: the shared-parameter bi-encoder with cosine similarity of Elmahdy, Lin and Ahmad 2024 (arXiv 2408.10536),
+    section 2.
+    """
+
+    def __init__(
+        self, transformer: PreTrainedModel, tokenizer: PairTokenizer, *, pooling: Pooling, dense: list[Dense]
+    ) -> None:
+        super().__init__()
+        self.transformer = transformer
+        self.tokenizer = tokenizer
+        self.pooling = pooling
+        self.dense = nn.ModuleList(dense)
+
+    @property
+    def embedding_dim(self) -> int:
+        """D, the number of components of an embedding."""
+        if len(self.dense):
+            return self.dense[-1].linear.out_features  # type: ignore[union-attr,return-value]
+        return self.transformer.config.hidden_size
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are, and where features must be."""
+        return self.transformer.device
+
+    def forward(self, features: dict[str, Tensor]) -> Tensor:
+        """features: input_ids and attention_mask, (N, L) int64. Returns (N, D) float32 rows of length one."""
+        output = self.transformer(**features)
+        pooler_output = output.pooler_output if self.pooling == "pooler" else None
+        pooled = POOLINGS[self.pooling](output.last_hidden_state, features["attention_mask"], pooler_output)
+        for layer in self.dense:
+            pooled = layer(pooled)
+        return functional.normalize(pooled.float(), dim=-1)

@@ -1,0 +1,178 @@
+"""The sentence-transformers folder: what RUN/model is, and what any encoder may be loaded from.
+
+Written in the layout that every version since 2.0 reads: the transformer and its tokenizer at the top, modules.json,
+1_Pooling, 2_Dense, ..., N_Normalize, and the prefixes as prompts. The per-side length limits, which that layout does not
+know, stand in mixlingua.json.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from mixlingua.errors import ModelError
+from mixlingua.files import atomic_folder
+from mixlingua.model.encoder import BiEncoder, Dense
+
+_MODULES = "sentence_transformers.models."
+_POOLING_FLAGS = {"cls": "pooling_mode_cls_token", "mean": "pooling_mode_mean_tokens"}
+_ALL_POOLING_FLAGS = (
+    "pooling_mode_cls_token",
+    "pooling_mode_mean_tokens",
+    "pooling_mode_max_tokens",
+    "pooling_mode_mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens",
+    "pooling_mode_lasttoken",
+)
+_ACTIVATIONS: dict[str, type[nn.Module]] = {"Tanh": nn.Tanh, "Identity": nn.Identity, "ReLU": nn.ReLU, "GELU": nn.GELU}
+
+
+@dataclass(frozen=True)
+class FolderSettings:
+    """What a folder says of itself; None where it says nothing (a plain transformers folder says none of it)."""
+
+    transformer: Path
+    pooling: str | None = None
+    dense: tuple[Path, ...] = ()
+    query_prefix: str | None = None
+    passage_prefix: str | None = None
+    max_query_length: int | None = None
+    max_passage_length: int | None = None
+
+
+def read_settings(folder: Path) -> FolderSettings:
+    """Read modules.json and its fellows. Raises ModelError for a module that mixlingua does not have."""
+    if not (folder / "modules.json").exists():
+        return FolderSettings(transformer=folder)
+    transformer, pooling, dense = folder, None, []
+    for module in _read_json(folder / "modules.json"):
+        kind, place = module["type"].rpartition(".")[2], folder / module["path"]
+        if kind == "Transformer":
+            transformer = place
+        elif kind == "Pooling":
+            pooling = _read_pooling(place / "config.json")
+        elif kind == "Dense":
+            dense.append(place)
+        elif kind != "Normalize":
+            raise ModelError(
+                f"{folder / 'modules.json'}: module '{kind}' is not supported; mixlingua reads Transformer, Pooling "
+                "(cls or mean), Dense and Normalize."
+            )
+    prompts = _read_json_if_there(folder / "config_sentence_transformers.json").get("prompts", {})
+    passage_prompt = next((prompts[name] for name in ("document", "passage", "corpus") if prompts.get(name)), None)
+    limit = _read_json_if_there(transformer / "sentence_bert_config.json").get("max_seq_length")
+    own = _read_json_if_there(folder / "mixlingua.json")
+    return FolderSettings(
+        transformer=transformer,
+        pooling=pooling,
+        dense=tuple(dense),
+        query_prefix=own.get("query_prefix", prompts.get("query") or None),
+        passage_prefix=own.get("passage_prefix", passage_prompt),
+        max_query_length=own.get("max_query_length", limit),
+        max_passage_length=own.get("max_passage_length", limit),
+    )
+
+
+def read_dense(place: Path) -> Dense:
+    """A Dense module's weights and activation. Raises ModelError for a pickle or an unknown activation."""
+    config = _read_json(place / "config.json")
+    weights = place / "model.safetensors"
+    if not weights.exists():
+        raise ModelError(
+            f"{weights}: not found; pickled weights (pytorch_model.bin) are never loaded. Convert the module once with "
+            "safetensors.torch.save_file."
+        )
+    activation = config["activation_function"].rpartition(".")[2]
+    if activation not in _ACTIVATIONS:
+        raise ModelError(f"{place / 'config.json'}: activation '{activation}' is not one of {sorted(_ACTIVATIONS)}.")
+    dense = Dense(
+        config["in_features"], config["out_features"], bias=config["bias"], activation=_ACTIVATIONS[activation]()
+    )
+    dense.load_state_dict(load_file(weights))
+    return dense
+
+
+def save_folder(encoder: BiEncoder, target: Path) -> None:
+    """Write the encoder as a sentence-transformers folder, whole or not at all.
+
+    Raises ModelError for pooling that the layout cannot say (pooler).
+    """
+    if encoder.pooling not in _POOLING_FLAGS:
+        raise ModelError(f"model.pooling={encoder.pooling}: a sentence-transformers folder can hold cls or mean pooling.")
+    tokenizer = encoder.tokenizer
+    with atomic_folder(target) as folder:
+        encoder.transformer.save_pretrained(folder)
+        tokenizer.tokenizer.save_pretrained(folder)
+        modules = [("Transformer", ""), ("Pooling", "1_Pooling")]
+        _write_json(folder / "1_Pooling" / "config.json", _pooling_config(encoder))
+        for index, dense in enumerate(encoder.dense, start=2):
+            modules.append(("Dense", f"{index}_Dense"))
+            _write_dense(dense, folder / f"{index}_Dense")  # type: ignore[arg-type]
+        modules.append(("Normalize", f"{len(modules)}_Normalize"))
+        (folder / modules[-1][1]).mkdir()
+        _write_json(
+            folder / "modules.json",
+            [{"idx": i, "name": str(i), "path": p, "type": _MODULES + k} for i, (k, p) in enumerate(modules)],
+        )
+        # encode_document() looks for "document" first, older code names the same side "passage".
+        query, passage = tokenizer.prefix["query"], tokenizer.prefix["passage"]
+        prompts = {"query": query, "document": passage, "passage": passage}
+        _write_json(
+            folder / "config_sentence_transformers.json",
+            {"prompts": prompts, "default_prompt_name": None, "similarity_fn_name": "cosine"},
+        )
+        longest = max(tokenizer.max_length.values())
+        _write_json(folder / "sentence_bert_config.json", {"max_seq_length": longest, "do_lower_case": False})
+        own = {f"{side}_prefix": prefix for side, prefix in tokenizer.prefix.items()}
+        own |= {f"max_{side}_length": length for side, length in tokenizer.max_length.items()}
+        _write_json(folder / "mixlingua.json", own)
+
+
+def _pooling_config(encoder: BiEncoder) -> dict:
+    chosen = _POOLING_FLAGS[encoder.pooling]
+    flags = {flag: flag == chosen for flag in _ALL_POOLING_FLAGS}
+    return {"word_embedding_dimension": encoder.transformer.config.hidden_size, **flags, "include_prompt": True}
+
+
+def _read_pooling(file: Path) -> str:
+    config = _read_json(file)
+    # Older folders name a flag for each mode, newer ones the mode itself.
+    chosen = [name.removeprefix("pooling_mode_") for name in _ALL_POOLING_FLAGS if config.get(name)]
+    mode = config.get("pooling_mode") or "+".join(chosen)
+    mode = {"cls_token": "cls", "mean_tokens": "mean"}.get(mode, mode)
+    if mode not in _POOLING_FLAGS:
+        raise ModelError(f"{file}: pooling '{mode}' is not supported; mixlingua reads cls or mean.")
+    return mode
+
+
+def _write_dense(dense: Dense, place: Path) -> None:
+    place.mkdir()
+    save_file({name: tensor.contiguous() for name, tensor in dense.state_dict().items()}, place / "model.safetensors")
+    activation = type(dense.activation)
+    config = {
+        "in_features": dense.linear.in_features,
+        "out_features": dense.linear.out_features,
+        "bias": dense.linear.bias is not None,
+        "activation_function": f"{activation.__module__}.{activation.__name__}",
+    }
+    _write_json(place / "config.json", config)
+
+
+def _read_json(file: Path) -> dict:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"{file}: not found; the model folder is incomplete. Copy or download it again.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ModelError(f"{file}: not valid JSON ({error}). Copy or download the model folder again.") from None
+
+
+def _read_json_if_there(file: Path) -> dict:
+    return _read_json(file) if file.exists() else {}
+
+
+def _write_json(file: Path, content: object) -> None:
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,85 @@
+"""One training step: encode queries and passages, gather over devices, loss."""
+
+import math
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from mixlingua.data.batch import TrainBatch
+from mixlingua.errors import TrainingError
+from mixlingua.model import distributed
+from mixlingua.model.encoder import BiEncoder
+from mixlingua.model.losses import InfoNCE
+from mixlingua.model.optimizer import AdamW
+
+
+class RetrieverModule(pl.LightningModule):
+    """Trains a bi-encoder on pair batches, with in-batch negatives from all devices."""
+
+    def __init__(self, encoder: BiEncoder, loss: InfoNCE, optimizer: AdamW) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.loss = loss
+        self.optimizer = optimizer
+        self.current_batch = "before the first batch"
+
+    def training_step(self, batch: TrainBatch, batch_idx: int) -> Tensor:
+        """The loss of one batch, a scalar in nats. Raises TrainingError where it is not finite on any device."""
+        self.current_batch = _describe(batch)
+        loss = self._batch_loss(batch)
+        mean_loss = distributed.all_gather(loss.detach()[None]).mean().item()
+        if not math.isfinite(mean_loss):
+            raise TrainingError(self._not_finite("the loss", mean_loss))
+        self.log("train/loss", mean_loss, prog_bar=True, batch_size=1)
+        self.log(f"train/loss_{batch.kind}", mean_loss, batch_size=1)
+        self.log("train/monolingual", float(batch.kind == "monolingual"), batch_size=1)
+        self.log("train/temperature", self.loss.temperature, batch_size=1)
+        return loss
+
+    def validation_step(self, batch: TrainBatch, batch_idx: int) -> None:
+        """Logs the loss of one held-out batch, averaged over devices, as validation/loss."""
+        mean_loss = distributed.all_gather(self._batch_loss(batch)[None]).mean()
+        self.log("validation/loss", mean_loss, prog_bar=True, batch_size=1)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Raises TrainingError before a gradient that is not finite can reach the weights.
+
+        float16 is exempt: its loss scaling meets such gradients by design and skips their step.
+        """
+        if self.trainer.precision == "16-mixed":
+            return
+        gradients = [p.grad for p in self.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients).item()
+        if not math.isfinite(norm):
+            raise TrainingError(self._not_finite("the gradient norm", norm))
+
+    def configure_optimizers(self) -> dict:
+        """The optimiser and its schedule over trainer.max_steps."""
+        return self.optimizer.configure(self, self.trainer.max_steps)
+
+    def _batch_loss(self, batch: TrainBatch) -> Tensor:
+        queries, passages = self.encoder(batch.queries), self.encoder(batch.passages)
+        rows = torch.arange(len(queries), device=queries.device)
+        return self.loss(
+            queries,
+            all_queries=distributed.all_gather_with_grad(queries),
+            all_passages=distributed.all_gather_with_grad(passages),
+            query_rows=rows + distributed.rank() * len(queries),
+            positives=rows + distributed.rank() * len(passages),
+            query_keys=batch.query_keys,
+            all_query_keys=distributed.all_gather(batch.query_keys),
+            all_passage_keys=distributed.all_gather(batch.passage_keys),
+        )
+
+    def _not_finite(self, what: str, value: float) -> str:
+        return (
+            f"Step {self.trainer.global_step}: {what} is {value} at {self.current_batch}. Training stopped; "
+            "checkpoints/last.ckpt holds the last good state. Lower optimizer.lr, raise optimizer.warmup_steps or "
+            "model.temperature, or look at that batch's texts."
+        )
+
+
+def _describe(batch: TrainBatch) -> str:
+    pairs = sorted({f"{q}->{p}" for q, p in zip(batch.query_languages, batch.passage_languages, strict=True)})
+    return f"batch {batch.index} ({batch.kind}, source {batch.source}, languages {', '.join(pairs)})"

@@ -1,0 +1,136 @@
+"""From a model's configuration to a loaded bi-encoder: which weights, where they are, how their vectors are made."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from mixlingua.errors import ConfigError, ModelError, suggest
+from mixlingua.model.encoder import POOLINGS, BiEncoder
+from mixlingua.model.folder import FolderSettings, read_dense, read_settings
+from mixlingua.model.sources import find_weights
+from mixlingua.model.tokenizer import PairTokenizer
+
+
+@dataclass(frozen=True)
+class PretrainedEncoder:
+    """What conf/model/*.yaml says. Constructing it loads nothing; load() does.
+
+    None for pooling, a prefix or a length means: as the model's own folder says. A setting that contradicts the folder
+    is refused, since vectors made in another way than trained are quietly worse.
+    """
+
+    name_or_path: str
+    revision: str | None
+    pooling: str | None
+    query_prefix: str | None
+    passage_prefix: str | None
+    max_query_length: int | None
+    max_passage_length: int | None
+    temperature: float
+    freeze_word_embeddings: bool
+    gradient_checkpointing: bool
+    compile: bool
+    pretraining: str | None
+
+    def __post_init__(self) -> None:
+        if self.pooling is not None and self.pooling not in POOLINGS:
+            choices = ", ".join(POOLINGS)
+            raise ConfigError(f"model.pooling={self.pooling}: choose one of {choices}.{suggest(self.pooling, POOLINGS)}")
+        for key in ("max_query_length", "max_passage_length"):
+            if (length := getattr(self, key)) is not None and length < 4:
+                raise ConfigError(f"model.{key}={length}: at least 4 tokens (two of them are special).")
+
+    def load(self, seed: int) -> BiEncoder:
+        """The encoder in float32, in training mode. seed decides weights that are new (model=tiny).
+
+        Raises ModelError for weights that cannot be found or read and for settings that contradict the folder.
+        """
+        transformers_logging.disable_progress_bar()
+        transformers_logging.set_verbosity_error()  # its report on an unused pooling layer alarms without cause
+        folder = find_weights(self.name_or_path, self.revision, seed)
+        settings = read_settings(folder)
+        pooling = self._agreed("pooling", settings.pooling)
+        if pooling is None:
+            raise ModelError(f"model.pooling is null and {self.name_or_path} does not state one. Set model.pooling.")
+        transformer = _load_transformer(settings.transformer, needs_pooler=pooling == "pooler")
+        tokenizer = _load_tokenizer(settings.transformer)
+        limit = _position_limit(transformer, tokenizer)
+        encoder = BiEncoder(
+            transformer,
+            PairTokenizer(
+                tokenizer,
+                query_prefix=self._agreed("query_prefix", settings.query_prefix) or "",
+                passage_prefix=self._agreed("passage_prefix", settings.passage_prefix) or "",
+                max_query_length=self._length("max_query_length", settings, limit),
+                max_passage_length=self._length("max_passage_length", settings, limit),
+            ),
+            pooling=pooling,  # type: ignore[arg-type]
+            dense=[read_dense(place) for place in settings.dense],
+        )
+        if self.freeze_word_embeddings:
+            transformer.get_input_embeddings().requires_grad_(False)
+        if self.gradient_checkpointing:
+            transformer.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        if self.compile:
+            transformer.compile(dynamic=True)
+        return encoder.train()
+
+    def _agreed(self, key: str, in_folder: str | None) -> str | None:
+        """The configured value, or the folder's, or None where neither is given; an error where they differ."""
+        configured = getattr(self, key)
+        if configured is not None and in_folder is not None and configured != in_folder:
+            raise ModelError(
+                f"model.{key}='{configured}' but {self.name_or_path} was saved with '{in_folder}'. "
+                f"Use model=folder model.name_or_path={self.name_or_path} to take the folder's own settings."
+            )
+        return configured if configured is not None else in_folder
+
+    def _length(self, key: str, settings: FolderSettings, limit: int) -> int:
+        configured = getattr(self, key) if getattr(self, key) is not None else getattr(settings, key)
+        if configured is None:
+            return limit
+        if configured > limit:
+            raise ModelError(f"model.{key}={configured}: {self.name_or_path} has positions for {limit} tokens. Lower it.")
+        return configured
+
+
+def _load_transformer(folder: Path, *, needs_pooler: bool) -> PreTrainedModel:
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        if config.model_type in ("bert", "xlm-roberta", "roberta"):
+            # An unused pooling layer has no gradient, which DistributedDataParallel refuses.
+            return AutoModel.from_pretrained(
+                folder, config=config, add_pooling_layer=needs_pooler, dtype=torch.float32, use_safetensors=True
+            )
+        return AutoModel.from_pretrained(folder, config=config, dtype=torch.float32, use_safetensors=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"{folder}: cannot be loaded as a transformer ({_first_line(error)}). It needs config.json and "
+            "model.safetensors; pickled weights (pytorch_model.bin) and remote code are never loaded."
+        ) from error
+
+
+def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"{folder}: no tokenizer can be loaded ({_first_line(error)}). It needs tokenizer.json.") from error
+    if not tokenizer.is_fast:
+        raise ModelError(f"{folder}: only a slow tokenizer is there; mixlingua needs tokenizer.json (a fast tokenizer).")
+    return tokenizer
+
+
+def _position_limit(transformer: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
+    """The most tokens a text may have."""
+    positions = transformer.config.max_position_embeddings
+    # RoBERTa's position ids start after the padding index, which takes that many positions away.
+    if transformer.config.model_type in ("xlm-roberta", "roberta"):
+        positions -= transformer.config.pad_token_id + 1
+    return min(positions, tokenizer.model_max_length)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

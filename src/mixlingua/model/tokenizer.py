@@ -1,0 +1,58 @@
+"""From texts to padded token ids: the model's own prefixes and length limits, for queries and for passages."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+Side = Literal["query", "passage"]
+
+
+class PairTokenizer:
+    """A fast tokenizer with each side's prefix and maximum length. Picklable, so that worker processes can hold it."""
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        query_prefix: str,
+        passage_prefix: str,
+        max_query_length: int,
+        max_passage_length: int,
+    ) -> None:
+        """Lengths are in tokens, special tokens included."""
+        self.tokenizer = tokenizer
+        self.prefix = {"query": query_prefix, "passage": passage_prefix}
+        self.max_length = {"query": max_query_length, "passage": max_passage_length}
+
+    def encode(self, texts: Sequence[str], side: Side) -> list[list[int]]:
+        """Token ids of each text with its side's prefix, truncated, special tokens included, not padded."""
+        prefix = self.prefix[side]
+        encoded = self.tokenizer(
+            [prefix + text for text in texts],
+            truncation=True,
+            max_length=self.max_length[side],
+            return_attention_mask=False,
+            return_token_type_ids=False,
+        )
+        return encoded["input_ids"]
+
+    def pad(self, ids: Sequence[Sequence[int]]) -> dict[str, Tensor]:
+        """input_ids and attention_mask, each (N, L) int64 with L the longest of the batch."""
+        longest = max(map(len, ids))
+        input_ids = torch.full((len(ids), longest), self.tokenizer.pad_token_id, dtype=torch.int64)
+        attention_mask = torch.zeros((len(ids), longest), dtype=torch.int64)
+        for row, tokens in enumerate(ids):
+            input_ids[row, : len(tokens)] = torch.tensor(tokens)
+            attention_mask[row, : len(tokens)] = 1
+        return {"input_ids": input_ids, "attention_mask": attention_mask}
+
+    def queries(self, texts: Sequence[str]) -> dict[str, Tensor]:
+        """Padded features of queries: input_ids and attention_mask, (N, L) int64."""
+        return self.pad(self.encode(texts, "query"))
+
+    def passages(self, texts: Sequence[str]) -> dict[str, Tensor]:
+        """Padded features of passages: input_ids and attention_mask, (N, L) int64."""
+        return self.pad(self.encode(texts, "passage"))

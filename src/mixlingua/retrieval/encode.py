@@ -1,0 +1,108 @@
+"""Turning texts into vectors: each distinct text once, in batches of similar length, split over the ranks."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import torch
+from torch import Tensor
+
+from mixlingua.errors import ConfigError, suggest
+from mixlingua.model import distributed
+from mixlingua.model.encoder import BiEncoder
+from mixlingua.model.tokenizer import Side
+
+Progress = Callable[[int, int], None]  # texts encoded so far by this rank, texts this rank encodes
+
+AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+PLAIN = ("32-true", "bf16-true", "16-true", "64-true")
+
+
+def encode(
+    encoder: BiEncoder,
+    texts: Sequence[str],
+    side: Side,
+    *,
+    token_budget: int,
+    precision: str,
+    progress: Progress | None = None,
+) -> Tensor:
+    """The (N, D) float32 vectors of N texts, on the CPU, in the order of `texts`, the same on all ranks.
+
+    encoder: maps token features to (n, D) and has `tokenizer` and `embedding_dim`; it runs where its parameters are, in
+    evaluation mode, without gradients, and leaves in the mode it came in. token_budget: the most tokens of a batch,
+    padding included (a longer text is a batch of its own). precision: as Lightning names it; "*-mixed" runs under
+    autocast. Texts with equal token ids are encoded once, so their vectors are equal to the bit.
+    Every rank must call this with the same texts. Raises ConfigError for an unknown precision or a budget below 1.
+    """
+    if token_budget < 1:
+        raise ConfigError(f"token_budget: {token_budget} is not a number of tokens; use 1 or more.")
+    device = next(encoder.parameters()).device
+    autocast = _autocast(precision, device)
+
+    rows: dict[tuple[int, ...], int] = {}
+    row_of_text: dict[str, int] = {}
+    distinct_texts = list(dict.fromkeys(texts))
+    for text, ids in zip(distinct_texts, encoder.tokenizer.encode(distinct_texts, side), strict=True):
+        row_of_text[text] = rows.setdefault(tuple(ids), len(rows))
+    distinct_ids = list(rows)
+
+    batches = length_sorted_batches([len(ids) for ids in distinct_ids], token_budget)
+    own = batches[distributed.rank() :: distributed.world_size()]
+    num_own, done = sum(map(len, own)), 0
+    parts: list[Tensor] = []
+    with _evaluating(encoder), torch.inference_mode(), autocast:
+        for batch in own:
+            features = encoder.tokenizer.pad([list(distinct_ids[row]) for row in batch])
+            parts.append(encoder({name: value.to(device) for name, value in features.items()}).float().cpu())
+            done += len(batch)
+            if progress is not None:
+                progress(done, num_own)
+
+    vectors = torch.empty(len(distinct_ids), encoder.embedding_dim)
+    own_rows = [row for batch in own for row in batch]
+    for rank_rows, rank_vectors in _gather(own_rows, torch.cat(parts) if parts else vectors[:0]):
+        vectors[rank_rows] = rank_vectors
+    return vectors[[row_of_text[text] for text in texts]]
+
+
+def length_sorted_batches(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
+    """Positions of `lengths` in batches, longest first (what does not fit in memory fails at once).
+
+    In each batch, size x longest <= token_budget, unless it is a single text.
+    """
+    order = sorted(range(len(lengths)), key=lambda position: -lengths[position])
+    batches: list[list[int]] = []
+    for position in order:
+        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= token_budget:
+            batches[-1].append(position)
+        else:
+            batches.append([position])
+    return batches
+
+
+def _gather(rows: list[int], vectors: Tensor) -> list[tuple[list[int], Tensor]]:
+    if distributed.world_size() == 1:
+        return [(rows, vectors)]
+    gathered = distributed.all_gather_objects((rows, vectors.numpy()))
+    return [(rank_rows, torch.from_numpy(rank_vectors)) for rank_rows, rank_vectors in gathered]
+
+
+def _autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    if precision in AUTOCAST:
+        return torch.autocast(device.type, dtype=AUTOCAST[precision])
+    if precision in PLAIN:
+        return nullcontext()
+    choices = (*AUTOCAST, *PLAIN)
+    raise ConfigError(f"precision: '{precision}' is none of {', '.join(choices)}.{suggest(precision, choices)}")
+
+
+@contextmanager
+def _evaluating(encoder: BiEncoder) -> Iterator[None]:
+    """Evaluation mode for a while; each submodule gets its own mode back (frozen parts may have been in another)."""
+    modes = [(module, module.training) for module in encoder.modules()]
+    encoder.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

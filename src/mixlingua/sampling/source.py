@@ -1,0 +1,63 @@
+"""What a plan needs to know of a source of parallel rows."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+_ROWS_AT_ONCE = 1 << 20
+
+
+class PairSource(Protocol):
+    """Parallel rows, seen without their text.
+
+    coverage: (num_rows,) uint64, bit i set where the row has languages[i]; None where every row has every language.
+    keys: (num_rows, K) int64: rows that share any key never meet in a batch; None where no two rows do.
+    conflict_rate: probability that two different random rows share a key.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def num_rows(self) -> int: ...
+    @property
+    def languages(self) -> Sequence[str]: ...
+    @property
+    def coverage(self) -> NDArray[np.uint64] | None: ...
+    @property
+    def keys(self) -> NDArray[np.int64] | None: ...
+    @property
+    def conflict_rate(self) -> float: ...
+
+
+def language_bits(source: PairSource, languages: Sequence[str]) -> NDArray[np.uint64]:
+    """(L,) the coverage bit of each language. A source with coverage has at most 64 languages."""
+    positions = [source.languages.index(language) for language in languages]
+    return np.uint64(1) << np.array(positions, dtype=np.uint64)
+
+
+def count_rows(source: PairSource, asks: Sequence[tuple[Sequence[str], int]]) -> list[int]:
+    """For each (languages, minimum), the number of rows that have at least `minimum` of the languages.
+
+    One pass over the coverage, in pieces; none where every row has every language.
+    """
+    coverage = source.coverage
+    if coverage is None:
+        return [source.num_rows if len(languages) >= minimum else 0 for languages, minimum in asks]
+    masks = [np.bitwise_or.reduce(language_bits(source, languages), initial=0) for languages, _ in asks]
+    counts = [0] * len(asks)
+    for start in range(0, source.num_rows, _ROWS_AT_ONCE):
+        piece = np.asarray(coverage[start : start + _ROWS_AT_ONCE])
+        for ask, (mask, (_, minimum)) in enumerate(zip(masks, asks, strict=True)):
+            counts[ask] += int(np.count_nonzero(np.bitwise_count(piece & mask) >= minimum))
+    return counts
+
+
+def held_languages(source: PairSource, rows: NDArray[np.int64], languages: Sequence[str]) -> NDArray[np.bool_]:
+    """(M, L) whether each row has each language."""
+    if source.coverage is None:
+        return np.ones((len(rows), len(languages)), dtype=np.bool_)
+    return (source.coverage[rows][:, None] & language_bits(source, languages)) != 0
