@@ -1,10 +1,11 @@
-"""The only entry point: python run.py [action=...] [group=choice ...] [key=value ...]; `python run.py --help` says more."""
+"""The only entry point: python run.py [action=...] [group=choice ...] [key=value ...]; --help says more."""
 
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 ROOT = Path(__file__).resolve().parent
+CONF = ROOT / "conf"
 sys.path.insert(0, str(ROOT / "src"))  # a clone works without `pip install -e .`
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ def main() -> None:
     if "--help" in arguments or "-h" in arguments:  # answered without Hydra, which takes a second for it
         from mixlingua.app.help import help_text
 
-        print(help_text(ROOT / "conf"))
+        print(help_text(CONF))
         return
 
     import hydra
@@ -24,12 +25,12 @@ def main() -> None:
     from mixlingua.app import main as app
     from mixlingua.app.overrides import check_command_line
 
-    @hydra.main(version_base="1.3", config_path="conf", config_name="config")
+    @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
     def job(cfg: "DictConfig") -> app.JobResult:
         return app.run_job(cfg)
 
     with app.errors_on_stderr():
-        check_command_line(arguments, ROOT / "conf")
+        check_command_line(arguments, CONF)
         job()
 
 

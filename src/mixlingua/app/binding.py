@@ -33,7 +33,8 @@ def signature_problems(target: Callable[..., Any], keys: Iterable[str], path: st
     taken = [p.name for p in parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         for key in sorted(keys - set(taken)):
-            yield f"{path}.{key}: {name} takes no '{key}'.{suggest(key, taken) or f' It takes {", ".join(taken)}.'}"
+            hint = suggest(key, taken) or f" It takes {', '.join(taken)}."
+            yield f"{path}.{key}: {name} takes no '{key}'.{hint}"
     if complete:
         for key in taken:
             if parameters[key].default is inspect.Parameter.empty and key not in keys:

@@ -1,4 +1,7 @@
-"""The answer to --help, from the template in conf/hydra/help and the files in conf/. Imports neither Hydra nor torch."""
+"""The answer to --help, from the template in conf/hydra/help and the files in conf/.
+
+Imports neither Hydra nor torch.
+"""
 
 from pathlib import Path
 from string import Template
@@ -16,7 +19,9 @@ def help_text(conf: Path) -> str:
     for group, choices in groups.items():
         marked = (f"{choice}*" if choice in chosen.get(group, []) else choice for choice in choices)
         lines.append(f"  {group:<{width}}{', '.join(marked)}")
-    return Template(template).substitute(APP_CONFIG_GROUPS="\n".join([*lines, "  (* chosen where nothing is said)", ""]))
+    return Template(template).substitute(
+        APP_CONFIG_GROUPS="\n".join([*lines, "  (* chosen where nothing is said)", ""])
+    )
 
 
 def config_groups(conf: Path) -> dict[str, list[str]]:

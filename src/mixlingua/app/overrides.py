@@ -47,7 +47,8 @@ class _Checker:
         self.parser = OverridesParser.create(config_loader=self.loader)
         self.groups = [group for group in self.loader.list_groups("") if group != "hydra"]
         defaults = OmegaConf.load(conf / "config.yaml").defaults
-        self.list_groups = {group for entry in defaults if OmegaConf.is_dict(entry) for group in entry if OmegaConf.is_list(entry[group])}
+        chosen = [item for entry in defaults if OmegaConf.is_dict(entry) for item in entry.items()]
+        self.list_groups = {group for group, choice in chosen if OmegaConf.is_list(choice)}
 
     def choices(self, group: str) -> list[str]:
         """Sorted choices of a group; none where there is no such group."""
@@ -68,16 +69,16 @@ class _Checker:
             misuse = self.misuse(override)
             if misuse:
                 found.append(f"{text}: {misuse}")
-            elif not self.choices(override.key_or_group):
+            elif override.key_or_group not in self.groups and not self.choices(override.key_or_group):
                 if not override.is_add() and not override.is_force_add():
                     keys.append(override)
             elif bad := list(self.bad_choices(override)):
                 found.extend(bad)
             else:
                 groups.append(override)
-        trees = list(self.trees(groups))
+        trees = dict(self.trees(groups))
         for override in keys:
-            if problem := self.unknown_key(override, trees):
+            if problem := self.key_problem(override, trees):
                 found.append(f"{override.input_line}: {problem}")
         return found or self.composition_problem(groups + keys)
 
@@ -92,9 +93,11 @@ class _Checker:
             empty = f"{name}=[]" if name in self.groups else f"{name}=null"
             return f"keys and groups cannot be deleted; write {empty} where it may be empty."
         if override.is_sweep_override() and not self.multirun:
-            value = _plain(override).split("=", 1)[1]
-            listed = f", or brackets for one run with all of them: {name}=[{value}]"
-            return f"several values need -m (a job for each){listed if ',' in value else ''}."
+            listed = f"{name}=[{_plain(override).partition('=')[2]}]"
+            together = (
+                f"for one run with all of them: {listed}" if name in self.list_groups else "where a key takes a list"
+            )
+            return f"several values need -m (a job for each), or brackets {together}."
         return ""
 
     def bad_choices(self, override: Override) -> Iterator[str]:
@@ -111,23 +114,33 @@ class _Checker:
                     hint = suggest(str(choice), choices)
                     yield f"{group}={choice}: no '{choice}' in conf/{group}; choices: {', '.join(choices)}.{hint}"
 
-    def trees(self, groups: list[Override]) -> Iterator[dict[str, Any]]:
-        """The composed configuration for every combination of chosen groups, as plain containers."""
+    def trees(self, groups: list[Override]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The composed configuration, as plain containers, for every combination of the swept groups, named by it."""
         swept = [[f"{o.key_or_group}={text}" for text in _texts(o)] for o in groups]
         for combination in itertools.product(*swept):
             cfg = compose(self.config_name, [*combination, *self._search_path()], return_hydra_config=True)
-            yield OmegaConf.to_container(cfg, resolve=False)  # type: ignore[misc]
+            tree: Any = OmegaConf.to_container(cfg, resolve=False)
+            yield " ".join(text for text, values in zip(combination, swept, strict=True) if len(values) > 1), tree
 
-    def unknown_key(self, override: Override, trees: list[dict[str, Any]]) -> str:
-        """Why a key is refused, if it is unknown in any of the composed trees; empty otherwise."""
+    def key_problem(self, override: Override, trees: dict[str, dict[str, Any]]) -> str:
+        """Why a key is refused, by the first of the trees that does not have it; empty where all have it."""
         key = override.key_or_group
-        for tree in trees:
-            known = list(_keys(tree, hydra=key.startswith("hydra.")))
-            if key not in known:
-                parent = max((name for name in known if key.startswith(f"{name}.")), key=len, default="")
-                siblings = [name.removeprefix(f"{parent}.") for name in known if name.rpartition(".")[0] == parent]
-                listed = f" '{parent}' has {', '.join(siblings)}." if parent else " `--cfg job` prints every key."
-                return f"no key or group '{key}'.{_nearest(key, [*known, *self.groups]) or listed}"
+        for combination, tree in trees.items():
+            known = dict(_keys(tree, hydra=key.startswith("hydra.")))
+            if key in known:
+                inner = known[key]
+                if (
+                    isinstance(inner, dict)
+                    and inner
+                    and not all(isinstance(value, dict) for value in _values(override))
+                ):
+                    return f"'{key}' holds further keys: {', '.join(inner)}; set one of those."
+                continue
+            parent = max((name for name in known if key.startswith(f"{name}.")), key=len, default="")
+            siblings = [name for name in known.get(parent, {}) if not name.startswith("_")] if parent else []
+            listed = f" '{parent}' has {', '.join(siblings)}." if siblings else " `--cfg job` prints every key."
+            where = f" with {combination}" if combination else ""
+            return f"no key or group '{key}'{where}.{_nearest(key, [*known, *self.groups]) or listed}"
         return ""
 
     def composition_problem(self, overrides: list[Override]) -> list[str]:
@@ -165,27 +178,29 @@ def _plain(override: Override) -> str:
     return (override.input_line or "").lstrip("+~")
 
 
-def _keys(tree: dict[str, Any], hydra: bool) -> Iterator[str]:
-    """Dotted keys of a nested dictionary, inner nodes included; of Hydra's own part, or of all but that."""
+def _keys(tree: dict[str, Any], hydra: bool) -> Iterator[tuple[str, Any]]:
+    """Dotted keys of a nested dictionary, inner ones included, with their values; of Hydra's part, or all but that."""
     for name, value in tree.items():
         if hydra == (name == "hydra"):
             yield from _walk(str(name), value)
 
 
-def _walk(key: str, value: Any) -> Iterator[str]:
-    yield key
+def _walk(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    yield key, value
     if isinstance(value, dict):
         for name, inner in value.items():
             yield from _walk(f"{key}.{name}", inner)
 
 
 def _nearest(key: str, known: list[str]) -> str:
-    """A hint: a key with the same last part where there is one, else the nearest spelling, else nothing."""
-    by_last = {name.rpartition(".")[2]: name for name in sorted(known, key=len, reverse=True)}
-    last = key.rpartition(".")[2]
-    if last not in by_last:
-        whole = get_close_matches(key, known, n=1, cutoff=0.75)
-        if whole:
-            return f" Did you mean '{whole[0]}'?"
-    near = get_close_matches(last, by_last, n=1, cutoff=0.75)
+    """A hint: the known key whose last part is nearest; of several, the one that shares most of its beginning."""
+    candidates = [name for name in known if not key.startswith(f"{name}.")]
+    candidates.sort(key=lambda name: (_shared_parts(key, name), -len(name)))
+    by_last = {name.rpartition(".")[2]: name for name in candidates}
+    near = get_close_matches(key.rpartition(".")[2], by_last, n=1, cutoff=0.7)
     return f" Did you mean '{by_last[near[0]]}'?" if near else ""
+
+
+def _shared_parts(key: str, other: str) -> int:
+    pairs = zip(key.split("."), other.split("."), strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))

@@ -1,6 +1,6 @@
 """What a training step receives."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Self
 
 from torch import Tensor
@@ -31,11 +31,10 @@ class TrainBatch:
 
     def pin_memory(self) -> Self:
         """The batch with its tensors in page-locked memory (called by the DataLoader)."""
-        pinned = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, Tensor):
-                pinned[field.name] = value.pin_memory()
-            elif isinstance(value, dict):
-                pinned[field.name] = {name: tensor.pin_memory() for name, tensor in value.items()}
-        return replace(self, **pinned)
+        return replace(
+            self,
+            queries={name: tensor.pin_memory() for name, tensor in self.queries.items()},
+            passages={name: tensor.pin_memory() for name, tensor in self.passages.items()},
+            query_keys=self.query_keys.pin_memory(),
+            passage_keys=self.passage_keys.pin_memory(),
+        )

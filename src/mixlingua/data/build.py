@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from itertools import chain, islice
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -45,7 +46,16 @@ def _open(folder: Path, validation_fraction: float) -> tuple[ParallelStore, Para
 
 
 def _write(reader: Reader, folder: Path, fingerprint: str, validation_fraction: float, progress: bool) -> None:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    rows = reader.rows()
+    # A reader that has to fetch and prepare does so before its first row, and says how far it is itself.
+    first = list(islice(rows, 1))
     with atomic_folder(folder) as partial, Progress(*columns, disable=not progress, transient=True) as bar:
         task = bar.add_task(f"reading {reader.name}", total=None)
         writers = {}
@@ -53,7 +63,7 @@ def _write(reader: Reader, folder: Path, fingerprint: str, validation_fraction: 
             (partial / side).mkdir()
             writers[side] = StoreWriter(partial / side, name=reader.name, fingerprint=f"{fingerprint}/{side}")
         try:
-            for row in reader.rows():
+            for row in chain(first, rows):
                 held_out = unit_interval(row.split_key or row.passage_id) < validation_fraction
                 writers["validation" if held_out else "train"].add(row)
                 bar.advance(task)

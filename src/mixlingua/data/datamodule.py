@@ -68,8 +68,8 @@ class PairDataModule(LightningDataModule):
         world_size = self._trainer().world_size
         if self._batch_size % world_size:
             raise ConfigError(
-                f"data.batch_size={self._batch_size} cannot be shared by {world_size} devices; it is the number of pairs "
-                f"over all devices: choose a multiple of {world_size}."
+                f"data.batch_size={self._batch_size} cannot be shared by {world_size} devices; "
+                f"it is the number of pairs over all devices: choose a multiple of {world_size}."
             )
         self._resume_index = 0
         self._plan = self._make_plan(self._train_stores, self._batch_size, self._seed)
@@ -83,7 +83,9 @@ class PairDataModule(LightningDataModule):
     def val_dataloader(self) -> StepLoader | list[StepLoader]:
         if not (self._validation_stores and self._num_validation_batches):
             return []
-        return self._loader(self._dataset(self._validation_stores, self._validation_plan, 0), range(self._num_validation_batches))
+        return self._loader(
+            self._dataset(self._validation_stores, self._validation_plan, 0), range(self._num_validation_batches)
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """batch_index, the number of the next batch, and what decides the batches; plain containers only."""
@@ -155,5 +157,9 @@ def _one_thread(worker: int) -> None:
 def _flat(value: Any, name: str = "") -> dict[str, Any]:
     """Nested dicts as one, with dotted names; tuples as lists, as a checkpoint may return them."""
     if isinstance(value, dict):
-        return {key: leaf for part, inner in value.items() for key, leaf in _flat(inner, f"{name}.{part}".strip(".")).items()}
+        return {
+            key: leaf
+            for part, inner in value.items()
+            for key, leaf in _flat(inner, f"{name}.{part}".strip(".")).items()
+        }
     return {name: list(value) if isinstance(value, tuple) else value}

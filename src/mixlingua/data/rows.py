@@ -44,20 +44,22 @@ def check_texts(row: PairRow, where: str) -> None:
     """Raise DataError, starting with `where` (file and line), unless query and passage pair up and none is blank."""
     if not row.queries and not row.passages:
         raise DataError(f"{where}: row '{row.id}' has no text. Drop the row.")
-    for language in row.queries.keys() ^ row.passages.keys():
+    for language in sorted(row.queries.keys() ^ row.passages.keys()):
         side = "passage" if language in row.queries else "query"
         raise DataError(
             f"{where}: no {side} in '{language}' for row '{row.id}'; every language of a row needs query and passage. "
             "Drop the row or the language."
         )
-    for side, texts in (("query", row.queries), ("passage", row.passages)):
-        for language, text in texts.items():
+    for side, by_language in (("query", row.queries), ("passage", row.passages)):
+        for language, text in by_language.items():
             if not text.strip():
-                raise DataError(f"{where}: empty {side} in '{language}' for row '{row.id}'. Drop the row or the language.")
-    for language, texts in row.negatives.items():
+                raise DataError(
+                    f"{where}: empty {side} in '{language}' for row '{row.id}'. Drop the row or the language."
+                )
+    for language, negatives in row.negatives.items():
         if language not in row.queries:
             raise DataError(
-                f"{where}: negatives in '{language}' for row '{row.id}', which has no query in it. Drop these negatives."
+                f"{where}: negatives in '{language}' for row '{row.id}', which has no query in it. Drop them."
             )
-        if not texts or not all(text.strip() for text in texts):
+        if not all(text.strip() for text in negatives):
             raise DataError(f"{where}: empty negative in '{language}' for row '{row.id}'. Drop it.")

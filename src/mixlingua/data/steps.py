@@ -120,9 +120,10 @@ class StepSampler(Sampler[int]):
         return self._num_batches
 
     def __iter__(self) -> Iterator[int]:
+        # A generator, so that an iterator nobody reads from moves nothing: the DataLoader makes two and reads one.
         first = self._next
         self._next = (first // self._num_batches + 1) * self._num_batches
-        return iter(range(first, self._next))
+        yield from range(first, self._next)
 
 
 class StepLoader(DataLoader[TrainBatch]):

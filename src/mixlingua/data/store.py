@@ -45,7 +45,9 @@ class ParallelStore:
         self._readers: dict[str, pa.RecordBatchFileReader] = {}
         damaged = [name for name, size in metadata["files"].items() if not _has_size(self.path / name, size)]
         if damaged:
-            raise DataError(f"{self.path / damaged[0]}: missing or cut short. Delete {self.path} to build the store again.")
+            raise DataError(
+                f"{self.path / damaged[0]}: missing or cut short. Delete {self.path} to build the store again."
+            )
 
     @classmethod
     def open(cls, path: str | Path) -> Self:

@@ -129,9 +129,7 @@ class StoreWriter:
         found = np.memmap(self._folder / "keys.raw", np.int64, mode="r")
         widths = np.memmap(self._folder / "widths.raw", np.int64, mode="r")
         starts = np.cumsum(widths) - widths
-        keys = np.lib.format.open_memmap(
-            self._folder / "keys.npy", "w+", np.int64, (self.num_rows, int(widths.max()))
-        )
+        keys = np.lib.format.open_memmap(self._folder / "keys.npy", "w+", np.int64, (self.num_rows, int(widths.max())))
         for column in range(keys.shape[1]):
             keys[:, column] = found[starts + np.where(column < widths, column, 0)]
         keys.flush()

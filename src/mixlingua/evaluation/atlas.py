@@ -1,17 +1,17 @@
 """The embedded atlas benchmark: questions about countries, currencies, languages and scripts never seen in training."""
 
-from mixlingua.data import atlas as data
+from mixlingua.data.atlas import LICENCE, REVISION, evaluation_part
 from mixlingua.evaluation.task import RetrievalTask
 
 
 def atlas() -> RetrievalTask:
     """The evaluation part of the atlas data: parallel questions, one relevant passage in every language."""
-    part = data.evaluation_part()
+    part = evaluation_part()
     languages = list(part.queries)
     return RetrievalTask(
         name="atlas",
-        revision=data.REVISION,
-        licence=data.LICENCE,
+        revision=REVISION,
+        licence=LICENCE,
         note="Generated from CLDR data with templates; split by entity. Easier than text that people wrote.",
         queries=part.queries,
         passages={

@@ -20,8 +20,8 @@ class ZeroShotEvaluation(Callback):
     """Evaluates the module's `encoder` on tasks, logs the macro-averages and writes the run's result files.
 
     Evaluation before training is skipped where a run is resumed; its files are there already. Evaluations in between
-    are logged only, so that result files always belong to trained (or untrained) weights that a run ended (or began) with.
-    `results_before` and `results_after` hold the results in the process that trained (none under a spawning strategy:
+    are logged only: result files belong to the weights that a run began or ended with. `results_before` and
+    `results_after` hold the results in the process that trained (under a spawning strategy that is not the user's:
     read the files).
     """
 

@@ -85,8 +85,8 @@ def _encode_all(task: RetrievalTask, encode: Encode, side: Side) -> Tensor:
     bad = int((~torch.isfinite(vectors)).any(dim=1).sum())
     if bad:
         raise ModelError(
-            f"task {task.name}: {bad} of {len(texts)} {side} vectors hold NaN or infinite values; the model has diverged "
-            "or overflows in this precision. Evaluate an earlier checkpoint, or with precision=32-true."
+            f"task {task.name}: {bad} of {len(texts)} {side} vectors hold NaN or infinite values; the model has "
+            "diverged or overflows in this precision. Evaluate an earlier checkpoint, or with precision=32-true."
         )
     return vectors
 

@@ -39,8 +39,8 @@ class _Benchmark:
         """Raise DataError where a fetched file is not the pinned one."""
         if not self.is_pinned(language, path, read_sentences(path)):
             raise DataError(
-                f"{URL}/{self.folder}/{language}.json: what was fetched is not the pinned file (SHA-256 {sha256(path)}); "
-                "it was not kept. Fetch it again, or put a copy that you trust into the task's folder."
+                f"{URL}/{self.folder}/{language}.json: what was fetched is not the pinned file (SHA-256 "
+                f"{sha256(path)}); it was not kept. Fetch it again, or put a trusted copy into the task's folder."
             )
 
 
@@ -50,21 +50,18 @@ XQUAD_R = _Benchmark(
     licence="CC BY-SA 4.0",
     note="Questions and paragraphs of the SQuAD 1.1 development set with professional translations into ten languages.",
     counts={
-        language: (1190, sentences)
-        for language, sentences in (
-            ("ar", 1222),
-            ("de", 1276),
-            ("el", 1234),
-            ("en", 1180),
-            ("es", 1215),
-            ("hi", 1244),
-            ("ru", 1219),
-            ("th", 852),
-            ("tr", 1167),
-            ("vi", 1209),
-            ("zh", 1196),
-        )
-    },  # fmt: skip
+        "ar": (1190, 1222),
+        "de": (1190, 1276),
+        "el": (1190, 1234),
+        "en": (1190, 1180),
+        "es": (1190, 1215),
+        "hi": (1190, 1244),
+        "ru": (1190, 1219),
+        "th": (1190, 852),
+        "tr": (1190, 1167),
+        "vi": (1190, 1209),
+        "zh": (1190, 1196),
+    },
     checksums={
         "ar": "c52922d3b8ac1ae03ed5ac38647ad59870dca3dda2beefe18ecdc30729acb69d",
         "de": "16fb0f4bf4916154b585a20c24c66074591c9718a1affe764ff4697572328949",
@@ -92,7 +89,7 @@ MLQA_R = _Benchmark(
         "hi": (507, 2426),
         "vi": (511, 2828),
         "zh": (504, 2322),
-    },  # fmt: skip
+    },
     checksums={},
 )
 
@@ -161,9 +158,7 @@ def _path(benchmark: _Benchmark, folder: Path, language: str) -> Path:
 
 
 def _revision(benchmark: _Benchmark, paths: Mapping[str, Path], files: Mapping[str, SentenceFile]) -> str:
-    others = [
-        paths[language] for language in paths if not benchmark.is_pinned(language, paths[language], files[language])
-    ]
+    others = [path for language, path in paths.items() if not benchmark.is_pinned(language, path, files[language])]
     if not others:
         return COMMIT
     revision = f"local-{content_hash(*paths.values())[:16]}"

@@ -1,6 +1,6 @@
 """Retrieval metrics as functions of the ranks of the relevant passages: pure numpy, one value per query.
 
-Ties are broken against the system: a relevant passage stands behind every other passage with its score (docs/metrics.md).
+Ties are broken against the system: a relevant passage stands behind all others with its score (docs/metrics.md).
 """
 
 from collections.abc import Callable
@@ -35,8 +35,8 @@ def relevant_ranks(scores: NDArray[np.float32], columns: NDArray[np.int64], grad
 
     scores: (Q, P); -inf marks a passage that was not returned. columns: (Q, R), the relevant passages of each query,
     padded with -1. grades: (Q, R), above 0 where columns is, else 0.
-    rank(d) = 1 + passages that do not score below d, relevant ones with d's score counted in order of falling rank, so
-    that tied passages have ranks of their own and the less relevant of them comes first. A NaN counts against the system.
+    rank(d) = 1 + passages that score above d + irrelevant ones that score the same; relevant passages with one score
+    follow one another, the less relevant first. A NaN counts against the system.
     """
     num_queries, pool_size = scores.shape
     relevant = np.take_along_axis(scores, np.maximum(columns, 0), axis=1)
@@ -85,13 +85,13 @@ def ndcg_at(result: RelevantRanks, k: int) -> Floats:
 
 
 def rank_distance(result: RelevantRanks) -> Floats:
-    """Rank of the last minus rank of the first relevant passage; one that was not returned counts as last of the pool."""
+    """Rank of the last minus rank of the first relevant passage; one not returned counts as last of the pool."""
     return _last_rank(result) - np.minimum(result.ranks.min(axis=1), result.pool_size)
 
 
 def normalised_max_rank(result: RelevantRanks) -> Floats:
-    """Rank of the last relevant passage from 0 (all R come first) to 100 (it is last of the pool): the rank's excess over
-    R as a percentage of the largest possible excess, pool - R."""
+    """Rank of the last relevant passage on a scale from 0 (all R come first) to 100 (it is the last of the pool):
+    its excess over R as a percentage of the largest possible excess, pool - R."""
     worst = result.pool_size - result.num_relevant
     return 100 * (_last_rank(result) - result.num_relevant) / np.maximum(worst, 1)
 

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
 
 from mixlingua.evaluation.metrics import Floats, RelevantRanks
 from mixlingua.model import distributed
@@ -32,6 +33,17 @@ class PerQueryMetric(Metric):
         self.metrics = dict(metrics)
         self.add_state("values", [], dist_reduce_fx="cat")
         self.add_state("keys", [], dist_reduce_fx="cat")
+        self._add_nothing()
+
+    def reset(self) -> None:
+        """Forget all queries."""
+        super().reset()
+        self._add_nothing()
+
+    def _add_nothing(self) -> None:
+        # A rank without queries still takes part in the gather, with parts of the right shape and type.
+        self.values.append(torch.zeros(0, len(self.metrics), dtype=torch.float64))
+        self.keys.append(torch.zeros(0, 2, dtype=torch.int64))
 
     def update(self, result: RelevantRanks, group: int, queries: Sequence[int] | NDArray[np.int64]) -> None:
         """Add the queries of one group: `queries` are their positions in it, in the order of `result`."""
@@ -52,11 +64,9 @@ class PerQueryMetric(Metric):
             return self._distinct()
 
     def _distinct(self) -> tuple[NDArray[np.int64], Floats]:
-        # Lists before synchronisation, one tensor after it.
-        keys = torch.cat([*self.keys, torch.zeros(0, 2, dtype=torch.int64)]).numpy()
-        values = torch.cat([*self.values, torch.zeros(0, len(self.metrics), dtype=torch.float64)]).numpy()
-        distinct, first = np.unique(keys, axis=0, return_index=True)
-        return distinct, values[first]
+        keys, values = dim_zero_cat(self.keys), dim_zero_cat(self.values)  # lists, or one tensor once synchronised
+        distinct, first = np.unique(keys.numpy(), axis=0, return_index=True)
+        return distinct, values.numpy()[first]
 
 
 def _gather_tensors(tensor: Tensor, group: object = None) -> list[Tensor]:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -31,7 +32,7 @@ class RunResults:
 def write_results(
     run_dir: str | Path, results: Sequence[TaskResult], provenance: Mapping[str, object], stage: Stage = "after"
 ) -> None:
-    """Write the results of all tasks of a run: each file whole, and the metrics, by which a run counts as finished, last.
+    """Write the results of all tasks of a run, each file whole; the metrics, which say that a run finished, come last.
 
     provenance: plain values; the tasks' own is added. stage "before" (training) writes metrics_before.json,
     report_before.json and per_query_before/ in place of metrics.json, report.json and per_query/.
@@ -51,8 +52,8 @@ def write_results(
 def read_results(run_dir: str | Path, stage: Stage = "after") -> RunResults:
     """Read and check what `write_results` wrote.
 
-    Raises DataError, naming the file and the row, where the run did not finish, a row has missing, foreign or impossible
-    fields, two rows give the same figure, or metrics.json is not the average of report.json.
+    Raises DataError, naming the file and the row, where the run did not finish, a row has missing, foreign or
+    impossible fields, two rows give the same figure, or metrics.json is not the average of report.json.
     """
     suffix = "_before" if stage == "before" else ""
     metrics_path, report_path = Path(run_dir) / f"metrics{suffix}.json", Path(run_dir) / f"report{suffix}.json"
@@ -86,11 +87,9 @@ def _arrow(table: PerQueryTable) -> pa.Table:
         "query_language": table.query_languages,
         "passage_language": table.passage_languages,
     }
-    columns: dict[str, pa.Array] = {name: pa.array(part, pa.string()) for name, part in labels.items()}
-    columns |= {
-        name: pa.array(values, pa.float64()).cast(pa.float32(), safe=False) for name, values in table.values.items()
-    }
-    return pa.table(columns)
+    columns = {name: pa.array(part, pa.string()) for name, part in labels.items()}
+    values = {name: pa.array(part.astype(np.float32)) for name, part in table.values.items()}
+    return pa.table({**columns, **values})
 
 
 def _write_json(path: Path, content: object) -> None:

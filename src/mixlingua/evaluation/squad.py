@@ -1,4 +1,4 @@
-"""SQuAD-format files with sentence boundaries: the questions, the sentences, and which sentence answers which question."""
+"""SQuAD-format files with sentence boundaries: questions, sentences, and which sentence answers which question."""
 
 import json
 from collections.abc import Sequence
@@ -47,8 +47,8 @@ def _add_paragraph(content: SentenceFile, paragraph: Any, key: str, where: str) 
     breaks = _get(paragraph, "sentence_breaks", list, where)
     if not sentences or len(sentences) != len(breaks) or not all(map(_is_span, breaks)):
         raise DataError(
-            f"{where}: {len(sentences)} sentences with {len(breaks)} sentence_breaks; every sentence needs its [start, end) "
-            "in the context. Use the files of the LAReQA repository, not plain XQuAD or MLQA."
+            f"{where}: {len(sentences)} sentences with {len(breaks)} sentence_breaks; every sentence needs its "
+            "[start, end) in the context. Use the files of the LAReQA repository, not plain XQuAD or MLQA."
         )
     for number, text in enumerate(sentences):
         content.sentences[f"{key}.{number}"] = text

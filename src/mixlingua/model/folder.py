@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -90,7 +91,10 @@ def read_dense(place: Path) -> Dense:
     dense = Dense(
         config["in_features"], config["out_features"], bias=config["bias"], activation=_ACTIVATIONS[activation]()
     )
-    dense.load_state_dict(load_file(weights))
+    try:
+        dense.load_state_dict(load_file(weights))
+    except (RuntimeError, SafetensorError) as error:
+        raise ModelError(f"{weights}: cannot be read, or does not fit its config.json. Copy the model folder again.") from error
     return dense
 
 
@@ -140,7 +144,8 @@ def _read_pooling(file: Path) -> str:
     config = _read_json(file)
     # Older folders name a flag for each mode, newer ones the mode itself.
     chosen = [name.removeprefix("pooling_mode_") for name in _ALL_POOLING_FLAGS if config.get(name)]
-    mode = config.get("pooling_mode") or "+".join(chosen)
+    stated = config.get("pooling_mode") or chosen
+    mode = stated if isinstance(stated, str) else "+".join(stated)
     mode = {"cls_token": "cls", "mean_tokens": "mean"}.get(mode, mode)
     if mode not in _POOLING_FLAGS:
         raise ModelError(f"{file}: pooling '{mode}' is not supported; mixlingua reads cls or mean.")

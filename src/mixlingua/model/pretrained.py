@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
@@ -100,17 +101,22 @@ class PretrainedEncoder:
 def _load_transformer(folder: Path, *, needs_pooler: bool) -> PreTrainedModel:
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        if config.model_type in ("bert", "xlm-roberta", "roberta"):
-            # An unused pooling layer has no gradient, which DistributedDataParallel refuses.
-            return AutoModel.from_pretrained(
-                folder, config=config, add_pooling_layer=needs_pooler, dtype=torch.float32, use_safetensors=True
-            )
-        return AutoModel.from_pretrained(folder, config=config, dtype=torch.float32, use_safetensors=True)
-    except (OSError, ValueError, KeyError) as error:
+        # An unused pooling layer has no gradient, which DistributedDataParallel refuses.
+        options = {"add_pooling_layer": needs_pooler} if config.model_type in ("bert", "xlm-roberta", "roberta") else {}
+        transformer, report = AutoModel.from_pretrained(
+            folder, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **options
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(
-            f"{folder}: cannot be loaded as a transformer ({_first_line(error)}). It needs config.json and "
-            "model.safetensors; pickled weights (pytorch_model.bin) and remote code are never loaded."
+            f"{folder}: cannot be loaded as a transformer ({_first_line(error)}). It needs config.json and a "
+            "model.safetensors that fits it; pickled weights (pytorch_model.bin) and remote code are never loaded."
         ) from error
+    if missing := sorted(report["missing_keys"]):
+        raise ModelError(
+            f"{folder}: model.safetensors lacks {len(missing)} weights that config.json or model.pooling asks for, the "
+            f"first of them {missing[0]}; they would be random. Copy the folder again, or choose another model.pooling."
+        )
+    return transformer
 
 
 def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -120,6 +126,8 @@ def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         raise ModelError(f"{folder}: no tokenizer can be loaded ({_first_line(error)}). It needs tokenizer.json.") from error
     if not tokenizer.is_fast:
         raise ModelError(f"{folder}: only a slow tokenizer is there; mixlingua needs tokenizer.json (a fast tokenizer).")
+    if len(tokenizer) <= len(tokenizer.all_special_ids):  # what transformers makes up for a folder without a tokenizer
+        raise ModelError(f"{folder}: no tokenizer is there, only special tokens. It needs tokenizer.json.")
     return tokenizer
 
 

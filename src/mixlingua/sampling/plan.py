@@ -102,6 +102,11 @@ class BatchPlan:
         query_languages, passage_languages = self._row_languages(index, serving, rows)
         return PlannedBatch(index, serving.kind, serving.source, rows, query_languages, passage_languages)
 
+    def epoch(self, index: int) -> int:
+        """The epoch, from 0, of its source that the batch of step `index` belongs to."""
+        chosen, start = self._schedule.step(index)
+        return start // self.sources[self._servings[chosen].source].num_rows
+
     def describe(self) -> dict[str, object]:
         """Everything that decides the batches, as plain values under names that a user knows.
 

@@ -26,8 +26,8 @@ class Schedule:
     """For each step, the batch to serve and where its segment of the source's endless stream begins.
 
     A source's stream is a permutation of its rows, then another, without end. Each step owns the next `width` positions
-    of the stream of the source that it draws; a segment lies within one permutation (an epoch), and the rest of an epoch
-    that is too short for the next segment is passed over. So segments of an epoch never overlap.
+    of the stream of the source that it draws; a segment lies within one permutation (an epoch), and the rest of an
+    epoch that is too short for the next segment is passed over. So segments of an epoch never overlap.
     Draws are made for blocks of 4,096 steps, one random stream each. A block starts where the one before it ends: what
     is kept of earlier blocks is one number per source, and all of it can be computed again.
     """

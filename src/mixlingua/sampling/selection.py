@@ -36,8 +36,10 @@ def take_rows(
     stay. Returns (M,) int64 rows, all different, M <= count; M < count where the segment holds no more.
     """
     start, end = segment
+    piece = 2 * count
     while start < end and len(taken) < count:
-        piece_end = min(end, start + _ROWS_AT_ONCE)
+        piece = min(2 * piece, _ROWS_AT_ONCE)
+        piece_end = min(end, start + piece)
         rows = permutation(np.arange(start, piece_end, dtype=np.int64))
         if source.coverage is not None:
             held = held_languages(source, rows, requirement.languages)

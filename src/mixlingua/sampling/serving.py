@@ -14,6 +14,7 @@ from mixlingua.sampling.source import PairSource, count_rows
 from mixlingua.sampling.strategies import Kind, Strategy
 from mixlingua.sampling.width import segment_width
 
+_TRIALS = 10
 _ROWS_TO_MEASURE = 4096  # 8.4 million pairs
 
 
@@ -64,7 +65,8 @@ def find_servings(
     if problems:
         raise ConfigError("\n".join(problems))
     present = {language for source in sources for language in source.languages}
-    notes += [f"{language}: no source has it; it is not trained on" for language in languages if language not in present]
+    absent = [language for language in languages if language not in present]
+    notes += [f"{language}: no source has it; it is not trained on" for language in absent]
     return Servings(tuple(servings), tuple(sizes), tuple(notes))
 
 
@@ -108,7 +110,7 @@ class _SourceServings:
             if usable < self.batch_size:
                 short.append(_Short(requirement, eligible, usable))
             else:
-                self.servings.append(Serving(self.position, kind, requirement, self._width(requirement, eligible)))
+                self._serve(kind, requirement, eligible)
         if short and len(short) == len(requirements):
             best = max(short, key=lambda one: one.usable)
             self.problems.append(
@@ -125,6 +127,16 @@ class _SourceServings:
             for one in short
         ]
 
+    def _serve(self, kind: Kind, requirement: Requirement, eligible: int) -> None:
+        width, num_rows = self._width(requirement, eligible), self.source.num_rows
+        self.servings.append(Serving(self.position, kind, requirement, width))
+        if eligible < num_rows / 2 < width:
+            self.notes.append(
+                f"{self.source.name}: few rows ({eligible} of {num_rows}) serve {kind} batches in "
+                f"{' '.join(requirement.languages)}: each takes up most of an epoch of this source, whose rows come "
+                "again sooner"
+            )
+
     def _requirements(self, kind: Kind) -> dict[Requirement, int]:
         """Each requirement that batches of a kind can have here, with the number of rows that meet it."""
         if kind == "monolingual":
@@ -135,8 +147,17 @@ class _SourceServings:
         return {Requirement(self.languages, minimum): self.rows_with[minimum]} if len(self.languages) > 1 else {}
 
     def _usable(self, requirement: Requirement) -> int:
-        """How many rows a batch can take from the whole source, up to batch_size, by taking them."""
-        return len(self._sample(requirement, self.batch_size, share_no_key=True))
+        """How many rows a batch can take from the whole source, up to batch_size: found by taking them.
+
+        Where rows have several keys, how many fit depends on the order in which they are tried: the best of a few.
+        """
+        keys = self.source.keys
+        most = 0
+        for trial in range(1 if keys is None or keys.shape[1] == 1 else _TRIALS):
+            most = max(most, len(self._sample(requirement, self.batch_size, trial=trial)))
+            if most == self.batch_size:
+                break
+        return most
 
     def _width(self, requirement: Requirement, eligible: int) -> int:
         source, conflict_rate = self.source, self.source.conflict_rate
@@ -147,12 +168,12 @@ class _SourceServings:
                 conflict_rate = max(conflict_rate, shared_key_rate(source.keys[sample]))
         if source.keys is None:
             conflict_rate = 0.0
-        return segment_width(
-            self.batch_size, num_rows=source.num_rows, eligible=eligible, conflict_rate=conflict_rate
-        )
+        return segment_width(self.batch_size, num_rows=source.num_rows, eligible=eligible, conflict_rate=conflict_rate)
 
-    def _sample(self, requirement: Requirement, count: int, *, share_no_key: bool) -> NDArray[np.int64]:
-        key = int(words(0, Purpose.TRIALS, (self.position, 0), 1)[0])
+    def _sample(
+        self, requirement: Requirement, count: int, *, trial: int = 0, share_no_key: bool = True
+    ) -> NDArray[np.int64]:
+        key = int(words(0, Purpose.TRIALS, (self.position, trial), 1)[0])
         return take_rows(
             self.source,
             requirement,

@@ -60,4 +60,5 @@ def held_languages(source: PairSource, rows: NDArray[np.int64], languages: Seque
     """(M, L) whether each row has each language."""
     if source.coverage is None:
         return np.ones((len(rows), len(languages)), dtype=np.bool_)
-    return (source.coverage[rows][:, None] & language_bits(source, languages)) != 0
+    held: NDArray[np.bool_] = (source.coverage[rows][:, None] & language_bits(source, languages)) != 0
+    return held

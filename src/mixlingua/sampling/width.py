@@ -1,7 +1,7 @@
 """How many rows of a source's stream a batch must own so that it finds enough usable ones."""
 
 from collections.abc import Callable
-from math import ceil, expm1, log
+from math import ceil, expm1, log, sqrt
 
 _LOG_FAILURE = 20.7  # -ln(1e-9): a segment falls short about once in 10^9 batches
 
@@ -19,7 +19,7 @@ def segment_width(batch_size: int, *, num_rows: int, eligible: int, conflict_rat
     return _smallest(candidates, num_rows, lambda width: _surely_eligible(width, share, candidates))
 
 
-def _surely_distinct(count: int, conflict_rate: float) -> float:
+def _surely_distinct(count: int, conflict_rate: float) -> int:
     """A number of mutually compatible rows that a scan of `count` eligible rows almost surely takes.
 
     Each row that is taken shuts out a share `conflict_rate` of the others: dT/dm = 1 - cT, so T = (1 - exp(-cm)) / c
@@ -31,7 +31,7 @@ def _surely_distinct(count: int, conflict_rate: float) -> float:
     expected_skips = count + expm1(-conflict_rate * count) / conflict_rate
     if expected_skips <= 0:  # rounding, where conflicts are far rarer than 1 / count^2
         return count
-    low, high = expected_skips, expected_skips + 2 * _LOG_FAILURE + 2 * (_LOG_FAILURE * expected_skips) ** 0.5
+    low, high = expected_skips, expected_skips + 2 * _LOG_FAILURE + 2 * sqrt(_LOG_FAILURE * expected_skips)
     while high - low > 0.01:
         middle = (low + high) / 2
         if middle * log(middle / expected_skips) - middle + expected_skips < _LOG_FAILURE:

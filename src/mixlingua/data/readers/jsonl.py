@@ -22,9 +22,10 @@ _LANGUAGE_FIELDS = ("id", "query", "passage", "passage_id", "negatives")
 class JsonlReader:
     """Rows of JSON lines, plain or .gz.
 
-    path: a file or several, read one after the other in constant memory but for 8 bytes a row, of rows
-    `{"id", "queries": {"de": ...}, "passages": {"de": ...}, "passage_id"?, "negatives"?: {"de": [...]}}`; or a mapping of
-    languages to files, of rows `{"id", "query", "passage", "passage_id"?, "negatives"?: [...]}`, joined by id in memory.
+    path: a file or several, read one after the other in constant memory but for 8 bytes a row, with rows
+    `{"id", "queries": {"de": ...}, "passages": {"de": ...}, "passage_id"?, "negatives"?: {"de": [...]}}`;
+    or a mapping of languages to files, joined by id in memory, with rows
+    `{"id", "query", "passage", "passage_id"?, "negatives"?: [...]}`.
     Without passage_id a row's passage is its own. Other fields are ignored, unless they look like a misspelt one.
     """
 
@@ -118,7 +119,7 @@ def _parse(line: str, where: str, known: tuple[str, ...]) -> dict[str, Any]:
         if hint := suggest(field, missing):
             raise DataError(f"{where}: unknown field '{field}'.{hint}")
     if not isinstance(fields.get("id"), str | int) or fields["id"] == "":
-        raise DataError(f"{where}: no \"id\"; every row needs one, a text or a whole number.")
+        raise DataError(f'{where}: no "id"; every row needs one, a text or a whole number.')
     return fields
 
 

@@ -21,13 +21,15 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
             for number, raw in enumerate(file, start=1):
                 yield number, _decode(raw, path, number)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path}:{number + 1}: damaged or incomplete archive ({error}). Fetch the file again.") from error
+        raise DataError(
+            f"{path}:{number + 1}: damaged or incomplete archive ({error}). Fetch the file again."
+        ) from error
     if number == 0:
         raise DataError(f"{path}: the file is empty.")
 
 
 def open_binary(path: Path) -> IO[bytes]:
-    """A file's bytes, unpacked where its name ends in .gz. Raises DataError where it is missing, with the nearest name."""
+    """A file's bytes, unpacked where its name ends in .gz. Raises DataError where it is missing."""
     if not path.is_file():
         near = suggest(path.name, [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else [])
         raise DataError(f"{path}: no such file.{near} Data folders are set by paths.data, or by the source's own path.")

@@ -83,7 +83,9 @@ class NtrexReader:
             if number > expected:
                 raise DataError(f"{file}:{number}: more lines than {self.path / DOCUMENTS}, which has {expected}.")
             if not line.strip():
-                raise DataError(f"{file}:{number}: blank line; every line is the translation of line {number} elsewhere.")
+                raise DataError(
+                    f"{file}:{number}: blank line; every line is the translation of line {number} elsewhere."
+                )
             sentences.append(line.strip())
         if len(sentences) < expected:
             raise DataError(

@@ -16,8 +16,8 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
     """Start and end (exclusive) of each sentence, in order, without surrounding space; none is empty.
 
     A sentence ends after . ! ? … ؟ ۔ । ॥ (with closing quotes and brackets) where space and no lower-case letter
-    follows, and after 。 ！ ？ ｡ ๚ ๛ anywhere. Abbreviations before a capital letter therefore end a sentence, and Thai,
-    which marks sentences with spaces alone, is split only where it uses one of these signs.
+    follows, and after 。 ！ ？ ｡ ๚ ๛ anywhere. Abbreviations before a capital letter therefore end a sentence, and
+    Thai, which marks sentences with spaces alone, is split only where it uses one of these signs.
     """
     cuts = [match.end() for match in _END.finditer(text) if not text[match.end() : match.end() + 1].islower()]
     spans = []

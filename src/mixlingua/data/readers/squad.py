@@ -31,14 +31,16 @@ class SquadReader:
 
     path: a folder of `<language>.json` files, or a mapping of languages to files. unit: "sentence", the passage is the
     sentence that holds the answer's start, from the file's `sentence_breaks` where it has them (as in XQuAD-R), else by
-    `sentence_spans`; "paragraph", the passage is the whole context. Questions marked is_impossible are left out. Questions
-    on one passage share its id, which is its position in the file (the English one, where there is one). One file at a
-    time is held in memory, and every question with its passage.
+    `sentence_spans`; "paragraph", the passage is the whole context. Questions marked is_impossible are left out.
+    Questions on one passage share its id, which is its position in the file (the English one, where there is one). One
+    file at a time is held in memory, and every question with its passage.
     """
 
     def __init__(self, path: str | Path | Mapping[str, str | Path], unit: str, name: str = "squad") -> None:
         if unit not in UNITS:
-            raise ConfigError(f"data.sources.{name}.unit is '{unit}'; choose one of {', '.join(UNITS)}.{suggest(unit, UNITS)}")
+            raise ConfigError(
+                f"data.sources.{name}.unit is '{unit}'; choose one of {', '.join(UNITS)}.{suggest(unit, UNITS)}"
+            )
         self.name = name
         self.path = path
         self.unit = unit
@@ -49,7 +51,7 @@ class SquadReader:
         return content_hash("squad", VERSION, self.unit, ",".join(files), *files.values())
 
     def rows(self) -> Iterator[PairRow]:
-        """The rows in the order of the first file (English, where there is one). Raises DataError with file and path."""
+        """The rows in the order of the English file, else of the first. Raises DataError with file and JSON path."""
         files = self._files()
         first = [language for language in (PIVOT,) if language in files]
         by_id: dict[str, dict[str, _Answer]] = {}
@@ -57,7 +59,9 @@ class SquadReader:
             for name, answer in self._answers(files[language]):
                 found = by_id.setdefault(name, {})
                 if language in found:
-                    raise DataError(f"{answer.where}.id: duplicate question id '{name}', first at {found[language].where}.")
+                    raise DataError(
+                        f"{answer.where}.id: duplicate question id '{name}', first at {found[language].where}."
+                    )
                 found[language] = answer
         for name, answers in by_id.items():
             pivot = next(iter(answers.values()))
@@ -117,10 +121,14 @@ class SquadReader:
         breaks = _list(paragraph, "sentence_breaks", where)
         for s, span in enumerate(breaks):
             if not (
-                isinstance(span, list) and len(span) == 2 and all(isinstance(end, int) for end in span)
+                isinstance(span, list)
+                and len(span) == 2
+                and all(isinstance(end, int) for end in span)
                 and 0 <= span[0] < span[1] <= len(context) + 1
             ):
-                raise DataError(f"{where}.sentence_breaks[{s}]: {span!r} is no span of a context of {len(context)} characters.")
+                raise DataError(
+                    f"{where}.sentence_breaks[{s}]: {span!r} is no span of a context of {len(context)} characters."
+                )
         return [(left, right) for left, right in breaks]
 
 
@@ -150,5 +158,7 @@ def _answer_start(question: dict[str, Any], context: str, where: str) -> int:
     answer = _list(question, "answers", where)[0]
     start = answer.get("answer_start") if isinstance(answer, dict) else None
     if not isinstance(start, int) or not 0 <= start < len(context):
-        raise DataError(f"{where}.answers[0].answer_start: {start!r} lies outside a context of {len(context)} characters.")
+        raise DataError(
+            f"{where}.answers[0].answer_start: {start!r} lies outside a context of {len(context)} characters."
+        )
     return start

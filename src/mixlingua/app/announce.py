@@ -1,0 +1,69 @@
+"""The short plan of what a run will do, printed before it starts."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+from mixlingua.data.store import ParallelStore
+from mixlingua.evaluation.task import RetrievalTask
+from mixlingua.model.encoder import BiEncoder
+
+
+def announce_training(
+    cfg: DictConfig,
+    run_dir: Path,
+    stores: list[ParallelStore],
+    notes: list[str],
+    encoder: BiEncoder,
+    tasks: list[RetrievalTask],
+) -> None:
+    """Print what will be trained on what, how it will be measured, and where the results will be."""
+    languages = set(cfg.data.languages)
+    table = _plan("Training")
+    for store in stores:
+        held = [language for language in store.languages if language in languages]
+        table.add_row(
+            "data", f"{store.name}: {store.num_rows:,} rows in {len(held)} training languages ({' '.join(held)})"
+        )
+    for note in notes:
+        table.add_row("", f"[yellow]{note}[/yellow]")
+    sampler = cfg.sampler._target_.rpartition(".")[2].lower()
+    values = ", ".join(f"{key} {value}" for key, value in cfg.sampler.items() if key != "_target_")
+    table.add_row(
+        "batches",
+        f"{sampler} ({values}), {cfg.trainer.max_steps} steps of {cfg.data.batch_size} pairs, seed {cfg.seed}",
+    )
+    trainable = sum(p.numel() for p in encoder.parameters() if p.requires_grad)
+    total = sum(p.numel() for p in encoder.parameters())
+    table.add_row("model", f"{cfg.model.name_or_path}: {total / 1e6:.0f}M parameters, {trainable / 1e6:.0f}M trained")
+    table.add_row("device", f"{cfg.trainer.devices} x {cfg.trainer.accelerator}, {cfg.trainer.precision}")
+    _add_tasks(table, tasks, "before and after" if cfg.evaluation.before else "after")
+    table.add_row("results", str(run_dir))
+    Console().print(table)
+
+
+def announce_evaluation(cfg: DictConfig, run_dir: Path, tasks: list[RetrievalTask]) -> None:
+    """Print what will be measured, and where the results will be."""
+    table = _plan("Evaluation")
+    table.add_row("model", cfg.model.name_or_path)
+    _add_tasks(table, tasks, "once")
+    table.add_row("results", str(run_dir))
+    Console().print(table)
+
+
+def _plan(title: str) -> Table:
+    table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 1))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    return table
+
+
+def _add_tasks(table: Table, tasks: list[RetrievalTask], when: str) -> None:
+    for task in tasks:
+        queries, passages = sum(task.num_queries.values()), sum(task.num_passages.values())
+        table.add_row(
+            "measure",
+            f"{task.name} {when}: {queries:,} queries, {passages:,} passages in {len(task.languages)} languages",
+        )

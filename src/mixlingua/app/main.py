@@ -1,0 +1,126 @@
+"""From a composed configuration to a finished run: check, record, seed, run the action, clean up."""
+
+import gc
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from mixlingua.app.preflight import check, user_error
+from mixlingua.app.problems import raise_problems
+from mixlingua.app.status import holds_finished_run, is_rank_zero, recorded
+from mixlingua.errors import ConfigError, suggest
+from mixlingua.files import atomic_write
+
+
+@dataclass(frozen=True)
+class Action:
+    """function: "module:name" of `name(cfg, run_dir) -> dict of headline figures`; uses: the parts of cfg it reads."""
+
+    function: str
+    uses: tuple[str, ...]
+
+
+ACTIONS = {
+    "train": Action(
+        "mixlingua.app.train:train",
+        ("data", "sampler", "model", "loss", "optimizer", "trainer", "checkpoint", "evaluation", "logger"),
+    ),
+    "evaluate": Action("mixlingua.app.evaluate:evaluate", ("model", "trainer", "evaluation", "logger")),
+}
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """What became of one run; error is empty where it finished."""
+
+    run_dir: Path
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    error: str = ""
+
+
+def run_job(cfg: DictConfig) -> JobResult:
+    """Run cfg.action in Hydra's output folder.
+
+    In a sweep, a job that fails is named on stderr and returned with its error, so that the others go on; a single run
+    ends the process with a message.
+    """
+    hydra = HydraConfig.get()
+    run_dir = Path(hydra.runtime.output_dir)
+    overrides = list(hydra.overrides.task)
+    if hydra.mode != RunMode.MULTIRUN:
+        with errors_on_stderr():  # before Hydra, which would print a traceback
+            return JobResult(run_dir, _run(cfg, run_dir, overrides, multirun=False))
+    try:
+        return JobResult(run_dir, _run(cfg, run_dir, overrides, multirun=True))
+    except Exception as error:
+        known = user_error(error)
+        if known is None or _full_errors():
+            traceback.print_exc()
+        message = str(known or error) or type(error).__name__
+        print(f"job {hydra.job.num} ({' '.join(overrides)}) failed: {message}", file=sys.stderr, flush=True)
+        return JobResult(run_dir, error=message)
+
+
+@contextmanager
+def errors_on_stderr() -> Iterator[None]:
+    """Turn errors meant for the user into one message and exit status 2; HYDRA_FULL_ERROR=1 keeps the traceback."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        known = user_error(error)
+        if known is None or _full_errors():
+            raise
+        print(f"error: {known}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _run(cfg: DictConfig, run_dir: Path, overrides: list[str], *, multirun: bool) -> dict[str, float]:
+    if cfg.action not in ACTIONS:
+        hint = suggest(str(cfg.action), ACTIONS)
+        raise ConfigError(f"action={cfg.action}: no such action; it is one of {', '.join(ACTIONS)}.{hint}")
+    if is_rank_zero() and not cfg.overwrite and holds_finished_run(run_dir):
+        raise ConfigError(f"{run_dir} holds a finished run; choose another hydra.run.dir, or give overwrite=true.")
+    action = ACTIONS[cfg.action]
+    with recorded(run_dir, cfg.action, overrides) as metrics:
+        raise_problems(check(cfg, action.uses, multirun=multirun))
+        if is_rank_zero():
+            with atomic_write(run_dir / "config.yaml") as partial:
+                partial.write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
+        try:
+            metrics.update(_act(action, cfg, run_dir))
+        finally:
+            _release()
+        return metrics
+
+
+def _act(action: Action, cfg: DictConfig, run_dir: Path) -> dict[str, float]:
+    from pytorch_lightning import seed_everything
+
+    seed_everything(cfg.seed, workers=True, verbose=False)
+    module, name = action.function.split(":")
+    result: dict[str, float] = getattr(import_module(module), name)(cfg, run_dir)
+    return result
+
+
+def _release() -> None:
+    """Free what the job held, the weights above all, before the next job of the sweep."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _full_errors() -> bool:
+    return os.environ.get("HYDRA_FULL_ERROR") == "1"

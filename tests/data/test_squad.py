@@ -1,0 +1,106 @@
+import json
+
+import pytest
+
+from mixlingua.data.readers.squad import SquadReader
+from mixlingua.errors import ConfigError, DataError
+
+ENGLISH = "Rain fell. It was cold. Nobody came."
+GERMAN = "Es fiel Regen, und es war kalt. Niemand kam."
+
+
+def question(name, text, context, answer, **more):
+    return {"id": name, "question": text, "answers": [{"answer_start": context.index(answer), "text": answer}]} | more
+
+
+def document(context, *questions, **more):
+    return {"data": [{"title": "t", "paragraphs": [{"context": context, "qas": list(questions)} | more]}]}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    english = document(
+        ENGLISH,
+        question("1", "What fell?", ENGLISH, "Rain"),
+        question("2", "How was it?", ENGLISH, "cold"),
+        question("3", "Who came?", ENGLISH, "Nobody"),
+        {"id": "4", "question": "Why?", "answers": [], "is_impossible": True},
+    )
+    german = document(
+        GERMAN,
+        question("2", "Wie war es?", GERMAN, "kalt"),
+        question("1", "Was fiel?", GERMAN, "Regen"),
+        question("3", "Wer kam?", GERMAN, "Niemand"),
+    )
+    (tmp_path / "en.json").write_text(json.dumps(english))
+    (tmp_path / "de.json").write_text(json.dumps(german))
+    return tmp_path
+
+
+def test_sentence_with_the_answer_is_the_passage(folder):
+    rows = list(SquadReader(folder, "sentence").rows())
+    assert [row.id for row in rows] == ["1", "2", "3"]
+    assert [row.passages["en"] for row in rows] == ["Rain fell.", "It was cold.", "Nobody came."]
+    assert rows[0].queries == {"en": "What fell?", "de": "Was fiel?"}
+    assert rows[0].passages["de"] == rows[1].passages["de"] == "Es fiel Regen, und es war kalt."
+    assert {row.split_key for row in rows} == {"0.0"}
+
+
+def test_questions_that_share_a_sentence_in_any_language_share_an_id(folder):
+    first, second, third = ({row.passage_id, *row.touches} for row in SquadReader(folder, "sentence").rows())
+    assert first & second  # one German sentence
+    assert not first & third
+
+
+def test_paragraph_is_the_passage_where_asked(folder):
+    rows = list(SquadReader(folder, "paragraph").rows())
+    assert {row.passages["de"] for row in rows} == {GERMAN}
+    assert len({row.passage_id for row in rows}) == 1
+
+
+def test_the_files_own_sentences_are_used(folder):
+    breaks = [[0, 23], [24, 36]]
+    document_ = document(ENGLISH, question("1", "What fell?", ENGLISH, "Rain"), sentence_breaks=breaks)
+    (folder / "en.json").write_text(json.dumps(document_))
+    row = next(SquadReader({"en": folder / "en.json"}, "sentence").rows())
+    assert row.passages["en"] == "Rain fell. It was cold."
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "not a JSON file"),
+        (json.dumps({"version": 1}), "no list 'data'"),
+        (json.dumps(document("")), r"data\[0\]\.paragraphs\[0\]\.context: ''"),
+        (json.dumps(document("Text.", {"id": "1", "question": "?", "answers": []})), r"qas\[0\]: no list 'answers'"),
+        (
+            json.dumps(document("Text.", {"id": "1", "question": "?", "answers": [{"answer_start": 9}]})),
+            r"qas\[0\]\.answers\[0\]\.answer_start: 9 lies outside a context of 5 characters",
+        ),
+        (json.dumps(document("Text.", question("1", "", "Text.", "T"))), r"qas\[0\]\.question: ''"),
+        (
+            json.dumps(document("Text.", question("1", "?", "Text.", "T"), question("1", "?", "Text.", "T"))),
+            r"qas\[1\]\.id: duplicate question id '1'",
+        ),
+        (
+            json.dumps(document("Text.", question("1", "?", "Text.", "T"), sentence_breaks=[[0, 99]])),
+            r"sentence_breaks\[0\]: \[0, 99\] is no span",
+        ),
+    ],
+)
+def test_bad_files_are_named_by_file_and_path(tmp_path, content, message):
+    (tmp_path / "en.json").write_text(content)
+    with pytest.raises(DataError, match=message) as caught:
+        list(SquadReader(tmp_path, "sentence").rows())
+    assert str(tmp_path / "en.json") in str(caught.value)
+
+
+def test_wrong_choices_are_named(tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"unit is 'sentense'; choose one of sentence, paragraph\. Did you mean 'sentence'"
+    ):
+        SquadReader(tmp_path, "sentense")
+    with pytest.raises(DataError, match=r"no <language>\.json files"):
+        SquadReader(tmp_path, "sentence").fingerprint()
+    with pytest.raises(DataError, match=r"de\.json: no such file"):
+        SquadReader({"de": tmp_path / "de.json"}, "sentence").fingerprint()

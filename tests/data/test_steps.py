@@ -1,0 +1,81 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mixlingua.data.keys import text_key
+from mixlingua.data.rows import PairRow
+from mixlingua.data.steps import StepDataset, StepLoader, StepSampler
+from mixlingua.data.store import ParallelStore
+
+
+@pytest.fixture
+def dataset(tmp_path, tokenizer, plan):
+    def make(rows, batch_size=4, num_negatives=0, rank=0, world_size=1):
+        path = tmp_path / f"store {len(list(tmp_path.iterdir()))}"
+        store = ParallelStore.write(path, iter(rows), name="test", fingerprint="f")
+        chosen = plan([store], batch_size, 0)
+        return StepDataset([store], chosen, tokenizer, num_negatives=num_negatives, rank=rank, world_size=world_size)
+
+    return make
+
+
+def test_a_batch_holds_the_planned_texts(dataset, rows, decode):
+    batch = dataset(rows(20))[2]
+    assert decode(batch.queries["input_ids"]) == [f"query {number} de" for number in range(8, 12)]
+    assert decode(batch.passages["input_ids"]) == [f"passage {number} en" for number in range(8, 12)]
+    assert (batch.index, batch.kind, batch.source) == (2, "crosslingual", "test")
+    assert (batch.query_languages, batch.passage_languages) == (["de"] * 4, ["en"] * 4)
+    assert batch.query_keys.dtype == batch.passage_keys.dtype == torch.int64
+
+
+def test_negatives_follow_the_positives_query_by_query_and_change_with_the_batch(dataset, rows, decode):
+    data = dataset(rows(4, num_negatives=3), num_negatives=2)
+    assert decode(data[0].passages["input_ids"])[4:] == [f"wrong {q}.{n} en" for q in range(4) for n in (0, 1)]
+    assert decode(data[1].passages["input_ids"])[4:] == [f"wrong {q}.{n} en" for q in range(4) for n in (2, 0)]
+    assert data[0].passage_keys.shape == (12, 3)
+
+
+def test_passages_of_equal_text_share_a_key_whatever_their_ids(dataset, rows, decode):
+    listed = rows(4, num_negatives=1)
+    same = {"de": "gleich", "en": listed[2].passages["en"]}
+    listed[1] = replace(listed[1], negatives={"de": ["falsch"], "en": [listed[3].passages["en"]]})
+    twin = PairRow(
+        id="twin", queries=listed[0].queries, passages=same, passage_id="other", negatives=listed[0].negatives
+    )
+    batch = dataset([twin, *listed[1:]], num_negatives=1)[0]
+    negative_of = (batch.query_keys[:, None, :, None] != batch.passage_keys[None, :, None, :]).all(-1).all(-1)
+    masked = [(q, p) for q in range(4) for p in range(8) if not negative_of[q, p]]
+    # Each query's own passage; the twins 0 and 2; and query 1's negative, which is query 3's answer (column 5).
+    assert masked == [(0, 0), (0, 2), (1, 1), (2, 0), (2, 2), (3, 3), (3, 5)]
+    assert int(batch.passage_keys[5, 0]) == text_key("passage 3 en")
+
+
+def test_the_ranks_shares_are_the_batch(dataset, rows, decode):
+    whole = dataset(rows(20), batch_size=6)[1]
+    shares = [dataset(rows(20), batch_size=6, rank=rank, world_size=3)[1] for rank in range(3)]
+    assert [text for share in shares for text in decode(share.queries["input_ids"])] == decode(
+        whole.queries["input_ids"]
+    )
+    assert torch.equal(torch.cat([share.passage_keys for share in shares]), whole.passage_keys)
+
+
+def test_workers_give_the_same_batches(dataset, rows, decode):
+    data = dataset(rows(20, num_negatives=1), num_negatives=1)
+    plain, parallel = (
+        [
+            decode(batch.passages["input_ids"])
+            for batch in StepLoader(data, batch_size=None, sampler=StepSampler(5, 0), num_workers=workers)
+        ]
+        for workers in (0, 2)
+    )
+    assert plain == parallel
+    assert len(plain) == 5
+
+
+def test_sampler_keeps_its_length_and_goes_on_after_a_pass():
+    sampler = StepSampler(5, start=3)
+    assert len(sampler) == 5
+    iter(sampler)  # not read from
+    assert list(sampler) == [3, 4]
+    assert list(sampler) == [5, 6, 7, 8, 9]

@@ -1,0 +1,125 @@
+"""The callback in real training: when it evaluates, what it logs and leaves behind; training is not disturbed."""
+
+import json
+
+import pytest
+import torch
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import RichProgressBar
+from pytorch_lightning.loggers import CSVLogger
+from torch import nn
+from torch.utils.data import DataLoader
+
+from mixlingua.evaluation import suite
+from mixlingua.evaluation.callback import ZeroShotEvaluation
+from mixlingua.evaluation.run_folder import read_results
+
+
+class WordTokenizer:
+    def encode(self, texts, side):
+        return [[1 + int(word[1:].split("=")[0]) for word in text.split()] for text in texts]
+
+    def pad(self, ids):
+        longest = max(map(len, ids))
+        return {"input_ids": torch.tensor([row + [0] * (longest - len(row)) for row in ids])}
+
+
+class BagOfWords(nn.Module):
+    embedding_dim = 4
+
+    def __init__(self):
+        super().__init__()
+        self.tokenizer = WordTokenizer()
+        self.words = nn.Embedding(10, self.embedding_dim, padding_idx=0)
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, features):
+        return self.dropout(self.words(features["input_ids"]).sum(1))
+
+
+class Module(LightningModule):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.encoder = BagOfWords()
+
+    def training_step(self, batch, _):
+        assert self.encoder.training, "evaluation left the encoder in evaluation mode"
+        return self.encoder({"input_ids": batch.long() % 10}).square().sum()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.01)
+
+
+@pytest.fixture
+def fit(tmp_path, two_languages, monkeypatch):
+    """Trains for six steps; returns the module, the callback and the steps at which tasks were evaluated."""
+
+    def run(*, ckpt_path=None, **changes):
+        arguments = {"before": True, "at_end": True, "every_n_steps": None} | changes
+        max_steps = arguments.pop("max_steps", 6)
+        callback = ZeroShotEvaluation(
+            [two_languages],
+            run_dir=tmp_path / "run",
+            provenance={"model": "bag"},
+            token_budget=64,
+            precision="32-true",
+            **arguments,
+        )
+        trainer = Trainer(
+            max_steps=max_steps,
+            accumulate_grad_batches=2,
+            accelerator="cpu",
+            logger=CSVLogger(tmp_path, flush_logs_every_n_steps=1),
+            callbacks=[callback, RichProgressBar()],
+            enable_model_summary=False,
+        )
+        steps = []
+        original = suite.evaluate
+        monkeypatch.setattr(suite, "evaluate", lambda *given: (steps.append(trainer.global_step), original(*given))[1])
+        module = Module()
+        torch.manual_seed(1)
+        trainer.fit(module, DataLoader(torch.arange(40), batch_size=2), ckpt_path=ckpt_path)
+        trainer.save_checkpoint(tmp_path / "last.ckpt")
+        monkeypatch.setattr(suite, "evaluate", original)
+        return module, callback, steps
+
+    return run
+
+
+def test_evaluates_before_in_between_and_at_the_end_once_per_step(fit):
+    assert fit(every_n_steps=2)[2] == [0, 2, 4, 6]
+    assert fit(every_n_steps=4)[2] == [0, 4, 6]
+    assert fit(before=False, at_end=False)[2] == []
+
+
+def test_files_and_results(fit, tmp_path):
+    _, callback, _ = fit()
+    before, after = read_results(tmp_path / "run", "before"), read_results(tmp_path / "run")
+    assert before.rows == callback.results_before[0].rows
+    assert after.rows == callback.results_after[0].rows
+    assert (before.provenance["step"], after.provenance["step"]) == (0, 6)
+    assert after.provenance["model"] == "bag"
+    assert set(json.loads((tmp_path / "run" / "metrics.json").read_text())) == set(after.aggregate())
+
+
+def test_averages_are_logged_by_step(fit, tmp_path):
+    fit(every_n_steps=2)
+    header, *lines = (tmp_path / "lightning_logs" / "version_0" / "metrics.csv").read_text().splitlines()
+    names = header.split(",")
+    assert "small/multilingual/rank_distance" in names
+    assert [line.split(",")[names.index("step")] for line in lines] == ["0", "2", "4", "6"]
+
+
+def test_training_is_the_same_with_and_without(fit):
+    plain = fit(before=False, at_end=False)[0].state_dict()
+    for name, value in fit(every_n_steps=1)[0].state_dict().items():
+        assert torch.equal(value, plain[name])
+
+
+def test_a_resumed_run_is_not_evaluated_before(fit, tmp_path):
+    fit(max_steps=3, every_n_steps=3)
+    _, callback, steps = fit(ckpt_path=tmp_path / "last.ckpt", every_n_steps=3)
+    assert steps == [6]
+    assert callback.results_before is None
+    assert read_results(tmp_path / "run", "before").provenance["step"] == 0, "the first run's file stays"

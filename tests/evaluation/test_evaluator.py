@@ -1,0 +1,189 @@
+"""Evaluation of whole tasks: by hand, against a naive implementation, and on several ranks."""
+
+import numpy as np
+import pytest
+import torch
+
+from mixlingua.errors import ConfigError, ModelError
+from mixlingua.evaluation import evaluator
+from mixlingua.evaluation.evaluator import evaluate
+from mixlingua.evaluation.task import RetrievalTask
+from mixlingua.model import distributed
+from mixlingua.retrieval import search
+
+
+def values(result, metric):
+    return {(r.setting, r.query_language, r.passage_language): r.value for r in result.rows if r.metric == metric}
+
+
+def test_average_precision_by_hand(two_languages, one_hot):
+    expected = {
+        # German queries, German pool: q1 first; q2 behind d0; q3 first.
+        ("monolingual", "de", "de"): (1 + 1 / 2 + 1) / 3,
+        # English q1 first; q2: e0 and e1 tie, so second.
+        ("monolingual", "en", "en"): (1 + 1 / 2) / 2,
+        # German q1 first; q2 behind e2; q3 has no English answer and is not asked.
+        ("crosslingual", "de", "en"): (1 + 1 / 2) / 2,
+        # English q1: d2 scores 0, d1 -0.2, d0 -0.5: last of three; q2: all three tie at 0: last.
+        ("crosslingual", "en", "de"): (1 / 3 + 1 / 3) / 2,
+        # German q1: d0, d2, e0, ... : ranks 1, 3. q2: d0, e2, then the relevant d1 and e1 tie: ranks 3, 4. q3: rank 1.
+        ("multilingual", "de", "all"): ((1 + 2 / 3) / 2 + (1 / 3 + 2 / 4) / 2 + 1) / 3,
+        # English q1: e0 first, d0 last of six. q2: e0 and e1 tie, so e1 second; d1 ties with d0, d2, e2 at 0: sixth.
+        ("multilingual", "en", "all"): ((1 + 2 / 6) / 2 + (1 / 2 + 2 / 6) / 2) / 2,
+    }
+    assert values(evaluate(two_languages, one_hot), "map") == pytest.approx(expected)
+
+
+def test_bias_by_hand(two_languages, one_hot):
+    result = evaluate(two_languages, one_hot)
+    assert values(result, "rank_distance") == {
+        ("multilingual", "de", "all"): pytest.approx((2 + 1 + 0) / 3),
+        ("multilingual", "en", "all"): pytest.approx((5 + 4) / 2),
+    }
+    # (last rank - R) / (6 - R): German (3-2)/4, (4-2)/4, (1-1)/5; English (6-2)/4 twice.
+    assert values(result, "normalised_max_rank") == {
+        ("multilingual", "de", "all"): pytest.approx(100 * (1 / 4 + 2 / 4 + 0) / 3),
+        ("multilingual", "en", "all"): pytest.approx(100),
+    }
+    assert result.aggregate()["small/multilingual/rank_distance"] == pytest.approx((1 + 4.5) / 2)
+
+
+def test_macro_average_is_over_languages_not_queries(two_languages, one_hot):
+    aggregate = evaluate(two_languages, one_hot).aggregate()
+    assert aggregate["small/monolingual/map"] == pytest.approx((2.5 / 3 + 1.5 / 2) / 2)
+    assert aggregate["small/crosslingual/map"] == pytest.approx((1.5 / 2 + (2 / 3) / 2) / 2)
+
+
+def test_each_text_is_encoded_once(two_languages, one_hot):
+    evaluate(two_languages, one_hot)
+    assert [(len(texts), side) for texts, side in one_hot.calls] == [(5, "query"), (6, "passage")]
+
+
+def test_per_query_values_carry_their_ids(two_languages, one_hot):
+    table = evaluate(two_languages, one_hot).per_query["crosslingual"]
+    assert list(zip(table.query_ids, table.query_languages, table.passage_languages, strict=True)) == [
+        ("q1", "de", "en"), ("q2", "de", "en"), ("q1", "en", "de"), ("q2", "en", "de"),
+    ]  # fmt: skip
+    assert table.values["map"] == pytest.approx([1, 1 / 2, 1 / 3, 1 / 3])
+
+
+def random_task(seed: int, *, uneven: bool) -> tuple[RetrievalTask, dict[str, torch.Tensor]]:
+    """Three languages with repeated passages; with `uneven`, a question exists in two or three of them, as in MLQA-R.
+
+    Vectors by text have few distinct values, so that many scores tie.
+    """
+    random = np.random.default_rng(seed)
+    languages, questions = ["de", "en", "zh"], [f"q{i}" for i in range(12)]
+    passages = {
+        language: {f"{language}{i}": f"{language} text {i if i < 15 else i - 7}" for i in range(15 + 5 * place)}
+        for place, language in enumerate(languages)
+    }
+    in_language = {
+        question: random.permutation(languages)[: random.integers(2, 4)].tolist() if uneven else languages
+        for question in questions
+    }
+    qrels: dict[str, dict[str, dict[str, int]]] = {language: {} for language in languages}
+    for question in questions:
+        grades = {
+            str(random.choice(list(passages[language]))): int(random.integers(1, 4))
+            for language in in_language[question]
+        }
+        for language in in_language[question]:
+            qrels[language][question] = grades | {f"{language}0": grades.get(f"{language}0", 0)}
+    queries = {language: {q: f"{language} {q}?" for q in qrels[language]} for language in languages}
+    texts = [text for part in (queries, passages) for by_id in part.values() for text in by_id.values()]
+    vectors = {text: torch.from_numpy(random.integers(-2, 3, 4)).float() for text in texts}
+    return RetrievalTask("random", "0", "CC0", "", queries, passages, qrels), vectors
+
+
+def naive(task, vectors):
+    """Average precision, recall@10, nDCG@10 and rank distance by sorting every pool: one dictionary entry per cell."""
+    cells = {}
+    pools = [("monolingual", q, [q]) for q in task.languages]
+    pools += [("crosslingual", q, [p]) for q in task.languages for p in task.languages if p != q]
+    pools += [("multilingual", q, list(task.languages)) for q in task.languages]
+    for setting, language, pool_languages in pools:
+        pool = {key: text for other in pool_languages for key, text in task.passages[other].items()}
+        per_query = []
+        for query, text in task.queries[language].items():
+            grades = {key: grade for key, grade in task.qrels[language][query].items() if key in pool and grade > 0}
+            if not grades:
+                continue
+            score = {key: float(vectors[text] @ vectors[passage]) for key, passage in pool.items()}
+            ranking = sorted(pool, key=lambda key: (-score[key], grades.get(key, 0)))
+            ranks = [place for place, key in enumerate(ranking, start=1) if key in grades]
+            gains = [grades.get(key, 0) for key in ranking[:10]]
+            best = sorted(grades.values(), reverse=True)[:10]
+            discounted = [sum(g / np.log2(place + 2) for place, g in enumerate(part)) for part in (gains, best)]
+            per_query.append(
+                (
+                    np.mean([found / rank for found, rank in enumerate(ranks, start=1)]),
+                    sum(rank <= 10 for rank in ranks) / len(ranks),
+                    discounted[0] / discounted[1],
+                    ranks[-1] - ranks[0],
+                )
+            )
+        if per_query:
+            name = "all" if setting == "multilingual" else pool_languages[0]
+            cells[setting, language, name] = (len(per_query), *np.mean(per_query, axis=0))
+    return cells
+
+
+@pytest.mark.parametrize("uneven", [False, True])
+@pytest.mark.parametrize("seed", range(5))
+def test_equal_to_a_naive_implementation(monkeypatch, seed, uneven):
+    monkeypatch.setattr(search, "MAX_BLOCK_SCORES", 250)  # several blocks, the last one short
+    task, vectors = random_task(seed, uneven=uneven)
+    result = evaluate(task, lambda texts, side: torch.stack([vectors[text] for text in texts]))
+    expected = naive(task, vectors)
+    for place, metric in enumerate(["map", "recall_at_10", "ndcg_at_10", "rank_distance"], start=1):
+        cells = {key: cell[place] for key, cell in expected.items() if metric != "rank_distance" or key[2] == "all"}
+        assert values(result, metric) == pytest.approx(cells)
+    counts = {(r.setting, r.query_language, r.passage_language): r.num_queries for r in result.rows}
+    assert counts == {key: cell[0] for key, cell in expected.items()}
+
+
+@pytest.mark.parametrize("world_size", [2, 3, 7])
+def test_equal_on_all_ranks_and_to_one_process(monkeypatch, on_ranks, world_size):
+    task, vectors = random_task(0, uneven=True)
+
+    def run():
+        return evaluate(task, lambda texts, side: torch.stack([vectors[text] for text in texts]))
+
+    monkeypatch.setattr(search, "MAX_BLOCK_SCORES", 250)
+    whole = run()
+    measured = []
+    original = evaluator._measure
+
+    def measure(*given):
+        measured.append(distributed.rank())
+        original(*given)
+
+    monkeypatch.setattr(evaluator, "_measure", measure)
+    results = on_ranks(world_size, run)
+    num_blocks = sum(len(list(search.blocks(n, 60))) for n in task.num_queries.values())
+    assert len(measured) == num_blocks > 3, "no block is ranked twice, and there are several"
+    assert set(measured) == set(range(world_size)), "every rank has its share"
+    for result in results:
+        assert result.rows == whole.rows
+        for setting, table in whole.per_query.items():
+            assert result.per_query[setting].query_ids == table.query_ids
+
+
+def test_settings_can_be_chosen_and_are_checked(two_languages, one_hot):
+    result = evaluate(two_languages, one_hot, settings=["multilingual"])
+    assert {row.setting for row in result.rows} == {"multilingual"}
+    with pytest.raises(ConfigError, match=r"'multilingal'.*Did you mean 'multilingual'"):
+        evaluate(two_languages, one_hot, settings=["multilingal"])
+
+
+def test_vectors_that_are_not_finite_are_refused(two_languages, one_hot):
+    def broken(texts, side):
+        vectors = one_hot(texts, side)
+        vectors[0, 0] = float("nan")
+        return vectors
+
+    with pytest.raises(ModelError, match="1 of 5 query vectors"):
+        evaluate(two_languages, broken)
+    with pytest.raises(ModelError, match="5 query texts were encoded as 4"):
+        evaluate(two_languages, lambda texts, side: one_hot(texts[1:], side))

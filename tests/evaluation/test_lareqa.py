@@ -1,0 +1,176 @@
+"""XQuAD-R and MLQA-R: the real files where they are, exactly shaped small ones elsewhere."""
+
+import hashlib
+import io
+import json
+import logging
+import urllib.error
+import urllib.request
+
+import pytest
+
+from mixlingua.errors import ConfigError, DataError
+from mixlingua.evaluation import lareqa
+from mixlingua.evaluation.lareqa import mlqa_r, xquad_r
+from mixlingua.evaluation.squad import answering_sentence
+
+
+def paragraph(sentences, **answers):
+    """A paragraph of sentences with two blanks between them; answers: question id -> a text that occurs in it."""
+    context = "  ".join(sentences)
+    starts = [context.index(sentence) for sentence in sentences]
+    return {
+        "context": context,
+        "qas": [
+            {"question": f"{key}?", "answers": [{"text": text, "answer_start": context.index(text)}], "id": key}
+            for key, text in answers.items()
+        ],
+        "sentence_breaks": [[start, start + len(text)] for start, text in zip(starts, sentences, strict=True)],
+        "sentences": sentences,
+    }
+
+
+MLQA = {
+    "de": [[paragraph(["Berlin ist groß.", "Bonn ist klein."], a="Bonn", b="groß")]],
+    "en": [[paragraph(["Bonn is small."], a="small"), paragraph(["Rome is old.", "Rome is big."], c="big")]],
+    "es": [
+        [paragraph(["Es pequeña Bonn."], a="Es")],
+        [paragraph(["Grande.", "Roma es grande."], b="Grande", c="Roma")],
+    ],
+}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path / "cache"))
+    for language, articles in MLQA.items():
+        data = [{"title": "t", "paragraphs": paragraphs} for paragraphs in articles]
+        (tmp_path / f"{language}.json").write_text(json.dumps({"version": 1.0, "data": data}), encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def network(monkeypatch):
+    """What the network answers by the end of the URL; anything else is unreachable."""
+    answers: dict[str, bytes] = {}
+
+    def urlopen(url, timeout):
+        for end, body in answers.items():
+            if url.endswith(end):
+                return io.BytesIO(body)
+        raise urllib.error.URLError("Name or service not known")
+
+    monkeypatch.setattr(urllib.request, "urlopen", urlopen)
+    return answers
+
+
+def test_parallel_answers_share_question_ids(folder):
+    task = mlqa_r(folder, languages=["de", "en", "es"])
+    assert task.queries["de"] == {"a": "a?", "b": "b?"}
+    assert task.num_passages == {"de": 2, "en": 3, "es": 3}
+    a = {"de:0.0.1": 1, "en:0.0.0": 1, "es:0.0.0": 1}
+    b = {"de:0.0.0": 1, "es:1.0.0": 1}
+    c = {"en:0.1.1": 1, "es:1.0.1": 1}
+    assert task.qrels == {"de": {"a": a, "b": b}, "en": {"a": a, "c": c}, "es": {"a": a, "b": b, "c": c}}
+    assert task.passages["es"]["es:1.0.1"] == "Roma es grande."
+
+
+def test_other_files_have_a_revision_of_their_own(folder, caplog):
+    with caplog.at_level(logging.WARNING):
+        first = mlqa_r(folder, languages=["de", "en"])
+    assert "de.json" in caplog.text and "differ from the published files" in caplog.text
+    assert first.revision.startswith("local-")
+    assert first.files["de.json"] == hashlib.sha256((folder / "de.json").read_bytes()).hexdigest()
+    (folder / "de.json").write_text((folder / "de.json").read_text().replace("Berlin", "Wien ist"))
+    assert mlqa_r(folder, languages=["en"]).revision != first.revision
+
+
+def test_one_language_has_one_setting(folder):
+    assert mlqa_r(folder, languages=["de"]).settings == ("monolingual",)
+
+
+@pytest.mark.parametrize(
+    ("start", "expected"),
+    [(0, 0), (9, 0), (10, 1), (11, 1), (12, 1), (29, 1), (30, 1), (99, 1)],
+)
+def test_the_answering_sentence_holds_the_first_character(start, expected):
+    assert answering_sentence([(0, 10), (12, 30)], start) == expected
+
+
+def test_offline_names_file_folder_and_url(folder, network):
+    with pytest.raises(DataError) as error:
+        mlqa_r(folder, languages=["de", "vi"])
+    assert "needs vi.json" in str(error.value)
+    assert str(folder) in str(error.value)
+    assert f"lareqa/{lareqa.COMMIT}/mlqa-r/vi.json" in str(error.value)
+
+
+def test_a_file_is_fetched_once_and_checked(folder, network, monkeypatch):
+    body = (folder / "de.json").read_bytes()
+    (folder / "de.json").unlink()
+    network["mlqa-r/de.json"] = body
+    with pytest.raises(DataError, match="not the pinned file"):
+        mlqa_r(folder, languages=["de"])
+    cached = folder / "cache" / "lareqa" / lareqa.COMMIT / "mlqa-r" / "de.json"
+    assert not any(cached.parent.iterdir()), "a wrong file was kept"
+
+    monkeypatch.setitem(lareqa.MLQA_R.counts, "de", (2, 2))
+    assert mlqa_r(folder, languages=["de"]).revision == lareqa.COMMIT
+    assert cached.read_bytes() == body
+    network.clear()
+    assert mlqa_r(folder, languages=["de"]).num_queries == {"de": 2}, "the cached copy serves offline"
+
+
+def test_a_fetched_file_must_have_the_pinned_checksum(folder, network):
+    network["xquad-r/de.json"] = (folder / "de.json").read_bytes()
+    (folder / "de.json").unlink()
+    with pytest.raises(DataError, match="not the pinned file"):
+        xquad_r(folder, languages=["de"])
+
+
+def test_a_language_that_the_benchmark_lacks(folder):
+    with pytest.raises(ConfigError, match="task mlqa_r: no language 'fr'; it has ar, de"):
+        mlqa_r(folder, languages=["fr"])
+
+
+def change_first(folder, change):
+    content = json.loads((folder / "de.json").read_text())
+    change(content["data"][0]["paragraphs"][0])
+    (folder / "de.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda p: p.pop("sentences"), r'paragraphs\[0\]: "sentences" is NoneType'),
+        (lambda p: p["sentence_breaks"].pop(), "2 sentences with 1 sentence_breaks"),
+        (lambda p: p["sentence_breaks"].__setitem__(0, [1]), "every sentence needs"),
+        (lambda p: p["qas"][1].update(id="a"), r"qas\[1\]: question id 'a' occurs twice"),
+        (lambda p: p["qas"][0].update(answers=[]), "question 'a' has no answer"),
+        (lambda p: p["qas"][0]["answers"][0].update(answer_start=999), "question 'a' has no answer within"),
+        (lambda p: p["qas"].clear(), "no questions"),
+    ],
+)
+def test_malformed_files_are_named(folder, change, message):
+    change_first(folder, change)
+    with pytest.raises(DataError, match=rf"de\.json: .*{message}"):
+        mlqa_r(folder, languages=["de"])
+
+
+def test_broken_files_are_named_with_line(folder):
+    (folder / "de.json").write_text('{"data":\n [1, }')
+    with pytest.raises(DataError, match=r"de\.json:2: not valid JSON"):
+        mlqa_r(folder, languages=["de"])
+    (folder / "de.json").write_bytes(b'{"data": "\xff"}')
+    with pytest.raises(DataError, match=r"de\.json: not valid UTF-8 at byte 10"):
+        mlqa_r(folder, languages=["de"])
+
+
+def test_the_real_xquad_r(shared_data):
+    task = xquad_r(shared_data / "xquad-r")
+    assert task.revision == lareqa.COMMIT, "the pinned checksums are those of the files"
+    assert task.num_passages == {language: count for language, (_, count) in lareqa.XQUAD_R.counts.items()}
+    assert set(task.num_queries.values()) == {1190}
+    assert all(len(grades) == 11 for by_query in task.qrels.values() for grades in by_query.values())
+    assert task.passages["de"]["de:0.0.0"].startswith("Die Verteidigung der Panthers gab nur 308 Punkte ab")
+    assert task.qrels["zh"]["56beb4343aeaaa14008c925b"]["de:0.0.0"] == 1

@@ -1,0 +1,89 @@
+"""An encoder of a few thousand weights, and training batches made by hand."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from mixlingua.data.batch import TrainBatch
+from mixlingua.model.encoder import BiEncoder
+from mixlingua.model.losses import InfoNCE
+from mixlingua.model.module import RetrieverModule
+from mixlingua.model.optimizer import AdamW
+from mixlingua.model.pretrained import PretrainedEncoder
+from mixlingua.model.tokenizer import PairTokenizer
+
+SETTINGS = {
+    "name_or_path": "tiny", "revision": None, "pooling": "mean", "query_prefix": "", "passage_prefix": "",
+    "max_query_length": 16, "max_passage_length": 16, "temperature": 0.05, "freeze_word_embeddings": False,
+    "gradient_checkpointing": False, "compile": False, "pretraining": None,
+}  # fmt: skip
+FOLDERS_OWN = dict.fromkeys(("pooling", "query_prefix", "passage_prefix", "max_query_length", "max_passage_length"))
+
+
+@pytest.fixture(scope="session")
+def session_cache(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def cache(session_cache, monkeypatch) -> Path:
+    """Weights made by a test stay out of the user's cache."""
+    monkeypatch.setenv("MIXLINGUA_CACHE", str(session_cache))
+    return session_cache
+
+
+@pytest.fixture(scope="session")
+def pretrained() -> Callable[..., PretrainedEncoder]:
+    """The configuration of model=tiny with changes."""
+    return lambda **changes: PretrainedEncoder(**(SETTINGS | changes))
+
+
+@pytest.fixture(scope="session")
+def folder_encoder() -> Callable[[Path | str], BiEncoder]:
+    """What model=folder loads: every setting is the folder's own. In evaluation mode."""
+    return lambda folder: PretrainedEncoder(**(SETTINGS | FOLDERS_OWN | {"name_or_path": str(folder)})).load(0).eval()
+
+
+@pytest.fixture
+def module(pretrained) -> RetrieverModule:
+    """A tiny model without dropout, so that equal batches have equal losses, and a fast learning rate."""
+    encoder = pretrained().load(seed=0)
+    for layer in encoder.modules():
+        if isinstance(layer, torch.nn.Dropout):
+            layer.p = 0.0
+    loss = InfoNCE(temperature=0.1, learn_temperature=False, symmetric=False)
+    return RetrieverModule(encoder, loss, AdamW(lr=5e-3, weight_decay=0.0, warmup_steps=0, schedule="constant"))
+
+
+@pytest.fixture
+def make_batch(module) -> Callable[..., TrainBatch]:
+    def make(index: int, queries: list[str], passages: list[str], negatives: list[str] | None = None) -> TrainBatch:
+        """Row i of queries is answered by row i of passages; negatives hold the same number for each query."""
+        tokenizer: PairTokenizer = module.encoder.tokenizer
+        columns = passages + (negatives or [])
+        return TrainBatch(
+            tokenizer.queries(queries),
+            tokenizer.passages(columns),
+            query_keys=torch.arange(len(queries))[:, None],
+            passage_keys=torch.arange(len(columns))[:, None],
+            index=index,
+            kind="crosslingual",
+            source="toy",
+            query_languages=["de"] * len(queries),
+            passage_languages=["en"] * len(queries),
+        )
+
+    return make
+
+
+@pytest.fixture
+def toy_batches(make_batch) -> Callable[[int], list[TrainBatch]]:
+    """Batches of words and the same words in capitals, which a few steps learn to match."""
+    words = ["alpha", "river", "stone", "cloud", "maple", "tiger", "zebra", "quilt"]
+
+    def make(count: int) -> list[TrainBatch]:
+        return [make_batch(index, words, [word.upper() for word in words]) for index in range(count)]
+
+    return make

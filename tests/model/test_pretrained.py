@@ -1,0 +1,208 @@
+"""Settings against the folder's own, limits, what is frozen, and folders that must not be loaded."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from transformers import XLMRobertaConfig, XLMRobertaModel
+
+from mixlingua.errors import ConfigError, ModelError
+from mixlingua.model.folder import save_folder
+from mixlingua.model.tiny import tiny_folder
+
+
+@pytest.fixture
+def saved(pretrained, tmp_path):
+    """A folder with mean pooling, prefixes 'query: ' and 'passage: ', and lengths 12 and 20."""
+    lengths = {"max_query_length": 12, "max_passage_length": 20}
+    encoder = pretrained(query_prefix="query: ", passage_prefix="passage: ", **lengths).load(seed=0)
+    save_folder(encoder, tmp_path / "saved")
+    return tmp_path / "saved"
+
+
+@pytest.fixture
+def plain(tmp_path):
+    """A plain transformers folder, which says nothing of pooling, prefixes and lengths."""
+    return shutil.copytree(tiny_folder(0), tmp_path / "plain")
+
+
+NO_PREFIX = {"query_prefix": None, "passage_prefix": None}
+
+
+def test_null_settings_are_the_folders(folder_encoder, saved):
+    encoder = folder_encoder(saved)
+    assert encoder.pooling == "mean"
+    assert encoder.tokenizer.prefix == {"query": "query: ", "passage": "passage: "}
+    assert encoder.tokenizer.max_length == {"query": 12, "passage": 20}
+
+
+def test_null_settings_without_a_folder_that_says_them(pretrained, plain):
+    encoder = pretrained(name_or_path=str(plain), **NO_PREFIX, max_query_length=None).load(seed=0)
+    assert encoder.tokenizer.prefix == {"query": "", "passage": ""}
+    assert encoder.tokenizer.max_length == {"query": 512, "passage": 16}
+    with pytest.raises(ModelError, match=r"model\.pooling is null and .*plain does not state one"):
+        pretrained(name_or_path=str(plain), pooling=None).load(seed=0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({**NO_PREFIX, "pooling": "cls"}, "model.pooling='cls' but .*saved with 'mean'"),
+        ({**NO_PREFIX, "query_prefix": "Query: "}, "model.query_prefix='Query: ' but .*saved with 'query: '"),
+        ({**NO_PREFIX, "passage_prefix": ""}, "model.passage_prefix='' but .*saved with 'passage: '"),
+    ],
+)
+def test_a_setting_that_contradicts_the_folder_is_refused(pretrained, saved, changes, message):
+    with pytest.raises(ModelError, match=message) as raised:
+        pretrained(name_or_path=str(saved), **changes).load(seed=0)
+    assert f"model=folder model.name_or_path={saved}" in str(raised.value)
+
+
+def test_a_setting_that_agrees_with_the_folder_and_another_length_are_taken(pretrained, saved):
+    settings = {"query_prefix": "query: ", "passage_prefix": "passage: ", "max_query_length": 30}
+    encoder = pretrained(name_or_path=str(saved), **settings).load(seed=0)
+    assert encoder.tokenizer.max_length == {"query": 30, "passage": 16}
+
+
+@pytest.mark.parametrize("key", ["max_query_length", "max_passage_length"])
+def test_lengths_above_the_position_limit_are_refused(pretrained, key):
+    assert pretrained(**{key: 512}).load(seed=0)
+    with pytest.raises(ModelError, match=rf"model\.{key}=513: tiny has positions for 512 tokens"):
+        pretrained(**{key: 513}).load(seed=0)
+
+
+@torch.inference_mode()
+def test_robertas_positions_start_after_the_padding_index(folder_encoder, pretrained, plain):
+    vocab_size = json.loads((plain / "config.json").read_text())["vocab_size"]
+    config = XLMRobertaConfig(
+        vocab_size=vocab_size, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8,
+        max_position_embeddings=20, pad_token_id=0, bos_token_id=2, eos_token_id=3,
+    )  # fmt: skip
+    XLMRobertaModel(config, add_pooling_layer=False).save_pretrained(plain)
+    encoder = pretrained(name_or_path=str(plain), max_query_length=None).load(seed=0).eval()
+    assert encoder.tokenizer.max_length["query"] == 19
+    assert encoder(encoder.tokenizer.queries(["x" * 100])).shape == (1, 8)
+    encoder.tokenizer.max_length["query"] = 20
+    with pytest.raises((IndexError, RuntimeError)):  # the limit is where positions end, not below
+        encoder(encoder.tokenizer.queries(["x" * 100]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"pooling": "meen"}, r"model\.pooling=meen: choose one of cls, mean, pooler\. Did you mean 'mean'\?"),
+        ({"max_query_length": 3}, r"model\.max_query_length=3: at least 4"),
+        ({"max_passage_length": 0}, r"model\.max_passage_length=0: at least 4"),
+    ],
+)
+def test_bad_values_are_refused_before_anything_is_loaded(pretrained, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        pretrained(**changes)
+
+
+def test_loads_in_float32_and_training_mode(pretrained, plain):
+    file = plain / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"dtype": "bfloat16"}))
+    encoder = pretrained(name_or_path=str(plain)).load(seed=0)
+    assert {parameter.dtype for parameter in encoder.parameters()} == {torch.float32}
+    assert all(part.training for part in encoder.modules())
+
+
+def test_only_the_word_embeddings_are_frozen(pretrained):
+    frozen = [
+        name for name, p in pretrained(freeze_word_embeddings=True).load(0).named_parameters() if not p.requires_grad
+    ]
+    assert frozen == ["transformer.embeddings.word_embeddings.weight"]
+    assert all(parameter.requires_grad for parameter in pretrained().load(seed=0).parameters())
+
+
+def test_every_trainable_parameter_has_a_gradient(pretrained):
+    """DistributedDataParallel refuses a parameter that takes no part in the loss."""
+    encoder = pretrained().load(seed=0)
+    encoder(encoder.tokenizer.queries(["one", "two"]))[:, 0].sum().backward()
+    assert [name for name, p in encoder.named_parameters() if p.grad is None] == []
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_gradient_checkpointing_changes_no_gradient(pretrained, frozen):
+    def gradients(checkpointing: bool) -> dict:
+        encoder = pretrained(gradient_checkpointing=checkpointing, freeze_word_embeddings=frozen).load(seed=0)
+        assert encoder.transformer.is_gradient_checkpointing == checkpointing
+        torch.manual_seed(0)  # dropout draws the same in both, also when a layer is computed again
+        encoder(encoder.tokenizer.queries(["one", "two words"]))[:, 0].sum().backward()
+        return {name: p.grad for name, p in encoder.named_parameters() if p.grad is not None}
+
+    plain, checkpointed = gradients(False), gradients(True)
+    assert plain.keys() == checkpointed.keys() and any(gradient.any() for gradient in plain.values())
+    for name, gradient in plain.items():
+        torch.testing.assert_close(checkpointed[name], gradient, rtol=0, atol=1e-7, msg=name)
+
+
+def test_compiling_keeps_the_names_of_the_weights_and_the_folder(pretrained, folder_encoder, monkeypatch, tmp_path):
+    compiled = []
+
+    def compile_nothing(function, **options):
+        compiled.append(options)
+        return function
+
+    monkeypatch.setattr(torch, "compile", compile_nothing)
+    plain, encoder = pretrained().load(seed=0), pretrained(compile=True).load(seed=0)
+    assert compiled == [{"dynamic": True}]
+    assert list(encoder.state_dict()) == list(plain.state_dict())
+    save_folder(encoder, tmp_path / "model")
+    assert list(folder_encoder(tmp_path / "model").state_dict()) == list(plain.state_dict())
+
+
+def edit_config(folder, **changes):
+    (folder / "config.json").write_text(json.dumps(json.loads((folder / "config.json").read_text()) | changes))
+
+
+def slow_tokenizer_only(folder):
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "ByT5Tokenizer"}')
+
+
+def no_tokenizer(folder):
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer_config.json").unlink()
+
+
+def cut_off(folder):
+    (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:5000])
+
+
+@pytest.mark.parametrize(
+    ("break_it", "message"),
+    [
+        (lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), r"pickled weights .* never loaded"),
+        (cut_off, "cannot be loaded as a transformer"),
+        (lambda f: edit_config(f, hidden_size=64), "cannot be loaded as a transformer"),
+        (lambda f: edit_config(f, num_hidden_layers=3), r"lacks 16 weights .*encoder\.layer\.2\..* random"),
+        (lambda f: edit_config(f, model_type="nonesuch"), "cannot be loaded as a transformer"),
+        (lambda f: (f / "config.json").write_text("{"), "cannot be loaded as a transformer"),
+        (slow_tokenizer_only, "only a slow tokenizer"),
+        (no_tokenizer, "only special tokens"),
+        (lambda f: (f / "tokenizer.json").write_text("{}"), "no tokenizer can be loaded"),
+    ],
+    ids=[
+        "pickle",
+        "cut-off",
+        "other-shape",
+        "fewer-layers",
+        "unknown-type",
+        "no-json",
+        "slow",
+        "no-tokenizer",
+        "empty",
+    ],
+)
+def test_a_folder_that_cannot_be_trusted_is_refused(pretrained, plain, break_it, message):
+    break_it(plain)
+    with pytest.raises(ModelError, match=message):
+        pretrained(name_or_path=str(plain)).load(seed=0)
+
+
+def test_a_pooling_layer_that_is_not_in_the_folder_is_refused(pretrained):
+    with pytest.raises(ModelError, match=r"lacks 2 weights .*model\.pooling"):
+        pretrained(pooling="pooler").load(seed=0)

@@ -1,0 +1,50 @@
+"""The before/after table."""
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+from mixlingua.evaluation.results import ResultRow
+from mixlingua.report.averages import averages
+from mixlingua.report.tables import before_after_table
+
+
+def printed(table: Table, width: int = 80) -> dict[str, list[str]]:
+    """Label -> figures of each line."""
+    console = Console(width=width, file=StringIO(), color_system=None)
+    console.print(table)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "…" not in text
+    lines = (line.strip().replace("↑", "|").replace("↓", "|").split("|") for line in text.splitlines())
+    return {line[0].strip(): line[1].split() for line in lines if len(line) == 2}
+
+
+def test_seen_and_zero_shot_languages_are_averaged_apart(before: list[ResultRow]) -> None:
+    found = averages(before, {"de", "en"})
+    assert found["atlas", "crosslingual", "map", "seen"] == pytest.approx(0.4)  # de->en, en->de
+    assert found["atlas", "crosslingual", "map", "zero-shot"] == pytest.approx(0.2)  # the four pairs with el
+    assert found["atlas", "multilingual", "rank_distance", "seen"] == 600.0
+    assert found["atlas", "multilingual", "rank_distance", "zero-shot"] == 1200.0
+
+
+def test_table_shows_before_after_and_change(before: list[ResultRow], after: list[ResultRow]) -> None:
+    assert printed(before_after_table(before, after, {"de", "en"})) == {
+        "monolingual mAP": ["0.600", "0.700", "+0.100", "0.200", "0.300", "+0.100"],
+        "cross-lingual mAP": ["0.400", "0.500", "+0.100", "0.200", "0.300", "+0.100"],
+        "rank distance": ["600", "300", "-300", "1,200", "600", "-600"],
+    }
+
+
+def test_table_without_a_before_has_one_column_a_group(after: list[ResultRow]) -> None:
+    assert printed(before_after_table(None, after, {"de", "en"}))["monolingual mAP"] == ["0.700", "0.300"]
+    assert printed(before_after_table(None, after, {"de", "en", "el"}))["monolingual mAP"] == ["0.567"]
+
+
+def test_change_for_the_better_is_green(before: list[ResultRow], after: list[ResultRow]) -> None:
+    table = before_after_table(before, after, {"de", "en"})
+    changes = [cell.style for column in (3, 6) for cell in table.columns[column]._cells if getattr(cell, "plain", "")]
+    assert changes == ["green"] * 6
+    table = before_after_table(after, before, {"de", "en"})
+    assert {cell.style for cell in table.columns[3]._cells if getattr(cell, "plain", "")} == {"red"}
