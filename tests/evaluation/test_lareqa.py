@@ -91,10 +91,10 @@ def test_one_language_has_one_setting(folder):
 
 @pytest.mark.parametrize(
     ("start", "expected"),
-    [(0, 0), (9, 0), (10, 1), (11, 1), (12, 1), (29, 1), (30, 1), (99, 1)],
+    [(0, 0), (9, 0), (10, 0), (11, 1), (12, 1), (29, 1), (30, 1), (31, 2), (39, 2), (99, 2)],
 )
-def test_the_answering_sentence_holds_the_first_character(start, expected):
-    assert answering_sentence([(0, 10), (12, 30)], start) == expected
+def test_the_first_sentence_that_does_not_end_before_the_answer_holds_it(start, expected):
+    assert answering_sentence([(0, 10), (12, 30), (30, 40)], start) == expected
 
 
 def test_offline_names_file_folder_and_url(folder, network):
@@ -164,6 +164,20 @@ def test_broken_files_are_named_with_line(folder):
     (folder / "de.json").write_bytes(b'{"data": "\xff"}')
     with pytest.raises(DataError, match=r"de\.json: not valid UTF-8 at byte 10"):
         mlqa_r(folder, languages=["de"])
+
+
+def test_answers_between_adjoining_sentences_count_for_the_first_as_in_the_reference(shared_data):
+    shifted = {}
+    for language in lareqa.XQUAD_R.counts:
+        content = json.loads((shared_data / "xquad-r" / f"{language}.json").read_text(encoding="utf-8"))
+        paragraphs = [paragraph for article in content["data"] for paragraph in article["paragraphs"]]
+        shifted[language] = sum(
+            breaks[answering_sentence(breaks, start)][1] == start
+            for paragraph in paragraphs
+            for breaks in [paragraph["sentence_breaks"]]
+            for start in (question["answers"][0]["answer_start"] for question in paragraph["qas"])
+        )
+    assert {language: count for language, count in shifted.items() if count} == {"zh": 29, "hi": 1}
 
 
 def test_the_real_xquad_r(shared_data):

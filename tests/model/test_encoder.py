@@ -62,7 +62,10 @@ def test_the_pooler_is_the_transformers_own(pretrained, encoder, tmp_path):
     torch.testing.assert_close(pooling(features), normalize(with_pooler(**features).pooler_output, dim=-1))
 
 
-def test_low_precision_still_returns_unit_rows_in_float32(encoder):
+@pytest.mark.parametrize("with_dense", [False, True])
+def test_low_precision_still_returns_unit_rows_in_float32(encoder, with_dense):
+    dense = [Dense(32, 64, bias=True, activation=nn.Tanh())] if with_dense else []
+    encoder = BiEncoder(encoder.transformer, encoder.tokenizer, pooling="cls", dense=dense).to(torch.bfloat16)
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         embeddings = encoder(encoder.tokenizer.queries(["one", "two"]))
     assert embeddings.dtype == torch.float32

@@ -175,6 +175,29 @@ def test_a_first_choice_that_leaves_too_little_room_is_given_up(make_source):
         assert sorted(plan.batch(step).rows.tolist()) == list(range(1, 9))
 
 
+def test_a_source_is_not_refused_for_an_unlucky_first_choice(make_source):
+    def star():
+        source = make_source(9)
+        source.keys = np.array([list(range(1, 9))] + [[row] * 8 for row in range(1, 9)])
+        source.conflict_rate = 2 / 9
+        return source
+
+    assert plan_of([star() for _ in range(40)], STRATEGIES[1], batch_size=8).notes == []
+
+
+def test_rows_that_share_passages_within_one_language_leave_room_for_it(make_source):
+    source = make_source(3000, "de en")
+    rare = np.arange(3000) % 5 == 0
+    source.coverage = np.where(rare, 3, 1).astype(np.uint64)
+    source.keys = np.where(rare, np.arange(3000) // 5 % 40, np.arange(3000) + 40)[:, None]  # 40 passages in English
+    source.conflict_rate = 600 * 14 / (3000 * 2999)
+    plan = plan_of([source], Monolingual(exponent=1.0), batch_size=35)
+    seen = defaultdict(list)
+    for step in range(1000):
+        seen[plan.epoch(step)] += plan.batch(step).rows.tolist()
+    assert all(len(set(rows)) == len(rows) for rows in seen.values())
+
+
 def test_seeds_and_epochs_differ(make_source):
     source = make_source(1200)
     plans = [plan_of([source], STRATEGIES[1], seed=seed) for seed in (0, 1)]

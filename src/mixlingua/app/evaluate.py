@@ -10,15 +10,12 @@ from mixlingua.app.announce import announce_evaluation
 from mixlingua.app.loggers import run_loggers
 from mixlingua.app.outcome import show_outcome
 from mixlingua.app.provenance import provenance
-from mixlingua.errors import ConfigError
 from mixlingua.evaluation.run_folder import write_results
 from mixlingua.evaluation.suite import evaluate_encoder
 
 
 def evaluate(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     """Evaluate the configured model on the configured tasks, on one device. Returns the macro-averaged metrics."""
-    if not cfg.evaluation.tasks:
-        raise ConfigError("evaluation.tasks is empty: choose one or several, such as evaluation=[atlas,xquad_r].")
     tasks = [instantiate(task) for task in cfg.evaluation.tasks.values()]
     encoder = instantiate(cfg.model).load(cfg.seed)
     encoder.to(torch.device("cpu" if cfg.trainer.accelerator == "cpu" else "cuda"))
@@ -31,4 +28,4 @@ def evaluate(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         averages = {key: value for result in results for key, value in result.aggregate().items()}
         for logger in loggers:
             logger.log_metrics(averages, step=0)
-        return show_outcome(cfg, run_dir, loggers)
+        return show_outcome(cfg, run_dir, loggers, seen_languages=None)

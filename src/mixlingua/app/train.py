@@ -6,6 +6,7 @@ import pytorch_lightning as pl
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from mixlingua.app.batch_mix import BatchMix
 from mixlingua.app.announce import announce_training
 from mixlingua.app.data import open_stores, plan_maker
 from mixlingua.app.loggers import run_loggers
@@ -35,7 +36,7 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     datamodule = PairDataModule(
         stores,
         validation_stores,
-        encoder.tokenizer,
+        encoder.tokenizer.limited(cfg.data.max_query_length, cfg.data.max_passage_length),
         make_plan,
         make_plan,
         batch_size=cfg.data.batch_size,
@@ -52,7 +53,7 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         patience=cfg.checkpoint.patience,
         save_model=cfg.checkpoint.save_model,
     )
-    callbacks.append(_evaluation(cfg, run_dir, tasks))
+    callbacks += [BatchMix(), _evaluation(cfg, run_dir, tasks)]
     with run_loggers(cfg, run_dir) as loggers:
         trainer = build_trainer(cfg.trainer, run_dir, callbacks, loggers)
         if trainer.is_global_zero:
@@ -60,7 +61,7 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         trainer.fit(module, datamodule, ckpt_path=resume, weights_only=True)
         if distributed.rank() > 0:
             return {}
-        return show_outcome(cfg, run_dir, loggers)
+        return show_outcome(cfg, run_dir, loggers, list(cfg.data.languages))
 
 
 def _evaluation(cfg: DictConfig, run_dir: Path, tasks: list) -> ZeroShotEvaluation:

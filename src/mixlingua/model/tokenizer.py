@@ -1,7 +1,8 @@
 """From texts to padded token ids: the model's own prefixes and length limits, for queries and for passages."""
 
 from collections.abc import Sequence
-from typing import Literal
+from copy import copy
+from typing import Literal, Self
 
 import torch
 from torch import Tensor
@@ -26,6 +27,13 @@ class PairTokenizer:
         self.tokenizer = tokenizer
         self.prefix = {"query": query_prefix, "passage": passage_prefix}
         self.max_length = {"query": max_query_length, "passage": max_passage_length}
+
+    def limited(self, max_query_length: int | None, max_passage_length: int | None) -> Self:
+        """The same tokenizer with lower length limits, in tokens; None leaves a side's limit as it is."""
+        limits = {"query": max_query_length, "passage": max_passage_length}
+        limited = copy(self)
+        limited.max_length = {side: min(own, limits[side] or own) for side, own in self.max_length.items()}
+        return limited
 
     def encode(self, texts: Sequence[str], side: Side) -> list[list[int]]:
         """Token ids of each text with its side's prefix, truncated, special tokens included, not padded."""
