@@ -60,10 +60,8 @@ def content_hash(*parts: str | bytes | Path) -> str:
     """Hexadecimal SHA-256 over parts in order; a Path counts by its content, so moving a file changes nothing."""
     digest = hashlib.sha256()
     for part in parts:
-        if isinstance(part, Path):
-            data = sha256(part).encode()
-        else:
-            data = part.encode() if isinstance(part, str) else part
+        content = sha256(part) if isinstance(part, Path) else part
+        data = content.encode() if isinstance(content, str) else content
         digest.update(f"{len(data)}:".encode() + data)
     return digest.hexdigest()
 

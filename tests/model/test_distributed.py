@@ -17,15 +17,12 @@ SRC = WORKER.parents[2] / "src"
 @pytest.mark.parametrize("symmetric", [False, True])
 @pytest.mark.parametrize("world_size", [2, 4])
 def test_many_processes_train_as_one(world_size, symmetric, tmp_path):
-    processes = [
-        subprocess.Popen(
-            [sys.executable, str(WORKER), str(rank), str(world_size), str(tmp_path / "meet"), str(tmp_path / f"{rank}.pt"),
-             str(symmetric)],
-            env={"PYTHONPATH": str(SRC), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
-            stderr=subprocess.PIPE, text=True,
-        )
-        for rank in range(world_size)
-    ]  # fmt: skip
+    environment = {"PYTHONPATH": str(SRC), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    processes = []
+    for rank in range(world_size):
+        arguments = [rank, world_size, tmp_path / "meet", tmp_path / f"{rank}.pt", symmetric]
+        command = [sys.executable, str(WORKER), *map(str, arguments)]
+        processes.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
     for process in processes:
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors
@@ -36,4 +33,6 @@ def test_many_processes_train_as_one(world_size, symmetric, tmp_path):
         for name, value in expected.items():
             torch.testing.assert_close(weights[name], value, rtol=0, atol=1e-6)
     untrained = distributed_worker.Towers(symmetric).state_dict()
-    assert all((expected[name] - untrained[name]).abs().max() > 1e-3 for name in expected)  # training moved every weight
+    assert all(
+        (expected[name] - untrained[name]).abs().max() > 1e-3 for name in expected
+    )  # training moved every weight

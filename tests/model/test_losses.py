@@ -54,7 +54,9 @@ def test_a_duplicate_passage_changes_nothing_when_its_key_is_shared():
 def test_symmetric_is_the_mean_of_both_directions():
     queries, passages, keys = vectors(4, 0), vectors(4, 1), torch.arange(4)[:, None]
     there, back = loss_of(queries, passages, keys), loss_of(passages, queries, keys)
-    assert loss_of(queries, passages, keys, symmetric=True).item() == pytest.approx(((there + back) / 2).item(), abs=1e-9)
+    assert loss_of(queries, passages, keys, symmetric=True).item() == pytest.approx(
+        ((there + back) / 2).item(), abs=1e-9
+    )
 
 
 def test_any_shared_key_counts_whatever_its_place():

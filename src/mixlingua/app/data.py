@@ -37,7 +37,7 @@ def open_stores(cfg: DictConfig) -> tuple[list[ParallelStore], list[ParallelStor
 def make_plan(
     stores: Sequence[ParallelStore], batch_size: int, seed: int, *, strategy: Strategy, languages: tuple[str, ...]
 ) -> BatchPlan:
-    """The plan of a training or validation pass; a module-level function, so that spawned processes can be handed it."""
+    """The plan of a training or validation pass; at module level, so that spawned processes can be handed it."""
     return BatchPlan(stores, strategy=strategy, languages=languages, batch_size=batch_size, seed=seed)
 
 

@@ -6,8 +6,8 @@ import pytorch_lightning as pl
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from mixlingua.app.batch_mix import BatchMix
 from mixlingua.app.announce import announce_training
+from mixlingua.app.batch_mix import BatchMix
 from mixlingua.app.data import open_stores, plan_maker
 from mixlingua.app.loggers import run_loggers
 from mixlingua.app.outcome import show_outcome

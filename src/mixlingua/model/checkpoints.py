@@ -84,7 +84,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: no such checkpoint.") from None
     except Exception as error:  # torch raises many kinds for a file that is cut off, no archive, or holds other objects
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(f"{path}: cannot be read as a checkpoint ({reason[:200]}). Resume from another one.") from None
+        raise CheckpointError(
+            f"{path}: cannot be read as a checkpoint ({reason[:200]}). Resume from another one."
+        ) from None
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise CheckpointError(f"{path}: holds no training state; a mixlingua checkpoint is RUN/checkpoints/last.ckpt.")
     return checkpoint
@@ -94,7 +96,9 @@ def check_resumable(path: Path, module: LightningModule) -> None:
     """Raises CheckpointError where the file is not a checkpoint of such a module, naming the first difference."""
     checkpoint = read_checkpoint(path)
     if "PairDataModule" not in checkpoint or "optimizer_states" not in checkpoint:
-        raise CheckpointError(f"{path}: weights without a training state; only RUN/checkpoints/last.ckpt can be resumed.")
+        raise CheckpointError(
+            f"{path}: weights without a training state; only RUN/checkpoints/last.ckpt can be resumed."
+        )
     saved = {name: tuple(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}
     current = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     for name in sorted(saved.keys() | current.keys()):

@@ -28,6 +28,7 @@ def all_gather_with_grad(local: Tensor) -> Tensor:
     """
     if not _running():
         return local
+    assert dist.group.WORLD is not None
     return functional_collectives.all_gather_single_autograd(local.contiguous(), 0, dist.group.WORLD)
 
 
@@ -53,5 +54,3 @@ def barrier() -> None:
     """Wait until every rank has arrived."""
     if _running():
         dist.barrier()
-
-

@@ -1,8 +1,8 @@
 """The sentence-transformers folder: what RUN/model is, and what any encoder may be loaded from.
 
 Written in the layout that every version since 2.0 reads: the transformer and its tokenizer at the top, modules.json,
-1_Pooling, 2_Dense, ..., N_Normalize, and the prefixes as prompts. The per-side length limits, which that layout does not
-know, stand in mixlingua.json.
+1_Pooling, 2_Dense, ..., N_Normalize, and the prefixes as prompts. The per-side length limits, which that layout does
+not know, stand in mixlingua.json.
 """
 
 import json
@@ -94,7 +94,9 @@ def read_dense(place: Path) -> Dense:
     try:
         dense.load_state_dict(load_file(weights))
     except (RuntimeError, SafetensorError) as error:
-        raise ModelError(f"{weights}: cannot be read, or does not fit its config.json. Copy the model folder again.") from error
+        raise ModelError(
+            f"{weights}: cannot be read, or does not fit its config.json. Copy the model folder again."
+        ) from error
     return dense
 
 
@@ -104,7 +106,9 @@ def save_folder(encoder: BiEncoder, target: Path) -> None:
     Raises ModelError for pooling that the layout cannot say (pooler).
     """
     if encoder.pooling not in _POOLING_FLAGS:
-        raise ModelError(f"model.pooling={encoder.pooling}: a sentence-transformers folder can hold cls or mean pooling.")
+        raise ModelError(
+            f"model.pooling={encoder.pooling}: a sentence-transformers folder can hold cls or mean pooling."
+        )
     tokenizer = encoder.tokenizer
     with atomic_folder(target) as folder:
         encoder.transformer.save_pretrained(folder)
@@ -129,7 +133,7 @@ def save_folder(encoder: BiEncoder, target: Path) -> None:
         )
         longest = max(tokenizer.max_length.values())
         _write_json(folder / "sentence_bert_config.json", {"max_seq_length": longest, "do_lower_case": False})
-        own = {f"{side}_prefix": prefix for side, prefix in tokenizer.prefix.items()}
+        own: dict[str, str | int] = {f"{side}_prefix": prefix for side, prefix in tokenizer.prefix.items()}
         own |= {f"max_{side}_length": length for side, length in tokenizer.max_length.items()}
         _write_json(folder / "mixlingua.json", own)
 

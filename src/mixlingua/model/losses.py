@@ -46,7 +46,9 @@ class InfoNCE(nn.Module):
     def __init__(self, temperature: float, learn_temperature: bool, symmetric: bool) -> None:
         super().__init__()
         if not temperature > 0:
-            raise ConfigError(f"model.temperature={temperature}: it must be above 0; values from 0.01 to 0.1 are usual.")
+            raise ConfigError(
+                f"model.temperature={temperature}: it must be above 0; values from 0.01 to 0.1 are usual."
+            )
         self.symmetric = symmetric
         log_scale = torch.tensor(-math.log(temperature))
         self.log_scale = nn.Parameter(log_scale, requires_grad=learn_temperature)

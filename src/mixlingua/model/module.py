@@ -4,6 +4,7 @@ import math
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from mixlingua.data.batch import TrainBatch
@@ -54,7 +55,7 @@ class RetrieverModule(pl.LightningModule):
         if not math.isfinite(norm):
             raise TrainingError(self._not_finite("the gradient norm", norm))
 
-    def configure_optimizers(self) -> dict:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimiser and its schedule over trainer.max_steps."""
         return self.optimizer.configure(self, self.trainer.max_steps)
 

