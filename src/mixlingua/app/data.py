@@ -12,7 +12,7 @@ from mixlingua.data.store import ParallelStore
 from mixlingua.errors import ConfigError
 from mixlingua.files import cache_dir
 from mixlingua.sampling.plan import BatchPlan
-from mixlingua.sampling.strategies import Strategy
+from mixlingua.sampling.strategies import Monolingual, Strategy
 
 
 def open_stores(cfg: DictConfig) -> tuple[list[ParallelStore], list[ParallelStore]]:
@@ -41,6 +41,12 @@ def make_plan(
     return BatchPlan(stores, strategy=strategy, languages=languages, batch_size=batch_size, seed=seed)
 
 
-def plan_maker(cfg: DictConfig) -> partial[BatchPlan]:
-    """make_plan with the configured sampler and training languages."""
-    return partial(make_plan, strategy=instantiate(cfg.sampler), languages=tuple(cfg.data.languages))
+def plan_makers(cfg: DictConfig) -> tuple[partial[BatchPlan], partial[BatchPlan]]:
+    """make_plan for training, with the configured sampler, and for validation, both with the training languages.
+
+    Validation batches are monolingual whichever sampler trains: so the losses of two samplers can be compared, and
+    English data alone will do, as in arXiv 2408.10536, section 3.
+    """
+    languages = tuple(cfg.data.languages)
+    training = partial(make_plan, strategy=instantiate(cfg.sampler), languages=languages)
+    return training, partial(make_plan, strategy=Monolingual(exponent=1.0), languages=languages)

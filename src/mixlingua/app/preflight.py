@@ -28,7 +28,7 @@ _LEAST = {
     "evaluation.token_budget": 1,
 }
 # What is built to see whether its constructor refuses a value or misses a file: nothing that loads weights or data.
-_BUILT = ("sampler", "loss", "data.sources.*", "data.validation_sources.*", "evaluation.tasks.*")
+_BUILT = ("sampler", "model", "loss", "optimizer", "data.sources.*", "data.validation_sources.*", "evaluation.tasks.*")
 
 
 def check(cfg: DictConfig, uses: Sequence[str], *, multirun: bool) -> list[str]:

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from mixlingua.app.announce import announce_training
 from mixlingua.app.batch_mix import BatchMix
-from mixlingua.app.data import open_stores, plan_maker
+from mixlingua.app.data import open_stores, plan_makers
 from mixlingua.app.loggers import run_loggers
 from mixlingua.app.outcome import show_outcome
 from mixlingua.app.provenance import training_provenance
@@ -24,7 +24,7 @@ from mixlingua.model.module import RetrieverModule
 def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     """Train as configured and write the run folder. Returns the macro-averaged metrics after training."""
     stores, validation_stores = open_stores(cfg)
-    make_plan = plan_maker(cfg)
+    make_plan, make_validation_plan = plan_makers(cfg)
     notes = make_plan(stores, cfg.data.batch_size, cfg.seed).notes
     tasks = [instantiate(task) for task in cfg.evaluation.tasks.values()]
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -38,7 +38,7 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         validation_stores,
         encoder.tokenizer.limited(cfg.data.max_query_length, cfg.data.max_passage_length),
         make_plan,
-        make_plan,
+        make_validation_plan,
         batch_size=cfg.data.batch_size,
         num_batches=cfg.trainer.max_steps * cfg.trainer.accumulate_grad_batches,
         num_validation_batches=cfg.data.validation_batches,

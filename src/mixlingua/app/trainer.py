@@ -76,4 +76,5 @@ def _only_warnings() -> None:
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*")  # Lightning 2.6 on torch 2.13
+    warnings.filterwarnings("ignore", message=r".*Total length of `list` across ranks is zero.*")  # no validation
     warnings.filterwarnings("ignore", message=r".*does not have many workers.*")  # data.num_workers is the user's

@@ -59,8 +59,8 @@ def _from_hub(name: str, revision: str | None) -> Path:
         ) from error
     if not any(Path(folder).rglob("*.safetensors")):
         raise ModelError(
-            f"model.name_or_path={name}: the repository has no *.safetensors, and pickled weights are never loaded. Name "
-            "a revision that has them (model.revision=refs/pr/N), or convert it and give the folder."
+            f"model.name_or_path={name}: the repository has no *.safetensors, and pickled weights are never loaded. "
+            "Name a revision that has them (model.revision=refs/pr/N), or convert it and give the folder."
         )
     return Path(folder)
 
