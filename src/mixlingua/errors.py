@@ -28,6 +28,10 @@ class TrainingError(MixlinguaError):
     """Training that cannot go on, such as a loss that is no longer finite."""
 
 
+class StorageError(MixlinguaError):
+    """A file that cannot be written for want of space."""
+
+
 def suggest(name: str, choices: Iterable[str]) -> str:
     """A sentence naming the nearest of choices, with a leading space, or an empty string where none is near."""
     near = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.6)

@@ -1,5 +1,6 @@
 """Files that are either whole or absent, and hashes of what they hold."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -8,12 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock
+
+from mixlingua.errors import StorageError
+
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; move it into place on success, remove it on any error.
 
     A reader sees the old file or the new one, never a part: also when the disk is full or the process dies.
+    Raises StorageError where the disk is full.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -27,6 +33,8 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         partial.chmod(0o666 & ~_umask())
         os.replace(partial, path)
+    except Exception as error:
+        raise storage_error(path, error) or error
     finally:
         partial.unlink(missing_ok=True)
 
@@ -35,7 +43,8 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 def atomic_folder(path: str | Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; rename it into place on success, remove it on any error.
 
-    An existing folder at `path` is replaced only once the new one is complete.
+    An existing folder at `path` is replaced only once the new one is complete. Processes that may write the same
+    folder at once take turns by `lock`. Raises StorageError where the disk is full.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,8 +55,40 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         if path.exists():
             shutil.rmtree(path)
         os.replace(partial, path)
+    except Exception as error:
+        raise storage_error(path, error) or error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def lock(path: str | Path) -> Iterator[None]:
+    """Hold `path` alone among all processes and threads that ask for it by this function; wait for one that has it.
+
+    The lock is the file `.NAME.lock` beside `path`; it ends with the process that held it, however that ended.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.parent / f".{path.name}.lock"):
+        yield
+
+
+def storage_error(path: Path, error: BaseException) -> StorageError | None:
+    """What to tell the user where writing `path` failed for want of space; None where it failed otherwise.
+
+    Writers in other languages report the system's error as text, or as the context of an error of their own.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        number = cause.errno if isinstance(cause, OSError) else None
+        if number in (errno.ENOSPC, errno.EDQUOT) or f"os error {errno.ENOSPC}" in str(cause):
+            return StorageError(
+                f"{path}: cannot be written, the disk is full or the quota used up. Nothing was left there that looks "
+                "whole, and what was there before is kept. Free some space, or choose a folder on another disk "
+                "(hydra.run.dir, paths.cache)."
+            )
+        cause = cause.__cause__ or cause.__context__
+    return None
 
 
 def sha256(path: str | Path) -> str:

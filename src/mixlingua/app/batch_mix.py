@@ -25,3 +25,10 @@ class BatchMix(Callback):
             shares = {name: count / self.batches for name, count in sorted(self.counts.items())}
             for logger in trainer.loggers:
                 logger.log_metrics(shares, step=trainer.global_step)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Goes into the checkpoint, so that the shares of a resumed run are those of the whole run."""
+        return {"counts": dict(self.counts), "batches": self.batches}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.counts, self.batches = Counter(state_dict["counts"]), state_dict["batches"]

@@ -11,6 +11,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 
+from mixlingua.app.resume import checkpoint_of
+from mixlingua.app.status import is_rank_zero
+from mixlingua.app.takeover import logged_before
+
 
 @runtime_checkable
 class _HasRun(Protocol):
@@ -33,9 +37,11 @@ def tensorboard_logger(run_dir: Path) -> TensorBoardLogger:
 def run_loggers(cfg: DictConfig, run_dir: Path) -> Iterator[list[Logger]]:
     """The loggers of cfg.logger, given the resolved configuration, and finished however the body ends.
 
-    The W&B run of a failed body is marked as failed. Runs of a sweep are grouped under its folder's name.
+    The W&B run of a failed body is marked as failed. Runs of a sweep are grouped under its folder's name. The CSV file
+    of a resumed run begins with what the stopped one had logged.
     """
     loggers: list[Logger] = []
+    earlier = logged_before(checkpoint_of(cfg.resume)) if cfg.resume and is_rank_zero() else []
     try:
         for node in cfg.logger.values():
             grouped = {"group": _sweep_name()} if "group" in node and node.group is None else {}
@@ -43,6 +49,9 @@ def run_loggers(cfg: DictConfig, run_dir: Path) -> Iterator[list[Logger]]:
         settings: Any = OmegaConf.to_container(cfg, resolve=True)
         for logger in loggers:
             logger.log_hyperparams(settings)
+            if isinstance(logger, CSVLogger) and earlier:
+                logger.experiment.metrics.extend(earlier)
+                logger.save()
         yield loggers
     except BaseException:
         _close(loggers, succeeded=False)

@@ -14,9 +14,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from mixlingua.app.preflight import check, user_error
+from mixlingua.app.preflight import check
 from mixlingua.app.problems import raise_problems
 from mixlingua.app.status import holds_finished_run, is_rank_zero, recorded
+from mixlingua.app.user_errors import user_error
 from mixlingua.errors import ConfigError, suggest
 from mixlingua.files import atomic_write
 
@@ -35,6 +36,7 @@ ACTIONS = {
         ("data", "sampler", "model", "loss", "optimizer", "trainer", "checkpoint", "evaluation", "logger"),
     ),
     "evaluate": Action("mixlingua.app.evaluate:evaluate", ("model", "trainer", "evaluation", "logger")),
+    "compare": Action("mixlingua.app.compare:compare", ()),
 }
 
 

@@ -10,6 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mixlingua.app.binding import binding_problems, signature_problems
 from mixlingua.app.resume import checkpoint_of
+from mixlingua.app.user_errors import user_error
 from mixlingua.errors import MixlinguaError
 from mixlingua.languages import check_language
 
@@ -128,10 +129,3 @@ def _refusals(cfg: DictConfig, tree: dict[str, Any]) -> Iterator[str]:
                 instantiate(node)
             except Exception as error:
                 yield f"{name}: {user_error(error) or error}"
-
-
-def user_error(error: BaseException | None) -> MixlinguaError | None:
-    """The error meant for the user in a chain of causes (Hydra wraps those of constructors)."""
-    while error is not None and not isinstance(error, MixlinguaError):
-        error = error.__cause__
-    return error

@@ -13,12 +13,14 @@ from mixlingua.app.loggers import run_loggers
 from mixlingua.app.outcome import show_outcome
 from mixlingua.app.provenance import training_provenance
 from mixlingua.app.resume import checkpoint_of
+from mixlingua.app.takeover import take_over
 from mixlingua.app.trainer import build_trainer
 from mixlingua.data.datamodule import PairDataModule
 from mixlingua.evaluation.callback import ZeroShotEvaluation
 from mixlingua.model import distributed
 from mixlingua.model.checkpoints import check_resumable, checkpoint_callbacks
 from mixlingua.model.module import RetrieverModule
+from mixlingua.model.seeding import SeedEachBatch
 
 
 def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
@@ -53,11 +55,13 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         patience=cfg.checkpoint.patience,
         save_model=cfg.checkpoint.save_model,
     )
-    callbacks += [BatchMix(), _evaluation(cfg, run_dir, tasks)]
+    callbacks += [SeedEachBatch(cfg.seed), BatchMix(), _evaluation(cfg, run_dir, tasks)]
     with run_loggers(cfg, run_dir) as loggers:
         trainer = build_trainer(cfg.trainer, run_dir, callbacks, loggers)
         if trainer.is_global_zero:
             announce_training(cfg, run_dir, stores, notes, encoder, tasks)
+            if resume is not None:
+                take_over(resume, run_dir)
         trainer.fit(module, datamodule, ckpt_path=resume, weights_only=True)
         if distributed.rank() > 0:
             return {}

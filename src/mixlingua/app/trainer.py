@@ -10,6 +10,8 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import Checkpoint, RichProgressBar
 from pytorch_lightning.loggers import Logger
 
+from mixlingua.model.checkpoints import WholeCheckpoints
+
 
 def build_trainer(
     arguments: Mapping[str, Any], run_dir: Path, callbacks: Iterable[Callback], loggers: Iterable[Logger]
@@ -21,6 +23,7 @@ def build_trainer(
         **arguments,
         callbacks=callbacks,
         logger=list(loggers),
+        plugins=[WholeCheckpoints()],
         default_root_dir=run_dir,
         enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
         enable_model_summary=False,

@@ -12,7 +12,7 @@ from mixlingua.data.rows import Reader
 from mixlingua.data.store import ParallelStore
 from mixlingua.data.store_writer import FORMAT_VERSION, StoreWriter
 from mixlingua.errors import ConfigError, DataError
-from mixlingua.files import atomic_folder, content_hash
+from mixlingua.files import atomic_folder, content_hash, lock
 
 log = logging.getLogger(__name__)
 
@@ -31,14 +31,25 @@ def build_store(
         raise ConfigError(f"validation_fraction is {validation_fraction}; it must be at least 0 and below 1.")
     fingerprint = content_hash(str(FORMAT_VERSION), reader.name, reader.fingerprint(), repr(float(validation_fraction)))
     folder = Path(cache_root) / "stores" / f"{reader.name}-{fingerprint[:16]}"
+    try:
+        return _open(folder, validation_fraction)
+    except DataError:  # not there yet, damaged, or about to be written by another process
+        with lock(folder):
+            _build_unless_whole(reader, folder, fingerprint, validation_fraction, progress)
+    return _open(folder, validation_fraction)
+
+
+def _build_unless_whole(
+    reader: Reader, folder: Path, fingerprint: str, validation_fraction: float, progress: bool
+) -> None:
     if folder.exists():
         try:
-            return _open(folder, validation_fraction)
+            _open(folder, validation_fraction)
+            return
         except DataError as error:
             log.warning("%s Building it again.", error)
             shutil.rmtree(folder)
     _write(reader, folder, fingerprint, validation_fraction, progress)
-    return _open(folder, validation_fraction)
 
 
 def _open(folder: Path, validation_fraction: float) -> tuple[ParallelStore, ParallelStore | None]:

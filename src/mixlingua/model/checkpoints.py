@@ -6,8 +6,10 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from mixlingua.errors import CheckpointError
+from mixlingua.files import atomic_write
 from mixlingua.model.folder import save_folder
 
 VALIDATION_LOSS = "validation/loss"
@@ -28,7 +30,7 @@ def checkpoint_callbacks(
         SaveLast(folder / "last.ckpt"),
     ]
     if validates:
-        best = ModelCheckpoint(
+        best = BestCheckpoint(
             folder, filename="best", monitor=VALIDATION_LOSS, save_weights_only=True, enable_version_counter=False
         )
         callbacks += [best, RestoreBest(folder / "best.ckpt")]
@@ -36,6 +38,31 @@ def checkpoint_callbacks(
             # A loss that is not finite is the module's own error, which names the batch.
             callbacks.append(EarlyStopping(VALIDATION_LOSS, patience=patience, check_finite=False))
     return [*callbacks, SaveModel(run_dir / "model")] if save_model else callbacks
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and renames it; Lightning's own goes through the system's folder for
+    temporary files, from which a move to another disk is a copy that a kill can cut short."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Raises StorageError where the disk is full; the checkpoint that was there before is kept."""
+        # An open file, since torch hides the system's error where it is given a path.
+        with atomic_write(path) as partial, partial.open("wb") as file:
+            torch.save(checkpoint, file)
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Remembers the lowest validation loss also where a run is resumed in another folder that has its best.ckpt."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The state as if saved in this folder; Lightning would begin anew and overwrite better weights."""
+        assert self.dirpath is not None
+        file = Path(self.dirpath) / "best.ckpt"
+        if file.exists() and state_dict["best_model_path"]:
+            (score,) = state_dict["best_k_models"].values()
+            here = {"dirpath": self.dirpath, "best_k_models": {str(file): score}}
+            state_dict = {**state_dict, **here, "best_model_path": str(file), "kth_best_model_path": str(file)}
+        super().load_state_dict(state_dict)
 
 
 class SaveLast(Callback):
@@ -93,7 +120,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def check_resumable(path: Path, module: LightningModule) -> None:
-    """Raises CheckpointError where the file is not a checkpoint of such a module, naming the first difference."""
+    """Raises CheckpointError where the file is not a checkpoint of such a module, naming the first difference, or was trained
+    with other settings of the optimiser."""
     checkpoint = read_checkpoint(path)
     if "PairDataModule" not in checkpoint or "optimizer_states" not in checkpoint:
         raise CheckpointError(
@@ -106,4 +134,13 @@ def check_resumable(path: Path, module: LightningModule) -> None:
             raise CheckpointError(
                 f"{path}: belongs to another model: {name} is {saved.get(name, 'absent')} there and "
                 f"{current.get(name, 'absent')} in model.name_or_path. Resume with the run's own model and loss."
+            )
+    # The optimiser goes on with its saved settings whatever the configuration says, which must not go unsaid.
+    group = checkpoint["optimizer_states"][0]["param_groups"][0]
+    current_settings = {"lr": module.optimizer.lr, "weight_decay": module.optimizer.weight_decay}  # type: ignore[union-attr]
+    for name, key in (("lr", "initial_lr"), ("weight_decay", "weight_decay")):
+        if group[key] != current_settings[name]:
+            raise CheckpointError(
+                f"the checkpoint cannot be resumed: optimizer.{name} was {group[key]!r}, is {current_settings[name]!r}. "
+                "Restore these settings, or start a new run."
             )

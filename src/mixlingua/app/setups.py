@@ -1,0 +1,134 @@
+"""Which runs are replicates of one set-up, and what a set-up is called: by what differs between configurations."""
+
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from mixlingua.app.found_runs import FoundRun
+
+# Keys, or beginnings of keys, that change where and how a run is computed, watched or written, not what it learns.
+_ASIDE = (
+    "action", "seed", "resume", "overwrite", "paths", "runs", "baseline", "comparison", "logger", "data.num_workers",
+    "checkpoint.every_n_steps", "checkpoint.save_model", "evaluation.tasks", "evaluation.before",
+    "evaluation.every_n_steps", "evaluation.token_budget", "model.pretraining", "model.compile",
+    "model.gradient_checkpointing", "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy",
+    "trainer.log_every_n_steps", "trainer.deterministic", "trainer.use_distributed_sampler",
+)  # fmt: skip
+# What a label always says where it differs, in this order; the first three stand for the choice of a group.
+_SAMPLER, _MODEL, _DATA = "sampler", "model", "data"
+_ALWAYS = (_SAMPLER, _MODEL, _DATA, "trainer.max_steps", "data.batch_size")
+NO_SAMPLER = "none"  # a model that was evaluated as it is
+
+Settings = dict[str, Hashable]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Runs that differ by their seed only. parts: what sets it apart from the other set-ups, by key."""
+
+    label: str
+    model: str
+    sampler: str
+    parts: dict[str, str]
+    runs: tuple[FoundRun, ...]
+
+    @property
+    def names(self) -> set[str]:
+        """Every word that means this set-up, perhaps among others."""
+        return {self.label, self.model, self.sampler, *self.parts.values()} | {
+            f"{k}={v}" for k, v in self.parts.items()
+        }
+
+
+def setups(runs: Sequence[FoundRun]) -> tuple[list[Setup], list[str]]:
+    """Group runs, in order of appearance; a second run with the set-up and seed of another is left out.
+
+    Also a line for each thing that a reader should know: runs left out, settings that differ along with the labels.
+    """
+    settings = [dict(_settings(run)) for run in runs]
+    differing = [key for key in _ordered(settings) if len({known.get(key) for known in settings}) > 1]
+    chosen = _distinguishing(differing, settings)
+    models = _short_names({str(known[_MODEL]) for known in settings})
+    groups: dict[tuple[Hashable, ...], list[int]] = {}
+    for index, known in enumerate(settings):
+        groups.setdefault(tuple(known.get(key) for key in chosen), []).append(index)
+    found, notes = [], []
+    for members in groups.values():
+        known = settings[members[0]]
+        by_seed: dict[int, FoundRun] = {}
+        for index in members:
+            if (seed := runs[index].config["seed"]) in by_seed:
+                notes.append(f"{runs[index].folder} left out: as {by_seed[seed].folder}, with the same seed {seed}.")
+            by_seed.setdefault(seed, runs[index])
+        model, sampler = models[str(known[_MODEL])], str(known[_SAMPLER])
+        parts = {key: model if key == _MODEL else str(known[key]) for key in chosen if key in known}
+        found.append(Setup(_label(parts, sampler, model), model, sampler, parts, tuple(by_seed.values())))
+    return found, notes + list(_unsaid(differing, chosen, found))
+
+
+def _label(parts: Mapping[str, str], sampler: str, model: str) -> str:
+    if not parts:
+        return model if sampler == NO_SAMPLER else sampler
+    if len(parts) == 1 and set(parts) <= {_SAMPLER, _MODEL, _DATA}:
+        return next(iter(parts.values()))
+    return " ".join(f"{key}={value}" for key, value in parts.items())
+
+
+def _settings(run: FoundRun) -> Iterator[tuple[str, Hashable]]:
+    """What a run's scores depend on, by dotted key; the model, the sampler and the data by their names."""
+    data_folder = str(run.config["paths"]["data"])
+    trained = run.action == "train"
+    yield _MODEL, run.config["model"]["name_or_path"]
+    yield _SAMPLER, run.config["sampler"]["_target_"].rpartition(".")[2].lower() if trained else NO_SAMPLER
+    if trained:
+        yield _DATA, "+".join(run.config["data"]["sources"])
+    for key, value in _leaves(run.config):
+        aside = any(key == name or key.startswith(f"{name}.") for name in _ASIDE)
+        if aside or key in ("model.name_or_path", "sampler._target_"):
+            continue
+        if trained or key.startswith(("model.", "evaluation.")):
+            yield key, value.replace(data_folder, "${paths.data}") if isinstance(value, str) else value
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Hashable]]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", ",".join(map(str, value)) if isinstance(value, list) else value
+
+
+def _ordered(settings: Iterable[Settings]) -> list[str]:
+    """All keys: names of choices first, then what belongs to them, then the rest."""
+    keys = dict.fromkeys(key for known in settings for key in known)
+    inner = [key for key in keys if key.startswith(("sampler.", "model.", "data.sources."))]
+    return list(dict.fromkeys([*(key for key in _ALWAYS if key in keys), *inner, *keys]))
+
+
+def _distinguishing(differing: Sequence[str], settings: Sequence[Settings]) -> list[str]:
+    """The keys of a label: those that are always said, and each that sets runs apart that the ones before do not."""
+    chosen: list[str] = []
+    for key in differing:
+        apart = {tuple(known.get(name) for name in chosen) for known in settings}
+        further = {tuple(known.get(name) for name in (*chosen, key)) for known in settings}
+        if key in _ALWAYS or len(further) > len(apart):
+            chosen.append(key)
+    return chosen
+
+
+def _unsaid(differing: Sequence[str], chosen: Sequence[str], found: Sequence[Setup]) -> Iterator[str]:
+    """Settings that differ along with the label, so that a difference in scores may be theirs."""
+    settings = [dict(_settings(setup.runs[0])) for setup in found]
+    for key in differing:
+        values = {setup.label: known[key] for setup, known in zip(found, settings, strict=True) if key in known}
+        said = key in (_SAMPLER, _MODEL, _DATA) or (key in chosen and (key not in _ALWAYS or len(chosen) == 1))
+        if not said and not key.startswith("model.") and len(set(values.values())) > 1:
+            listed = ", ".join(f"{value} ({label})" for label, value in values.items())
+            yield f"{key} differs along with what is compared: {listed}."
+
+
+def _short_names(models: set[str]) -> dict[str, str]:
+    """Hub ids without their owner, where that is clear."""
+    short = {name: PurePath(name).name for name in models}
+    return short if len(set(short.values())) == len(models) else {name: name for name in models}

@@ -1,0 +1,191 @@
+"""Systems side by side: averages over seeds, intervals, and what differs from a baseline beyond chance."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mixlingua.evaluation.comparison_rows import (
+    AVERAGE,
+    LANGUAGE,
+    LOWER_IS_BETTER,
+    PAIR,
+    ComparisonRow,
+    Difference,
+    Interval,
+    family_of,
+)
+from mixlingua.evaluation.evaluated_run import EvaluatedRun
+from mixlingua.evaluation.metrics import Floats
+from mixlingua.evaluation.question_values import RANK_DISTANCE, Cell
+from mixlingua.evaluation.significance import (
+    Design,
+    effect_sizes,
+    holm,
+    percentile_interval,
+    sign_flip_p_values,
+    t_interval,
+    welch_interval,
+)
+from mixlingua.evaluation.task import ALL_LANGUAGES
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How many bootstrap draws and sign patterns, the confidence of intervals, and the seed of both."""
+
+    resamples: int
+    confidence: float
+    seed: int
+
+
+def compare(
+    systems: Mapping[str, Sequence[EvaluatedRun]],
+    baselines: Mapping[str, str],
+    tasks: Sequence[str],
+    resampling: Resampling,
+) -> list[ComparisonRow]:
+    """Compare systems, each a list of runs that differ by their seed, on tasks that all have (`common_tasks`).
+
+    baselines: system -> the system that it is tested against; one without an entry is a baseline itself, or untested.
+    Equal resampling gives equal rows.
+    """
+    return _corrected([row for task in tasks for row in _task_rows(task, systems, baselines, resampling)])
+
+
+@dataclass(frozen=True)
+class _Average:
+    """columns: of the cells that it is the mean of."""
+
+    scope: str
+    setting: str
+    metric: str
+    query_language: str
+    passage_language: str
+    columns: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _System:
+    """Means over seeds (C, G), their bootstrap draws (resamples, S), and the averages of each seed (seeds, S)."""
+
+    name: str
+    values: Floats
+    draws: Floats
+    by_seed: Floats
+
+
+def _task_rows(
+    task: str,
+    systems: Mapping[str, Sequence[EvaluatedRun]],
+    baselines: Mapping[str, str],
+    resampling: Resampling,
+) -> Iterator[ComparisonRow]:
+    runs = {name: [run.tasks[task] for run in members] for name, members in systems.items()}
+    first = next(iter(runs.values()))[0]
+    averages = list(_averages(first.cells))
+    weights = np.zeros((len(averages), len(first.cells)))
+    for row, average in enumerate(averages):
+        weights[row, average.columns] = 1 / len(average.columns)
+    design = Design(~np.isnan(first.values), weights)
+
+    means = {name: np.mean([run.values for run in members], axis=0) for name, members in runs.items()}
+    draws = design.bootstrap(list(means.values()), resamples=resampling.resamples, seed=resampling.seed)
+    measured = {
+        name: _System(name, means[name], draw, np.stack([design.estimates(run.values) for run in runs[name]]))
+        for name, draw in zip(means, draws, strict=True)
+    }
+    num_questions = design.questions().sum(axis=0)
+    for name, system in measured.items():
+        baseline = measured[baselines[name]] if name in baselines else None
+        differences = _differences(design, averages, system, baseline, resampling) if baseline else None
+        values = design.estimates(system.values)
+        intervals = percentile_interval(system.draws, resampling.confidence)
+        for index, average in enumerate(averages):
+            yield ComparisonRow(
+                system=name,
+                task=task,
+                setting=average.setting,
+                metric=average.metric,
+                scope=average.scope,
+                query_language=average.query_language,
+                passage_language=average.passage_language,
+                num_questions=int(num_questions[index]),
+                num_seeds=len(system.by_seed),
+                value=float(values[index]),
+                interval=_ends(intervals[index]),
+                seeds_interval=t_interval(system.by_seed[:, index].tolist(), resampling.confidence),
+                difference=differences[index] if differences else None,
+            )
+
+
+def _differences(
+    design: Design, averages: Sequence[_Average], system: _System, baseline: _System, resampling: Resampling
+) -> list[Difference]:
+    change = system.values - baseline.values
+    shares = design.shares(change)
+    p_values = sign_flip_p_values(shares, resamples=resampling.resamples, seed=resampling.seed)
+    intervals = percentile_interval(system.draws - baseline.draws, resampling.confidence)
+    effects = effect_sizes(design, change)
+    found = []
+    for index, average in enumerate(averages):
+        better, equal, worse = _outcomes(change[:, average.columns], average.metric)
+        ours, theirs = (part.by_seed[:, index].tolist() for part in (system, baseline))
+        found.append(
+            Difference(
+                baseline=baseline.name,
+                value=float(shares[:, index].sum()),
+                interval=_ends(intervals[index]),
+                seeds_interval=welch_interval(ours, theirs, resampling.confidence),
+                p_value=float(p_values[index]),
+                p_holm=1.0,  # until all tables are there
+                effect_size=float(effects[index]) if np.isfinite(effects[index]) else None,
+                better=better,
+                equal=equal,
+                worse=worse,
+            )
+        )
+    return found
+
+
+def _averages(cells: Sequence[Cell]) -> Iterator[_Average]:
+    """The averages of the tables: all of a setting, by query language, and single pairs."""
+    everywhere: dict[tuple[str, str], list[int]] = {}
+    by_language: dict[tuple[str, str, str], list[int]] = {}
+    for column, cell in enumerate(cells):
+        everywhere.setdefault((cell.metric, cell.setting), []).append(column)
+        by_language.setdefault((cell.metric, cell.setting, cell.query_language), []).append(column)
+    for (metric, setting), columns in everywhere.items():
+        yield _Average(AVERAGE, setting, metric, ALL_LANGUAGES, ALL_LANGUAGES, tuple(columns))
+    for (metric, setting, language), columns in by_language.items():
+        if metric != RANK_DISTANCE:
+            yield _Average(LANGUAGE, setting, metric, language, ALL_LANGUAGES, tuple(columns))
+    for column, cell in enumerate(cells):
+        if cell.metric != RANK_DISTANCE and cell.passage_language != ALL_LANGUAGES:
+            yield _Average(PAIR, cell.setting, cell.metric, cell.query_language, cell.passage_language, (column,))
+
+
+def _outcomes(change: Floats, metric: str) -> tuple[int, int, int]:
+    """How many queries a system answers better, equally well and worse than the baseline."""
+    asked = change[~np.isnan(change)]
+    gains = -asked if metric in LOWER_IS_BETTER else asked
+    better, worse = int((gains > 1e-9).sum()), int((gains < -1e-9).sum())  # means over seeds are rounded
+    return better, len(gains) - better - worse, worse
+
+
+def _corrected(rows: Sequence[ComparisonRow]) -> list[ComparisonRow]:
+    """Holm's correction over all tests of each table."""
+    tables: dict[tuple[str, ...], list[tuple[int, Difference]]] = {}
+    for index, row in enumerate(rows):
+        if row.difference is not None:
+            tables.setdefault(family_of(row), []).append((index, row.difference))
+    corrected = list(rows)
+    for members in tables.values():
+        adjusted = holm([difference.p_value for _, difference in members])
+        for (index, difference), p_holm in zip(members, adjusted, strict=True):
+            corrected[index] = replace(rows[index], difference=replace(difference, p_holm=p_holm))
+    return corrected
+
+
+def _ends(ends: Floats) -> Interval:
+    return float(ends[0]), float(ends[1])

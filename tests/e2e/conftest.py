@@ -1,0 +1,166 @@
+"""Small parallel data, a small benchmark, and the entry point as a process or inside the test's own."""
+
+import importlib.util
+import json
+import logging
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+WORDS = {
+    "de": "Hund Katze Haus Baum Fluss Berg Stadt Wolke Stein Brot Milch Wald".split(),
+    "en": "dog cat house tree river mountain town cloud stone bread milk forest".split(),
+    "fr": "chien chat maison arbre fleuve montagne ville nuage pierre pain lait forêt".split(),
+}
+
+
+def parallel_rows(count: int = 60) -> list[dict[str, Any]]:
+    """Rows of the own-data format: a query of three words, a passage of four, in three languages."""
+    draw = random.Random(7)
+    rows = []
+    for number in range(count):
+        chosen = draw.sample(range(12), 4)
+        rows.append(
+            {
+                "id": f"row-{number}",
+                "queries": {
+                    code: f"{' '.join(words[word] for word in chosen[:3])} {number}?" for code, words in WORDS.items()
+                },
+                "passages": {
+                    code: f"{' '.join(words[word] for word in chosen)} {number}." for code, words in WORDS.items()
+                },
+            }
+        )
+    return rows
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+
+
+def write_benchmark(folder: Path, count: int = 12) -> None:
+    """Files in the format of XQuAD-R, one question to a sentence."""
+    folder.mkdir()
+    for language, words in WORDS.items():
+        paragraphs = []
+        for number in range(count):
+            sentence = f"{words[number]} {words[number - 1]} {words[number - 5]}."
+            question = {"id": str(number), "question": f"{words[number]}?", "answers": [{"answer_start": 0}]}
+            paragraphs.append(
+                {
+                    "context": sentence,
+                    "sentences": [sentence],
+                    "sentence_breaks": [[0, len(sentence)]],
+                    "qas": [question],
+                }
+            )
+        (folder / f"{language}.json").write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}), encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    monkeypatch.setenv("MIXLINGUA_CACHE", str(cache))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # equal to the bit whatever the machine, and no more threads than cores
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A folder with pairs.jsonl and xquad-r/."""
+    write_rows(tmp_path / "pairs.jsonl", parallel_rows())
+    # XQuAD-R has no French: a language that both have is enough to see training act on the measure.
+    write_benchmark(tmp_path / "xquad-r")
+    return tmp_path
+
+
+@pytest.fixture
+def arguments(data: Path) -> Callable[..., list[str]]:
+    """The command line of a training run of 7 steps on `data`, measured before and after; later arguments win."""
+    given = {
+        "data": "jsonl",
+        "data.sources.jsonl.path": str(data / "pairs.jsonl"),
+        "data.languages": "[de,en,fr]",
+        "data.batch_size": "8",
+        "data.num_workers": "0",
+        "model": "tiny",
+        "optimizer.lr": "1e-3",
+        "evaluation": "[xquad_r]",
+        "evaluation.tasks.xquad_r.languages": "[de,en]",
+        "paths.data": str(data),
+        "trainer.max_steps": "7",
+        "checkpoint.every_n_steps": "2",
+    }
+
+    def line(*more: str) -> list[str]:
+        flags = [text for text in more if text.startswith("-")]
+        own = dict(text.split("=", 1) for text in more if not text.startswith("-"))
+        settings = {**given, **own}
+        if settings["evaluation"] == "[]":
+            settings.pop("evaluation.tasks.xquad_r.languages")
+        return [*flags, *(f"{key}={value}" for key, value in settings.items())]
+
+    return line
+
+
+@pytest.fixture
+def start(arguments: Callable[..., list[str]], tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen]]:
+    """Starts `python run.py` with these arguments as a process of its own, with its output as text."""
+    started: list[subprocess.Popen] = []
+
+    def run(*more: str) -> subprocess.Popen:
+        process = subprocess.Popen(
+            [sys.executable, str(REPOSITORY / "run.py"), *arguments(*more)],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def launch(
+    arguments: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Callable[..., int]]:
+    """`python run.py` with these arguments inside the test's process; returns the exit status."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+
+    def run(*more: str) -> int:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("PL_GLOBAL_SEED", "0")  # set by the run, and undone with this
+        monkeypatch.setattr(sys, "argv", ["run.py", *arguments(*more)])
+        spec = importlib.util.spec_from_file_location("run", REPOSITORY / "run.py")
+        assert spec and spec.loader
+        entry_point = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(entry_point)
+        try:
+            entry_point.main()
+        except SystemExit as ended:
+            return int(ended.code or 0)
+        return 0
+
+    yield run
+    for handler in set(root.handlers) - set(handlers):  # undo what Hydra does to the root logger
+        handler.close()
+    root.handlers[:] = handlers
+    root.setLevel(level)
