@@ -34,7 +34,9 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         partial.chmod(0o666 & ~_umask())
         os.replace(partial, path)
     except Exception as error:
-        raise storage_error(path, error) or error
+        if full := storage_error(path, error):
+            raise full from error
+        raise
     finally:
         partial.unlink(missing_ok=True)
 
@@ -56,7 +58,9 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
             shutil.rmtree(path)
         os.replace(partial, path)
     except Exception as error:
-        raise storage_error(path, error) or error
+        if full := storage_error(path, error):
+            raise full from error
+        raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

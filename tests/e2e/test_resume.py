@@ -60,7 +60,7 @@ def steps_done(run: Path) -> int:
 
 def kill_when(process: Popen, run: Path, reached: Callable[[], bool]) -> None:
     """Stop the process again and again for a look at its files, and kill it while it stands still."""
-    started, until = time.time(), time.monotonic() + 120
+    started, until = time.time(), time.monotonic() + 600
     log = run / "csv" / "metrics.csv"
     while process.poll() is None and not (log.exists() and log.stat().st_mtime > started):
         time.sleep(0.02)
@@ -77,7 +77,7 @@ def kill_when(process: Popen, run: Path, reached: Callable[[], bool]) -> None:
 
 
 def finish(process: Popen) -> None:
-    output, errors = process.communicate(timeout=120)
+    output, errors = process.communicate(timeout=600)
     assert process.returncode == 0, output + errors
 
 
@@ -157,7 +157,10 @@ def test_another_set_up_is_refused_with_its_differences(
 ) -> None:
     before = (stopped / "checkpoints" / "last.ckpt").read_bytes()
     capfd.readouterr()
-    assert launch("optimizer.schedule=constant", "evaluation=[]", "hydra.run.dir=other", f"resume={stopped}", *changed) == 2
+    assert (
+        launch("optimizer.schedule=constant", "evaluation=[]", "hydra.run.dir=other", f"resume={stopped}", *changed)
+        == 2
+    )
     message = capfd.readouterr().err.splitlines()[-1]
     assert message.startswith("error: the checkpoint cannot be resumed") and "Restore these settings" in message
     assert all(difference in message for difference in differences)

@@ -59,7 +59,7 @@ def test_two_processes_measure_what_one_does(start: Start, tmp_path: Path, witho
         "two": start(*options, "trainer=ddp_spawn", "trainer.devices=2", "hydra.run.dir=two"),
     }
     for process in processes.values():
-        output, errors = process.communicate(timeout=240)
+        output, errors = process.communicate(timeout=600)
         assert process.returncode == 0, output + errors
     one, two = tmp_path / "one", tmp_path / "two"
     for step in (0, 4):
@@ -70,13 +70,15 @@ def test_two_processes_measure_what_one_does(start: Start, tmp_path: Path, witho
     expected, found = (json.loads((run / "metrics.json").read_text()) for run in (one, two))
     assert found == pytest.approx(expected, abs=1e-5)
     made = {path.relative_to(one) for path in one.rglob("*")}
-    assert made | {Path("rank1_step0.json"), Path("rank1_step4.json")} == {path.relative_to(two) for path in two.rglob("*")}
+    assert made | {Path("rank1_step0.json"), Path("rank1_step4.json")} == {
+        path.relative_to(two) for path in two.rglob("*")
+    }
     assert read_status(two)["state"] == "finished"
 
 
 def test_an_error_in_a_spawned_process_is_one_message(start: Start, tmp_path: Path) -> None:
     process = start("trainer=ddp_spawn", "trainer.devices=2", "optimizer.lr=1e30", "evaluation=[]", "hydra.run.dir=run")
-    _, errors = process.communicate(timeout=240)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode == 2, errors
     assert "Traceback" not in errors
     (message,) = [line for line in errors.splitlines() if line.startswith("error: ")]

@@ -138,7 +138,7 @@ def test_other_questions_of_the_same_number_are_refused(write, two_languages):
         queries={language: {f"x{k}": v for k, v in part.items()} for language, part in two_languages.queries.items()},
         qrels={language: {f"x{k}": v for k, v in part.items()} for language, part in two_languages.qrels.items()},
     )
-    with pytest.raises(DataError, match="6 questions are in one of .* only: q1 q2 q3 xq1"):
+    with pytest.raises(DataError, match=r"6 questions are in one of .* only: q1 q2 q3 xq1"):
         common_tasks([read_run(write("all")), read_run(write("renamed", task=renamed))])
 
 

@@ -7,8 +7,14 @@ from rich.console import Console
 
 from mixlingua.report.plain_table import PlainTable, escaped_latex, latex, markdown, rich_table
 
-TABLE = PlainTable("quality", "Quality (mAP ↑)", ["", "xquad_r"], [["a_b & 50%", "0.763 ±0.012*"], ["[c]|d", "-0.1"]], 1,
-                   "A <note>.")  # fmt: skip
+TABLE = PlainTable(
+    name="quality",
+    title="Quality (mAP ↑)",
+    columns=["", "xquad_r"],
+    rows=[["a_b & 50%", "0.763 ±0.012*"], ["[c]|d", "-0.1"]],
+    labels=1,
+    note="A <note>.",
+)
 
 
 @pytest.mark.parametrize(

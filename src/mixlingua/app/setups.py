@@ -47,7 +47,7 @@ def setups(runs: Sequence[FoundRun]) -> tuple[list[Setup], list[str]]:
     Also a line for each thing that a reader should know: runs left out, settings that differ along with the labels.
     """
     settings = [dict(_settings(run)) for run in runs]
-    differing = [key for key in _ordered(settings) if len({known.get(key) for known in settings}) > 1]
+    differing = [key for key in _ordered(settings) if _differs(key, settings)]
     chosen = _distinguishing(differing, settings)
     models = _short_names({str(known[_MODEL]) for known in settings})
     groups: dict[tuple[Hashable, ...], list[int]] = {}
@@ -63,15 +63,15 @@ def setups(runs: Sequence[FoundRun]) -> tuple[list[Setup], list[str]]:
             by_seed.setdefault(seed, runs[index])
         model, sampler = models[str(known[_MODEL])], str(known[_SAMPLER])
         parts = {key: model if key == _MODEL else str(known[key]) for key in chosen if key in known}
-        found.append(Setup(_label(parts, sampler, model), model, sampler, parts, tuple(by_seed.values())))
+        found.append(Setup(_label(parts, chosen, sampler, model), model, sampler, parts, tuple(by_seed.values())))
     return found, notes + list(_unsaid(differing, chosen, found))
 
 
-def _label(parts: Mapping[str, str], sampler: str, model: str) -> str:
+def _label(parts: Mapping[str, str], chosen: Sequence[str], sampler: str, model: str) -> str:
     if not parts:
         return model if sampler == NO_SAMPLER else sampler
-    if len(parts) == 1 and set(parts) <= {_SAMPLER, _MODEL, _DATA}:
-        return next(iter(parts.values()))
+    if len(chosen) == 1 and chosen[0] in (_SAMPLER, _MODEL, _DATA):
+        return parts[chosen[0]]
     return " ".join(f"{key}={value}" for key, value in parts.items())
 
 
@@ -104,6 +104,13 @@ def _ordered(settings: Iterable[Settings]) -> list[str]:
     keys = dict.fromkeys(key for known in settings for key in known)
     inner = [key for key in keys if key.startswith(("sampler.", "model.", "data.sources."))]
     return list(dict.fromkeys([*(key for key in _ALWAYS if key in keys), *inner, *keys]))
+
+
+def _differs(key: str, settings: Sequence[Settings]) -> bool:
+    """Whether two runs have different values; to have none is different where the sampler is the same."""
+    having = {known[key] for known in settings if key in known}
+    by_sampler = {(known.get(_SAMPLER), known.get(key)) for known in settings}
+    return len(having) > 1 or len(by_sampler) > len({sampler for sampler, _ in by_sampler})
 
 
 def _distinguishing(differing: Sequence[str], settings: Sequence[Settings]) -> list[str]:

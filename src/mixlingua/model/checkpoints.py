@@ -120,8 +120,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def check_resumable(path: Path, module: LightningModule) -> None:
-    """Raises CheckpointError where the file is not a checkpoint of such a module, naming the first difference, or was trained
-    with other settings of the optimiser."""
+    """Raises CheckpointError naming the first difference where the file is not a checkpoint of such a module, trained
+    with the same settings of its optimiser."""
     checkpoint = read_checkpoint(path)
     if "PairDataModule" not in checkpoint or "optimizer_states" not in checkpoint:
         raise CheckpointError(
@@ -137,10 +137,10 @@ def check_resumable(path: Path, module: LightningModule) -> None:
             )
     # The optimiser goes on with its saved settings whatever the configuration says, which must not go unsaid.
     group = checkpoint["optimizer_states"][0]["param_groups"][0]
-    current_settings = {"lr": module.optimizer.lr, "weight_decay": module.optimizer.weight_decay}  # type: ignore[union-attr]
     for name, key in (("lr", "initial_lr"), ("weight_decay", "weight_decay")):
-        if group[key] != current_settings[name]:
+        is_now = getattr(module.optimizer, name)
+        if group[key] != is_now:
             raise CheckpointError(
-                f"the checkpoint cannot be resumed: optimizer.{name} was {group[key]!r}, is {current_settings[name]!r}. "
+                f"the checkpoint cannot be resumed: optimizer.{name} was {group[key]!r}, is {is_now!r}. "
                 "Restore these settings, or start a new run."
             )

@@ -15,6 +15,7 @@ from mixlingua.evaluation.question_values import RANK_DISTANCE
 from mixlingua.evaluation.task import SETTINGS
 from mixlingua.report.comparison_cells import (
     SHORT,
+    evidence,
     figure_name,
     interval,
     marked,
@@ -24,7 +25,6 @@ from mixlingua.report.comparison_cells import (
     percent,
     signed,
     star,
-    evidence,
 )
 from mixlingua.report.plain_table import PlainTable
 
