@@ -1,13 +1,17 @@
 """Two processes on one machine (CPU, gloo) train and measure as one does."""
 
 import json
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import Popen
 
 import pytest
+from torch.multiprocessing.spawn import ProcessRaisedException
 
 from mixlingua.app.status import read_status
+from mixlingua.app.user_errors import user_error
+from mixlingua.errors import TrainingError
 from mixlingua.model.tiny import tiny_folder
 
 Start = Callable[..., Popen]
@@ -76,6 +80,21 @@ def test_two_processes_measure_what_one_does(start: Start, tmp_path: Path, witho
     assert read_status(two)["state"] == "finished"
 
 
+def test_the_error_is_found_in_a_spawned_processs_traceback() -> None:
+    try:
+        try:
+            raise KeyError("first")
+        except KeyError as error:
+            raise TrainingError("Step 1: the loss is nan.\nLower optimizer.lr.") from error
+    except TrainingError:
+        arrived = ProcessRaisedException(f"\n\n-- Process 1 terminated:\n{traceback.format_exc()}", 1, 1)
+    found = user_error(arrived)
+    assert isinstance(found, TrainingError)
+    assert str(found) == "Step 1: the loss is nan.\nLower optimizer.lr."
+    assert user_error(ProcessRaisedException("\n\n-- Process 1 terminated:\nKeyError: 1\n", 1, 1)) is None
+
+
+@pytest.mark.slow
 def test_an_error_in_a_spawned_process_is_one_message(start: Start, tmp_path: Path) -> None:
     process = start("trainer=ddp_spawn", "trainer.devices=2", "optimizer.lr=1e30", "evaluation=[]", "hydra.run.dir=run")
     _, errors = process.communicate(timeout=600)

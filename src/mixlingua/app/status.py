@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from mixlingua.app.user_errors import user_error
 from mixlingua.files import atomic_write
 
 
@@ -51,7 +52,8 @@ def recorded(run_dir: Path, action: str, overrides: Sequence[str]) -> Iterator[d
     try:
         yield status["metrics"]
     except BaseException as error:
-        status |= {"state": _state_after(error), "error": str(error) or type(error).__name__, "ended": _now()}
+        message = str(user_error(error) or error) or type(error).__name__
+        status |= {"state": _state_after(error), "error": message, "ended": _now()}
         _write(run_dir, status)
         raise
     _write(run_dir, status | {"state": "finished", "ended": _now()})

@@ -76,8 +76,8 @@ class RetrieverModule(pl.LightningModule):
     def _not_finite(self, what: str, value: float) -> str:
         return (
             f"Step {self.trainer.global_step}: {what} is {value} at {self.current_batch}. Training stopped; "
-            "checkpoints/last.ckpt holds the last good state. Lower optimizer.lr, raise optimizer.warmup_steps or "
-            "model.temperature, or look at that batch's texts."
+            "checkpoints/last.ckpt, where one was written, holds the state before. Lower optimizer.lr, raise "
+            "optimizer.warmup_steps or model.temperature, or look at that batch's texts."
         )
 
 

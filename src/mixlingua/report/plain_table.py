@@ -31,9 +31,12 @@ def rich_table(table: PlainTable) -> Table:
         show_edge=False, padding=(0, 1, 0, 0),
     )  # fmt: skip
     for index, column in enumerate(table.columns):
-        shown.add_column(
-            Text(column), justify="left" if index < table.labels else "right", no_wrap=index >= table.labels
-        )
+        cells = [row[index] for row in table.rows]
+        if index < table.labels:  # may wrap between words, but never vanish
+            widest = max((len(word) for cell in cells for word in cell.split()), default=0)
+        else:
+            widest = max(map(len, cells), default=0)
+        shown.add_column(Text(column), justify="left" if index < table.labels else "right", min_width=widest)
     for row in table.rows:
         shown.add_row(*map(Text, row))
     return shown
