@@ -10,7 +10,7 @@ from pytorch_lightning.loggers import CSVLogger
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mixlingua.evaluation import suite
+from mixlingua.evaluation import task as task_module
 from mixlingua.evaluation.callback import ZeroShotEvaluation
 from mixlingua.evaluation.run_folder import read_results
 
@@ -75,13 +75,13 @@ def fit(tmp_path, two_languages, monkeypatch):
             enable_model_summary=False,
         )
         steps = []
-        original = suite.evaluate
-        monkeypatch.setattr(suite, "evaluate", lambda *given: (steps.append(trainer.global_step), original(*given))[1])
+        original = task_module.evaluate
+        monkeypatch.setattr(task_module, "evaluate", lambda *given: (steps.append(trainer.global_step), original(*given))[1])
         module = Module()
         torch.manual_seed(1)
         trainer.fit(module, DataLoader(torch.arange(40), batch_size=2), ckpt_path=ckpt_path)
         trainer.save_checkpoint(tmp_path / "last.ckpt")
-        monkeypatch.setattr(suite, "evaluate", original)
+        monkeypatch.setattr(task_module, "evaluate", original)
         return module, callback, steps
 
     return run

@@ -87,3 +87,14 @@ def test_tiny_weights_are_decided_by_the_seed_alone(pretrained):
     torch.testing.assert_close(weights(0), first, rtol=0, atol=0)
     assert not torch.equal(weights(1), first)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_fingerprint_changes_with_whatever_changes_the_vectors(pretrained):
+    first, other = pretrained().load(seed=0), pretrained(query_prefix="find: ").load(seed=0)
+    first.tokenizer.queries(["a call leaves no trace"])
+    assert first.fingerprint() == pretrained().load(seed=0).fingerprint()
+    assert first.fingerprint() != other.fingerprint()
+    before = first.fingerprint()
+    with torch.no_grad():
+        first.transformer.embeddings.LayerNorm.bias[0] += 1
+    assert first.fingerprint() != before

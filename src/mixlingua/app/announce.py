@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mixlingua.data.store import ParallelStore
-from mixlingua.evaluation.task import RetrievalTask
+from mixlingua.evaluation.suite import Task
 from mixlingua.model.encoder import BiEncoder
 
 
@@ -17,7 +17,7 @@ def announce_training(
     stores: list[ParallelStore],
     notes: list[str],
     encoder: BiEncoder,
-    tasks: list[RetrievalTask],
+    tasks: list[Task],
 ) -> None:
     """Print what will be trained on what, how it will be measured, and where the results will be."""
     languages = set(cfg.data.languages)
@@ -44,7 +44,7 @@ def announce_training(
     Console().print(table)
 
 
-def announce_evaluation(cfg: DictConfig, run_dir: Path, tasks: list[RetrievalTask]) -> None:
+def announce_evaluation(cfg: DictConfig, run_dir: Path, tasks: list[Task]) -> None:
     """Print what will be measured, and where the results will be."""
     table = _plan("Evaluation")
     table.add_row("model", cfg.model.name_or_path)
@@ -60,10 +60,6 @@ def _plan(title: str) -> Table:
     return table
 
 
-def _add_tasks(table: Table, tasks: list[RetrievalTask], when: str) -> None:
+def _add_tasks(table: Table, tasks: list[Task], when: str) -> None:
     for task in tasks:
-        queries, passages = sum(task.num_queries.values()), sum(task.num_passages.values())
-        table.add_row(
-            "measure",
-            f"{task.name} {when}: {queries:,} queries, {passages:,} passages in {len(task.languages)} languages",
-        )
+        table.add_row("measure", f"{task.name} {when}: {task.size}")

@@ -9,8 +9,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from mixlingua.evaluation.results import TaskResult
 from mixlingua.evaluation.run_folder import Stage, write_results
-from mixlingua.evaluation.suite import evaluate_encoder
-from mixlingua.evaluation.task import RetrievalTask
+from mixlingua.evaluation.suite import Task, evaluate_encoder
 from mixlingua.model import distributed
 
 logger = logging.getLogger(__name__)
@@ -27,7 +26,7 @@ class ZeroShotEvaluation(Callback):
 
     def __init__(
         self,
-        tasks: Sequence[RetrievalTask],
+        tasks: Sequence[Task],
         *,
         run_dir: str | Path,
         provenance: Mapping[str, object],

@@ -18,6 +18,7 @@ from mixlingua.evaluation.comparison_rows import (
 from mixlingua.evaluation.evaluated_run import EvaluatedRun
 from mixlingua.evaluation.metrics import Floats
 from mixlingua.evaluation.question_values import RANK_DISTANCE, Cell
+from mixlingua.evaluation.settings import ALL_LANGUAGES
 from mixlingua.evaluation.significance import (
     Design,
     effect_sizes,
@@ -27,7 +28,6 @@ from mixlingua.evaluation.significance import (
     t_interval,
     welch_interval,
 )
-from mixlingua.evaluation.task import ALL_LANGUAGES
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,9 @@
 """Evaluating an encoder on a task: encode every text once, rank whole pools exactly, keep one value per query."""
 
-from collections.abc import Callable, Iterable, Sequence
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -10,12 +13,14 @@ from mixlingua.evaluation.judgements import Group, groups_of
 from mixlingua.evaluation.metrics import metrics_of, relevant_ranks
 from mixlingua.evaluation.per_query import PerQueryMetric
 from mixlingua.evaluation.results import PerQueryTable, TaskResult
-from mixlingua.evaluation.task import SETTINGS, RetrievalTask
+from mixlingua.evaluation.settings import SETTINGS
 from mixlingua.model import distributed
 from mixlingua.model.tokenizer import Side
+from mixlingua.retrieval.encode import Encode
 from mixlingua.retrieval.search import ExactScorer, blocks
 
-Encode = Callable[[Sequence[str], Side], Tensor]
+if TYPE_CHECKING:
+    from mixlingua.evaluation.task import RetrievalTask
 
 
 def evaluate(task: RetrievalTask, encode: Encode, *, settings: Sequence[str] | None = None) -> TaskResult:

@@ -1,11 +1,17 @@
 """The qrels of a task as arrays, cut into the groups that its settings average over."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mixlingua.evaluation.task import ALL_LANGUAGES, RetrievalTask
+from mixlingua.evaluation.settings import ALL_LANGUAGES
+
+if TYPE_CHECKING:
+    from mixlingua.evaluation.task import RetrievalTask
 
 
 @dataclass(frozen=True)

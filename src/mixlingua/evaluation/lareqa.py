@@ -8,8 +8,9 @@ from pathlib import Path
 
 from mixlingua.errors import ConfigError, DataError, suggest
 from mixlingua.evaluation.fetch import local_or_fetched
+from mixlingua.evaluation.settings import SETTINGS
 from mixlingua.evaluation.squad import SentenceFile, read_sentences
-from mixlingua.evaluation.task import SETTINGS, RetrievalTask
+from mixlingua.evaluation.task import RetrievalTask
 from mixlingua.files import cache_dir, content_hash, sha256
 
 COMMIT = "354d67d1cd066854cdfbf5ad0e6105528976141d"

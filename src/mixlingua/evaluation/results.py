@@ -9,7 +9,7 @@ import numpy as np
 
 from mixlingua.errors import DataError
 from mixlingua.evaluation.metrics import Floats
-from mixlingua.evaluation.task import ALL_LANGUAGES, SETTINGS
+from mixlingua.evaluation.settings import ALL_LANGUAGES, SETTINGS
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,44 @@
 """Evaluating an encoder on several tasks, with a progress bar: what the callback and the evaluate action share."""
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Protocol
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from mixlingua.evaluation.evaluator import evaluate
 from mixlingua.evaluation.results import TaskResult
-from mixlingua.evaluation.task import RetrievalTask
+from mixlingua.files import content_hash
 from mixlingua.model import distributed
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.tokenizer import Side
-from mixlingua.retrieval.encode import encode
+from mixlingua.retrieval.encode import Encode, encode
+
+
+class Task(Protocol):
+    """A benchmark: data, and the way to measure an encoder on them."""
+
+    @property
+    def name(self) -> str:
+        """As it stands in metric keys."""
+
+    @property
+    def main_metric(self) -> str:
+        """The metric by which encoders are compared."""
+
+    @property
+    def size(self) -> str:
+        """How much there is to encode, for the plan of a run."""
+
+    def provenance(self) -> Mapping[str, object]:
+        """What identifies the data, as plain values."""
+
+    def evaluate(self, encode: Encode) -> TaskResult:
+        """Measure an encoder. Every rank must call this, and gets the same result."""
 
 
 def evaluate_encoder(
-    encoder: BiEncoder, tasks: Sequence[RetrievalTask], *, token_budget: int, precision: str
+    encoder: BiEncoder, tasks: Sequence[Task], *, token_budget: int, precision: str
 ) -> list[TaskResult]:
     """The result of each task, the same on all ranks; every rank must call this.
 
@@ -25,18 +47,29 @@ def evaluate_encoder(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     # On the console that Lightning's bar uses too: rich draws the one below the other.
     with Progress(*columns, transient=True, disable=distributed.rank() != 0) as bars:
+        return [task.evaluate(_TextEncoder(encoder, token_budget, precision, bars, task.name)) for task in tasks]
 
-        def encode_texts(task: RetrievalTask, texts: Sequence[str], side: Side) -> Tensor:
-            bar = bars.add_task(f"{task.name}: {side} vectors", total=None)
-            vectors = encode(
-                encoder,
-                texts,
-                side,
-                token_budget=token_budget,
-                precision=precision,
-                progress=lambda done, total: bars.update(bar, completed=done, total=total),
-            )
-            bars.remove_task(bar)
-            return vectors
 
-        return [evaluate(task, partial(encode_texts, task)) for task in tasks]
+class _TextEncoder:
+    """An `Encode` with a bar for each call."""
+
+    def __init__(self, encoder: BiEncoder, token_budget: int, precision: str, bars: Progress, task: str) -> None:
+        self.encoder, self.token_budget, self.precision = encoder, token_budget, precision
+        self.bars, self.task = bars, task
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return content_hash(self.encoder.fingerprint(), self.precision)
+
+    def __call__(self, texts: Sequence[str], side: Side) -> Tensor:
+        bar = self.bars.add_task(f"{self.task}: {side} vectors", total=None)
+        vectors = encode(
+            self.encoder,
+            texts,
+            side,
+            token_budget=self.token_budget,
+            precision=self.precision,
+            progress=lambda done, total: self.bars.update(bar, completed=done, total=total),
+        )
+        self.bars.remove_task(bar)
+        return vectors

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from mixlingua.errors import DataError
+from mixlingua.evaluation.evaluator import evaluate
+from mixlingua.evaluation.results import TaskResult
+from mixlingua.evaluation.settings import SETTINGS
 from mixlingua.languages import check_language
-
-SETTINGS = ("monolingual", "crosslingual", "multilingual")
-ALL_LANGUAGES = "all"  # the passage language of the multilingual setting
+from mixlingua.retrieval.encode import Encode
 
 Texts = Mapping[str, Mapping[str, str]]  # language -> id -> text
 Qrels = Mapping[str, Mapping[str, Mapping[str, int]]]  # query language -> query id -> passage id -> grade
@@ -56,6 +57,16 @@ class RetrievalTask:
     def num_passages(self) -> dict[str, int]:
         """Number of candidate passages per language."""
         return {language: len(self.passages[language]) for language in self.languages}
+
+    @property
+    def size(self) -> str:
+        """How much there is to encode, for the plan of a run."""
+        queries, passages = sum(self.num_queries.values()), sum(self.num_passages.values())
+        return f"{queries:,} queries, {passages:,} passages in {len(self.languages)} languages"
+
+    def evaluate(self, encode: Encode) -> TaskResult:
+        """Rank every query's whole pool in each setting; every rank must call this."""
+        return evaluate(self, encode)
 
     def provenance(self) -> dict[str, object]:
         """What identifies the data, as plain values."""

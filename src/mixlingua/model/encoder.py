@@ -1,5 +1,7 @@
 """The bi-encoder: transformer, pooling, optional dense layers, unit-length vectors. One tower serves both sides."""
 
+import hashlib
+import json
 from collections.abc import Callable
 from typing import Literal
 
@@ -73,6 +75,18 @@ class BiEncoder(nn.Module):
     def device(self) -> torch.device:
         """Where the parameters are, and where features must be."""
         return self.transformer.device
+
+    def fingerprint(self) -> str:
+        """Hexadecimal SHA-256 of all that decides its vectors: weights, pooling, tokenizer, prefixes, lengths."""
+        tokenizer = self.tokenizer
+        words = json.loads(tokenizer.tokenizer.backend_tokenizer.to_str())
+        words.update(truncation=None, padding=None)  # left there by the latest call
+        settings = (words, self.pooling, tokenizer.prefix, tokenizer.max_length, str(self.dense))
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+        for name, tensor in self.state_dict().items():
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        return digest.hexdigest()
 
     def forward(self, features: dict[str, Tensor]) -> Tensor:
         """features: input_ids and attention_mask, (N, L) int64. Returns (N, D) float32 rows of length one."""

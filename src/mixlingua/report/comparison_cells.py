@@ -2,7 +2,7 @@
 
 from mixlingua.evaluation.comparison_rows import LOWER_IS_BETTER, ComparisonRow, Difference, Interval
 from mixlingua.evaluation.question_values import RANK_DISTANCE
-from mixlingua.evaluation.task import SETTINGS
+from mixlingua.evaluation.settings import SETTINGS
 
 SHORT = dict(zip(SETTINGS, ("Mo.", "Cr.", "Mul."), strict=True))
 

@@ -12,7 +12,7 @@ from mixlingua.evaluation.comparison_rows import (
     Difference,
 )
 from mixlingua.evaluation.question_values import RANK_DISTANCE
-from mixlingua.evaluation.task import SETTINGS
+from mixlingua.evaluation.settings import SETTINGS
 from mixlingua.report.comparison_cells import (
     SHORT,
     evidence,

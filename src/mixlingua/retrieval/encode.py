@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -15,6 +16,17 @@ Progress = Callable[[int, int], None]  # texts encoded so far by this rank, text
 
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 PLAIN = ("32-true", "bf16-true", "16-true", "64-true")
+
+
+class Encode(Protocol):
+    """What a benchmark needs of an encoder: a call with N texts of one side gives (N, D) float32 rows on the CPU, the
+    same on all ranks, whose inner products are the scores."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Differs wherever vectors may differ: what was encoded with another one cannot be used."""
+
+    def __call__(self, texts: Sequence[str], side: Side) -> Tensor: ...
 
 
 def encode(
