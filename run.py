@@ -24,13 +24,15 @@ def main() -> None:
 
     from mixlingua.app import main as app
     from mixlingua.app.overrides import check_command_line
+    from mixlingua.app.resume import with_arguments_of_resumed
 
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
     def job(cfg: "DictConfig") -> app.JobResult:
         return app.run_job(cfg)
 
     with app.errors_on_stderr():
-        check_command_line(arguments, CONF)
+        sys.argv[1:] = with_arguments_of_resumed(arguments)
+        check_command_line(sys.argv[1:], CONF)
         job()
 
 

@@ -35,6 +35,7 @@ def test_validation_split_keeps_split_keys_whole_and_is_reproducible(tmp_path, r
     documents = [{int(name.split()[1]) // 4 for name in all_ids(store)} for store in (train, validation)]
     assert not documents[0] & documents[1]
     assert train.num_rows + validation.num_rows == 400
+    assert validation.name == f"{train.name} (held out)"
     assert 5 <= len(documents[1]) <= 40  # 20 expected of 100
     assert all_ids(train) == all_ids(twin)
     assert train.fingerprint != validation.fingerprint

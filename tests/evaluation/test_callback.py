@@ -76,7 +76,9 @@ def fit(tmp_path, two_languages, monkeypatch):
         )
         steps = []
         original = task_module.evaluate
-        monkeypatch.setattr(task_module, "evaluate", lambda *given: (steps.append(trainer.global_step), original(*given))[1])
+        monkeypatch.setattr(
+            task_module, "evaluate", lambda *given: (steps.append(trainer.global_step), original(*given))[1]
+        )
         module = Module()
         torch.manual_seed(1)
         trainer.fit(module, DataLoader(torch.arange(40), batch_size=2), ckpt_path=ckpt_path)

@@ -40,11 +40,12 @@ def assert_same_vectors(encoder: BiEncoder, reference: SentenceTransformer) -> N
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
-def test_sentence_transformers_reads_what_is_saved(pretrained, pooling, tmp_path):
+def test_sentence_transformers_reads_what_is_saved(pretrained, pooling, tmp_path, capfd):
     settings = {"query_prefix": "query: ", "passage_prefix": "passage: "}
     encoder = pretrained(pooling=pooling, **settings).load(seed=0).eval()
     save_folder(encoder, tmp_path / "model")
     assert_same_vectors(encoder, SentenceTransformer(str(tmp_path / "model"), device="cpu"))
+    assert "MISSING" not in capfd.readouterr().err  # transformers' report on weights that it had to make up
 
 
 def test_sentence_transformers_reads_saved_dense_layers(dense_encoder, tmp_path):

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from omegaconf import DictConfig
+from pytorch_lightning.utilities.model_summary.model_summary import get_human_readable_count
 from rich.console import Console
 from rich.table import Table
 
@@ -37,7 +38,7 @@ def announce_training(
     )
     trainable = sum(p.numel() for p in encoder.parameters() if p.requires_grad)
     total = sum(p.numel() for p in encoder.parameters())
-    table.add_row("model", f"{cfg.model.name_or_path}: {total / 1e6:.0f}M parameters, {trainable / 1e6:.0f}M trained")
+    table.add_row("model", f"{cfg.model.name_or_path}: {_count(total)} parameters, {_count(trainable)} trained")
     table.add_row("device", f"{cfg.trainer.devices} x {cfg.trainer.accelerator}, {cfg.trainer.precision}")
     _add_tasks(table, tasks, "before and after" if cfg.evaluation.before else "after")
     table.add_row("results", str(run_dir))
@@ -63,3 +64,7 @@ def _plan(title: str) -> Table:
 def _add_tasks(table: Table, tasks: list[Task], when: str) -> None:
     for task in tasks:
         table.add_row("measure", f"{task.name} {when}: {task.size}")
+
+
+def _count(parameters: int) -> str:
+    return get_human_readable_count(parameters).replace(" ", "")

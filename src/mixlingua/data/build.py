@@ -70,9 +70,10 @@ def _write(reader: Reader, folder: Path, fingerprint: str, validation_fraction: 
     with atomic_folder(folder) as partial, Progress(*columns, disable=not progress, transient=True) as bar:
         task = bar.add_task(f"reading {reader.name}", total=None)
         writers = {}
-        for side in ("train", "validation") if validation_fraction else ("train",):
+        names = {"train": reader.name, "validation": f"{reader.name} (held out)"}
+        for side in names if validation_fraction else ("train",):
             (partial / side).mkdir()
-            writers[side] = StoreWriter(partial / side, name=reader.name, fingerprint=f"{fingerprint}/{side}")
+            writers[side] = StoreWriter(partial / side, name=names[side], fingerprint=f"{fingerprint}/{side}")
         try:
             for row in chain(first, rows):
                 held_out = unit_interval(row.split_key or row.passage_id) < validation_fraction

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from mixlingua.model.tokenizer import PairTokenizer
 
 Pooling = Literal["cls", "mean", "pooler"]
+OPTIONAL_POOLER = ("bert", "xlm-roberta", "roberta")  # architectures whose own pooling layer may be left out
 
 
 def _cls(hidden: Tensor, mask: Tensor, pooler_output: Tensor | None) -> Tensor:

@@ -15,7 +15,7 @@ from torch import nn
 
 from mixlingua.errors import ModelError
 from mixlingua.files import atomic_folder
-from mixlingua.model.encoder import BiEncoder, Dense
+from mixlingua.model.encoder import OPTIONAL_POOLER, BiEncoder, Dense
 
 _MODULES = "sentence_transformers.models."
 _POOLING_FLAGS = {"cls": "pooling_mode_cls_token", "mean": "pooling_mode_mean_tokens"}
@@ -132,7 +132,11 @@ def save_folder(encoder: BiEncoder, target: Path) -> None:
             {"prompts": prompts, "default_prompt_name": None, "similarity_fn_name": "cosine"},
         )
         longest = max(tokenizer.max_length.values())
-        _write_json(folder / "sentence_bert_config.json", {"max_seq_length": longest, "do_lower_case": False})
+        settings: dict[str, object] = {"max_seq_length": longest, "do_lower_case": False}
+        if encoder.transformer.config.model_type in OPTIONAL_POOLER:
+            # Transformers would make the pooling layer that is not there, and warn of its random weights.
+            settings["model_args"] = {"add_pooling_layer": False}
+        _write_json(folder / "sentence_bert_config.json", settings)
         own: dict[str, str | int] = {f"{side}_prefix": prefix for side, prefix in tokenizer.prefix.items()}
         own |= {f"max_{side}_length": length for side, length in tokenizer.max_length.items()}
         _write_json(folder / "mixlingua.json", own)

@@ -9,7 +9,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, 
 from transformers.utils import logging as transformers_logging
 
 from mixlingua.errors import ConfigError, ModelError, suggest
-from mixlingua.model.encoder import POOLINGS, BiEncoder
+from mixlingua.model.encoder import OPTIONAL_POOLER, POOLINGS, BiEncoder
 from mixlingua.model.folder import FolderSettings, read_dense, read_settings
 from mixlingua.model.sources import find_weights
 from mixlingua.model.tokenizer import PairTokenizer
@@ -106,7 +106,7 @@ def _load_transformer(folder: Path, *, needs_pooler: bool) -> PreTrainedModel:
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         # An unused pooling layer has no gradient, which DistributedDataParallel refuses.
-        options = {"add_pooling_layer": needs_pooler} if config.model_type in ("bert", "xlm-roberta", "roberta") else {}
+        options = {"add_pooling_layer": needs_pooler} if config.model_type in OPTIONAL_POOLER else {}
         transformer, report = AutoModel.from_pretrained(
             folder, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **options
         )

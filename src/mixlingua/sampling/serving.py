@@ -95,14 +95,19 @@ class _SourceServings:
                 f"{', '.join(source.languages)}. Leave the source out or train on one of its languages."
             )
             return
-        for kind in strategy.kinds:
-            self._add(kind)
+        too_large = [shortage for kind in strategy.kinds if (shortage := self._add(kind))]
+        if too_large:
+            self.problems.append(
+                f"data.batch_size: a batch of {batch_size} is larger than source {source.name}: {', '.join(too_large)} "
+                "to choose from. Use a smaller batch or leave the source out."
+            )
         if not self.servings and not self.problems:
             self.notes.append(
                 f"{source.name}: only {', '.join(self.languages)}; it serves no batch of sampler={strategy.name}"
             )
 
-    def _add(self, kind: Kind) -> None:
+    def _add(self, kind: Kind) -> str:
+        """Serve a kind in every language that has rows enough; where none has, what the best one has instead."""
         short: list[_Short] = []
         requirements = self._requirements(kind)
         for requirement, eligible in requirements.items():
@@ -113,12 +118,7 @@ class _SourceServings:
                 self._serve(kind, requirement, eligible)
         if short and len(short) == len(requirements):
             best = max(short, key=lambda one: one.usable)
-            self.problems.append(
-                f"data.batch_size: a batch of {self.batch_size} is larger than source {self.source.name}: a {kind} "
-                f"batch in {' '.join(best.requirement.languages)} has {best} to choose from. "
-                "Use a smaller batch or leave the source out."
-            )
-            return
+            return f"a {kind} batch in {' '.join(best.requirement.languages)} has {best}"
         crosslingual = "crosslingual" in self.strategy.kinds and len(self.languages) > 1
         serves = "serves cross-lingual batches only" if crosslingual else "is not trained on"
         self.notes += [
@@ -126,6 +126,7 @@ class _SourceServings:
             f"{self.batch_size}"
             for one in short
         ]
+        return ""
 
     def _serve(self, kind: Kind, requirement: Requirement, eligible: int) -> None:
         width, num_rows = self._width(requirement, eligible), self.source.num_rows
