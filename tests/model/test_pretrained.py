@@ -124,6 +124,18 @@ def test_every_trainable_parameter_has_a_gradient(pretrained):
     assert [name for name, p in encoder.named_parameters() if p.grad is None] == []
 
 
+def test_dropout_is_the_configured_one_and_off_in_evaluation(pretrained):
+    def spread(dropout: float | None, *, training: bool = True) -> float:
+        encoder = pretrained(dropout=dropout).load(seed=0).train(training)
+        features = encoder.tokenizer.queries(["one", "two words"])
+        return float((encoder(features) - encoder(features)).abs().max())
+
+    assert spread(0.0) == 0 and spread(0.5, training=False) == 0
+    assert spread(0.5) > 0.1 and spread(None) > 0  # the transformer's own is 0.1
+    with pytest.raises(ConfigError, match=r"model\.dropout=1\.0"):
+        pretrained(dropout=1.0)
+
+
 @pytest.mark.parametrize("frozen", [False, True])
 def test_gradient_checkpointing_changes_no_gradient(pretrained, frozen):
     def gradients(checkpointing: bool) -> dict:

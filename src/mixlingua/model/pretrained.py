@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
+from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
@@ -20,7 +21,8 @@ class PretrainedEncoder:
     """What conf/model/*.yaml says. Constructing it loads nothing; load() does.
 
     None for pooling, a prefix or a length means: as the model's own folder says. A setting that contradicts the folder
-    is refused, since vectors made in another way than trained are quietly worse.
+    is refused, since vectors made in another way than trained are quietly worse. dropout: the probability in training,
+    None for the transformer's own.
     """
 
     name_or_path: str
@@ -31,6 +33,7 @@ class PretrainedEncoder:
     max_query_length: int | None
     max_passage_length: int | None
     temperature: float
+    dropout: float | None
     freeze_word_embeddings: bool
     gradient_checkpointing: bool
     compile: bool
@@ -45,6 +48,8 @@ class PretrainedEncoder:
         for key in ("max_query_length", "max_passage_length"):
             if (length := getattr(self, key)) is not None and length < 4:
                 raise ConfigError(f"model.{key}={length}: at least 4 tokens (two of them are special).")
+        if self.dropout is not None and not 0 <= self.dropout < 1:
+            raise ConfigError(f"model.dropout={self.dropout}: a probability of at least 0 and below 1, or null.")
 
     def load(self, seed: int) -> BiEncoder:
         """The encoder in float32, in training mode. seed decides weights that are new (model=tiny).
@@ -73,6 +78,10 @@ class PretrainedEncoder:
             pooling=pooling,  # type: ignore[arg-type]
             dense=[read_dense(place) for place in settings.dense],
         )
+        if self.dropout is not None:
+            for layer in transformer.modules():
+                if isinstance(layer, nn.Dropout):
+                    layer.p = self.dropout
         if self.freeze_word_embeddings:
             transformer.get_input_embeddings().requires_grad_(False)
         if self.gradient_checkpointing:
