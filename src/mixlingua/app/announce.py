@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from omegaconf import DictConfig
-from pytorch_lightning.utilities.model_summary.model_summary import get_human_readable_count
 from rich.console import Console
 from rich.table import Table
 
@@ -67,4 +66,4 @@ def _add_tasks(table: Table, tasks: list[Task], when: str) -> None:
 
 
 def _count(parameters: int) -> str:
-    return get_human_readable_count(parameters).replace(" ", "")
+    return f"{parameters / 1e6:.3g}M"
