@@ -1,11 +1,8 @@
 """XQuAD-R and MLQA-R: the real files where they are, exactly shaped small ones elsewhere."""
 
 import hashlib
-import io
 import json
 import logging
-import urllib.error
-import urllib.request
 
 import pytest
 
@@ -47,21 +44,6 @@ def folder(tmp_path, monkeypatch):
         data = [{"title": "t", "paragraphs": paragraphs} for paragraphs in articles]
         (tmp_path / f"{language}.json").write_text(json.dumps({"version": 1.0, "data": data}), encoding="utf-8")
     return tmp_path
-
-
-@pytest.fixture
-def network(monkeypatch):
-    """What the network answers by the end of the URL; anything else is unreachable."""
-    answers: dict[str, bytes] = {}
-
-    def urlopen(url, timeout):
-        for end, body in answers.items():
-            if url.endswith(end):
-                return io.BytesIO(body)
-        raise urllib.error.URLError("Name or service not known")
-
-    monkeypatch.setattr(urllib.request, "urlopen", urlopen)
-    return answers
 
 
 def test_parallel_answers_share_question_ids(folder):

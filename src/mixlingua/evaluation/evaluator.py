@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mixlingua.errors import ConfigError, ModelError, suggest
@@ -26,13 +28,14 @@ if TYPE_CHECKING:
 def evaluate(task: RetrievalTask, encode: Encode, *, settings: Sequence[str] | None = None) -> TaskResult:
     """Rank every query's pool in each setting (default: those of the task) and measure it.
 
-    encode: (texts, side) -> (N, D) float32 vectors on the CPU, called once per side with the texts of all languages;
-    the inner product is the score. Every rank must call this; each ranks a part of the queries, all get one result.
+    encode: (texts, side) -> (N, D) float32 vectors on the CPU, called once per side with the texts of all languages
+    (once in all for a symmetric task); the inner product is the score. Every rank must call this; each ranks a part of
+    the queries, all get one result.
     Raises ConfigError for an unknown setting, ModelError where a vector is not finite (it would rank anything).
     """
     settings = _known(task.settings if settings is None else settings)
-    query_vectors = _encode_all(task, encode, "query")
-    scorer = ExactScorer(_encode_all(task, encode, "passage"))
+    query_vectors, passage_vectors = _encode_all(task, encode)
+    scorer = ExactScorer(passage_vectors)
 
     groups = {setting: groups_of(task, setting) for setting in settings}
     metrics = {setting: PerQueryMetric(metrics_of(setting)) for setting in settings}
@@ -66,8 +69,18 @@ def _measure(
         pool_scores = scores[:, group.pool].numpy()
         if len(rows) < len(pool_scores):
             pool_scores = pool_scores[rows - block.start]
+        pool_scores = _without(pool_scores, group.excluded[inside])
         result = relevant_ranks(pool_scores, group.columns[inside], group.grades[inside])
         metrics[group.setting].update(result, index, rows)
+
+
+def _without(scores: NDArray[np.float32], excluded: NDArray[np.int64]) -> NDArray[np.float32]:
+    """(Q, P) scores with -inf, as of what was not returned, in the (Q, E) columns that are excluded; -1 is none."""
+    rows, places = np.nonzero(excluded >= 0)
+    if len(rows):
+        scores = scores.copy()  # of all groups
+        scores[rows, excluded[rows, places]] = -np.inf
+    return scores
 
 
 def _table(task: RetrievalTask, groups: Sequence[Group], metric: PerQueryMetric) -> PerQueryTable:
@@ -81,19 +94,27 @@ def _table(task: RetrievalTask, groups: Sequence[Group], metric: PerQueryMetric)
     )
 
 
-def _encode_all(task: RetrievalTask, encode: Encode, side: Side) -> Tensor:
-    part = task.queries if side == "query" else task.passages
-    texts = [text for language in task.languages for text in part[language].values()]
+def encode_checked(task: str, encode: Encode, texts: Sequence[str], side: Side) -> Tensor:
+    """(N, D) vectors of N texts. Raises ModelError, naming the task, where there are not N or they are not finite."""
     vectors = encode(texts, side)
     if len(vectors) != len(texts):
-        raise ModelError(f"task {task.name}: {len(texts)} {side} texts were encoded as {len(vectors)} vectors.")
+        raise ModelError(f"task {task}: {len(texts)} {side} texts were encoded as {len(vectors)} vectors.")
     bad = int((~torch.isfinite(vectors)).any(dim=1).sum())
     if bad:
         raise ModelError(
-            f"task {task.name}: {bad} of {len(texts)} {side} vectors hold NaN or infinite values; the model has "
+            f"task {task}: {bad} of {len(texts)} {side} vectors hold NaN or infinite values; the model has "
             "diverged or overflows in this precision. Evaluate an earlier checkpoint, or with precision=32-true."
         )
     return vectors
+
+
+def _encode_all(task: RetrievalTask, encode: Encode) -> tuple[Tensor, Tensor]:
+    queries = [text for language in task.languages for text in task.queries[language].values()]
+    passages = [text for language in task.passage_languages for text in task.passages[language].values()]
+    if task.symmetric:
+        vectors = encode_checked(task.name, encode, [*queries, *passages], "query")
+        return vectors[: len(queries)], vectors[len(queries) :]
+    return encode_checked(task.name, encode, queries, "query"), encode_checked(task.name, encode, passages, "passage")
 
 
 def _known(settings: Sequence[str]) -> tuple[str, ...]:

@@ -20,7 +20,8 @@ class Group:
 
     pool: the columns of the pool among all passages (languages in order). rows: (n,) ascending positions, within their
     language, of the queries that have a relevant passage in the pool. columns, grades: (n, R), those passages as
-    positions in the pool, padded with -1, and their grades, padded with 0.
+    positions in the pool, padded with -1, and their grades, padded with 0. excluded: (n, E), positions in the pool of
+    what a query cannot find, padded with -1.
     """
 
     setting: str
@@ -30,6 +31,7 @@ class Group:
     rows: NDArray[np.int64]
     columns: NDArray[np.int64]
     grades: NDArray[np.float64]
+    excluded: NDArray[np.int64]
 
 
 def groups_of(task: RetrievalTask, setting: str) -> list[Group]:
@@ -39,15 +41,17 @@ def groups_of(task: RetrievalTask, setting: str) -> list[Group]:
     into German is not asked of the German passages.
     """
     pools = _pools(task)
-    column = {key: i for i, key in enumerate(key for language in task.languages for key in task.passages[language])}
+    keys = (key for language in task.passage_languages for key in task.passages[language])
+    column = {key: position for position, key in enumerate(keys)}
     groups = []
     for query_language in task.languages:
-        judged = task.qrels[query_language]
+        judged, excluded = task.qrels[query_language], task.excluded.get(query_language, {})
+        queries = list(task.queries[query_language])
         triples = [
             (row, column[passage], grade)
-            for row, query in enumerate(task.queries[query_language])
+            for row, query in enumerate(queries)
             for passage, grade in judged[query].items()
-            if grade > 0
+            if grade > 0 and passage not in excluded.get(query, ())
         ]
         relevant = np.array(triples, dtype=np.int64).reshape(-1, 3)
         for passage_language in _passage_languages(task, setting, query_language):
@@ -55,13 +59,15 @@ def groups_of(task: RetrievalTask, setting: str) -> list[Group]:
             inside = relevant[(relevant[:, 1] >= pool.start) & (relevant[:, 1] < pool.stop)]
             if len(inside):
                 rows, columns, grades = _padded(inside, pool.start)
-                groups.append(Group(setting, query_language, passage_language, pool, rows, columns, grades))
+                own = [[column[passage] for passage in excluded.get(queries[row], ())] for row in rows]
+                left_out = _positions(own, pool)
+                groups.append(Group(setting, query_language, passage_language, pool, rows, columns, grades, left_out))
     return groups
 
 
 def _pools(task: RetrievalTask) -> dict[str, slice]:
     pools, start = {}, 0
-    for language in task.languages:
+    for language in task.passage_languages:
         pools[language] = slice(start, start + len(task.passages[language]))
         start = pools[language].stop
     return pools | {ALL_LANGUAGES: slice(0, start)}
@@ -69,9 +75,9 @@ def _pools(task: RetrievalTask) -> dict[str, slice]:
 
 def _passage_languages(task: RetrievalTask, setting: str, query_language: str) -> list[str]:
     if setting == "monolingual":
-        return [query_language]
+        return [language for language in task.passage_languages if language == query_language]
     if setting == "crosslingual":
-        return [language for language in task.languages if language != query_language]
+        return [language for language in task.passage_languages if language != query_language]
     return [ALL_LANGUAGES]
 
 
@@ -85,3 +91,12 @@ def _padded(
     columns[index, place] = triples[:, 1] - pool_start
     grades[index, place] = triples[:, 2]
     return rows, columns, grades
+
+
+def _positions(columns: list[list[int]], pool: slice) -> NDArray[np.int64]:
+    """(n, E) positions in the pool of those columns of each query that lie in it, padded with -1."""
+    inside = [[column - pool.start for column in own if pool.start <= column < pool.stop] for own in columns]
+    positions = np.full((len(inside), max(map(len, inside), default=0)), -1, dtype=np.int64)
+    for row, own in enumerate(inside):
+        positions[row, : len(own)] = own
+    return positions

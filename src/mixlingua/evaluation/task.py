@@ -1,6 +1,6 @@
 """What a benchmark is: queries, candidate passages and judgements per language, and where they come from."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from mixlingua.errors import DataError
@@ -12,6 +12,7 @@ from mixlingua.retrieval.encode import Encode
 
 Texts = Mapping[str, Mapping[str, str]]  # language -> id -> text
 Qrels = Mapping[str, Mapping[str, Mapping[str, int]]]  # query language -> query id -> passage id -> grade
+Excluded = Mapping[str, Mapping[str, Collection[str]]]  # query language -> query id -> passage ids
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,14 @@ class RetrievalTask:
 
     name: as it stands in metric keys. revision: changes whenever a score may change. note: what a reader of its scores
     should know about the data. queries: language -> query id -> text; parallel queries share their id. passages:
-    language -> passage id -> text; ids are unique over all languages. qrels: query language -> query id -> passage id
-    (of any language) -> grade; a grade above 0 is relevant. files: SHA-256 by name of the files it was read from.
+    language -> passage id -> text; ids are unique over all languages; a language may have queries alone. qrels: query
+    language -> query id -> passage id (of any language) -> grade; a grade above 0 is relevant. files: SHA-256 by name
+    of the files it was read from. symmetric: queries and passages are texts of one kind, such as sentences and their
+    translations, so that all are encoded as queries. excluded: passages that a query cannot find, such as its own text:
+    no answers, whatever the qrels say, and last in a ranking.
 
     Raises DataError, naming the ids, where a language is empty, a text is blank, a passage id occurs in two languages,
-    a query has no relevant passage, or a judgement names a query or passage that does not exist.
+    a query has no relevant passage, or a judgement or exclusion names a query or passage that does not exist.
     """
 
     name: str
@@ -37,6 +41,8 @@ class RetrievalTask:
     settings: tuple[str, ...] = SETTINGS
     main_metric: str = "map"
     files: Mapping[str, str] = field(default_factory=dict)
+    symmetric: bool = False
+    excluded: Excluded = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         problems = list(_problems(self))
@@ -49,6 +55,11 @@ class RetrievalTask:
         return tuple(sorted(self.queries))
 
     @property
+    def passage_languages(self) -> tuple[str, ...]:
+        """The languages that have passages, sorted."""
+        return tuple(sorted(self.passages))
+
+    @property
     def num_queries(self) -> dict[str, int]:
         """Number of queries per language."""
         return {language: len(self.queries[language]) for language in self.languages}
@@ -56,7 +67,7 @@ class RetrievalTask:
     @property
     def num_passages(self) -> dict[str, int]:
         """Number of candidate passages per language."""
-        return {language: len(self.passages[language]) for language in self.languages}
+        return {language: len(self.passages[language]) for language in self.passage_languages}
 
     @property
     def size(self) -> str:
@@ -86,15 +97,18 @@ def _problems(task: RetrievalTask) -> Iterator[str]:
     languages = set(task.queries)
     if not languages:
         yield "it has no language"
-    for name, part in (("passages", task.passages), ("qrels", task.qrels)):
-        if set(part) != languages:
+    for name, part, fits in (
+        ("passages", task.passages, set(task.passages) <= languages),
+        ("qrels", task.qrels, set(task.qrels) == languages),
+    ):
+        if not fits:
             yield f"queries are in {_few(languages)}, but {name} in {_few(part)}"
     if unknown := set(task.settings) - set(SETTINGS):
         yield f"settings {_few(unknown)} are none of {', '.join(SETTINGS)}"
     for language in sorted(languages):
         check_language(language, f"task {task.name}")
-        for name, part in (("queries", task.queries), ("passages", task.passages)):
-            texts = part.get(language, {})
+    for name, texts_by_language in (("queries", task.queries), ("passages", task.passages)):
+        for language, texts in sorted(texts_by_language.items()):
             if not texts:
                 yield f"{language} has no {name}"
             if blank := [key for key, text in texts.items() if not text.strip()]:
@@ -110,13 +124,23 @@ def _id_problems(task: RetrievalTask) -> Iterator[str]:
             yield f"passage ids {_few(repeated)} of {language} occur in another language too"
         known |= ids
     for language in sorted(set(task.qrels) & set(task.queries)):
-        judged, queries = task.qrels[language], task.queries[language]
+        judged, queries, excluded = task.qrels[language], task.queries[language], task.excluded.get(language, {})
         if dangling := set(judged) - set(queries):
             yield f"{language} qrels name queries that do not exist: {_few(dangling)}"
         if dangling := {passage for grades in judged.values() for passage in grades} - known:
             yield f"{language} qrels name passages that do not exist: {_few(dangling)}"
-        if unanswered := [query for query in queries if not any(g > 0 for g in judged.get(query, {}).values())]:
+        unanswered = [
+            query
+            for query in queries
+            if not any(g > 0 and p not in excluded.get(query, ()) for p, g in judged.get(query, {}).items())
+        ]
+        if unanswered:
             yield f"{language} queries without a relevant passage: {_few(unanswered)}"
+    for language, excluded in sorted(task.excluded.items()):
+        if dangling := set(excluded) - set(task.queries.get(language, {})):
+            yield f"{language} exclusions name queries that do not exist: {_few(dangling)}"
+        if dangling := {passage for passages in excluded.values() for passage in passages} - known:
+            yield f"{language} exclusions name passages that do not exist: {_few(dangling)}"
 
 
 def _few(names: Iterator[str] | set[str] | list[str] | Mapping[str, object]) -> str:

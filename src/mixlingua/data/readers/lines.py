@@ -28,6 +28,26 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         raise DataError(f"{path}: the file is empty.")
 
 
+def read_aligned(path: Path, expected: int, reference: Path) -> list[str]:
+    """The lines of a file whose line i translates line i of `reference`, which has `expected` lines; outer blanks go.
+
+    Raises DataError for a blank line, and where the file is longer or shorter.
+    """
+    lines = []
+    for number, line in read_lines(path):
+        if number > expected:
+            raise DataError(f"{path}:{number}: more lines than {reference}, which has {expected}.")
+        if not line.strip():
+            raise DataError(f"{path}:{number}: blank line; every line is the translation of line {number} elsewhere.")
+        lines.append(line.strip())
+    if len(lines) < expected:
+        raise DataError(
+            f"{path}:{len(lines)}: the file ends here, but {reference} has {expected} lines. "
+            "The files are aligned by line: fetch it again, or remove the language."
+        )
+    return lines
+
+
 def open_binary(path: Path) -> IO[bytes]:
     """A file's bytes, unpacked where its name ends in .gz. Raises DataError where it is missing."""
     if not path.is_file():

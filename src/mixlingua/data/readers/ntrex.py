@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mixlingua.data.keys import unit_interval
-from mixlingua.data.readers.lines import language_of, read_lines
+from mixlingua.data.readers.lines import language_of, read_aligned, read_lines
 from mixlingua.data.rows import PairRow
 from mixlingua.errors import ConfigError, DataError
 from mixlingua.files import content_hash
@@ -45,7 +45,9 @@ class NtrexReader:
         """The rows in line order. Raises DataError for files of different length, blank lines and invalid UTF-8."""
         files = self._files()
         documents = [document for _, document in read_lines(self.path / DOCUMENTS)]
-        sentences = {language: self._sentences(file, len(documents)) for language, file in files.items()}
+        sentences = {
+            language: read_aligned(file, len(documents), self.path / DOCUMENTS) for language, file in files.items()
+        }
         for line, document in enumerate(documents):
             end = line + 1
             while end <= line + self.span and end < len(documents) and documents[end] == document:
@@ -58,7 +60,7 @@ class NtrexReader:
                 id=f"{document}:{line + 1}",
                 queries={language: lines[line] for language, lines in sentences.items()},
                 passages={
-                    language: ("" if language in UNSPACED else " ").join(lines[start:end])
+                    language: ("" if language.partition("-")[0] in UNSPACED else " ").join(lines[start:end])
                     for language, lines in sentences.items()
                 },
                 passage_id=f"{document}:{start + 1}-{end}",
@@ -76,20 +78,3 @@ class NtrexReader:
                 f"or set data.sources.{self.name}.path or paths.data."
             )
         return {language_of(language, str(file)): file for language, file in files.items()}
-
-    def _sentences(self, file: Path, expected: int) -> list[str]:
-        sentences = []
-        for number, line in read_lines(file):
-            if number > expected:
-                raise DataError(f"{file}:{number}: more lines than {self.path / DOCUMENTS}, which has {expected}.")
-            if not line.strip():
-                raise DataError(
-                    f"{file}:{number}: blank line; every line is the translation of line {number} elsewhere."
-                )
-            sentences.append(line.strip())
-        if len(sentences) < expected:
-            raise DataError(
-                f"{file}:{len(sentences)}: the file ends here, but {self.path / DOCUMENTS} has {expected} lines. "
-                "The files are aligned by line: fetch it again, or remove the language."
-            )
-        return sentences
