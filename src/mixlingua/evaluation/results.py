@@ -10,6 +10,7 @@ import numpy as np
 from mixlingua.errors import DataError
 from mixlingua.evaluation.metrics import Floats
 from mixlingua.evaluation.settings import ALL_LANGUAGES, SETTINGS
+from mixlingua.evaluation.worst_query import WorstQuery
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,12 @@ class PerQueryTable:
 
 @dataclass(frozen=True)
 class TaskResult:
-    """One task's result. provenance: what identifies its data. per_query: setting -> values."""
+    """One task's result. provenance: what identifies its data. per_query: setting -> values. worst: some queries."""
 
     task: str
     provenance: Mapping[str, object]
     per_query: Mapping[str, PerQueryTable]
+    worst: Sequence[WorstQuery] = ()
 
     @cached_property
     def rows(self) -> list[ResultRow]:

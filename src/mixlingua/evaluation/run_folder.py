@@ -1,4 +1,5 @@
-"""The result files of a run folder: metrics.json, report.json and per_query/, or their `_before` counterparts."""
+"""The result files of a run folder: metrics.json, report.json and per_query/, or their `_before` counterparts;
+worst_queries.json, which has none."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 
 from mixlingua.errors import DataError
 from mixlingua.evaluation.results import PerQueryTable, ResultRow, TaskResult, aggregate
+from mixlingua.evaluation.worst_query import RankedPassage, WorstQuery
 from mixlingua.files import atomic_folder, atomic_write
 
 Stage = Literal["before", "after"]
@@ -35,7 +37,8 @@ def write_results(
     """Write the results of all tasks of a run, each file whole; the metrics, which say that a run finished, come last.
 
     provenance: plain values; the tasks' own is added. stage "before" (training) writes metrics_before.json,
-    report_before.json and per_query_before/ in place of metrics.json, report.json and per_query/.
+    report_before.json and per_query_before/ in place of metrics.json, report.json and per_query/, and no
+    worst_queries.json.
     """
     run_dir, suffix = Path(run_dir), "_before" if stage == "before" else ""
     rows = [row for result in results for row in result.rows]
@@ -46,6 +49,8 @@ def write_results(
     tasks = {result.task: dict(result.provenance) for result in results}
     report = {"provenance": {**provenance, "tasks": tasks}, "rows": [asdict(row) for row in rows]}
     _write_json(run_dir / f"report{suffix}.json", report)
+    if stage == "after":
+        _write_json(run_dir / "worst_queries.json", [asdict(entry) for result in results for entry in result.worst])
     _write_json(run_dir / f"metrics{suffix}.json", aggregate(rows))
 
 
@@ -68,6 +73,24 @@ def read_results(run_dir: str | Path, stage: Stage = "after") -> RunResults:
     if aggregate(rows) != metrics:
         raise DataError(f"{metrics_path}: not the averages of {report_path.name}; evaluate the run again.")
     return RunResults(report["provenance"], rows)
+
+
+def read_worst_queries(run_dir: str | Path) -> list[WorstQuery]:
+    """What `write_results` kept of the worst queries; empty for a run folder of an earlier version.
+
+    Raises DataError, naming the file and the entry, where one has missing or foreign fields.
+    """
+    path = Path(run_dir) / "worst_queries.json"
+    if not path.exists():
+        return []
+    found = []
+    for number, entry in enumerate(_read_json(path)):
+        try:
+            passages = {name: RankedPassage(**entry[name]) for name in ("first", "relevant")}
+            found.append(WorstQuery(**{**entry, **passages}))
+        except (KeyError, TypeError) as error:
+            raise DataError(f"{path}: entry {number} is no query ({error}); evaluate the run again.") from error
+    return found
 
 
 def _row(entry: Any, where: str) -> ResultRow:

@@ -7,9 +7,13 @@ from mixlingua.evaluation.settings import SETTINGS
 SHORT = dict(zip(SETTINGS, ("Mo.", "Cr.", "Mul."), strict=True))
 
 
+def plain_name(metric: str) -> str:
+    """Such as "mAP" for "map" and "recall@10" for "recall_at_10"."""
+    return {"map": "mAP"}.get(metric, metric.replace("_at_", "@").replace("_", " "))
+
+
 def metric_name(row: ComparisonRow) -> str:
-    name = {"map": "mAP"}.get(row.metric, row.metric.replace("_at_", "@").replace("_", " "))
-    return f"{name} {'↓' if row.metric in LOWER_IS_BETTER else '↑'}"
+    return f"{plain_name(row.metric)} {'↓' if row.metric in LOWER_IS_BETTER else '↑'}"
 
 
 def figure_name(row: ComparisonRow) -> str:

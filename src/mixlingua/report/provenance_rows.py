@@ -1,0 +1,67 @@
+"""Where results come from, as rows for a reader."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+# Keys of a run's provenance in the order of the page, and what they are called; others follow under their own name.
+_NAMES = {
+    "model": "Model", "revision": "Revision of the model", "weights": "SHA-256 of the encoder as loaded",
+    "num_parameters": "Parameters", "pretraining": "Pretrained on", "seed": "Seed", "step": "Steps trained",
+    "max_steps": "Steps planned", "batch_size": "Pairs per step", "sampler": "Batches", "data": "Training data",
+    "num_rows": "Training rows", "training_languages": "Training languages", "precision": "Precision",
+    "hardware": "Hardware", "commit": "Commit", "mixlingua": "mixlingua", "python": "Python", "packages": "Packages",
+}  # fmt: skip
+
+
+def provenance_rows(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What decided a run: name and text. That of the tasks' data has a table of its own."""
+    keys = [*(key for key in _NAMES if key in provenance), *(key for key in provenance if key not in _NAMES)]
+    known = ((_NAMES.get(key, key), plain_text(provenance[key])) for key in keys if key != "tasks")
+    return [(name, text) for name, text in known if text]
+
+
+def sampler_text(sampler: Mapping[str, Any]) -> str:
+    """Such as "hybrid (alpha 0.5, exponent 1.0)"."""
+    name = str(sampler.get("_target_", "")).rpartition(".")[2].lower()
+    settings = ", ".join(f"{key} {value}" for key, value in sampler.items() if key != "_target_")
+    return f"{name} ({settings})" if settings else name
+
+
+def plain_text(value: Any) -> str:
+    """A value of the provenance for a reader; empty for None."""
+    if isinstance(value, Mapping):
+        return sampler_text(value) if "_target_" in value else ", ".join(
+            f"{key} {plain_text(inner)}" for key, inner in value.items()
+        )  # fmt: skip
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(plain_text, value))
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}" if value >= 10_000 else str(value)
+    return "" if value is None else str(value)
+
+
+def data_rows(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, list[tuple[str, str]]]:
+    """Benchmark -> what its data are: revision, licence, what to know of them, languages and sizes."""
+    return {task: [(name, text) for name, text in _described(about) if text] for task, about in tasks.items()}
+
+
+def _described(about: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "Revision", plain_text(about.get("revision"))
+    yield "Licence", plain_text(about.get("licence"))
+    yield "Note", plain_text(about.get("note"))
+    yield "Languages", " ".join(about.get("languages", ()))
+    yield "Queries", _total(about.get("num_queries"))
+    yield "Candidates", _total(about.get("num_candidates"))
+
+
+def file_rows(tasks: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Name and SHA-256 of every file that a benchmark was read from."""
+    for task, about in tasks.items():
+        for name, digest in about.get("files", {}).items():
+            yield f"{task} {name}", str(digest)
+
+
+def _total(number: Any) -> str:
+    if number is None:
+        return ""
+    return f"{sum(number.values()) if isinstance(number, Mapping) else number:,}"

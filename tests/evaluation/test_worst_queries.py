@@ -1,0 +1,116 @@
+"""The worst queries: by hand, against the values per query, and on several ranks."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mixlingua.errors import DataError
+from mixlingua.evaluation import evaluator, worst_queries
+from mixlingua.evaluation.evaluator import evaluate
+from mixlingua.evaluation.run_folder import read_worst_queries, write_results
+from mixlingua.evaluation.task import RetrievalTask
+from mixlingua.evaluation.worst_query import RankedPassage
+from mixlingua.retrieval import search
+
+
+def shown(entries):
+    """(setting, question, pair, value, id and rank of the relevant passage, id of the first)."""
+    return [
+        (e.setting, e.query_id, f"{e.query_language}->{e.passage_language}", round(e.value, 3), e.relevant.id,
+         e.relevant.rank, e.first.id)
+        for e in entries
+    ]  # fmt: skip
+
+
+def test_worst_queries_by_hand(two_languages, one_hot):
+    assert shown(evaluate(two_languages, one_hot).worst) == [
+        # German q2 stands behind d0; the English one, behind its tie with e0, comes no later.
+        ("monolingual", "q2", "de->de", 0.5, "d1", 2, "d0"),
+        ("monolingual", "q1", "de->de", 1.0, "d0", 1, "d0"),
+        ("monolingual", "q3", "de->de", 1.0, "d2", 1, "d2"),
+        # English q1 behind d2 and d1. English q2 ties with all at 0: an irrelevant one counts as first.
+        ("crosslingual", "q1", "en->de", 0.333, "d0", 3, "d2"),
+        ("crosslingual", "q2", "en->de", 0.333, "d1", 3, "d0"),
+        # German q2: d0, e2, then d1 and e1. The English one has the same precision, but its first answer comes earlier.
+        ("multilingual", "q2", "de->all", 0.417, "d1", 3, "d0"),
+        ("multilingual", "q1", "en->all", 0.667, "e0", 1, "e0"),
+        ("multilingual", "q3", "de->all", 1.0, "d2", 1, "d2"),
+    ]
+
+
+def test_texts_scores_and_ranks_are_those_of_the_pool(two_languages, one_hot):
+    (entry,) = [e for e in evaluate(two_languages, one_hot).worst if (e.setting, e.query_id) == ("multilingual", "q2")]
+    assert entry.query == "p0=0.9 p1=0.5 p4=0.5 p5=0.6"
+    assert entry.first == RankedPassage("d0", "de", "p0", 1, pytest.approx(0.9))
+    assert entry.relevant == RankedPassage("d1", "de", "p1", 3, pytest.approx(0.5))
+    assert (entry.pool_size, entry.num_relevant, entry.last_rank) == (6, 2, 4)
+    assert (entry.task, entry.metric) == ("small", "map")
+
+
+def test_of_equal_scores_an_irrelevant_one_comes_first():
+    assert worst_queries._first(np.array([0.3, 0.3, 0.1]), np.array([0])) == 1
+    assert worst_queries._first(np.array([0.4, 0.3, 0.1]), np.array([0])) == 0
+
+
+def random_task(rng: np.random.Generator) -> RetrievalTask:
+    """Sixty parallel questions in three languages, with scores that are often equal."""
+
+    def text() -> str:
+        return " ".join(f"p{place}={rng.integers(0, 4) / 4}" for place in range(60))
+
+    languages, questions = ("de", "en", "th"), [f"q{number}" for number in range(60)]
+    return RetrievalTask(
+        name="random", revision="1", licence="CC0", note="",
+        queries={language: {question: text() for question in questions} for language in languages},
+        passages={language: {f"{language}{place}": f"p{place}" for place in range(60)} for language in languages},
+        qrels={language: {question: {f"{other}{place}": 1 for other in languages}
+                          for place, question in enumerate(questions)} for language in languages},
+    )  # fmt: skip
+
+
+def test_no_question_is_worse_than_those_kept(one_hot, monkeypatch):
+    monkeypatch.setattr(search, "MAX_BLOCK_SCORES", 180 * 7)  # seven queries a block
+    result = evaluate(random_task(np.random.default_rng(0)), one_hot)
+    for setting, table in result.per_query.items():
+        lowest: dict[str, float] = {}
+        for question, value in zip(table.query_ids, table.values["map"].tolist(), strict=True):
+            lowest[question] = min(value, lowest.get(question, 1.0))
+        kept = [entry for entry in result.worst if entry.setting == setting]
+        assert len({entry.query_id for entry in kept}) == len(kept) == worst_queries.KEPT
+        assert [entry.value for entry in kept] == sorted(lowest.values())[: worst_queries.KEPT]
+
+
+def test_all_ranks_get_those_of_one(one_hot, on_ranks, monkeypatch):
+    monkeypatch.setattr(search, "MAX_BLOCK_SCORES", 180 * 7)
+    task = random_task(np.random.default_rng(1))
+    alone = evaluate(task, one_hot).worst
+    assert on_ranks(3, lambda: evaluate(task, one_hot).worst) == [alone] * 3
+
+
+def test_the_main_metric_decides(two_languages, one_hot):
+    entries = evaluate(replace(two_languages, main_metric="recall_at_1"), one_hot).worst
+    assert {entry.metric for entry in entries} == {"recall_at_1"}
+    assert entries[0].value == 0.0
+
+
+def test_round_trip(tmp_path, two_languages, one_hot):
+    result = evaluate(two_languages, one_hot)
+    assert read_worst_queries(tmp_path) == []  # a run folder of an earlier version
+    write_results(tmp_path, [result], {}, stage="before")
+    assert read_worst_queries(tmp_path) == []
+    write_results(tmp_path, [result, replace(result, task="other", worst=())], {})
+    assert read_worst_queries(tmp_path) == result.worst
+
+    path = tmp_path / "worst_queries.json"
+    path.write_text(json.dumps([{"task": "small"}]))
+    with pytest.raises(DataError, match=r"worst_queries\.json: entry 0"):
+        read_worst_queries(tmp_path)
+
+
+def test_the_evaluator_measures_as_before(two_languages, one_hot, monkeypatch):
+    """The worst queries look at rankings and change nothing in them."""
+    watched = evaluate(two_languages, one_hot)
+    monkeypatch.setattr(evaluator.WorstQueries, "update", lambda *_: None)
+    assert evaluate(two_languages, one_hot).rows == watched.rows

@@ -1,0 +1,240 @@
+"""The HTML pages as files: complete, escaped, self-contained, and built so that a screen reader can follow."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mixlingua.evaluation.comparison_rows import ComparisonRow
+from mixlingua.report.comparison_page import write_comparison_page
+from mixlingua.report.comparison_tables import Labels, comparison_tables
+from mixlingua.report.curves import Variation
+from mixlingua.report.page import minus
+from mixlingua.report.plain_table import PlainTable
+from mixlingua.report.run_page import write_run_page
+
+VOID = {"meta", "link", "br", "img", "path", "line", "circle", "rect"}
+
+
+class Page(HTMLParser):
+    """Every element with its attributes and its text; fails where tags are not nested."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.stack: list[int] = []
+        self.feed(path.read_text(encoding="utf-8"))
+        self.close()
+        assert not self.stack
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self.texts.append("")
+        if tag not in VOID:
+            self.stack.append(len(self.elements) - 1)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self.texts.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.elements[self.stack.pop()][0] == tag
+
+    def handle_data(self, data: str) -> None:
+        for place in self.stack:
+            self.texts[place] += data
+
+    def all(self, tag: str) -> list[tuple[dict[str, str | None], str]]:
+        """Attributes and text, in which all blanks are one, of each element of a name."""
+        found = zip(self.elements, self.texts, strict=True)
+        return [(attributes, " ".join(text.split())) for (name, attributes), text in found if name == tag]
+
+    def rows(self) -> list[list[str]]:
+        """The cells of every table row."""
+        found: list[list[str]] = []
+        for (name, _), text in zip(self.elements, self.texts, strict=True):
+            if name == "tr":
+                found.append([])
+            elif name in ("th", "td"):
+                found[-1].append(" ".join(text.split()))
+        return found
+
+
+@pytest.fixture
+def run_page(run_dir: Path) -> Page:
+    return Page(write_run_page(run_dir, [("Started", "2026-11-21 05:47 UTC")]))
+
+
+@pytest.fixture
+def write_comparison(tmp_path: Path, rows: list[ComparisonRow]) -> Callable[..., Path]:
+    """Writes the page of a comparison of mixed (one seed) with hybrid (three)."""
+
+    def write(**changes: Any) -> Path:
+        labels = Labels(["model", "sampling"], {"mixed": ["m", "mixed"], "hybrid": ["m", "hybrid (baseline)"]})
+        run = SimpleNamespace(name="runs/0", provenance={"seed": 0, "commit": "abc", "num_parameters": 117_653_760})
+        given: dict[str, Any] = {
+            "rows": rows,
+            "tables": comparison_tables(rows, labels, 0.95),
+            "systems": {"mixed": [run], "hybrid": [run, run, run]},
+            "variations": [],
+            "provenance": {
+                "baselines": {"mixed": "hybrid"}, "confidence": 0.95, "resamples": 500, "seed": 0,
+                "tasks": {"tiny_r": {"revision": "r1", "licence": "CC0", "note": "", "languages": ["de", "en"]}},
+            },
+            "notes": ["One seed only <b>mixed</b>."],
+        }  # fmt: skip
+        return write_comparison_page(tmp_path, **{**given, **changes})
+
+    return write
+
+
+def test_figures_of_a_run(run_page: Page) -> None:
+    rows = run_page.rows()
+    assert ["monolingual mAP ↑", "0.250", "0.500", "+0.250", "0.250", "0.500", "+0.250"] in rows
+    # (2 + 20 + 200 + 2000) / 4 before, 2.5 ranks less for one query of four after
+    assert ["rank distance ↓", "556", "555", "−1", "556", "555", "−1"] in rows
+    assert ["Arabic ar", ".500", ".500", ".500"] in rows
+    assert ["Vietnamese vi°", "+.250", "+.250", "+.250"] in rows
+    assert ["monolingual", "50.0 %", ""] in rows
+    assert ["multilingual", "rank distance", "555", "555"] in rows
+
+
+def test_spread_of_rank_distance(run_page: Page) -> None:
+    # after: 2, 17.5, 200, 2000; the 5th percentile lies 0.15 of the way from 2 to 17.5
+    assert ["after", "", "4", "14", "109", "650", "1,730", "555"] in run_page.rows()
+    assert ["Arabic ar", "before", "", "5", "16", "110", "650", "1,730", "556"] in run_page.rows()
+
+
+def test_worst_queries_have_their_language_and_direction(run_page: Page) -> None:
+    (query,) = [attributes for attributes, text in run_page.all("p") if text == "ما هي عاصمة بيرو؟"]
+    assert (query["lang"], query["dir"]) == ("ar", "auto")
+    (passage,) = [attributes for attributes, text in run_page.all("dd") if text == "Peru"]
+    assert (passage["lang"], passage["dir"]) == ("de", "auto")
+    assert "Relevant, rank 7 of 9 German, score −0.250" in [text for _, text in run_page.all("dt")]
+
+
+def test_provenance_of_a_run(run_page: Page) -> None:
+    facts = dict(zip((t for _, t in run_page.all("dt")), (t for _, t in run_page.all("dd")), strict=True))
+    assert facts["Seed"] == "3"
+    assert facts["Parameters"] == "117,653,760"
+    assert facts["Batches"] == "hybrid (alpha 0.5)"
+    assert facts["Started"] == "2026-11-21 05:47 UTC"
+    assert facts["Queries"] == "12"
+    assert facts["atlas ar.json"] == "ab" * 32
+    assert run_page.all("pre")[0][1].startswith("seed: 3")
+    assert any("Pretrained weights: has seen SQuAD." in text for _, text in run_page.all("p"))
+
+
+def test_a_run_without_training_log_or_before(run_dir: Path) -> None:
+    for name in ("csv/metrics.csv", "metrics_before.json", "config.yaml", "worst_queries.json"):
+        (run_dir / name).unlink()
+    page = Page(write_run_page(run_dir, []))
+    headings = [text for _, text in page.all("h2")]
+    assert headings == ["Results", "Language pairs", "Rank distance", "Provenance"]
+    assert ["monolingual mAP ↑", "0.500", "0.500"] in page.rows()
+
+
+def test_a_run_that_measured_nothing(run_dir: Path) -> None:
+    (run_dir / "metrics_before.json").unlink()
+    (run_dir / "metrics.json").write_text("{}")
+    (run_dir / "report.json").write_text('{"provenance": {"model": "m", "tasks": {}}, "rows": []}')
+    (run_dir / "worst_queries.json").write_text("[]")
+    headings = [text for _, text in Page(write_run_page(run_dir, [])).all("h2")]
+    assert headings == ["Training", "Provenance"]
+
+
+def test_tables_of_a_comparison_are_those_of_its_other_files(
+    write_comparison: Callable[..., Path], rows: list[ComparisonRow]
+) -> None:
+    labels = Labels(["model", "sampling"], {"mixed": ["m", "mixed"], "hybrid": ["m", "hybrid (baseline)"]})
+    shown = Page(write_comparison()).rows()
+    for table in comparison_tables(rows, labels, 0.95):
+        for row in table.rows:
+            wanted = [minus(cell) if place >= table.labels else cell for place, cell in enumerate(row)]
+            assert wanted in shown, table.name
+    difference = ["−0.1000*", "−0.1100 to −0.0900", "-", "−0.40", "0.0050", "0.0100"]
+    assert ["mixed - hybrid", "tiny_r", "Mo. mAP ↑", *difference] in shown
+
+
+def test_pictures_of_a_comparison(write_comparison: Callable[..., Path]) -> None:
+    page = Page(write_comparison())
+    assert ["German de", "−.100*", "−.100*"] in page.rows()
+    assert ["English en", "+.010", ""] in page.rows()
+    assert "Curves" not in [text for _, text in page.all("h2")]
+    assert ["hybrid", "runs/0", "0", "abc", "117,653,760"] in page.rows()
+
+    variation = Variation("sampler.alpha", {"mixed": 0.25, "hybrid": 0.5}, "", ["optimizer.lr"])
+    page = Page(write_comparison(variations=[variation]))
+    assert "tiny_r: mAP ↑ by sampler.alpha" in [text for _, text in page.all("h3")]
+    assert ["0.25", "0.600", "-", "0.500", "-"] in page.rows()
+    assert ["0.5", "0.700", "0.680 to 0.720", "0.600", "0.580 to 0.620"] in page.rows()
+    (label,) = [a["aria-label"] for a, _ in page.all("svg") if "rank distance" in (a.get("aria-label") or "")]
+    assert label is not None
+    assert "95% intervals over seeds, none where there is one seed. Along with it differ: optimizer.lr." in label
+
+
+def test_a_comparison_without_a_baseline(write_comparison: Callable[..., Path], rows: list[ComparisonRow]) -> None:
+    lone = [replace(row, difference=None) for row in rows if row.system == "hybrid"]
+    tables = comparison_tables(lone, Labels(["model"], {"hybrid": ["m"]}), 0.95)
+    provenance = {"baselines": {}, "confidence": 0.95, "resamples": 5, "seed": 0, "tasks": {}}
+    page = Page(write_comparison(rows=lone, tables=tables, provenance=provenance, notes=[]))
+    assert not any("Differences" in text for _, text in page.all("h2"))
+
+
+@pytest.fixture(params=["run", "comparison"])
+def page(request: pytest.FixtureRequest) -> Path:
+    if request.param == "run":
+        return write_run_page(request.getfixturevalue("run_dir"), [])
+    variation = Variation("sampler.alpha", {"mixed": 0.25, "hybrid": 0.5}, "", [])
+    path: Path = request.getfixturevalue("write_comparison")(variations=[variation])
+    return path
+
+
+def test_nothing_outside_the_file_is_needed(page: Path) -> None:
+    parsed = Page(page)
+    assert not {"script", "img", "iframe", "object"} & {name for name, _ in parsed.elements}
+    addresses = [value for _, attributes in parsed.elements for key, value in attributes.items()
+                 if key in ("src", "href", "xlink:href", "action", "srcset")]  # fmt: skip
+    assert addresses == ["data:,"]
+    assert "url(" not in page.read_text(encoding="utf-8")
+    assert "@import" not in page.read_text(encoding="utf-8")
+
+
+def test_headings_and_tables_can_be_followed(page: Path) -> None:
+    parsed = Page(page)
+    levels = [int(name[1]) for name, _ in parsed.elements if name in ("h1", "h2", "h3", "h4")]
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    assert {attributes.get("scope") for attributes, _ in parsed.all("th")} <= {"row", "col", "rowgroup", "colgroup"}
+    assert all(text for _, text in parsed.all("th"))
+    for attributes, _ in parsed.all("svg"):
+        hidden = attributes.get("aria-hidden") == "true" or "viewbox" in attributes
+        assert hidden or attributes.get("aria-label") or attributes.get("height") == "18"  # ticks: text of their own
+    boxes = [attributes for attributes, _ in parsed.all("div") if attributes.get("class") == "scroll"]
+    assert all(box.get("role") == "region" and box.get("tabindex") == "0" and box.get("aria-label") for box in boxes)
+    assert len(boxes) >= len(parsed.all("table")) > 0
+    ids = Counter(attributes["id"] for _, attributes in parsed.elements if "id" in attributes)
+    assert all(count == 1 for count in ids.values())
+    assert parsed.all("html")[0][0]["lang"] == "en"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("-0.1 to -.05", "−0.1 to −.05"), ("1e-05", "1e-05"), ("e5-small", "e5-small"), ("a - b", "a - b"), ("-", "-")],
+)
+def test_minus_signs(text: str, shown: str) -> None:
+    assert minus(text) == shown
+
+
+def test_a_heading_that_is_empty_is_no_heading(write_comparison: Callable[..., Path]) -> None:
+    table = PlainTable("t", "T", ["", "x"], [["a", "1"]], labels=1)
+    page = Page(write_comparison(tables=[table]))
+    assert ["", "x"] in page.rows()
+    assert ("", "x") not in [(a.get("scope"), text) for a, text in page.all("th")]

@@ -1,0 +1,61 @@
+"""The training curve, from the CSV file that Lightning's logger writes."""
+
+from pathlib import Path
+
+import pytest
+
+from mixlingua.report.training_log import loss_chart, read_training_log
+
+LINES = """\
+batches/crosslingual,batches/monolingual,epoch,sources/atlas,step,train/loss,train/loss_crosslingual,train/loss_monolingual,validation/loss,xquad_r/crosslingual/map
+,,,,0,,,,,0.5
+1.0,,,1.0,1,,,,,
+,,0,,0,2.0,2.0,,,
+0.5,0.5,,1.0,2,,,,,
+,,0,,1,0.5,2.0,0.5,,
+,,0,,1,,,,1.25,
+0.667,0.333,,1.0,3,,,,,
+,,0,,2,1.0,1.0,0.5,,
+"""
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    (tmp_path / "csv").mkdir()
+    (tmp_path / "csv" / "metrics.csv").write_text(LINES)
+    return tmp_path
+
+
+def test_a_loss_belongs_to_the_kind_of_its_step(run_dir: Path) -> None:
+    """Lightning repeats the latest loss of each kind in every row: a repetition is no measurement."""
+    log = read_training_log(run_dir)
+    assert log is not None
+    assert log.losses == {"crosslingual": [(1, 2.0), (3, 1.0)], "monolingual": [(2, 0.5)]}
+    assert log.validation == [(2, 1.25)]
+
+
+def test_the_last_shares_count(run_dir: Path) -> None:
+    log = read_training_log(run_dir)
+    assert log is not None
+    assert log.batches == {"crosslingual": 0.667, "monolingual": 0.333}
+    assert log.sources == {"atlas": 1.0}
+
+
+def test_no_log_is_no_curve(tmp_path: Path, run_dir: Path) -> None:
+    assert read_training_log(tmp_path / "other") is None
+    (run_dir / "csv" / "metrics.csv").write_text("step,xquad_r/crosslingual/map\n0,0.5\n")
+    assert read_training_log(run_dir) is None
+
+
+def test_long_runs_are_drawn_as_means(run_dir: Path) -> None:
+    lines = [f"{step},{loss},{loss}" for step in range(1000) for loss in [1.0 + step % 2]]
+    (run_dir / "csv" / "metrics.csv").write_text("step,train/loss,train/loss_mixed\n" + "\n".join(lines))
+    log = read_training_log(run_dir)
+    assert log is not None
+    chart = loss_chart(log)
+    (line,) = chart.lines
+    assert len(line.dots) == 200
+    assert line.dots[0] == (3.0, pytest.approx(1.4))  # steps 1 to 5: 1 2 1 2 1
+    assert [y for _, y in line.points] == pytest.approx([1.5] * 200, abs=0.02)
+    assert "the mean of 5 batches" in chart.summary
+    assert chart.x.high == 1000
