@@ -16,6 +16,7 @@ HOMES = {
     "torch.distributed": ["model/distributed.py"],
     "faiss": ["retrieval/index.py"],
     "wandb": ["report/wandb.py"],
+    "jinja2": ["report/page.py"],
     "hydra": ["app/"],
     "omegaconf": ["app/"],
 }

@@ -7,7 +7,7 @@ from typing import Any
 from mixlingua.app.found_runs import FoundRun
 from mixlingua.app.setups import setups
 from mixlingua.app.variations import variations
-from mixlingua.report.curves import Variation
+from mixlingua.report.variation_charts import Variation
 
 
 def run(sampler: str = "Hybrid", seed: int = 0, **values: Any) -> FoundRun:

@@ -15,8 +15,8 @@ import pytest
 from mixlingua.evaluation.comparison_rows import ComparisonRow
 from mixlingua.report.comparison_page import write_comparison_page
 from mixlingua.report.comparison_tables import Labels, comparison_tables
-from mixlingua.report.curves import Variation
 from mixlingua.report.run_page import write_run_page
+from mixlingua.report.variation_charts import Variation
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 PHONE, DESK = 360, 1280  # CSS pixels

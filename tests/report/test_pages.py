@@ -14,10 +14,10 @@ import pytest
 from mixlingua.evaluation.comparison_rows import ComparisonRow
 from mixlingua.report.comparison_page import write_comparison_page
 from mixlingua.report.comparison_tables import Labels, comparison_tables
-from mixlingua.report.curves import Variation
 from mixlingua.report.page import minus
 from mixlingua.report.plain_table import PlainTable
 from mixlingua.report.run_page import write_run_page
+from mixlingua.report.variation_charts import Variation
 
 VOID = {"meta", "link", "br", "img", "path", "line", "circle", "rect"}
 

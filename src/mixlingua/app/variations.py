@@ -4,7 +4,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 from mixlingua.app.setups import Settings, Setup, settings_of
 from mixlingua.evaluation.evaluated_run import EvaluatedRun
-from mixlingua.report.curves import Variation
+from mixlingua.report.variation_charts import Variation
 
 # A size is no setting but follows from a choice: variable -> the group that is chosen from.
 _SIZES = {"model parameters": "model", "training rows": "data.sources"}

@@ -28,7 +28,7 @@ class WorstQueries:
     def __init__(self, task: RetrievalTask) -> None:
         self.task = task
         self.query_ids = {language: list(task.queries[language]) for language in task.languages}
-        self.passage_ids = [(language, key) for language in task.languages for key in task.passages[language]]
+        self.passage_ids = [(language, key) for language in sorted(task.passages) for key in task.passages[language]]
         self.found: dict[str, dict[str, WorstQuery]] = {}
 
     def update(self, group: Group, inside: NDArray[np.bool_], result: RelevantRanks, scores: NDArray) -> None:

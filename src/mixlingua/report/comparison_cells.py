@@ -12,6 +12,11 @@ def plain_name(metric: str) -> str:
     return {"map": "mAP"}.get(metric, metric.replace("_at_", "@").replace("_", " "))
 
 
+def spoken(name: str) -> str:
+    """The name of a setting or of a kind of batch as prose has it."""
+    return {"crosslingual": "cross-lingual"}.get(name, name)
+
+
 def metric_name(row: ComparisonRow) -> str:
     return f"{plain_name(row.metric)} {'↓' if row.metric in LOWER_IS_BETTER else '↑'}"
 

@@ -7,11 +7,11 @@ from typing import Any
 from mixlingua.evaluation.comparison_rows import PAIR, ComparisonRow
 from mixlingua.evaluation.evaluated_run import EvaluatedRun
 from mixlingua.report.comparison_cells import plain_name
-from mixlingua.report.curves import Variation, curves
 from mixlingua.report.grid import Grid, difference_grid
 from mixlingua.report.page import write_page
 from mixlingua.report.plain_table import PlainTable
 from mixlingua.report.provenance_rows import data_rows, file_rows, plain_text
+from mixlingua.report.variation_charts import Variation, variation_charts
 
 
 def write_comparison_page(
@@ -33,7 +33,7 @@ def write_comparison_page(
         "tables": [table for table in tables if not table.long],
         "long_tables": [table for table in tables if table.long],
         "grids": difference_grids(rows, confidence),
-        "curves": [chart for variation in variations for chart in curves(variation, rows, confidence)],
+        "curves": [chart for variation in variations for chart in variation_charts(variation, rows, confidence)],
         "confidence": confidence,
         "resampling": f"{provenance['resamples']:,} resamples, seed {provenance['seed']}",
         "runs": _runs(systems),

@@ -8,8 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mixlingua.files import atomic_write
 from mixlingua.languages import language_name
-from mixlingua.report.comparison_cells import plain_name
-from mixlingua.report.headline import spoken
+from mixlingua.report.comparison_cells import plain_name, spoken
 
 
 def write_page(path: Path, template: str, content: Mapping[str, object]) -> Path:

@@ -12,13 +12,13 @@ from mixlingua.evaluation.run_folder import RunResults, read_results, read_worst
 from mixlingua.evaluation.settings import SETTINGS
 from mixlingua.evaluation.worst_query import WorstQuery
 from mixlingua.report.averages import SEEN, ZERO_SHOT, averages
-from mixlingua.report.comparison_cells import plain_name
+from mixlingua.report.comparison_cells import plain_name, spoken
 from mixlingua.report.grid import Grid, difference_grid, value_grid
-from mixlingua.report.headline import figure_text, headline, spoken
 from mixlingua.report.page import write_page
 from mixlingua.report.plain_table import PlainTable
 from mixlingua.report.provenance_rows import data_rows, file_rows, provenance_rows, sampler_text
 from mixlingua.report.spread import SpreadChart, spread_chart
+from mixlingua.report.tables import figure_text, headline
 from mixlingua.report.training_log import loss_chart, read_training_log
 
 _SHOWN = 5  # worst queries of each setting on the page; worst_queries.json has more

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixlingua.report.chart import Chart, Line, Point
-from mixlingua.report.headline import spoken
+from mixlingua.report.comparison_cells import spoken
 from mixlingua.report.scale import linear
 
 _SHOWN = 200  # dots of a line, at most: a longer one shows means of neighbouring steps

@@ -7,8 +7,7 @@ from mixlingua.evaluation.comparison_rows import AVERAGE, ComparisonRow
 from mixlingua.evaluation.question_values import RANK_DISTANCE
 from mixlingua.evaluation.settings import SETTINGS
 from mixlingua.report.chart import Chart, Line
-from mixlingua.report.comparison_cells import figure_name, interval, number, percent
-from mixlingua.report.headline import spoken
+from mixlingua.report.comparison_cells import figure_name, interval, number, percent, spoken
 from mixlingua.report.scale import linear, of_settings
 
 
@@ -23,7 +22,7 @@ class Variation:
     along: Sequence[str]
 
 
-def curves(variation: Variation, rows: Sequence[ComparisonRow], confidence: float) -> Iterator[Chart]:
+def variation_charts(variation: Variation, rows: Sequence[ComparisonRow], confidence: float) -> Iterator[Chart]:
     """For each task: the main metric by setting, and rank distance."""
     own = [row for row in rows if row.scope == AVERAGE and row.system in variation.values]
     for task in dict.fromkeys(row.task for row in own):
