@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
-from mixlingua.errors import ConfigError, ModelError, suggest
+from mixlingua.errors import ConfigError, suggest
 from mixlingua.evaluation.judgements import Group, groups_of
 from mixlingua.evaluation.metrics import metrics_of, relevant_ranks
 from mixlingua.evaluation.per_query import PerQueryMetric
@@ -16,7 +15,7 @@ from mixlingua.evaluation.results import PerQueryTable, TaskResult
 from mixlingua.evaluation.settings import SETTINGS
 from mixlingua.model import distributed
 from mixlingua.model.tokenizer import Side
-from mixlingua.retrieval.encode import Encode
+from mixlingua.retrieval.encode import Encode, check_vectors
 from mixlingua.retrieval.search import ExactScorer, blocks
 
 if TYPE_CHECKING:
@@ -84,16 +83,7 @@ def _table(task: RetrievalTask, groups: Sequence[Group], metric: PerQueryMetric)
 def _encode_all(task: RetrievalTask, encode: Encode, side: Side) -> Tensor:
     part = task.queries if side == "query" else task.passages
     texts = [text for language in task.languages for text in part[language].values()]
-    vectors = encode(texts, side)
-    if len(vectors) != len(texts):
-        raise ModelError(f"task {task.name}: {len(texts)} {side} texts were encoded as {len(vectors)} vectors.")
-    bad = int((~torch.isfinite(vectors)).any(dim=1).sum())
-    if bad:
-        raise ModelError(
-            f"task {task.name}: {bad} of {len(texts)} {side} vectors hold NaN or infinite values; the model has "
-            "diverged or overflows in this precision. Evaluate an earlier checkpoint, or with precision=32-true."
-        )
-    return vectors
+    return check_vectors(encode(texts, side), len(texts), side, f"task {task.name}")
 
 
 def _known(settings: Sequence[str]) -> tuple[str, ...]:
