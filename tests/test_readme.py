@@ -25,7 +25,7 @@ README = REPOSITORY / "README.md"
 PAGES = [README, REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 CONFIGS = [path for path in sorted(CONF.rglob("*.yaml")) if "hydra" not in path.parts]  # the help has its own tests
 # What a documented command may lack on the machine of the tests. Nothing else may be wrong with it.
-LACKING = "could not be fetched|no GPU is visible|GPUs are visible here|this is no SLURM job|no checkpoint at"
+LACKING = "could not be fetched|Get https|no GPU is visible|GPUs are visible here|this is no SLURM job|no checkpoint at"
 
 
 def commands() -> list[str]:

@@ -73,8 +73,14 @@ def lock(path: str | Path) -> Iterator[None]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.parent / f".{path.name}.lock"):
+    with FileLock(_lock_file(path)):
         yield
+
+
+def remove_locked(folder: Path) -> None:
+    """Delete a folder and the file of its lock, while holding that: whoever waits for it finds the folder gone."""
+    shutil.rmtree(folder, ignore_errors=True)
+    _lock_file(folder).unlink(missing_ok=True)
 
 
 def storage_error(path: Path, error: BaseException) -> StorageError | None:
@@ -114,6 +120,10 @@ def content_hash(*parts: str | bytes | Path) -> str:
 def cache_dir() -> Path:
     """Where converted stores and weights are kept: $MIXLINGUA_CACHE, else ~/.cache/mixlingua."""
     return Path(os.environ.get("MIXLINGUA_CACHE", Path.home() / ".cache" / "mixlingua"))
+
+
+def _lock_file(path: Path) -> Path:
+    return path.parent / f".{path.name}.lock"
 
 
 def _umask() -> int:

@@ -18,6 +18,7 @@ ORACLE = {
     "precision_at_10": P @ 10,
     "ndcg_at_10": nDCG @ 10,
     "mrr_at_10": RR @ 10,
+    "mrr_at_100": RR @ 100,
 }
 
 

@@ -6,11 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mixlingua.errors import ConfigError, ModelError, suggest
+from mixlingua.errors import ConfigError, suggest
 from mixlingua.evaluation.judgements import Group, groups_of
 from mixlingua.evaluation.metrics import metrics_of, relevant_ranks
 from mixlingua.evaluation.per_query import PerQueryMetric
@@ -19,7 +18,7 @@ from mixlingua.evaluation.settings import SETTINGS
 from mixlingua.evaluation.worst_queries import WorstQueries
 from mixlingua.model import distributed
 from mixlingua.model.tokenizer import Side
-from mixlingua.retrieval.encode import Encode
+from mixlingua.retrieval.encode import Encode, check_vectors
 from mixlingua.retrieval.search import ExactScorer, blocks
 
 if TYPE_CHECKING:
@@ -103,16 +102,7 @@ def _table(task: RetrievalTask, groups: Sequence[Group], metric: PerQueryMetric)
 
 def encode_checked(task: str, encode: Encode, texts: Sequence[str], side: Side) -> Tensor:
     """(N, D) vectors of N texts. Raises ModelError, naming the task, where there are not N or they are not finite."""
-    vectors = encode(texts, side)
-    if len(vectors) != len(texts):
-        raise ModelError(f"task {task}: {len(texts)} {side} texts were encoded as {len(vectors)} vectors.")
-    bad = int((~torch.isfinite(vectors)).any(dim=1).sum())
-    if bad:
-        raise ModelError(
-            f"task {task}: {bad} of {len(texts)} {side} vectors hold NaN or infinite values; the model has "
-            "diverged or overflows in this precision. Evaluate an earlier checkpoint, or with precision=32-true."
-        )
-    return vectors
+    return check_vectors(encode(texts, side), len(texts), side, f"task {task}")
 
 
 def _encode_all(task: RetrievalTask, encode: Encode) -> tuple[Tensor, Tensor]:

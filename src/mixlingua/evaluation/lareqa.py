@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixlingua.errors import ConfigError, DataError, suggest
+from mixlingua.errors import DataError
+from mixlingua.evaluation.choice import choose_languages
 from mixlingua.evaluation.fetch import local_or_fetched
 from mixlingua.evaluation.settings import SETTINGS
 from mixlingua.evaluation.squad import SentenceFile, read_sentences
@@ -114,13 +115,7 @@ def mlqa_r(folder: str | Path, languages: Sequence[str] | None = None) -> Retrie
 
 
 def _task(benchmark: _Benchmark, folder: Path, languages: Sequence[str] | None) -> RetrievalTask:
-    chosen = tuple(benchmark.counts if languages is None else languages)
-    for language in chosen:
-        if language not in benchmark.counts:
-            raise ConfigError(
-                f"task {benchmark.name}: no language '{language}'; it has {', '.join(benchmark.counts)}."
-                f"{suggest(language, benchmark.counts)}"
-            )
+    chosen = choose_languages(benchmark.name, languages, benchmark.counts)
     paths = {language: _path(benchmark, folder, language) for language in chosen}
     files = {language: read_sentences(path) for language, path in paths.items()}
     answers: dict[str, dict[str, int]] = {}

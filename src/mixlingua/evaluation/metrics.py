@@ -38,21 +38,30 @@ def relevant_ranks(scores: NDArray[np.float32], columns: NDArray[np.int64], grad
     rank(d) = 1 + passages that score above d + irrelevant ones that score the same; relevant passages with one score
     follow one another, the less relevant first. A NaN counts against the system.
     """
-    num_queries, pool_size = scores.shape
     relevant = np.take_along_axis(scores, np.maximum(columns, 0), axis=1)
     relevant = np.where(columns >= 0, relevant, -np.inf).astype(scores.dtype)
+    below = np.stack([(scores < place[:, None]).sum(axis=1) for place in relevant.T], axis=1)
+    return ranks_from_counts(relevant, below, grades, scores.shape[1])
+
+
+def ranks_from_counts(
+    relevant: NDArray[np.floating], below: NDArray[np.int64], grades: Floats, pool_size: int
+) -> RelevantRanks:
+    """The same from counts, which add up over the parts of a pool.
+
+    relevant: (Q, R) scores of the relevant passages, -inf where one was not returned and in unused places. below:
+    (Q, R), how many passages of the pool score less. grades: (Q, R), 0 in unused places.
+    """
     order = np.lexsort((grades, -relevant), axis=1)
     relevant, grades = np.take_along_axis(relevant, order, axis=1), np.take_along_axis(grades, order, axis=1)
-
-    ranks = np.empty(relevant.shape)
-    later_ties = np.zeros(num_queries)
-    for place in reversed(range(relevant.shape[1])):
-        score = relevant[:, place]
-        if place + 1 < relevant.shape[1]:
-            later_ties = np.where(score == relevant[:, place + 1], later_ties + 1, 0)
-        ranks[:, place] = pool_size - (scores < score[:, None]).sum(axis=1) - later_ties
+    below = np.take_along_axis(below, order, axis=1)
+    later_ties = np.zeros(below.shape)
+    for place in reversed(range(below.shape[1] - 1)):
+        tied = relevant[:, place] == relevant[:, place + 1]
+        later_ties[:, place] = np.where(tied, later_ties[:, place + 1] + 1, 0)
     returned = (grades > 0) & (relevant > -np.inf)
-    return RelevantRanks(np.where(returned, ranks, np.inf), np.asarray(grades, np.float64), pool_size)
+    ranks = np.where(returned, pool_size - below - later_ties, np.inf)
+    return RelevantRanks(ranks, np.asarray(grades, np.float64), pool_size)
 
 
 def average_precision(result: RelevantRanks) -> Floats:
@@ -115,6 +124,7 @@ QUALITY: dict[str, Callable[[RelevantRanks], Floats]] = {
     "precision_at_10": lambda result: precision_at(result, 10),
     "ndcg_at_10": lambda result: ndcg_at(result, 10),
     "mrr_at_10": lambda result: reciprocal_rank_at(result, 10),
+    "mrr_at_100": lambda result: reciprocal_rank_at(result, 100),
 }
 BIAS: dict[str, Callable[[RelevantRanks], Floats]] = {
     "rank_distance": rank_distance,

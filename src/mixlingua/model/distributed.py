@@ -1,8 +1,13 @@
 """The one place that knows torch.distributed: rank, world size and collectives, each the identity on one process."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed import _functional_collectives as functional_collectives
+
+T = TypeVar("T")
 
 
 def _running() -> bool:
@@ -48,6 +53,24 @@ def all_gather_objects(local: object) -> list:
     gathered: list = [None] * world_size()
     dist.all_gather_object(gathered, local)
     return gathered
+
+
+def on_first_rank(work: Callable[[], T]) -> T:
+    """What `work` returns, which rank 0 alone does, on all ranks; every rank must call this.
+
+    For files, which not every rank need see. What it raises is raised on all ranks, so that none waits for ever.
+    """
+    result: T | None = None
+    error: Exception | None = None
+    if rank() == 0:
+        try:
+            result = work()
+        except Exception as caught:
+            error = caught
+    result, error = all_gather_objects((result, error))[0]
+    if error is not None:
+        raise error
+    return result
 
 
 def barrier() -> None:

@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from mixlingua.errors import ConfigError, suggest
+from mixlingua.errors import ConfigError, ModelError, suggest
 from mixlingua.model import distributed
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.tokenizer import Side
@@ -75,6 +75,22 @@ def encode(
     for rank_rows, rank_vectors in _gather(own_rows, torch.cat(parts) if parts else vectors[:0]):
         vectors[rank_rows] = rank_vectors
     return vectors[[row_of_text[text] for text in texts]]
+
+
+def check_vectors(vectors: Tensor, num_texts: int, side: Side, where: str) -> Tensor:
+    """`vectors`, where they are (num_texts, D) and finite.
+
+    Raises ModelError starting with `where` otherwise: what is not finite would rank anything.
+    """
+    if len(vectors) != num_texts:
+        raise ModelError(f"{where}: {num_texts} {side} texts were encoded as {len(vectors)} vectors.")
+    bad = int((~torch.isfinite(vectors)).any(dim=1).sum())
+    if bad:
+        raise ModelError(
+            f"{where}: {bad} of {num_texts} {side} vectors hold NaN or infinite values; the model has "
+            "diverged or overflows in this precision. Evaluate an earlier checkpoint, or with precision=32-true."
+        )
+    return vectors
 
 
 def length_sorted_batches(lengths: Sequence[int], token_budget: int) -> list[list[int]]:

@@ -1,0 +1,176 @@
+"""Own folders and BEIR's: the documented example, and what is said of files that do not fit together."""
+
+import gzip
+import json
+import re
+import shutil
+import sys
+from math import log2
+from pathlib import Path
+
+import pytest
+import torch
+
+from mixlingua.errors import ConfigError, DataError
+from mixlingua.evaluation.beir import beir
+from mixlingua.evaluation.corpus_folder import folder_task
+
+sys.path.insert(0, str(Path(__file__).parent))
+from corpora import ByHash
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return shutil.copytree(DOCS / "benchmark", tmp_path / "benchmark")
+
+
+def task(folder, **changes):
+    settings = {"name": "folder", "languages": None, "main_metric": "ndcg_at_10", "pool": None} | changes
+    return folder_task(folder, shard_size=2, keep_vectors=False, **settings)
+
+
+def test_the_page_shows_the_files():
+    page = (DOCS / "corpora.md").read_text(encoding="utf-8")
+    shown = dict(re.findall(r"^`(\w+/[\w-]+\.\w+)`.*?```\w+\n(.*?)```", page, flags=re.DOTALL | re.MULTILINE))
+    files = {str(path.relative_to(DOCS / "benchmark")): path for path in (DOCS / "benchmark").rglob("*.*")}
+    assert shown == {name: path.read_text(encoding="utf-8") for name, path in files.items()}
+
+
+def test_the_documented_example_by_hand(folder):
+    """q1 finds "verlängern" before "leihen", in the mixed pool with "loans" between them; q2 finds nothing early."""
+    of = {
+        "Wie": [0, 1.0, 0.5, 0.2, 0, 0], "How": [0.9, 1.0, 0.5, 0.2, 0.8, 0], "When": [0, 0.4, 0.3, 0.2, 0.5, 0.1],
+    }  # fmt: skip
+    columns = {"You": 0, "lassen": 1, "Montags": 3, "zwanzig": 2, "Open": 5}
+
+    def encode(texts, side):
+        rows = torch.zeros(len(texts), 6)
+        for row, text in enumerate(texts):
+            if side == "query":
+                rows[row] = torch.tensor(of[text.split()[0]])
+            else:
+                rows[row, next(column for word, column in columns.items() if word in text)] = 1
+        return rows
+
+    encode.fingerprint = "by hand"
+    result = task(folder).evaluate(encode)
+    found = {(r.setting, r.query_language, r.passage_language): r.value for r in result.rows if r.metric == "map"}
+    assert found == {
+        ("monolingual", "de", "de"): 1.0,  # both relevant ones first
+        ("monolingual", "en", "en"): pytest.approx((1 + 1) / 2),
+        ("crosslingual", "en", "de"): pytest.approx((1 + 1 / 3) / 2),
+        # q1: verlängern, loans, leihen; q2: verlängern 0.4, leihen 0.3, öffnung 0.2, hours 0.1
+        ("multilingual", "en", "all"): pytest.approx((1 + (1 / 3 + 2 / 4) / 2) / 2),
+    }
+    ndcg = {(r.setting, r.query_language): r.value for r in result.rows if r.metric == "ndcg_at_10"}
+    assert ndcg["monolingual", "de"] == pytest.approx((1 + 2 / log2(3)) / (2 + 1 / log2(3)))
+    assert result.provenance["num_queries"] == {"de": 1, "en": 2}
+    assert result.provenance["num_candidates"] == {"de": 3, "en": 2}
+    assert set(result.provenance["files"]) == {
+        "queries/de.jsonl", "queries/en.jsonl", "qrels/de-de.tsv", "qrels/en-de.tsv", "qrels/en-en.tsv",
+        "corpus de", "corpus en",
+    }  # fmt: skip
+
+
+def test_packed_files_give_the_same(folder):
+    plain = task(folder)
+    revision, rows = plain.revision, plain.evaluate(ByHash()).rows
+    for path in list(folder.rglob("*.*")):
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    packed = task(folder)
+    assert packed.revision == revision
+    assert packed.evaluate(ByHash()).rows == rows
+
+
+def test_languages_name_and_metric_can_be_chosen(folder):
+    chosen = task(folder, name="library", languages=["de"], main_metric="map")
+    assert set(chosen.qrels) == {("de", "de")} and set(chosen.corpora) == {"de"}
+    assert chosen.evaluate(ByHash()).provenance["main_metric"] == "map"
+    assert "library/monolingual/map" in chosen.evaluate(ByHash()).aggregate()
+    assert task(folder, languages=["en"], pool="judged").provenance()["num_candidates"] == {"en": 2}
+
+
+def write(path, text):
+    path.write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("change", "settings", "error", "message"),
+    [
+        (lambda f: shutil.rmtree(f / "qrels"), {}, DataError, r"qrels: no \.tsv or \.tsv\.gz files"),
+        (lambda f: (f / "corpus/de.jsonl").unlink(), {}, DataError, r"corpus: no de\.jsonl, which qrels/de-de"),
+        (lambda f: (f / "queries/de.jsonl").unlink(), {}, DataError, r"queries: no de\.jsonl, which qrels/de-de\.tsv"),
+        (lambda f: (f / "qrels/de-de.tsv").rename(f / "qrels/test.tsv"), {}, DataError, "qrels are named by"),
+        (lambda f: None, {"languages": ["fr"]}, ConfigError, "no language 'fr'; it has de, en"),
+        (lambda f: (f / "qrels/de-de.tsv").unlink(), {"languages": ["de"]}, DataError, "no qrels between de;"),
+        (lambda f: None, {"name": "my task"}, DataError, "name 'my task' must be of letters"),
+        (lambda f: None, {"main_metric": "nDCG"}, DataError, "main_metric 'nDCG' is none of"),
+        (
+            lambda f: write(f / "qrels/en-en.tsv", "q\tp\ts\nq3\tloans\t1\n"), {}, DataError,
+            r"en-en\.tsv:2: no query 'q3'",
+        ),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_together_is_named(folder, change, settings, error, message):
+    change(folder)
+    with pytest.raises(error, match=message):
+        task(folder, **settings)
+
+
+def test_what_is_wrong_in_a_corpus_is_named_before_anything_is_encoded(folder):
+    def encode(texts, side):
+        raise AssertionError("encoded")
+
+    encode.fingerprint = "none"
+    path = folder / "corpus/de.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    write(path, "".join([*lines, lines[0]]))
+    with pytest.raises(DataError, match=r"de\.jsonl:4: duplicate id, first seen at .*de\.jsonl:1 \(1 in all\)"):
+        task(folder).evaluate(encode)
+    write(path, "".join([*lines, "{"]))
+    with pytest.raises(DataError, match=r"de\.jsonl:4: malformed JSON"):
+        task(folder).evaluate(encode)
+
+
+@pytest.fixture
+def scifact(tmp_path):
+    root = tmp_path / "beir" / "sci-fact"
+    (root / "qrels").mkdir(parents=True)
+    docs = [
+        {"_id": "4", "title": "A title", "text": "and text."},
+        {"_id": "5", "title": "", "text": "Other.", "metadata": {}},
+    ]
+    write(root / "corpus.jsonl", "".join(json.dumps(doc) + "\n" for doc in docs))
+    write(root / "queries.jsonl", '{"_id": "1", "text": "Claim?"}\n{"_id": "2", "text": "Of training."}\n')
+    write(root / "qrels/test.tsv", "query-id\tcorpus-id\tscore\n1\t4\t1\n")
+    write(root / "qrels/train.tsv", "query-id\tcorpus-id\tscore\n2\t5\t1\n")
+    return tmp_path / "beir"
+
+
+def test_beir(scifact):
+    def result(split):
+        return beir(scifact, "sci-fact", "en", split, None, 1, False).evaluate(ByHash())
+
+    rows = result("test").rows
+    assert {(row.task, row.setting, row.query_language, row.num_queries) for row in rows} == {
+        ("beir_sci_fact", "monolingual", "en", 1)
+    }
+    assert result("test").provenance["main_metric"] == "ndcg_at_10"
+    assert result("test").provenance["revision"] != result("train").provenance["revision"]
+    task = beir(scifact, "sci-fact", "en", "test", "judged", 1, False)
+    assert [passage.text for passage in task.corpora["en"].passages()] == ["A title and text."]
+
+
+def test_beir_names_what_is_missing(scifact):
+    with pytest.raises(DataError, match=r"no folder .*scifact\. Did you mean 'sci-fact'\? Get https://.*/scifact\.zip"):
+        beir(scifact, "scifact", "en", "test", None, 1, False)
+    with pytest.raises(DataError, match=r"no .*qrels/dev\.tsv, plain or \.gz"):
+        beir(scifact, "sci-fact", "en", "dev", None, 1, False)

@@ -1,0 +1,212 @@
+"""MIRACL and Mr. TyDi: the real judgements where they are, exactly shaped small files elsewhere."""
+
+import gzip
+import io
+import json
+import logging
+import shutil
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from mixlingua.errors import ConfigError, DataError
+from mixlingua.evaluation import miracl as module
+from mixlingua.evaluation.judged_files import read_trec_qrels
+from mixlingua.evaluation.miracl import miracl
+from mixlingua.evaluation.mr_tydi import mr_tydi
+from mixlingua.evaluation.released import Published
+
+sys.path.insert(0, str(Path(__file__).parent))
+from corpora import ByHash
+
+REAL = ("ar", "bn", "en", "hi", "sw", "te", "th", "yo")
+FILES = {"topics": "1\tNani?\n2\tLini?\n", "qrels": "1\tQ0\t7#0\t1\n1\tQ0\t7#1\t0\n2\tQ0\t8#0\t1\n"}
+DOCS = ["7#0", "7#1", "7#2", "8#0", "9#0"]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def network(monkeypatch):
+    """What the network answers by the end of the URL; anything else is unreachable."""
+    answers: dict[str, bytes] = {}
+
+    def urlopen(url, timeout):
+        for end, body in answers.items():
+            if url.endswith(end):
+                return io.BytesIO(body)
+        raise urllib.error.URLError("Name or service not known")
+
+    monkeypatch.setattr(urllib.request, "urlopen", urlopen)
+    return answers
+
+
+def write_docs(path, ids, **more):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = "".join(json.dumps({"docid": name, "title": "T", "text": f"text {name}"} | more) + "\n" for name in ids)
+    path.write_bytes(gzip.compress(lines.encode()) if path.suffix == ".gz" else lines.encode())
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Swahili as laid out by hub downloads: two parts, the second of which sorts before the first as text."""
+    for kind, content in FILES.items():
+        (tmp_path / f"{kind}.miracl-v1.0-sw-dev.tsv").write_text(content)
+    write_docs(tmp_path / "miracl-corpus-v1.0-sw" / "docs-2.jsonl.gz", DOCS[:3])
+    write_docs(tmp_path / "miracl-corpus-v1.0-sw" / "docs-10.jsonl.gz", DOCS[3:])
+    (tmp_path / "miracl-corpus-v1.0-sw" / ".gitattributes").write_text("")
+    return tmp_path
+
+
+def task(folder, languages=("sw",), pool=None):
+    return miracl(folder, languages, pool, shard_size=2, keep_vectors=False)
+
+
+def test_a_passage_is_title_and_text_in_the_order_of_the_parts(folder):
+    passages = list(task(folder).corpora["sw"].passages())
+    assert [passage.id for passage in passages] == DOCS
+    assert passages[0].text == "T text 7#0"
+
+
+@pytest.mark.parametrize("place", ["miracl-corpus/miracl-corpus-v1.0-sw", "miracl-corpus/sw"])
+def test_other_places_of_the_corpus_and_the_judgements(folder, place):
+    (folder / "miracl-corpus").mkdir()
+    shutil.move(folder / "miracl-corpus-v1.0-sw", folder / place)
+    for kind in FILES:
+        target = folder / "miracl-v1.0-sw" / kind
+        target.mkdir(parents=True)
+        shutil.move(folder / f"{kind}.miracl-v1.0-sw-dev.tsv", target)
+    result = task(folder).evaluate(ByHash())
+    assert {(row.setting, row.query_language, row.passage_language) for row in result.rows} == {
+        ("monolingual", "sw", "sw")
+    }
+    assert {"miracl/monolingual/ndcg_at_10", "miracl/monolingual/recall_at_100"} <= set(result.aggregate())
+    assert result.provenance["main_metric"] == "ndcg_at_10"
+    assert result.provenance["num_candidates"] == {"sw": 5}
+
+
+def test_other_files_than_the_published_are_said(folder, caplog):
+    with caplog.at_level(logging.WARNING):
+        assert task(folder).revision.startswith("local-")
+    assert "queries or judgements in sw are not the published ones" in caplog.text
+    assert "sw has 5 instead of 131,924" in caplog.text
+
+
+def test_published_numbers_make_the_release(folder, monkeypatch, caplog):
+    monkeypatch.setitem(module.PUBLISHED, "sw", Published(2, 3, 5))
+    monkeypatch.setattr(module, "CHECKSUMS", {})
+    assert task(folder).revision.startswith("v1.0-dev-") and caplog.text == ""
+
+
+def test_pools_are_smaller_and_have_a_revision_of_their_own(folder):
+    whole, judged = task(folder), task(folder, pool="judged")
+    (folder / "pool").mkdir()
+    (folder / "pool" / "sw.txt").write_text("9#0\n7#0\n")
+    further = task(folder, pool=str(folder / "pool"))
+    assert [passage.id for passage in judged.corpora["sw"].passages()] == ["7#0", "7#1", "8#0"]
+    assert [passage.id for passage in further.corpora["sw"].passages()] == ["7#0", "7#1", "8#0", "9#0"]
+    assert len({whole.revision, judged.revision, further.revision}) == 3
+    assert judged.provenance()["num_candidates"] == {"sw": 3}
+    with pytest.raises(DataError, match=r"elsewhere/sw\.txt: no such file\. pool is null, 'judged' or a folder"):
+        task(folder, pool="elsewhere")
+
+
+def test_a_pool_that_names_passages_which_the_corpus_lacks(folder):
+    (folder / "pool").mkdir()
+    (folder / "pool" / "sw.txt").write_text("9#0\n77#0\n")
+    with pytest.raises(DataError, match="corpus sw: lacks 1 of 5 passages of the pool, such as '77#0'"):
+        _ = task(folder, pool=str(folder / "pool")).censuses
+
+
+def test_what_is_missing_is_named_with_where_to_get_it(folder, network):
+    shutil.rmtree(folder / "miracl-corpus-v1.0-sw")
+    with pytest.raises(
+        DataError, match=r"of the sw corpus in .*hf download miracl/miracl-corpus .*miracl-corpus-v1.0-sw"
+    ):
+        task(folder)
+    with pytest.raises(DataError, match=r"needs topics\.miracl-v1\.0-yo-dev\.tsv: it is not in"):
+        task(folder, ["yo"])
+    with pytest.raises(ConfigError, match="task miracl: no language 'it'; it has ar, bn"):
+        task(folder, ["it"])
+
+
+def test_judgements_are_fetched_once_and_checked(folder, network, monkeypatch):
+    write_docs(folder / "miracl-corpus-v1.0-de" / "docs-0.jsonl", DOCS)
+    for kind, content in FILES.items():
+        network[f"{kind}.miracl-v1.0-de-dev.tsv"] = content.encode()
+    with pytest.raises(DataError, match=r"topics\.miracl.*-de-dev\.tsv: what was fetched is not the published"):
+        task(folder, ["de"])
+    monkeypatch.setitem(module.PUBLISHED, "de", Published(2, 4, 5))
+    with pytest.raises(DataError, match=r"qrels\.miracl.*-de-dev\.tsv: what was fetched is not the published"):
+        task(folder, ["de"])
+    monkeypatch.setitem(module.PUBLISHED, "de", Published(2, 3, 5))
+    assert task(folder, ["de"]).asked == {"de": ["1", "2"]}
+    network.clear()
+    assert task(folder, ["de"]).revision.startswith("v1.0-dev-"), "the cached copies serve offline"
+    network["topics.miracl-v1.0-yo-dev.tsv"] = FILES["topics"].encode()
+    with pytest.raises(DataError, match="not the published file"):
+        task(folder, ["yo"])
+
+
+def test_the_real_judgements(shared_data, tmp_path, caplog):
+    """The checksums are those of the files, the numbers the published ones; an evaluation over the judged passages."""
+    for language in REAL:
+        name = f"qrels.miracl-v1.0-{language}-dev.tsv"
+        judgements = read_trec_qrels(shared_data / "miracl" / name, None)
+        ids = sorted({passage for grades in judgements.values() for passage in grades})
+        write_docs(tmp_path / f"miracl-corpus-v1.0-{language}" / "docs-0.jsonl", ids)
+        for kind in FILES:
+            shutil.copy(shared_data / "miracl" / f"{kind}.miracl-v1.0-{language}-dev.tsv", tmp_path)
+    real = task(tmp_path, REAL, pool="judged")
+    assert real.release == "v1.0-dev-pool" and caplog.text == ""
+    assert {language: len(queries) for language, queries in real.asked.items()} == {
+        language: module.PUBLISHED[language].queries for language in REAL
+    }
+    small = miracl(tmp_path, ["yo", "bn"], "judged", shard_size=1000, keep_vectors=False)
+    result = small.evaluate(ByHash())
+    assert result.provenance["num_candidates"] == {"bn": 3729, "yo": 942}
+    assert {row.query_language: row.num_queries for row in result.rows} == {"bn": 411, "yo": 119}
+
+
+TYDI = {"topic.test.tsv": FILES["topics"], "qrels.test.txt": "1 Q0 7#0 1\n2 Q0 8#0 1\n"}
+
+
+@pytest.fixture
+def archive(tmp_path):
+    """Swahili as its archive unpacks."""
+    root = tmp_path / "mrtydi-v1.1-swahili"
+    (root / "collection").mkdir(parents=True)
+    for name, content in TYDI.items():
+        (root / name).write_text(content)
+    lines = "".join(json.dumps({"id": name, "contents": f"T\n\ntext {name}"}) + "\n" for name in DOCS)
+    (root / "collection" / "docs.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+    return tmp_path
+
+
+def test_mr_tydi_as_unpacked(archive):
+    result = mr_tydi(archive, ["sw"], None, 2, False).evaluate(ByHash())
+    assert result.provenance["main_metric"] == "mrr_at_100"
+    assert {"mr_tydi/monolingual/mrr_at_100", "mr_tydi/monolingual/recall_at_100"} <= set(result.aggregate())
+    assert result.provenance["num_candidates"] == {"sw": 5}
+    assert str(result.provenance["revision"]).startswith("local-")
+
+
+def test_mr_tydi_with_the_corpus_of_the_hub(archive):
+    write_docs(archive / "mrtydi-v1.1-swahili" / "corpus.jsonl.gz", DOCS[:4])
+    assert mr_tydi(archive, ["sw"], None, 2, False).provenance()["num_candidates"] == {"sw": 4}
+    assert mr_tydi(archive, ["sw"], "judged", 2, False).provenance()["num_candidates"] == {"sw": 2}
+
+
+def test_mr_tydi_names_the_archive_that_is_missing(archive):
+    with pytest.raises(
+        DataError, match=r"mrtydi-v1\.1-thai/topic\.test\.tsv\. Get https://.*mrtydi-v1\.1-thai\.tar\.gz"
+    ):
+        mr_tydi(archive, ["sw", "th"], None, 2, False)
+    with pytest.raises(ConfigError, match="no language 'de'"):
+        mr_tydi(archive, ["de"], None, 2, False)
