@@ -16,8 +16,8 @@ from mixlingua.model.tokenizer import PairTokenizer
 
 SETTINGS = {
     "name_or_path": "tiny", "revision": None, "pooling": "mean", "query_prefix": "", "passage_prefix": "",
-    "max_query_length": 16, "max_passage_length": 16, "temperature": 0.05, "dropout": None, "freeze_word_embeddings": False,
-    "gradient_checkpointing": False, "compile": False, "pretraining": None,
+    "max_query_length": 16, "max_passage_length": 16, "temperature": 0.05, "dropout": None,
+    "freeze_word_embeddings": False, "gradient_checkpointing": False, "compile": False, "pretraining": None,
 }  # fmt: skip
 FOLDERS_OWN = dict.fromkeys(("pooling", "query_prefix", "passage_prefix", "max_query_length", "max_passage_length"))
 
