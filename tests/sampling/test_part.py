@@ -1,5 +1,7 @@
 """A random part of a source: nested by size, decided by seed and source."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ def test_smaller_parts_lie_inside_larger_ones(num_rows: int) -> None:
     sizes = sorted({1, (num_rows + 1) // 2, num_rows})
     parts = [rows_of_part(num_rows, size, seed=3, source=0) for size in sizes]
     assert [len(np.unique(part)) for part in parts] == sizes
-    assert all(set(small) <= set(large) for small, large in zip(parts, parts[1:], strict=False))
+    assert all(set(small) <= set(large) for small, large in pairwise(parts))
     assert parts[-1].tolist() == list(range(num_rows))
     assert all((np.diff(part) > 0).all() for part in parts)
 

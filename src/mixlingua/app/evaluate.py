@@ -24,7 +24,7 @@ def evaluate(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         results = evaluate_encoder(
             encoder, tasks, token_budget=cfg.evaluation.token_budget, precision=cfg.evaluation.precision
         )
-        write_results(run_dir, results, provenance(cfg))
+        write_results(run_dir, results, provenance(cfg, encoder))
         averages = {key: value for result in results for key, value in result.aggregate().items()}
         for logger in loggers:
             logger.log_metrics(averages, step=0)

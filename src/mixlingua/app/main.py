@@ -42,11 +42,18 @@ ACTIONS = {
 
 @dataclass(frozen=True)
 class JobResult:
-    """What became of one run; error is empty where it finished."""
+    """What became of one run; error is empty where it finished. objective: the metric that a sweeper optimises."""
 
     run_dir: Path
     metrics: Mapping[str, float] = field(default_factory=dict)
     error: str = ""
+    objective: str | None = None
+
+    def __float__(self) -> float:
+        """The objective, for Hydra's sweepers. Raises ValueError where the run has none."""
+        if self.objective is None or self.objective not in self.metrics:
+            raise ValueError(self.error or f"no figure '{self.objective}' in {', '.join(self.metrics)}")
+        return self.metrics[self.objective]
 
 
 def run_job(cfg: DictConfig) -> JobResult:
@@ -62,7 +69,8 @@ def run_job(cfg: DictConfig) -> JobResult:
         with errors_on_stderr():  # before Hydra, which would print a traceback
             return JobResult(run_dir, _run(cfg, run_dir, overrides, multirun=False))
     try:
-        return JobResult(run_dir, _run(cfg, run_dir, overrides, multirun=True))
+        _check_objective(cfg, hydra.sweeper)
+        return JobResult(run_dir, _run(cfg, run_dir, overrides, multirun=True), objective=cfg.objective)
     except Exception as error:
         known = user_error(error)
         if known is None or _full_errors():
@@ -103,7 +111,19 @@ def _run(cfg: DictConfig, run_dir: Path, overrides: list[str], *, multirun: bool
             metrics.update(_act(action, cfg, run_dir))
         finally:
             _release()
+        if is_rank_zero() and cfg.objective is not None and cfg.objective not in metrics:
+            hint = suggest(cfg.objective, metrics)
+            raise ConfigError(f"objective={cfg.objective}: this run has {', '.join(metrics) or 'no figures'}.{hint}")
         return metrics
+
+
+def _check_objective(cfg: DictConfig, sweeper: DictConfig) -> None:
+    """A sweeper that optimises needs to know what; Hydra's own goes through its combinations."""
+    if cfg.objective is None and not sweeper._target_.endswith(".BasicSweeper"):
+        raise ConfigError(
+            f"hydra/sweeper ({sweeper._target_}) optimises a figure: name one, such as "
+            "objective=atlas/multilingual/map, and its hydra.sweeper.direction."
+        )
 
 
 def _act(action: Action, cfg: DictConfig, run_dir: Path) -> dict[str, float]:

