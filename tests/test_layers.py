@@ -16,6 +16,8 @@ HOMES = {
     "torch.distributed": ["model/distributed.py"],
     "faiss": ["retrieval/index.py"],
     "wandb": ["report/wandb.py"],
+    "wandb_workspaces": ["report/wandb_dashboard.py"],
+    "sklearn": ["evaluation/"],
     "hydra": ["app/"],
     "omegaconf": ["app/"],
 }

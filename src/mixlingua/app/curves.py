@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixlingua.app.setups import NO_SAMPLER, Setup
+from mixlingua.app.setups import Setup
 from mixlingua.errors import ConfigError, suggest
 from mixlingua.evaluation.comparison_rows import LOWER_IS_BETTER
 from mixlingua.evaluation.evaluated_run import EvaluatedRun
@@ -63,7 +63,7 @@ def _settings(groups: Sequence[Setup], systems: Systems) -> dict[str, dict[str, 
     found: dict[str, dict[str, dict[float, str]]] = {}
     for group in groups:
         for key, text in group.parts.items():
-            value = _number(systems[group.label][0].provenance.get("parameters") if key == "model" else text)
+            value = _number(systems[group.label][0].provenance.get("num_parameters") if key == "model" else text)
             if value is not None:
                 setting = _PARAMETERS if key == "model" else key
                 found.setdefault(setting, {}).setdefault(_line(group, key), {})[value] = group.label
@@ -74,8 +74,6 @@ def _settings(groups: Sequence[Setup], systems: Systems) -> dict[str, dict[str, 
 def _line(group: Setup, setting: str) -> str:
     """What the set-ups of a line share."""
     rest = {key: text for key, text in group.parts.items() if key != setting}
-    if setting != "model" and not rest:
-        return group.sampler if group.sampler != NO_SAMPLER else group.model
     return " ".join(text if key in _NAMES else f"{key}={text}" for key, text in rest.items()) or group.sampler
 
 

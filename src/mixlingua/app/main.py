@@ -37,6 +37,7 @@ ACTIONS = {
     ),
     "evaluate": Action("mixlingua.app.evaluate:evaluate", ("model", "trainer", "evaluation", "logger")),
     "compare": Action("mixlingua.app.compare:compare", ()),
+    "dashboard": Action("mixlingua.app.dashboard:dashboard", ("logger",)),
 }
 
 
@@ -69,7 +70,6 @@ def run_job(cfg: DictConfig) -> JobResult:
         with errors_on_stderr():  # before Hydra, which would print a traceback
             return JobResult(run_dir, _run(cfg, run_dir, overrides, multirun=False))
     try:
-        _check_objective(cfg, hydra.sweeper)
         return JobResult(run_dir, _run(cfg, run_dir, overrides, multirun=True), objective=cfg.objective)
     except Exception as error:
         known = user_error(error)
@@ -115,15 +115,6 @@ def _run(cfg: DictConfig, run_dir: Path, overrides: list[str], *, multirun: bool
             hint = suggest(cfg.objective, metrics)
             raise ConfigError(f"objective={cfg.objective}: this run has {', '.join(metrics) or 'no figures'}.{hint}")
         return metrics
-
-
-def _check_objective(cfg: DictConfig, sweeper: DictConfig) -> None:
-    """A sweeper that optimises needs to know what; Hydra's own goes through its combinations."""
-    if cfg.objective is None and not sweeper._target_.endswith(".BasicSweeper"):
-        raise ConfigError(
-            f"hydra/sweeper ({sweeper._target_}) optimises a figure: name one, such as "
-            "objective=atlas/multilingual/map, and its hydra.sweeper.direction."
-        )
 
 
 def _act(action: Action, cfg: DictConfig, run_dir: Path) -> dict[str, float]:

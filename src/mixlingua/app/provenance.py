@@ -24,7 +24,7 @@ def provenance(cfg: DictConfig, encoder: torch.nn.Module) -> dict[str, object]:
         "hardware": _hardware(cfg.trainer.accelerator),
         "seed": cfg.seed,
         "model": cfg.model.name_or_path,
-        "parameters": sum(parameter.numel() for parameter in encoder.parameters()),
+        "num_parameters": sum(parameter.numel() for parameter in encoder.parameters()),
         "pretraining": cfg.model.pretraining,
         "precision": cfg.trainer.precision,
     }
