@@ -17,6 +17,8 @@ HOMES = {
     "faiss": ["retrieval/index.py"],
     "wandb": ["report/wandb.py"],
     "jinja2": ["report/page.py"],
+    "wandb_workspaces": ["report/wandb_dashboard.py"],
+    "sklearn": ["evaluation/"],
     "hydra": ["app/"],
     "omegaconf": ["app/"],
 }

@@ -1,5 +1,6 @@
 """What is typed on the command line, before Hydra sees it."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,10 @@ def test_choices_of_a_further_folder_count(conf: Path, tmp_path: Path) -> None:
     check_command_line(["--config-dir", str(tmp_path), "experiment=mine"], conf)
     with pytest.raises(ConfigError, match=r"no 'min' in conf/experiment.*Did you mean 'mine'"):
         check_command_line(["--config-dir", str(tmp_path), "experiment=min"], conf)
+
+
+@pytest.mark.skipif(find_spec("optuna") is not None, reason="the plugin is installed")
+@pytest.mark.parametrize("override", ["hydra/sweeper=optuna", "experiment=tune"])
+def test_a_plugin_that_is_missing_is_named_with_its_package(override: str, conf: Path) -> None:
+    with pytest.raises(ConfigError, match=r"pip install hydra-optuna-sweeper==1\.3\.0 brings it"):
+        check_command_line(["-m", override], conf)

@@ -1,5 +1,6 @@
 import json
 import pickle
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -145,3 +146,33 @@ def test_damaged_foreign_and_missing_stores_are_named(tmp_path, rows):
     metadata.write_text("{")
     with pytest.raises(DataError, match="damaged"):
         ParallelStore(tmp_path / "s")
+
+
+def test_a_part_is_a_store_of_its_rows(tmp_path):
+    languages = [{"de", "en"}, {"en"}, {"de"}, {"de", "en"}, {"de", "en"}, {"en"}]
+    rows = [replace(row, touches=("t",)) if number in (0, 2, 4) else row for number, row in
+            enumerate(uneven_rows(languages))]  # fmt: skip
+    whole = write(tmp_path / "s", rows)
+    part = whole.part(np.array([2, 4, 5]))
+    assert (part.num_rows, part.ids([0, 1, 2]), part.languages) == (3, ["2", "4", "5"], ("de", "en"))
+    assert part.texts([0, 1, 2, 1], "passage", ["de", "en", "en", "de"]) == ["p2 de", "p4 en", "p5 en", "p4 de"]
+    assert part.negatives([2], ["en"]) == [[]]
+    assert part.rows_per_language == {"de": 2, "en": 2}
+    assert part.coverage.tolist() == whole.coverage[[2, 4, 5]].tolist()
+    assert np.array_equal(part.keys, whole.keys[[2, 4, 5]])
+    assert (whole.conflict_rate, part.conflict_rate) == (6 / 30, 2 / 6), "0, 2 and 4 touch one text; then 2 and 4 do"
+    with pytest.raises(IndexError, match="row 3 of store 'test', which has 3 rows"):
+        part.texts([3], "query", ["en"])
+    with pytest.raises(DataError, match=r"row 2 \(5\) has no text in 'de'"):
+        part.texts([2], "query", ["de"])
+
+
+def test_parts_are_known_by_their_rows_and_travel_to_other_processes(tmp_path):
+    whole = write(tmp_path / "s", uneven_rows([{"de", "en"}] * 9))
+    part = whole.part(np.array([1, 3, 8]))
+    assert (part.coverage, part.rows_per_language) == (None, {"de": 3, "en": 3})
+    assert part.fingerprint == whole.part(np.array([1, 3, 8])).fingerprint
+    assert len({store.fingerprint for store in (whole, part, whole.part(np.array([1, 3, 7])))}) == 3
+    assert part.part(np.array([2])).ids([0]) == ["8"]
+    sent = pickle.loads(pickle.dumps(part))
+    assert (sent.fingerprint, sent.ids([2]), sent.num_rows) == (part.fingerprint, ["8"], 3)

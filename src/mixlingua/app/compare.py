@@ -1,4 +1,4 @@
-"""action=compare: tables of finished runs, with significance against a baseline; leave a run folder."""
+"""action=compare: tables and curves of finished runs, with significance against a baseline; leave a run folder."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +9,7 @@ from rich.text import Text
 
 from mixlingua.app.baselines import baselines
 from mixlingua.app.comparison_notes import comparison_notes
+from mixlingua.app.curves import curves
 from mixlingua.app.found_runs import find_runs
 from mixlingua.app.problems import raise_problems
 from mixlingua.app.setups import Setup, setups
@@ -37,6 +38,7 @@ def compare(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     against = baselines(groups, cfg.baseline)
     systems = {group.label: [read_run(run.folder) for run in group.runs] for group in groups}
     tasks, partial = common_tasks([run for runs in systems.values() for run in runs])
+    figures = curves(groups, systems, tasks, cfg.comparison.curve_metric)
     resampling = Resampling(cfg.comparison.resamples, cfg.comparison.confidence, cfg.seed)
     rows = compare_systems(systems, against, tasks, resampling)
 
@@ -56,6 +58,7 @@ def compare(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     files = write_comparison(run_dir, rows, tables, provenance, notes)
     differing = variations(groups, systems)
     files.append(write_comparison_page(run_dir, rows, tables, systems, differing, provenance, notes))
+    files += [figure.save(run_dir, resampling.confidence) for figure in figures]
     _show([table for table in tables if not table.long], notes, files)
     tests = [row for row in rows if row.difference and family_of(row)[0] == "average"]
     significant = sum(row.significant(resampling.confidence) for row in tests)

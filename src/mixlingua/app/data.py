@@ -1,5 +1,6 @@
 """From the data configuration to stores and batch plans."""
 
+import logging
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -11,14 +12,18 @@ from mixlingua.data.build import build_store
 from mixlingua.data.store import ParallelStore
 from mixlingua.errors import ConfigError
 from mixlingua.files import cache_dir
+from mixlingua.sampling.part import rows_of_part
 from mixlingua.sampling.plan import BatchPlan
 from mixlingua.sampling.strategies import Monolingual, Strategy
+
+log = logging.getLogger(__name__)
 
 
 def open_stores(cfg: DictConfig) -> tuple[list[ParallelStore], list[ParallelStore]]:
     """The training and the validation stores of the chosen sources, converted on first use.
 
-    Validation rows come from data.validation_sources, or else from the held-out share of each training source.
+    Of each training source, no more than data.max_rows rows. Validation rows come from data.validation_sources, or else
+    from the held-out share of each training source.
     Raises ConfigError where no source is chosen.
     """
     if not cfg.data.sources:
@@ -28,10 +33,21 @@ def open_stores(cfg: DictConfig) -> tuple[list[ParallelStore], list[ParallelStor
     pairs = [
         build_store(instantiate(source), cache, validation_fraction=fraction) for source in cfg.data.sources.values()
     ]
-    train = [train for train, _ in pairs]
+    train = [
+        _limited(train, cfg.data.max_rows, seed=cfg.seed, source=source) for source, (train, _) in enumerate(pairs)
+    ]
     if cfg.data.validation_sources:
         return train, [build_store(instantiate(source), cache)[0] for source in cfg.data.validation_sources.values()]
     return train, [validation for _, validation in pairs if validation is not None]
+
+
+def _limited(store: ParallelStore, max_rows: int | None, *, seed: int, source: int) -> ParallelStore:
+    if max_rows is None:
+        return store
+    if max_rows >= store.num_rows:
+        log.warning("data.max_rows=%d: %s has %d rows, and all are used.", max_rows, store.name, store.num_rows)
+        return store
+    return store.part(rows_of_part(store.num_rows, max_rows, seed=seed, source=source))
 
 
 def make_plan(

@@ -37,16 +37,24 @@ ACTIONS = {
     ),
     "evaluate": Action("mixlingua.app.evaluate:evaluate", ("model", "trainer", "evaluation", "logger")),
     "compare": Action("mixlingua.app.compare:compare", ()),
+    "dashboard": Action("mixlingua.app.dashboard:dashboard", ("logger",)),
 }
 
 
 @dataclass(frozen=True)
 class JobResult:
-    """What became of one run; error is empty where it finished."""
+    """What became of one run; error is empty where it finished. objective: the metric that a sweeper optimises."""
 
     run_dir: Path
     metrics: Mapping[str, float] = field(default_factory=dict)
     error: str = ""
+    objective: str | None = None
+
+    def __float__(self) -> float:
+        """The objective, for Hydra's sweepers. Raises ValueError where the run has none."""
+        if self.objective is None or self.objective not in self.metrics:
+            raise ValueError(self.error or f"no figure '{self.objective}' in {', '.join(self.metrics)}")
+        return self.metrics[self.objective]
 
 
 def run_job(cfg: DictConfig) -> JobResult:
@@ -62,7 +70,7 @@ def run_job(cfg: DictConfig) -> JobResult:
         with errors_on_stderr():  # before Hydra, which would print a traceback
             return JobResult(run_dir, _run(cfg, run_dir, overrides, multirun=False))
     try:
-        return JobResult(run_dir, _run(cfg, run_dir, overrides, multirun=True))
+        return JobResult(run_dir, _run(cfg, run_dir, overrides, multirun=True), objective=cfg.objective)
     except Exception as error:
         known = user_error(error)
         if known is None or _full_errors():
@@ -103,6 +111,9 @@ def _run(cfg: DictConfig, run_dir: Path, overrides: list[str], *, multirun: bool
             metrics.update(_act(action, cfg, run_dir))
         finally:
             _release()
+        if is_rank_zero() and cfg.objective is not None and cfg.objective not in metrics:
+            hint = suggest(cfg.objective, metrics)
+            raise ConfigError(f"objective={cfg.objective}: this run has {', '.join(metrics) or 'no figures'}.{hint}")
         return metrics
 
 

@@ -37,11 +37,19 @@ def show_outcome(
         if cfg.model.pretraining:
             console.print(f"Pretrained weights: {cfg.model.pretraining}.", style="dim")
     console.print(f"Results in {run_dir}; {page.name} shows them", soft_wrap=True, highlight=False)
-    return {key: value for key, value in after.aggregate().items() if key.endswith(("/map", "/rank_distance"))}
+    main = {task: about["main_metric"] for task, about in after.provenance["tasks"].items()}
+    return {
+        key: value
+        for key, value in after.aggregate().items()
+        if (parts := key.split("/"))[2] in (main[parts[0]], "rank_distance")
+    }
 
 
 def _save_heatmaps(run_dir: Path, before: list[ResultRow] | None, after: list[ResultRow]) -> dict[str, Path]:
-    heatmaps = {task: run_dir / f"heatmap_{task}.png" for task in dict.fromkeys(row.task for row in after)}
+    heatmaps = {
+        task: run_dir / f"heatmap_{task}.png"
+        for task in dict.fromkeys(row.task for row in after if row.metric == "map")
+    }
     for task, path in heatmaps.items():
         save_heatmap(path, task, before, after)
     return heatmaps

@@ -76,7 +76,10 @@ class _Checker:
                 found.extend(bad)
             else:
                 groups.append(override)
-        trees = dict(self.trees(groups))
+        try:
+            trees = dict(self.trees(groups))
+        except HydraException as error:
+            return [f"{' '.join(str(error).split())}{_plugin_hint(str(error))}"]
         for override in keys:
             if problem := self.key_problem(override, trees):
                 found.append(f"{override.input_line}: {problem}")
@@ -111,7 +114,7 @@ class _Checker:
                 return
             for choice in value if isinstance(value, list) else [value]:
                 if choice is not None and str(choice) not in choices:
-                    hint = suggest(str(choice), choices)
+                    hint = suggest(str(choice), choices) + _plugin_hint(f"{group}/{choice}")
                     yield f"{group}={choice}: no '{choice}' in conf/{group}; choices: {', '.join(choices)}.{hint}"
 
     def trees(self, groups: list[Override]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -144,16 +147,27 @@ class _Checker:
         return ""
 
     def composition_problem(self, overrides: list[Override]) -> list[str]:
-        """What Hydra has against the first job, such as a value of a wrong type."""
+        """What Hydra has against the first job, such as a value of a wrong type; a sweeper that optimises nothing."""
         texts = [f"{override.get_key_element()}={next(_texts(override))}" for override in overrides]
         try:
-            compose(self.config_name, [*texts, *self._search_path()], return_hydra_config=True)
+            cfg = compose(self.config_name, [*texts, *self._search_path()], return_hydra_config=True)
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             return [" ".join(str(error).split())]
+        sweeper = cfg.hydra.sweeper._target_
+        if self.multirun and cfg.objective is None and not sweeper.endswith(".BasicSweeper"):
+            return [
+                f"objective: needs a value, as {sweeper} optimises a figure; name one, such as "
+                "objective=atlas/multilingual/map, and its hydra.sweeper.direction."
+            ]
         return []
 
     def _search_path(self) -> list[str]:
         return [f"hydra.searchpath=[file://{self.extra}]"] if self.extra else []
+
+
+def _plugin_hint(text: str) -> str:
+    """Where to get what Hydra finds only once it is installed."""
+    return " pip install hydra-optuna-sweeper==1.3.0 brings it." if "hydra/sweeper/optuna" in text else ""
 
 
 def _values(override: Override) -> Iterator[Any]:

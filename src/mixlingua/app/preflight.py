@@ -17,6 +17,7 @@ from mixlingua.languages import check_language
 # Least value of the whole numbers that belong to no constructor; null where a key may be empty is not checked.
 _LEAST = {
     "data.batch_size": 1,
+    "data.max_rows": 1,
     "data.num_negatives": 0,
     "data.validation_batches": 1,
     "data.num_workers": 0,

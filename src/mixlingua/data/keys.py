@@ -2,6 +2,8 @@
 
 import hashlib
 
+import numpy as np
+
 PIVOT = "en"
 
 
@@ -18,6 +20,19 @@ def text_key(text: str) -> int:
 def unit_interval(name: str) -> float:
     """A number in [0, 1) that depends on the name alone: the reproducible stand-in for a random draw."""
     return (_key(b"unit:" + name.encode()) & (2**53 - 1)) / 2**53
+
+
+def conflict_rate(keys: np.ndarray) -> float:
+    """An upper bound of the probability that two different rows share a key; exact where rows share at most one.
+
+    keys: (N, K) int64, the keys of each row; a row may repeat one.
+    """
+    ordered = np.sort(keys, axis=1)
+    distinct = np.ones(ordered.shape, bool)
+    distinct[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    shared = np.unique(ordered[distinct], return_counts=True)[1].astype(np.float64)
+    pairs = len(keys) * (len(keys) - 1)
+    return min(1.0, float((shared * (shared - 1)).sum()) / pairs) if pairs else 0.0
 
 
 def _key(data: bytes) -> int:

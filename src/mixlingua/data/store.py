@@ -9,10 +9,11 @@ from typing import Literal, Self
 import numpy as np
 import pyarrow as pa
 
+from mixlingua.data.keys import conflict_rate
 from mixlingua.data.rows import PairRow
 from mixlingua.data.store_writer import FORMAT_VERSION, StoreWriter
 from mixlingua.errors import DataError
-from mixlingua.files import atomic_folder
+from mixlingua.files import atomic_folder, content_hash
 
 
 class ParallelStore:
@@ -30,8 +31,12 @@ class ParallelStore:
     `batch_rows` rows, so that row -> (batch, offset) is arithmetic.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        """Open the store at `path`. Raises DataError where it is missing, damaged or of another format version."""
+    def __init__(self, path: str | Path, rows: np.ndarray | None = None) -> None:
+        """Open the store at `path`. Raises DataError where it is missing, damaged or of another format version.
+
+        rows: (M,) int64, all different, the rows of the files that the store consists of; None: all. Keys and coverage
+        of a part are in memory; its min_negatives is that of all rows, and a language that it lacks is still listed.
+        """
         self.path = Path(path)
         metadata = _read_metadata(self.path)
         self.name: str = metadata["name"]
@@ -48,6 +53,12 @@ class ParallelStore:
             raise DataError(
                 f"{self.path / damaged[0]}: missing or cut short. Delete {self.path} to build the store again."
             )
+        self._rows = rows
+        if rows is not None:
+            self.num_rows = len(rows)
+            self.fingerprint = content_hash(self.fingerprint, np.asarray(rows, np.int64).tobytes())
+            self.rows_per_language = self._count_languages()
+            self.conflict_rate = conflict_rate(self.keys)
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
@@ -67,17 +78,21 @@ class ParallelStore:
             writer.finish()
         return cls(path)
 
-    def __reduce__(self) -> tuple[Callable[[Path], Self], tuple[Path]]:
-        return type(self), (self.path,)
+    def part(self, rows: np.ndarray) -> Self:
+        """A store of these rows: its row i is this store's rows[i]. Raises IndexError for rows that do not exist."""
+        return type(self)(self.path, rows if self._rows is None else self._rows[rows])
+
+    def __reduce__(self) -> tuple[Callable[..., Self], tuple[Path, np.ndarray | None]]:
+        return type(self), (self.path, self._rows)
 
     @cached_property
     def keys(self) -> np.ndarray:
-        return np.load(self.path / "keys.npy", mmap_mode="r")
+        return self._own(np.load(self.path / "keys.npy", mmap_mode="r"))
 
     @cached_property
     def coverage(self) -> np.ndarray | None:
         file = self.path / "coverage.npy"
-        return np.load(file, mmap_mode="r") if file.exists() else None
+        return self._own(np.load(file, mmap_mode="r")) if file.exists() else None
 
     def texts(self, rows: Sequence[int], side: Literal["query", "passage"], languages: Sequence[str]) -> list[str]:
         """The query or passage of rows[i] in languages[i]. Raises DataError for a row that lacks its language."""
@@ -91,18 +106,33 @@ class ParallelStore:
 
     def ids(self, rows: Sequence[int]) -> list[str]:
         """The ids that the source gave to these rows."""
-        return [self._batch("ids", int(row)).column("id")[int(row) % self._batch_rows].as_py() for row in rows]
+        found = (self._file_row(int(row)) for row in rows)
+        return [self._batch("ids", row).column("id")[row % self._batch_rows].as_py() for row in found]
 
     def _values(self, rows: Sequence[int], column: str, languages: Sequence[str]) -> list:
         values = []
         for row, language in zip(map(int, rows), languages, strict=True):
-            if not 0 <= row < self.num_rows:
-                raise IndexError(f"row {row} of store '{self.name}', which has {self.num_rows} rows")
-            value = self._batch(language, row).column(column)[row % self._batch_rows].as_py()
+            place = self._file_row(row)
+            value = self._batch(language, place).column(column)[place % self._batch_rows].as_py()
             if value is None:
                 raise DataError(f"store '{self.name}': row {row} ({self.ids([row])[0]}) has no text in '{language}'.")
             values.append(value)
         return values
+
+    def _file_row(self, row: int) -> int:
+        if not 0 <= row < self.num_rows:
+            raise IndexError(f"row {row} of store '{self.name}', which has {self.num_rows} rows")
+        return row if self._rows is None else int(self._rows[row])
+
+    def _own(self, values: np.ndarray) -> np.ndarray:
+        return values if self._rows is None else values[self._rows]
+
+    def _count_languages(self) -> dict[str, int]:
+        coverage = self.coverage
+        if coverage is None:
+            return dict.fromkeys(self.languages, self.num_rows)
+        bits = ((coverage >> np.uint64(bit)) & np.uint64(1) for bit in range(len(self.languages)))
+        return {language: int(held.sum()) for language, held in zip(self.languages, bits, strict=True)}
 
     def _batch(self, file: str, row: int) -> pa.RecordBatch:
         if file not in self._readers:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from mixlingua.data.keys import PIVOT, id_key, text_key
+from mixlingua.data.keys import PIVOT, conflict_rate, id_key, text_key
 from mixlingua.data.rows import PairRow
 from mixlingua.errors import DataError
 
@@ -133,9 +133,7 @@ class StoreWriter:
         for column in range(keys.shape[1]):
             keys[:, column] = found[starts + np.where(column < widths, column, 0)]
         keys.flush()
-        shared = np.unique(found, return_counts=True)[1].astype(np.float64)
-        pairs = self.num_rows * (self.num_rows - 1)
-        return min(1.0, float((shared * (shared - 1)).sum()) / pairs) if pairs else 0.0
+        return conflict_rate(keys)
 
 
 def _row_keys(row: PairRow) -> list[int]:

@@ -17,11 +17,13 @@ _SAME = ("revision", "languages", "num_queries", "num_candidates", "main_metric"
 
 @dataclass(frozen=True)
 class EvaluatedRun:
-    """name: its folder, for messages. provenance: that of report.json. tasks: values by task."""
+    """name: its folder, for messages. provenance: that of report.json. tasks: values by task. averages: as metrics.json
+    has them."""
 
     name: str
     provenance: Mapping[str, Any]
     tasks: Mapping[str, QuestionValues]
+    averages: Mapping[str, float]
 
 
 def read_run(run_dir: Path) -> EvaluatedRun:
@@ -32,7 +34,7 @@ def read_run(run_dir: Path) -> EvaluatedRun:
         task: read_question_values(run_dir, task, described[task]["main_metric"], results.rows)
         for task in dict.fromkeys(row.task for row in results.rows)
     }
-    return EvaluatedRun(str(run_dir), results.provenance, tasks)
+    return EvaluatedRun(str(run_dir), results.provenance, tasks, results.aggregate())
 
 
 def common_tasks(runs: Sequence[EvaluatedRun]) -> tuple[list[str], list[str]]:

@@ -69,17 +69,20 @@ class PerQueryTable:
 
 @dataclass(frozen=True)
 class TaskResult:
-    """One task's result. provenance: what identifies its data. per_query: setting -> values. worst: some queries."""
+    """One task's result. provenance: what identifies its data. per_query: setting -> values. worst: some queries.
+    further_rows: figures that are no mean over queries, such as F1."""
 
     task: str
     provenance: Mapping[str, object]
     per_query: Mapping[str, PerQueryTable]
     worst: Sequence[WorstQuery] = ()
+    further_rows: Sequence[ResultRow] = ()
 
     @cached_property
     def rows(self) -> list[ResultRow]:
-        """The mean of every metric in every language or pair."""
-        return [row for setting, table in self.per_query.items() for row in self._means(setting, table)]
+        """The mean of every metric in every language or pair, and the further rows."""
+        means = [row for setting, table in self.per_query.items() for row in self._means(setting, table)]
+        return [*means, *self.further_rows]
 
     def aggregate(self) -> dict[str, float]:
         """Macro-averages by key, such as "xquad_r/crosslingual/map"."""

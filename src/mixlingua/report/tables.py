@@ -19,6 +19,10 @@ _LINES = (
     ("multilingual", "map", "multilingual mAP ↑"),
     ("multilingual", "recall_at_1", "multilingual recall@1 ↑"),
     ("multilingual", "rank_distance", "rank distance ↓"),
+    ("monolingual", "accuracy", "accuracy ↑"),
+    ("monolingual", "macro_f1", "macro-F1 ↑"),
+    ("monolingual", "accuracy_low_resource", "accuracy, low-resource ↑"),
+    ("monolingual", "macro_f1_low_resource", "macro-F1, low-resource ↑"),
 )
 _STYLES = {"better": "green", "worse": "red", "": ""}
 

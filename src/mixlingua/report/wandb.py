@@ -1,5 +1,6 @@
 """Weights & Biases: one run of ours is one W&B run, offline where there is no key."""
 
+import json
 import logging
 import os
 import re
@@ -13,9 +14,12 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from wandb.sdk.lib.wbauth import authenticate_session
 
 from mixlingua.errors import ConfigError
+from mixlingua.files import atomic_write
 
 log = logging.getLogger(__name__)
 MODES = ("auto", "online", "offline", "disabled")
+LOGGED = ("scalars", "tables", "images")
+KEY = "wandb login, or WANDB_API_KEY"
 
 
 class WandbRun(WandbLogger):
@@ -38,30 +42,54 @@ class WandbRun(WandbLogger):
         if wandb.run is not None:
             wandb.finish()
         # The mode is given to wandb.init: Lightning's `offline=True` would change WANDB_MODE for the whole process.
-        mode = _mode(mode, run_dir)
+        known = wandb_mode(mode)
+        if mode == "auto" and known == "offline" and "WANDB_MODE" not in os.environ:
+            log.info("W&B: no key (%s), so the run is kept offline; send it later with `wandb sync %s`.",
+                     KEY, run_dir / "wandb" / "offline-run-*")  # fmt: skip
         super().__init__(
             save_dir=run_dir, project=project, entity=entity, name=name or run_dir.name, group=group,
-            tags=list(tags), mode=mode,
+            tags=list(tags), mode=known,
         )  # fmt: skip
+        self._run_dir = run_dir
+        self._logged: dict[str, set[str]] = {kind: set() for kind in LOGGED}
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """As Lightning's, with names that W&B can sort and query: letters, digits and underscores."""
-        super().log_metrics({_valid(name): value for name, value in metrics.items()}, step)
+        metrics = {valid_name(name): value for name, value in metrics.items()}
+        self._logged["scalars"].update(metrics)
+        super().log_metrics(metrics, step)
 
     @rank_zero_only
     def log_pairs(self, name: str, columns: Sequence[str], cells: Sequence[Sequence[Any]], image: Path) -> None:
         """A table of language pairs and the picture of it, as `name` and `name`_heatmap."""
         table = wandb.Table(columns=list(columns), data=[list(row) for row in cells])
-        self.experiment.log({_valid(name): table, f"{_valid(name)}_heatmap": wandb.Image(str(image))})
+        name, heatmap = valid_name(name), f"{valid_name(name)}_heatmap"
+        self._logged["tables"].add(name)
+        self._logged["images"].add(heatmap)
+        self.experiment.log({name: table, heatmap: wandb.Image(str(image))})
 
     @rank_zero_only
     def finish(self, exit_code: int) -> None:
-        """End the W&B run, so that the next run of this process starts its own."""
+        """End the W&B run, so that the next run of this process starts its own; say in RUN/wandb/logged.json what it
+        has, for the dashboard."""
+        with atomic_write(self._run_dir / "wandb" / "logged.json") as partial:
+            partial.write_text(json.dumps({kind: sorted(names) for kind, names in self._logged.items()}), "utf-8")
         self.experiment.finish(exit_code=exit_code)
 
 
-def _mode(mode: str, run_dir: Path) -> str:
+def valid_name(name: str) -> str:
+    """A metric's name in W&B: letters, digits and underscores."""
+    return re.sub(r"\W", "_", name, flags=re.ASCII)
+
+
+def default_entity() -> str:
+    """The user or team of the key."""
+    return str(wandb.Api().default_entity)
+
+
+def wandb_mode(mode: str) -> str:
+    """What `logger.wandb.mode` comes to: online, offline or disabled. Raises ConfigError for another mode."""
     if mode not in MODES:
         raise ConfigError(f"logger.wandb.mode is '{mode}'; it is one of {', '.join(MODES)}.")
     if mode != "auto":
@@ -71,12 +99,4 @@ def _mode(mode: str, run_dir: Path) -> str:
     host = wandb.setup().settings.base_url
     if authenticate_session(host=host, source="mixlingua", prompt=False) is not None:
         return "online"
-    log.info(
-        "W&B: no key (wandb login, or WANDB_API_KEY), so the run is kept offline; send it later with `wandb sync %s`.",
-        run_dir / "wandb" / "offline-run-*",
-    )
     return "offline"
-
-
-def _valid(name: str) -> str:
-    return re.sub(r"\W", "_", name, flags=re.ASCII)

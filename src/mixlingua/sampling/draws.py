@@ -20,6 +20,7 @@ class Purpose(IntEnum):
     EPOCHS = 3
     TOP_UPS = 4
     TRIALS = 5
+    PARTS = 6
 
 
 def words(seed: int, purpose: Purpose, counter: tuple[int, int], count: int) -> NDArray[np.uint64]:
