@@ -66,6 +66,7 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
     monkeypatch.setattr(fetch.urllib.request, "urlopen", refused)
     monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path))
+    (tmp_path / "docs").symlink_to(REPOSITORY / "docs")  # commands name its examples
     monkeypatch.chdir(tmp_path)
 
 

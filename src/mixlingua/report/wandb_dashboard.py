@@ -40,7 +40,7 @@ class Dashboard:
 
     def workspace(self, entity: str) -> ws.Workspace:
         """A saved view with a section for each question; runs are grouped by sweep, then by what differs."""
-        grouping = [ws.Metric("Group"), *(ws.Config(key) for key in self.differing)]
+        grouping: list[Any] = [ws.Metric("Group"), *(ws.Config(key) for key in self.differing)]
         return ws.Workspace(
             entity=entity,
             project=self.project,
@@ -129,7 +129,7 @@ class Dashboard:
             yield wr.WeavePanelSummaryTable(table_name=name)
 
     def _shares(self, what: str) -> Iterator[Any]:
-        names = sorted(name for name in self.scalars if name.startswith(f"{what}_"))
+        names: list[Any] = sorted(name for name in self.scalars if name.startswith(f"{what}_"))
         if names:
             yield wr.LinePlot(title=f"{what}: shares", x=_STEP, y=names, max_runs_to_show=_MOST_RUNS)
 
