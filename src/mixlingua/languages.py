@@ -1,6 +1,9 @@
-"""Language codes (ISO 639-1, with an ISO 15924 script where one is needed) and their English names, from CLDR."""
+"""Language codes (ISO 639-1, with an ISO 15924 script where one is needed), their English names (CLDR), and what sets
+languages apart: resources, script, family."""
 
+import tomllib
 from functools import cache
+from importlib.resources import files
 
 from mixlingua.errors import ConfigError, suggest
 
@@ -46,3 +49,31 @@ def check_language(code: str, where: str) -> str:
         near = suggest(code, [f"{language}-{name}" for name in known_scripts()])
         raise ConfigError(f"{where}: unknown script in '{code}'; use an ISO 15924 code, as in '{language}-Latn'.{near}")
     raise ConfigError(f"{where}: unknown language '{code}'; use ISO 639-1 codes such as 'de'.{suggest(code, known)}")
+
+
+def resource_class(code: str) -> int | None:
+    """Class of Joshi et al. 2020, from 0 (least data) to 5, in whatever script; None where unknown (languages.toml)."""
+    found = _table("classes").get(code.partition("-")[0])
+    return None if found is None else int(found)
+
+
+def family(code: str) -> str | None:
+    """Language family, such as "Indo-European"; None where it is unknown (languages.toml)."""
+    return _table("families").get(code.partition("-")[0])
+
+
+@cache
+def script(code: str) -> str | None:
+    """ISO 15924 code of the script that a code names, or that its language is most likely written in (CLDR)."""
+    from babel.core import get_global, parse_locale
+
+    language, _, named = code.partition("-")
+    likely = get_global("likely_subtags").get(language)
+    return named or (parse_locale(likely)[2] if likely else None)
+
+
+@cache
+def _table(part: str) -> dict[str, str]:
+    """Code -> value, of one part of languages.toml."""
+    content = tomllib.loads(files("mixlingua").joinpath("languages.toml").read_text(encoding="utf-8"))
+    return {code: value for value, codes in content[part].items() for code in codes.split()}

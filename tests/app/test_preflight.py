@@ -41,6 +41,7 @@ def test_good_configurations_have_none(problems: Problems, overrides: str) -> No
         ("data=jsonl", "data.sources.jsonl.path: needs a value; add data.sources.jsonl.path=... to the command."),
         ("model=folder", "model.name_or_path: needs a value"),
         ("resume=nowhere", "resume=nowhere: no checkpoint at nowhere."),
+        ("evaluation.average=mikro", "evaluation.average=mikro: it is one of macro, micro. Did you mean 'micro'?"),
         ("action=evaluate evaluation=[]", "evaluation=[]: nothing to measure"),
     ],
 )

@@ -34,6 +34,12 @@ def run(sampler: str = "Hybrid", seed: int = 0, action: str = "train", **values:
     return FoundRun(Path(f"runs/{sampler}-{seed}-{len(values)}"), action, config)
 
 
+def test_what_is_averaged_how_sets_no_runs_apart() -> None:
+    found, notes = setups([run(seed=0), run(seed=1, evaluation__average="micro")])
+    assert [len(setup.runs) for setup in found] == [2]
+    assert notes == []
+
+
 def labels(*runs: FoundRun) -> list[str]:
     return [setup.label for setup in setups(runs)[0]]
 

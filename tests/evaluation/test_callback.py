@@ -56,7 +56,7 @@ def fit(tmp_path, two_languages, monkeypatch):
     """Trains for six steps; returns the module, the callback and the steps at which tasks were evaluated."""
 
     def run(*, ckpt_path=None, **changes):
-        arguments = {"before": True, "at_end": True, "every_n_steps": None} | changes
+        arguments = {"before": True, "at_end": True, "every_n_steps": None, "average": "macro"} | changes
         max_steps = arguments.pop("max_steps", 6)
         callback = ZeroShotEvaluation(
             [two_languages],
@@ -105,11 +105,25 @@ def test_files_and_results(fit, tmp_path):
     assert set(json.loads((tmp_path / "run" / "metrics.json").read_text())) == set(after.aggregate())
 
 
+def test_the_chosen_average_is_logged_and_written(fit, tmp_path):
+    fit(average="micro", before=False)
+    header, *_, last = (tmp_path / "lightning_logs" / "version_0" / "metrics.csv").read_text().splitlines()
+    logged = dict(zip(header.split(","), last.split(","), strict=True))
+    after = read_results(tmp_path / "run")
+    assert after.average == "micro"
+    rows = {row.query_language: row.value for row in after.rows if (row.setting, row.metric) == ("monolingual", "map")}
+    micro = (3 * rows["de"] + 2 * rows["en"]) / 5
+    assert after.aggregate()["small/monolingual/map"] == pytest.approx(micro)
+    assert float(logged["small/monolingual/map"]) == pytest.approx(micro)
+
+
 def test_averages_are_logged_by_step(fit, tmp_path):
     fit(every_n_steps=2)
     header, *lines = (tmp_path / "lightning_logs" / "version_0" / "metrics.csv").read_text().splitlines()
     names = header.split(",")
     assert "small/multilingual/rank_distance" in names
+    assert "small/multilingual/recall_at_10_gap" in names
+    assert not [name for name in names if "share_of" in name], "shares are a matrix, no scalars"
     assert [line.split(",")[names.index("step")] for line in lines] == ["0", "2", "4", "6"]
 
 

@@ -50,6 +50,20 @@ def test_averages_are_those_of_the_report(write):
     assert row_of(rows, scope="average", setting="monolingual").num_questions == 3  # q1 and q2 in de and en, q3 in de
 
 
+def test_micro_averages_are_those_of_the_report(write, two_languages, one_hot):
+    folder, result = write("good"), evaluate(two_languages, one_hot)
+    bad = read_run(write("bad", sign=-1))
+    systems = {"good": [read_run(folder)], "bad": [bad]}
+    rows = compare(systems, {"bad": "good"}, ["small"], RESAMPLING, "micro")
+    for setting in ("monolingual", "crosslingual", "multilingual"):
+        row = row_of(rows, system="good", scope="average", setting=setting, metric="map")
+        assert row.value == pytest.approx(result.aggregate("micro")[f"small/{setting}/map"], abs=1e-6)
+    row = row_of(rows, system="bad", scope="average", setting="monolingual")
+    # German: 1/3, 1/2, 1/3 against 1, 1/2, 1; English q1: -0.9 is last of three, q2: e0 and e1 at -0.3, so e1 is last.
+    assert row.value == pytest.approx((1 / 3 + 1 / 2 + 1 / 3 + 1 / 3 + 1 / 3) / 5, abs=1e-6)
+    assert row.difference.value == pytest.approx(row.value - (1 + 1 / 2 + 1 + 1 + 1 / 2) / 5, abs=1e-6)
+
+
 def test_differences_by_hand(write):
     """German mAP: 1, 1/2, 1 one way; turned round, the answer's score is the lowest for q1 and q3, and q2 ties:
 

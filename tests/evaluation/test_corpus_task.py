@@ -12,6 +12,8 @@ import torch
 
 from mixlingua.errors import DataError, StorageError
 from mixlingua.evaluation import corpus_evaluator
+from mixlingua.evaluation.bias import OWN, PREFERENCE
+from mixlingua.evaluation.metric_names import share_language
 from mixlingua.files import cache_dir
 from mixlingua.model import distributed
 from mixlingua.retrieval.shards import VectorShards
@@ -27,16 +29,25 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
+def needs_the_first_ten(metric):
+    """Counts find ranks, not which passages come first."""
+    return metric in PREFERENCE.keys() - OWN.keys() or share_language(metric) is not None
+
+
 def assert_same(result, expected):
-    assert [row.key for row in result.rows] == [row.key for row in expected.rows]
+    keys = [row.key for row in expected.rows if not needs_the_first_ten(row.metric)]
+    assert [row.key for row in result.rows if not needs_the_first_ten(row.metric)] == keys
     for setting, table in expected.per_query.items():
         found = result.per_query[setting]
         assert (found.query_ids, found.query_languages, found.passage_languages) == (
             table.query_ids, table.query_languages, table.passage_languages,
         )  # fmt: skip
         for metric, values in table.values.items():
+            if metric not in found.values:
+                assert needs_the_first_ten(metric)
+                continue
             # Sums over padded places may round; a rank that is off by one would move a value by far more.
-            assert found.values[metric] == pytest.approx(values, rel=1e-12), (setting, metric)
+            assert found.values[metric] == pytest.approx(values, rel=1e-12, nan_ok=True), (setting, metric)
 
 
 def left(cache):
@@ -51,6 +62,7 @@ def test_equal_to_pools_in_memory(cache, shard_size, ties):
         *world, vectors = random_world(seed, ties=ties)
         expected = in_memory(*world).evaluate(ByText(vectors))
         assert set(expected.per_query) == {"monolingual", "crosslingual", "multilingual"}
+        assert not np.isnan(expected.per_query["multilingual"].values["map_drop_without_own"]).all()
         assert_same(corpus_task(*world, shard_size=shard_size).evaluate(ByText(vectors)), expected)
         assert left(cache) == [], "vectors are removed"
 

@@ -1,12 +1,17 @@
 """Evaluation of whole tasks: by hand, against a naive implementation, and on several ranks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from mixlingua.errors import ConfigError, ModelError
 from mixlingua.evaluation import evaluator
+from mixlingua.evaluation.bias import PREFERENCE
 from mixlingua.evaluation.evaluator import evaluate
+from mixlingua.evaluation.metric_names import PARTIAL
+from mixlingua.evaluation.metrics import BIAS, QUALITY
 from mixlingua.evaluation.task import RetrievalTask
 from mixlingua.model import distributed
 from mixlingua.retrieval import search
@@ -46,6 +51,38 @@ def test_bias_by_hand(two_languages, one_hot):
         ("multilingual", "en", "all"): pytest.approx(100),
     }
     assert result.aggregate()["small/multilingual/rank_distance"] == pytest.approx((1 + 4.5) / 2)
+
+
+def test_bias_of_the_own_answer_by_hand(two_languages, one_hot):
+    result = evaluate(two_languages, one_hot)
+    # German q1: ranks 1 and 3, the other at 2 without the first. q2: 3 (own, first of the tie) and 4; the other at 3.
+    german = ((1 + 2 / 3) / 2 - 1 / 2 + (1 / 3 + 2 / 4) / 2 - 1 / 3) / 2
+    # English q1: ranks 1 and 6, q2: 2 and 6; the other at 5 without the first, both times.
+    english = ((1 + 2 / 6) / 2 - 1 / 5 + (1 / 2 + 2 / 6) / 2 - 1 / 5) / 2
+    assert values(result, "map_drop_without_own") == {
+        ("multilingual", "de", "all"): pytest.approx(german),
+        ("multilingual", "en", "all"): pytest.approx(english),
+    }
+    numbers = {(r.query_language, r.metric): r.num_queries for r in result.rows if r.setting == "multilingual"}
+    assert numbers["de", "map"] == 3
+    assert numbers["de", "map_drop_without_own"] == numbers["de", "recall_other_at_10"] == 2, "q3 is German only"
+    assert np.isnan(result.per_query["multilingual"].values["recall_other_at_10"][2])
+
+
+def test_a_metric_without_any_value_has_no_row(two_languages, one_hot):
+    alone = replace(two_languages, qrels={"de": {"q1": {"d0": 1}, "q2": {"d1": 1}, "q3": {"d2": 1}},
+                                          "en": {"q1": {"e0": 1}, "q2": {"e1": 1}}})  # fmt: skip
+    metrics = {row.metric for row in evaluate(alone, one_hot).rows}
+    assert "rank_distance" in metrics
+    assert metrics & PARTIAL == {"own_language_excess_at_10"}, "the others need answers in several languages"
+
+
+def test_each_setting_has_its_metrics(two_languages, one_hot):
+    metrics: dict[str, set[str]] = {}
+    for row in evaluate(two_languages, one_hot).rows:
+        metrics.setdefault(row.setting, set()).add(row.metric)
+    assert metrics["monolingual"] == metrics["crosslingual"] == set(QUALITY)
+    assert metrics["multilingual"] == {*QUALITY, *BIAS, *PREFERENCE, "share_of_de_at_10", "share_of_en_at_10"}
 
 
 def test_macro_average_is_over_languages_not_queries(two_languages, one_hot):
@@ -97,7 +134,8 @@ def random_task(seed: int, *, uneven: bool) -> tuple[RetrievalTask, dict[str, to
 
 
 def naive(task, vectors):
-    """Average precision, recall@10, nDCG@10 and rank distance by sorting every pool: one dictionary entry per cell."""
+    """Average precision, recall@10, nDCG@10, rank distance and the own language's share of the first ten by sorting
+    every pool: one dictionary entry per cell."""
     cells = {}
     pools = [("monolingual", q, [q]) for q in task.languages]
     pools += [("crosslingual", q, [p]) for q in task.languages for p in task.languages if p != q]
@@ -114,6 +152,12 @@ def naive(task, vectors):
             ranks = [place for place, key in enumerate(ranking, start=1) if key in grades]
             gains = [grades.get(key, 0) for key in ranking[:10]]
             best = sorted(grades.values(), reverse=True)[:10]
+            own = 0.0  # of n equal passages behind m others, each has 1/n of each of the n places
+            for key in task.passages[language] if setting == "multilingual" else ():
+                standing = [(-score[other], grades.get(other, 0)) for other in pool]
+                mine = (-score[key], grades.get(key, 0))
+                before, equals = sum(other < mine for other in standing), standing.count(mine)
+                own += min(max(10 - before, 0), equals) / equals / 10
             discounted = [sum(g / np.log2(place + 2) for place, g in enumerate(part)) for part in (gains, best)]
             per_query.append(
                 (
@@ -121,6 +165,7 @@ def naive(task, vectors):
                     sum(rank <= 10 for rank in ranks) / len(ranks),
                     discounted[0] / discounted[1],
                     ranks[-1] - ranks[0],
+                    own,
                 )
             )
         if per_query:
@@ -139,7 +184,14 @@ def test_equal_to_a_naive_implementation(monkeypatch, seed, uneven):
     for place, metric in enumerate(["map", "recall_at_10", "ndcg_at_10", "rank_distance"], start=1):
         cells = {key: cell[place] for key, cell in expected.items() if metric != "rank_distance" or key[2] == "all"}
         assert values(result, metric) == pytest.approx(cells)
-    counts = {(r.setting, r.query_language, r.passage_language): r.num_queries for r in result.rows}
+    for language in task.languages:
+        cell, own = ("multilingual", language, "all"), expected["multilingual", language, "all"][5]
+        share = task.num_passages[language] / sum(task.num_passages.values())
+        assert values(result, f"share_of_{language}_at_10")[cell] == pytest.approx(own)
+        assert values(result, "own_language_excess_at_10")[cell] == pytest.approx(own - share)
+    counts = {
+        (r.setting, r.query_language, r.passage_language): r.num_queries for r in result.rows if r.metric == "map"
+    }
     assert counts == {key: cell[0] for key, cell in expected.items()}
 
 

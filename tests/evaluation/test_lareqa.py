@@ -57,6 +57,21 @@ def test_parallel_answers_share_question_ids(folder):
     assert task.passages["es"]["es:1.0.1"] == "Roma es grande."
 
 
+def test_candidates_with_their_context(folder):
+    plain, task = (mlqa_r(folder, languages=["de", "en"], candidates=kind) for kind in lareqa.CANDIDATES)
+    assert task.passages["de"]["de:0.0.1"] == "Bonn ist klein.\nBerlin ist groß.  Bonn ist klein."
+    assert task.passages["en"]["en:0.1.0"] == "Rome is old.\nRome is old.  Rome is big.", "its own paragraph only"
+    assert (task.queries, task.qrels, task.files) == (plain.queries, plain.qrels, plain.files)
+    assert task.revision == f"{plain.revision}+sentence_context", "comparisons must refuse to mix the two"
+    assert mlqa_r(folder, languages=["de", "en"]) == plain
+
+
+def test_unknown_candidates_are_refused(folder):
+    message = r"task mlqa_r: candidates 'sentences' is none of sentence, sentence_context. Did you mean 'sentence'"
+    with pytest.raises(ConfigError, match=message):
+        mlqa_r(folder, languages=["de"], candidates="sentences")
+
+
 def test_other_files_have_a_revision_of_their_own(folder, caplog):
     with caplog.at_level(logging.WARNING):
         first = mlqa_r(folder, languages=["de", "en"])
@@ -170,3 +185,18 @@ def test_the_real_xquad_r(shared_data):
     assert all(len(grades) == 11 for by_query in task.qrels.values() for grades in by_query.values())
     assert task.passages["de"]["de:0.0.0"].startswith("Die Verteidigung der Panthers gab nur 308 Punkte ab")
     assert task.qrels["zh"]["56beb4343aeaaa14008c925b"]["de:0.0.0"] == 1
+
+
+def test_the_real_xquad_r_with_context(shared_data):
+    plain = xquad_r(shared_data / "xquad-r")
+    task = xquad_r(shared_data / "xquad-r", candidates="sentence_context")
+    assert task.revision == f"{lareqa.COMMIT}+sentence_context"
+    strays = {}
+    for language, texts in task.passages.items():
+        for key, text in texts.items():
+            sentence = plain.passages[language][key]
+            assert text.startswith(f"{sentence}\n")
+            context = text[len(sentence) + 1 :]
+            strays[language] = strays.get(language, 0) + (" ".join(sentence.split()) not in " ".join(context.split()))
+    # One Turkish paragraph of the public file has a damaged fraction sign, which its sentence has not.
+    assert {language: count for language, count in strays.items() if count} == {"tr": 1}

@@ -93,3 +93,20 @@ def test_a_language_may_have_queries_alone(two_languages, one_hot):
         ("monolingual", "de", "de"), ("crosslingual", "en", "de"), ("multilingual", "de", "all"),
         ("multilingual", "en", "all"),
     }  # fmt: skip
+
+
+def test_a_language_without_passages_is_none_that_could_be_preferred(two_languages, one_hot):
+    """Greek has queries alone."""
+    task = replace(
+        two_languages,
+        queries={**two_languages.queries, "el": {"q1": "p0=0.9 p3=0.1"}},
+        qrels={**two_languages.qrels, "el": {"q1": {"d0": 1, "e0": 1}}},
+    )
+    rows = [row for row in evaluate(task, one_hot).rows if row.setting == "multilingual"]
+    found = {row.metric: row.value for row in rows if row.query_language == "el"}
+    assert "own_language_excess_at_10" not in found
+    assert "map_drop_without_own" not in found
+    assert (found["share_of_de_at_10"], found["share_of_en_at_10"]) == (0.5, 0.5)
+    assert not {row.metric for row in rows} & {"share_of_el_at_10"}
+    assert found["recall_other_at_10"] == found["recall_at_10"] == 1
+    assert {row.query_language for row in rows if row.metric == "own_language_excess_at_10"} == {"de", "en"}

@@ -56,6 +56,14 @@ def test_values_keep_double_precision():
     assert values.compute()[0].item() == 1 / 3
 
 
+def test_what_is_not_defined_does_not_count():
+    values = PerQueryMetric({"known": lambda known: known})
+    values.update(np.array([0.5, np.nan, 1.0]), group=0, queries=[0, 1, 2])
+    values.update(np.array([0.25]), group=1, queries=[0])
+    values.update(np.array([np.nan]), group=2, queries=[0])
+    assert values.compute().item() == (0.75 + 0.25) / 2
+
+
 def test_ranks_hold_parts_of_any_size_and_agree(on_ranks):
     whole = metric()
     whole.update(first_at(1, 2, 3, 4, 5), group=0, queries=range(5))

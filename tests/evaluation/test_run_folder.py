@@ -42,6 +42,38 @@ def test_per_query_files(tmp_path, result):
     assert german["map"].to_pylist() == pytest.approx([5 / 6, 5 / 12, 1])
 
 
+def test_what_is_not_defined_is_null(tmp_path, result):
+    write_results(tmp_path, [result], {})
+    table = pq.read_table(tmp_path / "per_query" / "small_multilingual.parquet")
+    values = dict(zip(table["query_id"].to_pylist(), table["recall_other_at_10"].to_pylist(), strict=True))
+    assert values == {"q1": 1.0, "q2": 1.0, "q3": None}, "q3 has no answer in another language"
+
+
+def test_micro_averages_are_read_back_as_such(tmp_path, result):
+    write_results(tmp_path, [result], {}, average="micro")
+    run = read_results(tmp_path)
+    assert run.average == "micro"
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics == run.aggregate() == result.aggregate("micro") != result.aggregate()
+    assert metrics["small/monolingual/map"] == pytest.approx((1 + 1 / 2 + 1 + 1 + 1 / 2) / 5)
+    edit_report(tmp_path, lambda report: report["provenance"].update(average="macro"))
+    with pytest.raises(DataError, match=r"not the averages of report\.json"):
+        read_results(tmp_path)
+
+
+def test_a_run_from_before_spreads_is_read(tmp_path, result):
+    write_results(tmp_path, [result], {})
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    old = {key: value for key, value in metrics.items() if not key.endswith(("_gap", "_std"))}
+    assert len(old) < len(metrics)
+    (tmp_path / "metrics.json").write_text(json.dumps(old))
+    edit_report(tmp_path, lambda report: report["provenance"].pop("average"))
+    assert read_results(tmp_path).rows == result.rows
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics | {"small/multilingual/recall_at_10_gap": 0.5}))
+    with pytest.raises(DataError, match=r"not the averages of report\.json"):
+        read_results(tmp_path)
+
+
 def test_before_and_after_stand_side_by_side(tmp_path, result):
     write_results(tmp_path, [result], {}, stage="before")
     assert sorted(path.name for path in tmp_path.iterdir()) == [
@@ -81,6 +113,7 @@ def edit_report(folder, change):
         (lambda report: report["rows"][0].update(passage_language="en"), r"rows\[0\]: .*de->en is no monolingual pair"),
         (lambda report: report["rows"][0].update(num_queries=0), r"rows\[0\]: .*1 query or more"),
         (lambda report: report["rows"].append(report["rows"][0]), r"rows\[0\] and rows\[\d+\] both give small"),
+        (lambda report: report["provenance"].update(average="mean"), "average is 'mean', none of macro, micro"),
         (lambda report: report["rows"][0].update(value=0.123), "not the averages of report.json"),
     ],
 )

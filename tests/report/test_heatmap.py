@@ -6,7 +6,8 @@ import numpy as np
 from matplotlib.image import imread
 
 from mixlingua.evaluation.results import ResultRow
-from mixlingua.report.heatmap import pair_matrix, save_heatmap
+from mixlingua.report.heatmap import pair_matrix, save_heatmap, save_share_heatmap
+from mixlingua.report.shares import language_shares
 
 
 def test_matrix_has_queries_in_rows_and_passages_in_columns() -> None:
@@ -29,3 +30,20 @@ def test_picture_gains_a_panel_with_a_before(before: list[ResultRow], after: lis
     assert two.shape[1] == 2 * one.shape[1]
     assert one.shape[0] == two.shape[0]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one.png", "two.png"]
+
+
+def test_shares_of_languages_are_a_picture(tmp_path: Path) -> None:
+    shares = {"de": {"de": 0.7, "en": 0.3}, "en": {"de": 0.4, "en": 0.6}}
+    rows = [
+        ResultRow("t", "multilingual", query, "all", f"share_of_{language}_at_10", value, 5)
+        for query, own in shares.items() for language, value in own.items()
+    ]  # fmt: skip
+    rows += [
+        ResultRow("t", "multilingual", "de", "all", "map", 0.1, 5),
+        ResultRow("t", "monolingual", "de", "de", "map", 0.1, 5),
+    ]
+    found = language_shares(rows, "t")
+    assert found == {("de", "de"): 0.7, ("de", "en"): 0.3, ("en", "de"): 0.4, ("en", "en"): 0.6}
+    assert language_shares(rows, "other") == {}
+    save_share_heatmap(tmp_path / "languages.png", "t", rows)
+    assert imread(tmp_path / "languages.png").ndim == 3

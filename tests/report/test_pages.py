@@ -9,9 +9,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mixlingua.evaluation.comparison_rows import ComparisonRow
+from mixlingua.evaluation.results import PerQueryTable, TaskResult
+from mixlingua.evaluation.run_folder import write_results
 from mixlingua.report.comparison_page import write_comparison_page
 from mixlingua.report.comparison_tables import Labels, comparison_tables
 from mixlingua.report.page import minus
@@ -130,6 +133,21 @@ def test_provenance_of_a_run(run_page: Page) -> None:
     assert facts["atlas ar.json"] == "ab" * 32
     assert run_page.all("pre")[0][1].startswith("seed: 3")
     assert any("Pretrained weights: has seen SQuAD." in text for _, text in run_page.all("p"))
+
+
+def test_groups_of_languages_and_the_languages_found(tmp_path: Path) -> None:
+    values = {"map": np.array([0.75, 0.25]), "share_of_de_at_10": np.array([0.9, 0.4]),
+              "share_of_sw_at_10": np.array([0.1, 0.6])}  # fmt: skip
+    table = PerQueryTable(["q", "q"], ["de", "sw"], ["all", "all"], values)
+    about = {"note": "", "main_metric": "map", "languages": ["de", "sw"], "revision": "1", "licence": "CC0",
+             "num_queries": {"de": 1, "sw": 1}, "num_candidates": {"de": 9, "sw": 9}, "files": {}}  # fmt: skip
+    write_results(tmp_path, [TaskResult("small", about, {"multilingual": table})], {"model": "m"})
+    page = Page(write_run_page(tmp_path, []))
+    assert ["high-resource (class 4-5)", "0.750"] in page.rows()
+    assert ["low-resource (class 0-2)", "0.250"] in page.rows()
+    assert ["German de", ".900", ".100"] in page.rows()
+    assert ["Swahili sw", ".400", ".600"] in page.rows()
+    assert [text for _, text in page.all("h2")] == ["Results", "Languages found", "Provenance"]
 
 
 def test_a_run_without_training_log_or_before(run_dir: Path) -> None:

@@ -1,5 +1,6 @@
 """The before/after table."""
 
+from dataclasses import replace
 from io import StringIO
 
 import pytest
@@ -35,6 +36,14 @@ def test_table_shows_before_after_and_change(before: list[ResultRow], after: lis
         "cross-lingual mAP": ["0.400", "0.500", "+0.100", "0.200", "0.300", "+0.100"],
         "rank distance": ["600", "300", "-300", "1,200", "600", "-600"],
     }
+
+
+def test_micro_averages_weigh_by_queries(after: list[ResultRow]) -> None:
+    rows = [replace(row, num_queries=30 if row.query_language == "de" else 10) for row in after]
+    rows = [replace(row, value=0.9) if row.query_language == row.passage_language == "de" else row for row in rows]
+    macro, micro = (before_after_table(None, rows, {"de", "en", "el"}, kind) for kind in ("macro", "micro"))
+    assert printed(macro)["monolingual mAP"] == ["0.633"]  # 0.9, 0.7 and 0.3
+    assert printed(micro)["monolingual mAP"] == ["0.740"]  # 0.9 three times
 
 
 def test_table_without_a_before_has_one_column_a_group(after: list[ResultRow]) -> None:

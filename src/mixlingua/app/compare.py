@@ -11,6 +11,7 @@ from mixlingua.app.baselines import baselines
 from mixlingua.app.comparison_notes import comparison_notes
 from mixlingua.app.curves import curves
 from mixlingua.app.found_runs import find_runs
+from mixlingua.app.preflight import average_problems
 from mixlingua.app.problems import raise_problems
 from mixlingua.app.setups import Setup, setups
 from mixlingua.app.variations import variations
@@ -40,17 +41,19 @@ def compare(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     tasks, partial = common_tasks([run for runs in systems.values() for run in runs])
     figures = curves(groups, systems, tasks, cfg.comparison.curve_metric)
     resampling = Resampling(cfg.comparison.resamples, cfg.comparison.confidence, cfg.seed)
-    rows = compare_systems(systems, against, tasks, resampling)
+    rows = compare_systems(systems, against, tasks, resampling, cfg.evaluation.average)
 
     notes = [f"{line}; left out." for line in left_out]
     notes += remarks
     notes += [f"Task {task} is left out: only some of the runs were evaluated on it." for task in partial]
     notes += comparison_notes(groups, against, systems, rows, resampling)
-    tables = comparison_tables(rows, _labels(groups, set(against.values())), resampling.confidence)
+    labels = _labels(groups, set(against.values()))
+    tables = comparison_tables(rows, labels, resampling.confidence, cfg.evaluation.average)
     provenance = {
         "runs": {group.label: [str(run.folder) for run in group.runs] for group in groups},
         "baselines": against,
         "tasks": {task: next(iter(systems.values()))[0].provenance["tasks"][task] for task in tasks},
+        "average": cfg.evaluation.average,
         "resamples": resampling.resamples,
         "confidence": resampling.confidence,
         "seed": resampling.seed,
@@ -67,7 +70,7 @@ def compare(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
 
 def _problems(cfg: DictConfig) -> list[str]:
     resamples, confidence = cfg.comparison.resamples, cfg.comparison.confidence
-    found = []
+    found = average_problems(cfg.evaluation.average)
     if not cfg.runs:
         found.append("runs: needs a value; add runs=multirun/DATE/TIME, a run's folder, or a list: runs=[A,B].")
     if not isinstance(resamples, int) or resamples < 1:

@@ -11,6 +11,7 @@ from rich.console import Console
 from mixlingua.app.found_runs import FoundRun, find_runs
 from mixlingua.app.setups import Setup, setups
 from mixlingua.errors import ConfigError, DataError
+from mixlingua.evaluation.averages import without_shares
 from mixlingua.evaluation.run_folder import read_results
 from mixlingua.files import atomic_write
 from mixlingua.report.wandb import KEY, LOGGED, default_entity, wandb_mode
@@ -41,7 +42,7 @@ def dashboard(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     mains = {task: about["main_metric"] for one in results for task, about in one.provenance["tasks"].items()}
     made = Dashboard(
         project=cfg.logger.wandb.project,
-        averages=list(dict.fromkeys(key for one in results for key in one.aggregate())),
+        averages=list(dict.fromkeys(key for one in results for key in without_shares(one.aggregate()))),
         main_metrics=mains,
         differing=list(_differing(setups(found)[0])),
         settings=frozenset(key for run in found for key in _keys(run.config)),

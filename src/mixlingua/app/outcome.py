@@ -11,9 +11,11 @@ from rich.console import Console
 from mixlingua.app.status import read_status
 from mixlingua.evaluation.results import ResultRow
 from mixlingua.evaluation.run_folder import read_results
-from mixlingua.report.heatmap import save_heatmap
+from mixlingua.report.group_table import group_table
+from mixlingua.report.heatmap import save_heatmap, save_share_heatmap
 from mixlingua.report.pairs import log_pairs
 from mixlingua.report.run_page import write_run_page
+from mixlingua.report.shares import language_shares
 from mixlingua.report.tables import before_after_table
 
 
@@ -30,18 +32,20 @@ def show_outcome(
     heatmaps = _save_heatmaps(run_dir, before, after.rows)
     log_pairs(loggers, after.rows, heatmaps)
     page = write_run_page(run_dir, _times(read_status(run_dir)))
+    main_metrics = {task: about["main_metric"] for task, about in after.provenance["tasks"].items()}
     console = Console()
     if after.rows:
         seen = seen_languages or sorted({row.query_language for row in after.rows})
-        console.print(before_after_table(before, after.rows, seen))
+        console.print(before_after_table(before, after.rows, seen, after.average))
+        if groups := group_table(before, after.rows, main_metrics, after.average):
+            console.print("", groups)
         if cfg.model.pretraining:
             console.print(f"Pretrained weights: {cfg.model.pretraining}.", style="dim")
     console.print(f"Results in {run_dir}; {page.name} shows them", soft_wrap=True, highlight=False)
-    main = {task: about["main_metric"] for task, about in after.provenance["tasks"].items()}
     return {
         key: value
         for key, value in after.aggregate().items()
-        if (parts := key.split("/"))[2] in (main[parts[0]], "rank_distance")
+        if (parts := key.split("/"))[2] in (main_metrics[parts[0]], "rank_distance")
     }
 
 
@@ -52,6 +56,8 @@ def _save_heatmaps(run_dir: Path, before: list[ResultRow] | None, after: list[Re
     }
     for task, path in heatmaps.items():
         save_heatmap(path, task, before, after)
+        if language_shares(after, task):
+            save_share_heatmap(run_dir / f"languages_{task}.png", task, after)
     return heatmaps
 
 

@@ -11,7 +11,8 @@ from omegaconf.errors import OmegaConfBaseException
 from mixlingua.app.binding import binding_problems, signature_problems
 from mixlingua.app.resume import checkpoint_of
 from mixlingua.app.user_errors import user_error
-from mixlingua.errors import MixlinguaError
+from mixlingua.errors import MixlinguaError, suggest
+from mixlingua.evaluation.averages import AVERAGES
 from mixlingua.languages import check_language
 
 # Least value of the whole numbers that belong to no constructor; null where a key may be empty is not checked.
@@ -54,11 +55,20 @@ def check(cfg: DictConfig, uses: Sequence[str], *, multirun: bool) -> list[str]:
         found += _trainer_problems(tree, multirun)
     if "data" in uses:
         found += _data_problems(tree)
+    if "evaluation" in uses:
+        found += average_problems(tree["evaluation"]["average"])
     if "evaluation" in uses and tree["action"] == "evaluate" and not tree["evaluation"]["tasks"]:
         found.append("evaluation=[]: nothing to measure; choose one or several, such as evaluation=xquad_r.")
     if not binding:
         found += _refusals(cfg, tree)
     return found
+
+
+def average_problems(average: object) -> list[str]:
+    """What is wrong with evaluation.average."""
+    if average in AVERAGES:
+        return []
+    return [f"evaluation.average={average}: it is one of {', '.join(AVERAGES)}.{suggest(str(average), AVERAGES)}"]
 
 
 def _number_problems(tree: dict[str, Any]) -> Iterator[str]:

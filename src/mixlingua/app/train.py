@@ -26,7 +26,7 @@ from mixlingua.model.seeding import SeedEachBatch
 
 
 def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
-    """Train as configured and write the run folder. Returns the macro-averaged metrics after training."""
+    """Train as configured and write the run folder. Returns the averaged metrics after training."""
     stores, validation_stores = open_stores(cfg)
     make_plan, make_validation_plan = plan_makers(cfg)
     notes = make_plan(stores, cfg.data.batch_size, cfg.seed).notes
@@ -80,6 +80,7 @@ def _evaluation(
         before=cfg.evaluation.before,
         at_end=True,
         every_n_steps=cfg.evaluation.every_n_steps,
+        average=cfg.evaluation.average,
         token_budget=cfg.evaluation.token_budget,
         precision=cfg.evaluation.precision,
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from mixlingua.evaluation.averages import Average, without_shares
 from mixlingua.evaluation.results import TaskResult
 from mixlingua.evaluation.run_folder import Stage, write_results
 from mixlingua.evaluation.suite import Task, evaluate_encoder
@@ -16,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class ZeroShotEvaluation(Callback):
-    """Evaluates the module's `encoder` on tasks, logs the macro-averages and writes the run's result files.
+    """Evaluates the module's `encoder` on tasks, logs the averages and writes the run's result files.
 
     Evaluation before training is skipped where a run is resumed; its files are there already. Evaluations in between
     are logged only: result files belong to the weights that a run began or ended with. `results_before` and
@@ -33,15 +34,17 @@ class ZeroShotEvaluation(Callback):
         before: bool,
         at_end: bool,
         every_n_steps: int | None,
+        average: Average,
         token_budget: int,
         precision: str,
     ) -> None:
         """every_n_steps: optimiser steps, none for no evaluation in between; the others as in `evaluate_encoder` and
-        `write_results`, which adds the step to the provenance."""
+        `write_results`, to whose provenance the step is added."""
         self.tasks = list(tasks)
         self.run_dir = Path(run_dir)
         self.provenance = provenance
         self.before, self.at_end, self.every_n_steps = before, at_end, every_n_steps
+        self.average: Average = average
         self.token_budget, self.precision = token_budget, precision
         self.results_before: list[TaskResult] | None = None
         self.results_after: list[TaskResult] | None = None
@@ -75,7 +78,7 @@ class ZeroShotEvaluation(Callback):
         encoder: Any = pl_module.encoder
         results = evaluate_encoder(encoder, self.tasks, token_budget=self.token_budget, precision=self.precision)
         self._latest = (trainer.global_step, results)
-        averages = {key: value for result in results for key, value in result.aggregate().items()}
+        averages = without_shares({k: v for result in results for k, v in result.aggregate(self.average).items()})
         for experiment in trainer.loggers:
             experiment.log_metrics(averages, step=trainer.global_step)
         for task in self.tasks:
@@ -86,4 +89,4 @@ class ZeroShotEvaluation(Callback):
 
     def _write(self, results: list[TaskResult], step: int, stage: Stage) -> None:
         if distributed.rank() == 0:
-            write_results(self.run_dir, results, {**self.provenance, "step": step}, stage)
+            write_results(self.run_dir, results, {**self.provenance, "step": step}, stage, self.average)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mixlingua.evaluation.averages import MACRO, Average
 from mixlingua.evaluation.comparison_rows import (
     AVERAGE,
     LANGUAGE,
@@ -44,17 +45,19 @@ def compare(
     baselines: Mapping[str, str],
     tasks: Sequence[str],
     resampling: Resampling,
+    average: Average = MACRO,
 ) -> list[ComparisonRow]:
     """Compare systems, each a list of runs that differ by their seed, on tasks that all have (`common_tasks`).
 
     baselines: system -> the system that it is tested against; one without an entry is a baseline itself, or untested.
-    Equal resampling gives equal rows.
+    average: macro, each language or pair counts alike; micro, as many times as it has queries. Equal resampling gives
+    equal rows.
     """
-    return _corrected([row for task in tasks for row in _task_rows(task, systems, baselines, resampling)])
+    return _corrected([row for task in tasks for row in _task_rows(task, systems, baselines, resampling, average)])
 
 
 @dataclass(frozen=True)
-class _Average:
+class _CellMean:
     """columns: of the cells that it is the mean of."""
 
     scope: str
@@ -80,14 +83,18 @@ def _task_rows(
     systems: Mapping[str, Sequence[EvaluatedRun]],
     baselines: Mapping[str, str],
     resampling: Resampling,
+    average: Average,
 ) -> Iterator[ComparisonRow]:
     runs = {name: [run.tasks[task] for run in members] for name, members in systems.items()}
     first = next(iter(runs.values()))[0]
+    asked = ~np.isnan(first.values)
     averages = list(_averages(first.cells))
+    cell_weights = np.ones(len(first.cells)) if average == MACRO else asked.sum(axis=0).astype(np.float64)
     weights = np.zeros((len(averages), len(first.cells)))
-    for row, average in enumerate(averages):
-        weights[row, average.columns] = 1 / len(average.columns)
-    design = Design(~np.isnan(first.values), weights)
+    for row, mean in enumerate(averages):
+        part = cell_weights[list(mean.columns)]
+        weights[row, mean.columns] = part / part.sum()
+    design = Design(asked, weights)
 
     means = {name: np.mean([run.values for run in members], axis=0) for name, members in runs.items()}
     draws = design.bootstrap(list(means.values()), resamples=resampling.resamples, seed=resampling.seed)
@@ -101,15 +108,15 @@ def _task_rows(
         differences = _differences(design, averages, system, baseline, resampling) if baseline else None
         values = design.estimates(system.values)
         intervals = percentile_interval(system.draws, resampling.confidence)
-        for index, average in enumerate(averages):
+        for index, mean in enumerate(averages):
             yield ComparisonRow(
                 system=name,
                 task=task,
-                setting=average.setting,
-                metric=average.metric,
-                scope=average.scope,
-                query_language=average.query_language,
-                passage_language=average.passage_language,
+                setting=mean.setting,
+                metric=mean.metric,
+                scope=mean.scope,
+                query_language=mean.query_language,
+                passage_language=mean.passage_language,
                 num_questions=int(num_questions[index]),
                 num_seeds=len(system.by_seed),
                 value=float(values[index]),
@@ -120,7 +127,7 @@ def _task_rows(
 
 
 def _differences(
-    design: Design, averages: Sequence[_Average], system: _System, baseline: _System, resampling: Resampling
+    design: Design, averages: Sequence[_CellMean], system: _System, baseline: _System, resampling: Resampling
 ) -> list[Difference]:
     change = system.values - baseline.values
     shares = design.shares(change)
@@ -128,8 +135,8 @@ def _differences(
     intervals = percentile_interval(system.draws - baseline.draws, resampling.confidence)
     effects = effect_sizes(design, change)
     found = []
-    for index, average in enumerate(averages):
-        better, equal, worse = _outcomes(change[:, average.columns], average.metric)
+    for index, mean in enumerate(averages):
+        better, equal, worse = _outcomes(change[:, mean.columns], mean.metric)
         ours, theirs = (part.by_seed[:, index].tolist() for part in (system, baseline))
         found.append(
             Difference(
@@ -148,7 +155,7 @@ def _differences(
     return found
 
 
-def _averages(cells: Sequence[Cell]) -> Iterator[_Average]:
+def _averages(cells: Sequence[Cell]) -> Iterator[_CellMean]:
     """The averages of the tables: all of a setting, by query language, and single pairs."""
     everywhere: dict[tuple[str, str], list[int]] = {}
     by_language: dict[tuple[str, str, str], list[int]] = {}
@@ -156,13 +163,13 @@ def _averages(cells: Sequence[Cell]) -> Iterator[_Average]:
         everywhere.setdefault((cell.metric, cell.setting), []).append(column)
         by_language.setdefault((cell.metric, cell.setting, cell.query_language), []).append(column)
     for (metric, setting), columns in everywhere.items():
-        yield _Average(AVERAGE, setting, metric, ALL_LANGUAGES, ALL_LANGUAGES, tuple(columns))
+        yield _CellMean(AVERAGE, setting, metric, ALL_LANGUAGES, ALL_LANGUAGES, tuple(columns))
     for (metric, setting, language), columns in by_language.items():
         if metric != RANK_DISTANCE:
-            yield _Average(LANGUAGE, setting, metric, language, ALL_LANGUAGES, tuple(columns))
+            yield _CellMean(LANGUAGE, setting, metric, language, ALL_LANGUAGES, tuple(columns))
     for column, cell in enumerate(cells):
         if cell.metric != RANK_DISTANCE and cell.passage_language != ALL_LANGUAGES:
-            yield _Average(PAIR, cell.setting, cell.metric, cell.query_language, cell.passage_language, (column,))
+            yield _CellMean(PAIR, cell.setting, cell.metric, cell.query_language, cell.passage_language, (column,))
 
 
 def _outcomes(change: Floats, metric: str) -> tuple[int, int, int]:

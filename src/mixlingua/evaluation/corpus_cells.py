@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mixlingua.evaluation.bias import OWN, own_ranks
 from mixlingua.evaluation.corpus_ranks import Found, Relevant
 from mixlingua.evaluation.metrics import Floats, metrics_of, ranks_from_counts
+from mixlingua.evaluation.per_query import Metrics
 from mixlingua.evaluation.results import PerQueryTable
 from mixlingua.evaluation.settings import ALL_LANGUAGES, SETTINGS
 
@@ -61,7 +63,7 @@ def tables_of(task: CorpusTask, cells: Sequence[Cell], results: Results) -> dict
 
 
 def _table(task: CorpusTask, setting: str, cells: Sequence[Cell], results: Results) -> PerQueryTable:
-    metrics = metrics_of(setting)
+    metrics: Metrics = {**metrics_of(setting), **(OWN if setting == MULTILINGUAL else {})}
     ids: list[str] = []
     pairs: list[tuple[str, str]] = []
     values: dict[str, list[Floats]] = {name: [] for name in metrics}
@@ -70,12 +72,12 @@ def _table(task: CorpusTask, setting: str, cells: Sequence[Cell], results: Resul
         pool = [relevant.languages.index(language) for language in cell.pool]
         inside = np.isin(relevant.corpora, pool) & (relevant.query_languages == cell.query_language)[:, None]
         rows = np.flatnonzero(inside.any(axis=1))
-        ranks = ranks_from_counts(
-            np.where(inside, found.scores, -np.inf)[rows],
-            found.below[pool].sum(axis=0)[rows],
-            np.where(inside, relevant.grades, 0.0)[rows],
-            sum(task.censuses[language].num_passages for language in cell.pool),
-        )
+        scores, grades = np.where(inside, found.scores, -np.inf)[rows], np.where(inside, relevant.grades, 0.0)[rows]
+        pool_size = sum(task.censuses[language].num_passages for language in cell.pool)
+        ranks = ranks_from_counts(scores, found.below[pool].sum(axis=0)[rows], grades, pool_size)
+        if setting == MULTILINGUAL:
+            languages = np.array([*relevant.languages, ""])  # the last one: of unused places, -1
+            ranks = own_ranks(ranks, scores, grades, languages[relevant.corpora[rows]] == cell.query_language)
         ids += [relevant.query_ids[row] for row in rows.tolist()]
         pairs += [(cell.query_language, cell.passage_language)] * len(rows)
         for name, metric in metrics.items():

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mixlingua.errors import ConfigError, suggest
+from mixlingua.evaluation.bias import mixed_ranks, preference_metrics
 from mixlingua.evaluation.judgements import Group, groups_of
-from mixlingua.evaluation.metrics import metrics_of, relevant_ranks
-from mixlingua.evaluation.per_query import PerQueryMetric
+from mixlingua.evaluation.metrics import RelevantRanks, metrics_of, relevant_ranks
+from mixlingua.evaluation.per_query import Metrics, PerQueryMetric
 from mixlingua.evaluation.results import PerQueryTable, TaskResult
 from mixlingua.evaluation.settings import SETTINGS
 from mixlingua.evaluation.worst_queries import WorstQueries
@@ -38,7 +39,7 @@ def evaluate(task: RetrievalTask, encode: Encode, *, settings: Sequence[str] | N
     scorer = ExactScorer(passage_vectors)
 
     groups = {setting: groups_of(task, setting) for setting in settings}
-    metrics = {setting: PerQueryMetric(metrics_of(setting)) for setting in settings}
+    metrics = {setting: PerQueryMetric(_metrics_of(setting, task)) for setting in settings}
     worst = WorstQueries(task)
     start = turn = 0
     for language in task.languages:
@@ -75,9 +76,19 @@ def _measure(
         if len(rows) < len(pool_scores):
             pool_scores = pool_scores[rows - block.start]
         pool_scores = _without(pool_scores, group.excluded[inside])
-        result = relevant_ranks(pool_scores, group.columns[inside], group.grades[inside])
+        judged = group.columns[inside], group.grades[inside]
+        if group.setting == "multilingual":
+            result: RelevantRanks = mixed_ranks(pool_scores, *judged, group.pool_languages, group.language)
+        else:
+            result = relevant_ranks(pool_scores, *judged)
         metrics[group.setting].update(result, index, rows)
         worst.update(group, inside, result, pool_scores)
+
+
+def _metrics_of(setting: str, task: RetrievalTask) -> Metrics:
+    """Only a pool that holds several languages lets a model prefer one."""
+    preference = preference_metrics(task.passage_languages) if setting == "multilingual" else {}
+    return {**metrics_of(setting), **preference}
 
 
 def _without(scores: NDArray[np.float32], excluded: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -21,7 +21,8 @@ class Group:
     pool: the columns of the pool among all passages (languages in order). rows: (n,) ascending positions, within their
     language, of the queries that have a relevant passage in the pool. columns, grades: (n, R), those passages as
     positions in the pool, padded with -1, and their grades, padded with 0. excluded: (n, E), positions in the pool of
-    what a query cannot find, padded with -1.
+    what a query cannot find, padded with -1. pool_languages: (N,) position of each passage's language among those that
+    have passages; language: that of the queries' language, -1 where it has none.
     """
 
     setting: str
@@ -32,6 +33,8 @@ class Group:
     columns: NDArray[np.int64]
     grades: NDArray[np.float64]
     excluded: NDArray[np.int64]
+    pool_languages: NDArray[np.int64]
+    language: int
 
 
 def groups_of(task: RetrievalTask, setting: str) -> list[Group]:
@@ -43,6 +46,8 @@ def groups_of(task: RetrievalTask, setting: str) -> list[Group]:
     pools = _pools(task)
     keys = (key for language in task.passage_languages for key in task.passages[language])
     column = {key: position for position, key in enumerate(keys)}
+    languages_of = np.repeat(np.arange(len(task.passage_languages)), list(task.num_passages.values()))
+    places = {language: place for place, language in enumerate(task.passage_languages)}
     groups = []
     for query_language in task.languages:
         judged, excluded = task.qrels[query_language], task.excluded.get(query_language, {})
@@ -61,7 +66,10 @@ def groups_of(task: RetrievalTask, setting: str) -> list[Group]:
                 rows, columns, grades = _padded(inside, pool.start)
                 own = [[column[passage] for passage in excluded.get(queries[row], ())] for row in rows]
                 left_out = _positions(own, pool)
-                groups.append(Group(setting, query_language, passage_language, pool, rows, columns, grades, left_out))
+                languages = languages_of[pool], places.get(query_language, -1)
+                groups.append(
+                    Group(setting, query_language, passage_language, pool, rows, columns, grades, left_out, *languages)
+                )
     return groups
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixlingua.errors import DataError
+from mixlingua.errors import ConfigError, DataError, suggest
 from mixlingua.evaluation.choice import choose_languages
 from mixlingua.evaluation.fetch import local_or_fetched
 from mixlingua.evaluation.settings import SETTINGS
@@ -16,6 +16,8 @@ from mixlingua.files import cache_dir, content_hash, sha256
 
 COMMIT = "354d67d1cd066854cdfbf5ad0e6105528976141d"
 URL = f"https://raw.githubusercontent.com/google-research-datasets/lareqa/{COMMIT}"
+
+CANDIDATES = ("sentence", "sentence_context")
 
 logger = logging.getLogger(__name__)
 
@@ -96,25 +98,32 @@ MLQA_R = _Benchmark(
 )
 
 
-def xquad_r(folder: str | Path, languages: Sequence[str] | None = None) -> RetrievalTask:
+def xquad_r(folder: str | Path, languages: Sequence[str] | None = None, candidates: str = "sentence") -> RetrievalTask:
     """XQuAD-R: 1,190 questions in each of eleven languages, with one relevant sentence in every language.
 
     folder: where de.json, ... are looked for before the cache and the network. languages: all eleven by default.
-    A copy that differs from the pinned commit is used, with a revision of its own. Raises DataError for a file that is
-    missing and cannot be fetched, or is malformed; ConfigError for a language that the benchmark does not have.
+    candidates: "sentence", or "sentence_context", the sentence and then its paragraph (`_candidate`), with a revision
+    of its own. A copy that differs from the pinned commit is used, likewise. Raises DataError for a file that is
+    missing and cannot be fetched, or is malformed; ConfigError for a language that the benchmark does not have, or
+    other candidates.
     """
-    return _task(XQUAD_R, Path(folder), languages)
+    return _task(XQUAD_R, Path(folder), languages, candidates)
 
 
-def mlqa_r(folder: str | Path, languages: Sequence[str] | None = None) -> RetrievalTask:
+def mlqa_r(folder: str | Path, languages: Sequence[str] | None = None, candidates: str = "sentence") -> RetrievalTask:
     """MLQA-R: seven languages with about 500 questions each (English 1,148), relevant sentences in two to four of them.
 
     As `xquad_r`; its files carry no published checksum and are recognised by their numbers of questions and sentences.
     """
-    return _task(MLQA_R, Path(folder), languages)
+    return _task(MLQA_R, Path(folder), languages, candidates)
 
 
-def _task(benchmark: _Benchmark, folder: Path, languages: Sequence[str] | None) -> RetrievalTask:
+def _task(benchmark: _Benchmark, folder: Path, languages: Sequence[str] | None, candidates: str) -> RetrievalTask:
+    if candidates not in CANDIDATES:
+        raise ConfigError(
+            f"task {benchmark.name}: candidates '{candidates}' is none of {', '.join(CANDIDATES)}."
+            f"{suggest(candidates, CANDIDATES)}"
+        )
     chosen = choose_languages(benchmark.name, languages, benchmark.counts)
     paths = {language: _path(benchmark, folder, language) for language in chosen}
     files = {language: read_sentences(path) for language, path in paths.items()}
@@ -124,12 +133,12 @@ def _task(benchmark: _Benchmark, folder: Path, languages: Sequence[str] | None) 
             answers.setdefault(question, {})[f"{language}:{sentence}"] = 1
     return RetrievalTask(
         name=benchmark.name,
-        revision=_revision(benchmark, paths, files),
+        revision=_revision(benchmark, paths, files) + ("" if candidates == "sentence" else f"+{candidates}"),
         licence=benchmark.licence,
         note=benchmark.note,
         queries={language: content.questions for language, content in files.items()},
         passages={
-            language: {f"{language}:{key}": text for key, text in content.sentences.items()}
+            language: {f"{language}:{key}": _candidate(content, key, candidates) for key in content.sentences}
             for language, content in files.items()
         },
         qrels={
@@ -139,6 +148,17 @@ def _task(benchmark: _Benchmark, folder: Path, languages: Sequence[str] | None) 
         settings=SETTINGS if len(chosen) > 1 else ("monolingual",),
         files={path.name: sha256(path) for path in paths.values()},
     )
+
+
+def _candidate(content: SentenceFile, key: str, candidates: str) -> str:
+    """The text of a candidate. With its context it is the sentence, a line break, and the whole paragraph.
+
+    The paper's encoders are given both, the sentence and its paragraph; here they are one text for one encoder. The
+    sentence comes first, so that a length limit cuts the paragraph, never what tells candidates of one paragraph apart;
+    the paragraph stays whole, so that the sentence is read in its place too.
+    """
+    sentence = content.sentences[key]
+    return sentence if candidates == "sentence" else f"{sentence}\n{content.contexts[key]}"
 
 
 def _path(benchmark: _Benchmark, folder: Path, language: str) -> Path:

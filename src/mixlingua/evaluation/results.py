@@ -8,6 +8,8 @@ from itertools import groupby
 import numpy as np
 
 from mixlingua.errors import DataError
+from mixlingua.evaluation.averages import MACRO, Average, aggregate
+from mixlingua.evaluation.metric_names import PARTIAL
 from mixlingua.evaluation.metrics import Floats
 from mixlingua.evaluation.settings import ALL_LANGUAGES, SETTINGS
 from mixlingua.evaluation.worst_query import WorstQuery
@@ -15,7 +17,7 @@ from mixlingua.evaluation.worst_query import WorstQuery
 
 @dataclass(frozen=True)
 class ResultRow:
-    """The mean of a metric over the queries of one language against one pool.
+    """The mean of a metric over the queries of one language against one pool: those in which it is defined.
 
     passage_language: "all" in the multilingual setting, whose pool holds every language.
     Raises DataError where the setting is unknown, does not fit the languages, or the value is not finite.
@@ -59,7 +61,10 @@ class ResultRow:
 
 @dataclass(frozen=True)
 class PerQueryTable:
-    """One setting's values: n queries (a query of each group it is in), sorted by group; values: metric -> (n,)."""
+    """One setting's values: n queries (a query of each group it is in), sorted by group; values: metric -> (n,).
+
+    A metric of `PARTIAL` is nan where the query has nothing that it could measure.
+    """
 
     query_ids: Sequence[str]
     query_languages: Sequence[str]
@@ -84,22 +89,18 @@ class TaskResult:
         means = [row for setting, table in self.per_query.items() for row in self._means(setting, table)]
         return [*means, *self.further_rows]
 
-    def aggregate(self) -> dict[str, float]:
-        """Macro-averages by key, such as "xquad_r/crosslingual/map"."""
-        return aggregate(self.rows)
+    def aggregate(self, average: Average = MACRO) -> dict[str, float]:
+        """Averages and spreads by key, such as "xquad_r/crosslingual/map"."""
+        return aggregate(self.rows, average)
 
     def _means(self, setting: str, table: PerQueryTable) -> Iterable[ResultRow]:
         pairs = list(zip(table.query_languages, table.passage_languages, strict=True))
         for (query_language, passage_language), members in groupby(range(len(pairs)), key=pairs.__getitem__):
             part = list(members)
-            for name, values in table.values.items():
-                value = float(values[part].mean())
-                yield ResultRow(self.task, setting, query_language, passage_language, name, value, len(part))
-
-
-def aggregate(rows: Iterable[ResultRow]) -> dict[str, float]:
-    """Means over the languages or pairs of each task, setting and metric, by "task/setting/metric"."""
-    values: dict[str, list[float]] = {}
-    for row in rows:
-        values.setdefault(f"{row.task}/{row.setting}/{row.metric}", []).append(row.value)
-    return {key: float(np.mean(part)) for key, part in values.items()}
+            for name, column in table.values.items():
+                values = column[part]
+                if name in PARTIAL:
+                    values = values[~np.isnan(values)]
+                if len(values):
+                    mean = float(values.mean())
+                    yield ResultRow(self.task, setting, query_language, passage_language, name, mean, len(values))

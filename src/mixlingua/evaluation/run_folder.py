@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mixlingua.errors import DataError
-from mixlingua.evaluation.results import PerQueryTable, ResultRow, TaskResult, aggregate
+from mixlingua.evaluation.averages import AVERAGES, MACRO, Average, aggregate, means
+from mixlingua.evaluation.results import PerQueryTable, ResultRow, TaskResult
 from mixlingua.evaluation.worst_query import RankedPassage, WorstQuery
 from mixlingua.files import atomic_folder, atomic_write
 
@@ -26,19 +27,29 @@ class RunResults:
     provenance: dict[str, Any]
     rows: list[ResultRow]
 
+    @property
+    def average(self) -> Average:
+        """How the rows were averaged; a report that does not say is older than the choice."""
+        average: Average = self.provenance.get("average", MACRO)
+        return average
+
     def aggregate(self) -> dict[str, float]:
-        """Macro-averages by key, such as "xquad_r/crosslingual/map"."""
-        return aggregate(self.rows)
+        """Averages and spreads by key, such as "xquad_r/crosslingual/map", as in metrics.json."""
+        return aggregate(self.rows, self.average)
 
 
 def write_results(
-    run_dir: str | Path, results: Sequence[TaskResult], provenance: Mapping[str, object], stage: Stage = "after"
+    run_dir: str | Path,
+    results: Sequence[TaskResult],
+    provenance: Mapping[str, object],
+    stage: Stage = "after",
+    average: Average = MACRO,
 ) -> None:
     """Write the results of all tasks of a run, each file whole; the metrics, which say that a run finished, come last.
 
-    provenance: plain values; the tasks' own is added. stage "before" (training) writes metrics_before.json,
-    report_before.json and per_query_before/ in place of metrics.json, report.json and per_query/, and no
-    worst_queries.json.
+    provenance: plain values; the tasks' own and the average are added. stage "before" (training) writes
+    metrics_before.json, report_before.json and per_query_before/ in place of metrics.json, report.json and per_query/,
+    and no worst_queries.json.
     """
     run_dir, suffix = Path(run_dir), "_before" if stage == "before" else ""
     rows = [row for result in results for row in result.rows]
@@ -47,11 +58,11 @@ def write_results(
             for setting, table in result.per_query.items():
                 pq.write_table(_arrow(table), folder / f"{result.task}_{setting}.parquet", compression="zstd")
     tasks = {result.task: dict(result.provenance) for result in results}
-    report = {"provenance": {**provenance, "tasks": tasks}, "rows": [asdict(row) for row in rows]}
+    report = {"provenance": {**provenance, "average": average, "tasks": tasks}, "rows": [asdict(row) for row in rows]}
     _write_json(run_dir / f"report{suffix}.json", report)
     if stage == "after":
         _write_json(run_dir / "worst_queries.json", [asdict(entry) for result in results for entry in result.worst])
-    _write_json(run_dir / f"metrics{suffix}.json", aggregate(rows))
+    _write_json(run_dir / f"metrics{suffix}.json", aggregate(rows, average))
 
 
 def read_results(run_dir: str | Path, stage: Stage = "after") -> RunResults:
@@ -70,9 +81,13 @@ def read_results(run_dir: str | Path, stage: Stage = "after") -> RunResults:
     for number, row in enumerate(rows):
         if seen.setdefault(row.key, number) != number:
             raise DataError(f"{report_path}: rows[{seen[row.key]}] and rows[{number}] both give {' '.join(row.key)}.")
-    if aggregate(rows) != metrics:
+    results = RunResults(report["provenance"], rows)
+    if results.average not in AVERAGES:
+        raise DataError(f"{report_path}: average is {results.average!r}, none of {', '.join(AVERAGES)}.")
+    # A run of a version without spreads has the means alone.
+    if metrics not in (results.aggregate(), means(rows, results.average)):
         raise DataError(f"{metrics_path}: not the averages of {report_path.name}; evaluate the run again.")
-    return RunResults(report["provenance"], rows)
+    return results
 
 
 def read_worst_queries(run_dir: str | Path) -> list[WorstQuery]:
@@ -111,7 +126,8 @@ def _arrow(table: PerQueryTable) -> pa.Table:
         "passage_language": table.passage_languages,
     }
     columns = {name: pa.array(part, pa.string()) for name, part in labels.items()}
-    values = {name: pa.array(part.astype(np.float32)) for name, part in table.values.items()}
+    # A value that is not defined (nan) is null, which readers leave out of their means.
+    values = {name: pa.array(part.astype(np.float32), from_pandas=True) for name, part in table.values.items()}
     return pa.table({**columns, **values})
 
 

@@ -11,11 +11,13 @@ from mixlingua.errors import DataError
 
 @dataclass(frozen=True)
 class SentenceFile:
-    """questions: id -> text; sentences: "article.paragraph.sentence" (counted from 0) -> text; answers: question id ->
-    the sentence that holds the start of its answer (`answering_sentence`)."""
+    """questions: id -> text; sentences: "article.paragraph.sentence" (counted from 0) -> text; contexts: the same key
+    -> text of the paragraph; answers: question id -> the sentence that holds the start of its answer
+    (`answering_sentence`)."""
 
     questions: dict[str, str] = field(default_factory=dict)
     sentences: dict[str, str] = field(default_factory=dict)
+    contexts: dict[str, str] = field(default_factory=dict)
     answers: dict[str, str] = field(default_factory=dict)
 
 
@@ -56,6 +58,7 @@ def _add_paragraph(content: SentenceFile, paragraph: Any, key: str, where: str) 
         )
     for number, text in enumerate(sentences):
         content.sentences[f"{key}.{number}"] = text
+        content.contexts[f"{key}.{number}"] = context
     for number, question in enumerate(_get(paragraph, "qas", list, where)):
         at = f"{where}.qas[{number}]"
         identity = _get(question, "id", str, at)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable
 
+from mixlingua.evaluation.averages import MACRO, Average, mean_of_rows
 from mixlingua.evaluation.results import ResultRow
 
 SEEN, ZERO_SHOT = "seen", "zero-shot"
@@ -16,9 +17,11 @@ def group_of(row: ResultRow, seen_languages: Collection[str]) -> str:
     return SEEN if languages <= set(seen_languages) else ZERO_SHOT
 
 
-def averages(rows: Iterable[ResultRow], seen_languages: Collection[str]) -> dict[tuple[str, str, str, str], float]:
+def averages(
+    rows: Iterable[ResultRow], seen_languages: Collection[str], average: Average = MACRO
+) -> dict[tuple[str, str, str, str], float]:
     """(task, setting, metric, group) -> mean over the languages or pairs of the group."""
-    values: dict[tuple[str, str, str, str], list[float]] = {}
+    parts: dict[tuple[str, str, str, str], list[ResultRow]] = {}
     for row in rows:
-        values.setdefault((row.task, row.setting, row.metric, group_of(row, seen_languages)), []).append(row.value)
-    return {key: sum(part) / len(part) for key, part in values.items()}
+        parts.setdefault((row.task, row.setting, row.metric, group_of(row, seen_languages)), []).append(row)
+    return {key: mean_of_rows(part, average) for key, part in parts.items()}

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from mixlingua.evaluation.averages import MACRO, Average
 from mixlingua.evaluation.comparison_rows import (
     AVERAGE,
     LANGUAGE,
@@ -26,6 +27,7 @@ from mixlingua.report.comparison_cells import (
     signed,
     star,
 )
+from mixlingua.report.comparison_groups import group_tables
 from mixlingua.report.plain_table import PlainTable
 
 T = TypeVar("T")
@@ -40,13 +42,17 @@ class Labels:
     cells: Mapping[str, Sequence[str]]
 
 
-def comparison_tables(rows: Sequence[ComparisonRow], labels: Labels, confidence: float) -> list[PlainTable]:
-    """Averages by setting, rank distance, intervals, differences, query languages, wins, and each pair (long)."""
+def comparison_tables(
+    rows: Sequence[ComparisonRow], labels: Labels, confidence: float, average: Average = MACRO
+) -> list[PlainTable]:
+    """Averages by setting, rank distance, intervals, differences, query languages, groups of languages, wins, and each
+    pair (long). average: that of the rows."""
     tables = [_means(rows, labels, confidence, ranks=ranks) for ranks in (False, True) if _average(rows, ranks)]
     tables.append(_intervals(rows, confidence))
     if any(row.difference for row in rows):
         tables.append(_differences(rows, confidence))
     tables += [_languages(rows, task, confidence) for task in _distinct(row.task for row in rows)]
+    tables += group_tables(rows, average, _WIDEST)
     if any(row.difference for row in rows):
         tables += [_wins(rows, confidence), *_pairs(rows, confidence)]
     return tables

@@ -1,6 +1,6 @@
 """Retrieval quality of every language pair of a task as one picture."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +12,24 @@ from matplotlib.figure import Figure
 from mixlingua.evaluation.results import ResultRow
 from mixlingua.files import atomic_write
 from mixlingua.languages import language_name
+from mixlingua.report.shares import language_shares
 
 
 def pair_matrix(rows: Sequence[ResultRow], task: str, metric: str) -> tuple[list[str], np.ndarray]:
     """Languages (L) and the (L, L) values by query (row) and corpus language (column); nan where there is none."""
     pairs = [r for r in rows if r.task == task and r.metric == metric and r.setting in ("monolingual", "crosslingual")]
-    languages = sorted({row.query_language for row in pairs} | {row.passage_language for row in pairs})
-    position = {language: index for index, language in enumerate(languages)}
-    matrix = np.full((len(languages), len(languages)), np.nan)
-    for row in pairs:
-        matrix[position[row.query_language], position[row.passage_language]] = row.value
-    return languages, matrix
+    return _square({(row.query_language, row.passage_language): row.value for row in pairs})
+
+
+def save_share_heatmap(path: Path, task: str, rows: Sequence[ResultRow]) -> None:
+    """Write the share of each language (column) among the first ten passages, by query language (row), to a PNG."""
+    languages, matrix = _square(language_shares(rows, task))
+    side = 0.48 * max(len(languages), 5)
+    figure = Figure(figsize=(side + 2.6, side + 1.1), layout="constrained")
+    norm = Normalize(0.0, float(np.nanmax(matrix)))
+    _panel(figure.subplots(), matrix, languages, f"{task}: share of the top 10", cmap="viridis", norm=norm, form=".2f")
+    with atomic_write(path) as partial:
+        FigureCanvasAgg(figure).print_png(str(partial))
 
 
 def save_heatmap(path: Path, task: str, before: Sequence[ResultRow] | None, after: Sequence[ResultRow]) -> None:
@@ -43,6 +50,15 @@ def save_heatmap(path: Path, task: str, before: Sequence[ResultRow] | None, afte
         )
     with atomic_write(path) as partial:
         FigureCanvasAgg(figure).print_png(str(partial))
+
+
+def _square(values: Mapping[tuple[str, str], float]) -> tuple[list[str], np.ndarray]:
+    languages = sorted({language for pair in values for language in pair})
+    position = {language: index for index, language in enumerate(languages)}
+    matrix = np.full((len(languages), len(languages)), np.nan)
+    for (row, column), value in values.items():
+        matrix[position[row], position[column]] = value
+    return languages, matrix
 
 
 def _panel(

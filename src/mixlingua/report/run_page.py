@@ -14,9 +14,11 @@ from mixlingua.evaluation.worst_query import WorstQuery
 from mixlingua.report.averages import SEEN, ZERO_SHOT, averages
 from mixlingua.report.comparison_cells import plain_name, spoken
 from mixlingua.report.grid import Grid, difference_grid, value_grid
+from mixlingua.report.group_table import page_table
 from mixlingua.report.page import write_page
 from mixlingua.report.plain_table import PlainTable
 from mixlingua.report.provenance_rows import data_rows, file_rows, provenance_rows, sampler_text
+from mixlingua.report.shares import language_shares
 from mixlingua.report.spread import SpreadChart, spread_chart
 from mixlingua.report.tables import figure_text, headline
 from mixlingua.report.training_log import loss_chart, read_training_log
@@ -26,11 +28,14 @@ _SHOWN = 5  # worst queries of each setting on the page; worst_queries.json has 
 
 @dataclass(frozen=True)
 class TaskPart:
-    """One benchmark on the page. worst: by setting. figures: every average."""
+    """One benchmark on the page. groups: of languages. shares: languages of the first ten passages. worst: by setting.
+    figures: every average."""
 
     name: str
     note: str
+    groups: PlainTable | None
     grids: Sequence[Grid]
+    shares: Grid | None
     spread: SpreadChart | None
     worst: Mapping[str, Sequence[WorstQuery]]
     figures: PlainTable
@@ -53,7 +58,7 @@ def write_run_page(run_dir: Path, times: Sequence[tuple[str, str]]) -> Path:
         "title": _title(after.provenance),
         "lead": _lead(after.provenance),
         "pretraining": after.provenance.get("pretraining"),
-        "headline": headline(before, after.rows, seen),
+        "headline": headline(before, after.rows, seen, after.average),
         "zero_shot": zero_shot,
         "tasks": [_task(run_dir, name, after, before, seen, zero_shot) for name in tasks],
         "log": log,
@@ -94,16 +99,19 @@ def _task(
     about = results.provenance["tasks"][name]
     distances = values_by_language(run_dir, name, "multilingual", RANK_DISTANCE)
     earlier = values_by_language(run_dir, name, "multilingual", RANK_DISTANCE, "before")
+    shares = language_shares(results.rows, name)
     worst = [query for query in read_worst_queries(run_dir) if query.task == name]
     by_setting = {setting: [query for query in worst if query.setting == setting][:_SHOWN] for setting in SETTINGS}
     return TaskPart(
         name=name,
         note=about["note"],
+        groups=page_table(results.rows, name, about["main_metric"], results.average),
         grids=_grids(name, about["main_metric"], before, results.rows, zero_shot),
+        shares=value_grid(f"{name}: languages of the first ten passages", shares, zero_shot) if shares else None,
         spread=spread_chart(f"{name}: rank distance by query language", distances, earlier, zero_shot)
         if distances else None,
         worst={setting: queries for setting, queries in by_setting.items() if queries},
-        figures=_figures(name, results.rows, seen),
+        figures=_figures(name, results, seen),
     )  # fmt: skip
 
 
@@ -129,9 +137,9 @@ def _pairs(task: str, metric: str, rows: Sequence[ResultRow]) -> dict[tuple[str,
     }
 
 
-def _figures(task: str, rows: Sequence[ResultRow], seen: Collection[str]) -> PlainTable:
+def _figures(task: str, results: RunResults, seen: Collection[str]) -> PlainTable:
     """Every metric in every setting."""
-    found = averages((row for row in rows if row.task == task), seen)
+    found = averages((row for row in results.rows if row.task == task), seen, results.average)
     groups = [group for group in (SEEN, ZERO_SHOT) if any(key[3] == group for key in found)]
     lines = list(dict.fromkeys((setting, metric) for _, setting, metric, _ in found))
     return PlainTable(

@@ -7,6 +7,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from mixlingua.evaluation.averages import MACRO, Average
 from mixlingua.evaluation.results import ResultRow
 from mixlingua.report.averages import SEEN, ZERO_SHOT, averages
 
@@ -62,13 +63,15 @@ class Headline:
     note: str
 
 
-def headline(before: Sequence[ResultRow] | None, after: Sequence[ResultRow], seen: Collection[str]) -> Headline:
+def headline(
+    before: Sequence[ResultRow] | None, after: Sequence[ResultRow], seen: Collection[str], average: Average = MACRO
+) -> Headline:
     """mAP and recall@1 by setting, and rank distance, for seen and zero-shot languages apart.
 
     before: rows of the untrained model, none where only `after` was measured. seen: ISO 639-1 codes trained on.
     A cross-lingual pair counts as zero-shot if one of its languages is; a multilingual query by its own language.
     """
-    old, new = averages(before or (), seen), averages(after, seen)
+    old, new = (averages(rows, seen, average) for rows in (before or (), after))
     groups = [group for group in (SEEN, ZERO_SHOT) if any(key[3] == group for key in new)]
     blocks: dict[str, list[tuple[str, list[Figures]]]] = {task: [] for task in dict.fromkeys(row.task for row in after)}
     for task, lines in blocks.items():
@@ -76,14 +79,18 @@ def headline(before: Sequence[ResultRow] | None, after: Sequence[ResultRow], see
             keys = [(task, setting, metric, group) for group in groups]
             if any(key in new for key in keys):
                 lines.append((label, [Figures(metric, old.get(key), new.get(key)) for key in keys]))
-    return Headline(groups, bool(before), blocks, _caption(sorted({row.query_language for row in after} - set(seen))))
+    unseen = sorted({row.query_language for row in after} - set(seen))
+    return Headline(groups, bool(before), blocks, _caption(unseen, average))
 
 
 def before_after_table(
-    before: Sequence[ResultRow] | None, after: Sequence[ResultRow], seen_languages: Collection[str]
+    before: Sequence[ResultRow] | None,
+    after: Sequence[ResultRow],
+    seen_languages: Collection[str],
+    average: Average = MACRO,
 ) -> Table:
     """One block for each task: the lines of `headline`. Green: a change for the better. Fits 80 columns."""
-    shown = headline(before, after, seen_languages)
+    shown = headline(before, after, seen_languages, average)
     stages = ["before", "after", "change"] if shown.has_before else [""]
     table = Table(
         box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 0, 0, 1), caption=shown.note, caption_justify="left"
@@ -102,10 +109,11 @@ def before_after_table(
     return table
 
 
-def _caption(unseen: Sequence[str]) -> str:
+def _caption(unseen: Sequence[str], average: Average) -> str:
+    over = "languages or pairs" if average == MACRO else "all queries"
     if not unseen:
-        return "Averages over languages or pairs."
-    return f"Averages over languages or pairs. Zero-shot: with {', '.join(unseen)}, never trained on."
+        return f"Averages over {over}."
+    return f"Averages over {over}. Zero-shot: with {', '.join(unseen)}, never trained on."
 
 
 def _cells(figures: Figures) -> list[Text]:
