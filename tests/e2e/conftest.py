@@ -127,12 +127,13 @@ def arguments(data: Path) -> Callable[..., list[str]]:
 
 @pytest.fixture
 def start(arguments: Callable[..., list[str]], tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen]]:
-    """Starts `python run.py` with these arguments as a process of its own, with its output as text."""
+    """Starts `python run.py` with these arguments, output as text, as a process of its own; alone: with no others."""
     started: list[subprocess.Popen] = []
 
-    def run(*more: str) -> subprocess.Popen:
+    def run(*more: str, alone: bool = False) -> subprocess.Popen:
+        line = more if alone else arguments(*more)
         process = subprocess.Popen(
-            [sys.executable, str(REPOSITORY / "run.py"), *arguments(*more)],
+            [sys.executable, str(REPOSITORY / "run.py"), *line],
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": str(tmp_path)},
             stdout=subprocess.PIPE,

@@ -93,11 +93,11 @@ def test_a_run_that_is_killed_twice_ends_as_one_that_was_not(start: Start, tmp_p
     assert read_status(killed)["state"] == "running" and not (killed / "metrics.json").exists()
 
     finish(uninterrupted)
-    second = start(f"hydra.run.dir={killed}", f"resume={killed}")  # with the arguments of the first
+    second = start(f"hydra.run.dir={killed}", f"resume={killed}", alone=True)  # which takes over those of the first
     kill_when(second, killed, lambda: step_on_disk(killed) > step and steps_done(killed) == step_on_disk(killed))
     assert step_on_disk(killed) < 12  # just after a checkpoint
 
-    finish(start(f"hydra.run.dir={killed}", f"resume={killed}"))
+    finish(start(f"hydra.run.dir={killed}", f"resume={killed}", alone=True))
     assert step_on_disk(killed) == 12
     assert same(weights(killed), weights(whole))
     assert results(killed) == results(whole)
