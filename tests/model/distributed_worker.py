@@ -76,4 +76,5 @@ if __name__ == "__main__":
     dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=int(rank), world_size=int(world_size))
     torch.set_num_threads(1)
     torch.save(train(int(rank), int(world_size), symmetric == "True"), out)
+    dist.barrier()  # no process may leave while another still talks to it: gloo aborts
     dist.destroy_process_group()
