@@ -52,7 +52,8 @@ def test_a_problem_is_named(problems: Problems, overrides: str, start: str) -> N
 
 def test_all_are_found_together(problems: Problems) -> None:
     found = problems(
-        "sampler.alpha=2 data.batch_size=-1 data.languages=[de,qq] trainer.max_steps=0 resume=x loss.temperature=-1"
+        "sampler.alpha=2 data.batch_size=-1 data.languages=[de,qq] trainer.max_steps=0 resume=x "
+        "loss.infonce.temperature=-1"
     )
     assert len(found) == 6, found
 

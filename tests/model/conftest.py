@@ -8,7 +8,8 @@ import torch
 
 from mixlingua.data.batch import TrainBatch
 from mixlingua.model.encoder import BiEncoder
-from mixlingua.model.losses import InfoNCE
+from mixlingua.model.losses.infonce import InfoNCE
+from mixlingua.model.losses.total import TotalLoss
 from mixlingua.model.module import RetrieverModule
 from mixlingua.model.optimizer import AdamW
 from mixlingua.model.pretrained import PretrainedEncoder
@@ -18,6 +19,10 @@ SETTINGS = {
     "name_or_path": "tiny", "revision": None, "pooling": "mean", "query_prefix": "", "passage_prefix": "",
     "max_query_length": 16, "max_passage_length": 16, "temperature": 0.05, "dropout": None,
     "freeze_word_embeddings": False, "gradient_checkpointing": False, "compile": False, "pretraining": None,
+}  # fmt: skip
+PLAIN = {
+    "weight": 1.0, "temperature": 0.1, "learn_temperature": False, "symmetric": False, "hardness": 0.0,
+    "own_margin": None, "teacher_margin": None, "dims": None,
 }  # fmt: skip
 FOLDERS_OWN = dict.fromkeys(("pooling", "query_prefix", "passage_prefix", "max_query_length", "max_passage_length"))
 
@@ -46,15 +51,21 @@ def folder_encoder() -> Callable[[Path | str], BiEncoder]:
     return lambda folder: PretrainedEncoder(**(SETTINGS | FOLDERS_OWN | {"name_or_path": str(folder)})).load(0).eval()
 
 
+@pytest.fixture(scope="session")
+def infonce() -> Callable[..., InfoNCE]:
+    """loss=infonce with a temperature of 0.1 and changes."""
+    return lambda **changes: InfoNCE(**(PLAIN | changes))
+
+
 @pytest.fixture
-def module(pretrained) -> RetrieverModule:
+def module(pretrained, infonce) -> RetrieverModule:
     """A tiny model without dropout, so that equal batches have equal losses, and a fast learning rate."""
     encoder = pretrained().load(seed=0)
     for layer in encoder.modules():
         if isinstance(layer, torch.nn.Dropout):
             layer.p = 0.0
-    loss = InfoNCE(temperature=0.1, learn_temperature=False, symmetric=False)
-    return RetrieverModule(encoder, loss, AdamW(lr=5e-3, weight_decay=0.0, warmup_steps=0, schedule="constant"))
+    optimizer = AdamW(lr=5e-3, weight_decay=0.0, warmup_steps=0, schedule="constant")
+    return RetrieverModule(encoder, TotalLoss({"infonce": infonce()}), optimizer, teacher=None)
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 from mixlingua.model import distributed
-from mixlingua.model.losses import InfoNCE
+from mixlingua.model.losses.infonce import InfoNCE
+from mixlingua.model.losses.step import StepVectors
 
 BATCH, FEATURES, DIM, NEGATIVES = 8, 12, 6, 1
 
@@ -24,14 +25,18 @@ class Towers(nn.Module):
         super().__init__()
         torch.manual_seed(0)
         self.encoder = nn.Linear(FEATURES, DIM)
-        self.loss = InfoNCE(temperature=0.1, learn_temperature=True, symmetric=symmetric)
+        self.loss = InfoNCE(
+            weight=1.0, temperature=0.1, learn_temperature=True, symmetric=symmetric, hardness=0.0, own_margin=None,
+            teacher_margin=None, dims=None,
+        )  # fmt: skip
 
     def forward(self, queries, passages, query_keys, passage_keys):
         queries = functional.normalize(self.encoder(queries), dim=-1)
         passages = functional.normalize(self.encoder(passages), dim=-1)
         rows = torch.arange(len(queries))
-        return self.loss(
+        step = StepVectors(
             queries,
+            passages,
             all_queries=distributed.all_gather_with_grad(queries),
             all_passages=distributed.all_gather_with_grad(passages),
             query_rows=rows + distributed.rank() * len(queries),
@@ -40,6 +45,7 @@ class Towers(nn.Module):
             all_query_keys=distributed.all_gather(query_keys),
             all_passage_keys=distributed.all_gather(passage_keys),
         )
+        return self.loss(step)
 
 
 def batches(steps: int):

@@ -11,7 +11,6 @@ from torch.utils.data import DataLoader
 
 from mixlingua.errors import CheckpointError
 from mixlingua.model.checkpoints import check_resumable, checkpoint_callbacks, read_checkpoint
-from mixlingua.model.losses import InfoNCE
 from mixlingua.model.module import RetrieverModule
 from mixlingua.model.optimizer import AdamW
 
@@ -229,8 +228,7 @@ def test_another_models_checkpoint_names_the_first_difference(module, fit, run_d
 
 def test_a_checkpoint_without_a_weight_of_the_model(module, fit, run_dir):
     fit(module)
-    loss = InfoNCE(0.1, learn_temperature=False, symmetric=False)
-    other = RetrieverModule(module.encoder, loss, AdamW(1e-3, 0.0, 0, "constant"))
+    other = RetrieverModule(module.encoder, module.loss, AdamW(1e-3, 0.0, 0, "constant"), teacher=None)
     other.extra = torch.nn.Linear(2, 3)
     with pytest.raises(CheckpointError, match=r"extra\.bias is absent there and \(3,\)"):
         check_resumable(run_dir / "checkpoints" / "last.ckpt", other)

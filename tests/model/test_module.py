@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from mixlingua.errors import TrainingError
 from mixlingua.model.checkpoints import checkpoint_callbacks, read_checkpoint
-from mixlingua.model.losses import InfoNCE
+from mixlingua.model.losses.total import TotalLoss
 from mixlingua.model.optimizer import AdamW
 
 
@@ -54,7 +54,7 @@ def last_checkpoint(tmp_path):
 
 def loss_of(module, batch) -> float:
     with torch.no_grad():
-        return module._batch_loss(batch).item()
+        return module._batch_loss(batch)[0].item()
 
 
 def test_the_loss_falls_on_pairs_that_can_be_learned(module, toy_batches, fit):
@@ -91,8 +91,8 @@ def test_hard_negatives_are_columns_of_every_query(module, make_batch):
     assert loss_of(module, without) < loss_of(module, masked) < loss_of(module, batch)
 
 
-def test_every_trainable_parameter_moves_and_a_frozen_one_does_not(module, toy_batches, fit):
-    module.loss = InfoNCE(0.1, learn_temperature=True, symmetric=True)
+def test_every_trainable_parameter_moves_and_a_frozen_one_does_not(module, infonce, toy_batches, fit):
+    module.loss = TotalLoss({"infonce": infonce(learn_temperature=True, symmetric=True)})
     frozen = "encoder.transformer.embeddings.word_embeddings.weight"
     module.get_parameter(frozen).requires_grad_(False)
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}

@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from mixlingua.errors import ConfigError
-from mixlingua.model.losses import InfoNCE
 from mixlingua.model.optimizer import AdamW
 
 
@@ -46,10 +45,10 @@ def test_the_optimiser_receives_the_rate_of_each_step():
     assert [rate for (rate,) in rates] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.4375])
 
 
-def test_vectors_and_scalars_do_not_decay_and_frozen_parameters_are_left_out():
+def test_vectors_and_scalars_do_not_decay_and_frozen_parameters_are_left_out(infonce):
     module = nn.ModuleDict(
         {"linear": nn.Linear(3, 2), "norm": nn.LayerNorm(2), "frozen": nn.Linear(2, 2).requires_grad_(False),
-         "loss": InfoNCE(0.1, learn_temperature=True, symmetric=False)}
+         "loss": infonce(learn_temperature=True)}
     )  # fmt: skip
     groups = adamw().configure(module, max_steps=10)["optimizer"].param_groups
     names = {id(parameter): name for name, parameter in module.named_parameters()}

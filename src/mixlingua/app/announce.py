@@ -35,6 +35,9 @@ def announce_training(
         "batches",
         f"{sampler} ({values}), {cfg.trainer.max_steps} steps of {cfg.data.batch_size} pairs, seed {cfg.seed}",
     )
+    table.add_row("loss", " + ".join(f"{loss.weight:g} {name}" for name, loss in cfg.loss.items()))
+    if cfg.teacher is not None:
+        table.add_row("teacher", cfg.teacher.name_or_path)
     trainable = sum(p.numel() for p in encoder.parameters() if p.requires_grad)
     total = sum(p.numel() for p in encoder.parameters())
     table.add_row("model", f"{cfg.model.name_or_path}: {_count(total)} parameters, {_count(trainable)} trained")

@@ -31,7 +31,10 @@ _LEAST = {
     "evaluation.token_budget": 1,
 }
 # What is built to see whether its constructor refuses a value or misses a file: nothing that loads weights or data.
-_BUILT = ("sampler", "model", "loss", "optimizer", "data.sources.*", "data.validation_sources.*", "evaluation.tasks.*")
+_BUILT = (
+    "sampler", "model", "teacher", "loss.*", "optimizer", "data.sources.*", "data.validation_sources.*",
+    "evaluation.tasks.*",
+)  # fmt: skip
 
 
 def check(cfg: DictConfig, uses: Sequence[str], *, multirun: bool) -> list[str]:
@@ -51,6 +54,8 @@ def check(cfg: DictConfig, uses: Sequence[str], *, multirun: bool) -> list[str]:
     }
     binding = [problem for part in uses if part in tree for problem in binding_problems(tree[part], part)]
     found = [*binding, *_number_problems(tree)]
+    if "loss" in uses and not tree["loss"]:
+        found.append("loss=[]: nothing to train by; choose one or several, such as loss=[infonce,distillation].")
     if "trainer" in uses:
         found += _trainer_problems(tree, multirun)
     if "data" in uses:
@@ -128,13 +133,13 @@ def _trainer_problems(tree: dict[str, Any], multirun: bool) -> Iterator[str]:
 def _refusals(cfg: DictConfig, tree: dict[str, Any]) -> Iterator[str]:
     """What constructors say against their values."""
     for path in _BUILT:
-        part, *rest = path.split(".")
-        if part not in tree:
+        group = path.removesuffix(".*")
+        if group.split(".")[0] not in tree:
             continue
-        names = [f"{part}.{rest[0]}.{name}" for name in tree[part][rest[0]]] if rest else [part]
+        names = [f"{group}.{name}" for name in OmegaConf.select(cfg, group)] if group != path else [group]
         for name in names:
             node = OmegaConf.select(cfg, name)
-            if node.get("_partial_", False):
+            if node is None or node.get("_partial_", False):
                 continue
             try:
                 instantiate(node)

@@ -44,6 +44,8 @@ def training_provenance(cfg: DictConfig, encoder: BiEncoder, stores: Sequence[Pa
         "num_rows": {store.name: store.num_rows for store in stores},
         "training_languages": list(cfg.data.languages),
         "sampler": {key: value for key, value in cfg.sampler.items()},
+        "loss": {name: loss.weight for name, loss in cfg.loss.items()},
+        "teacher": cfg.teacher.name_or_path if cfg.teacher is not None else None,
         "batch_size": cfg.data.batch_size,
         "max_steps": cfg.trainer.max_steps,
     }

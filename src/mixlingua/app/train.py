@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from mixlingua.app.announce import announce_training
 from mixlingua.app.batch_mix import BatchMix
 from mixlingua.app.data import open_stores, plan_makers
+from mixlingua.app.learning import build_loss, build_teacher, build_views
 from mixlingua.app.loggers import run_loggers
 from mixlingua.app.outcome import show_outcome
 from mixlingua.app.provenance import training_provenance
@@ -33,7 +34,9 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     tasks = [instantiate(task) for task in cfg.evaluation.tasks.values()]
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     encoder = instantiate(cfg.model).load(cfg.seed)
-    module = RetrieverModule(encoder, instantiate(cfg.loss), instantiate(cfg.optimizer))
+    loss = build_loss(cfg)
+    teacher = build_teacher(cfg, loss, encoder)
+    module = RetrieverModule(encoder, loss, instantiate(cfg.optimizer), teacher)
     resume = checkpoint_of(cfg.resume) if cfg.resume else None
     if resume is not None:
         check_resumable(resume, module)
@@ -43,6 +46,7 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         encoder.tokenizer.limited(cfg.data.max_query_length, cfg.data.max_passage_length),
         make_plan,
         make_validation_plan,
+        build_views(cfg, loss, encoder, teacher),
         batch_size=cfg.data.batch_size,
         num_batches=cfg.trainer.max_steps * cfg.trainer.accumulate_grad_batches,
         num_validation_batches=cfg.data.validation_batches,

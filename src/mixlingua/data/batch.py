@@ -1,9 +1,11 @@
 """What a training step receives."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from torch import Tensor
+
+from mixlingua.data.views import View
 
 
 @dataclass
@@ -16,7 +18,8 @@ class TrainBatch:
     the passage's text; a hard negative has the hash of its text only, repeated. Passage j is a negative of query q
     exactly where passage_keys[j] and query_keys[q] have no value in common.
     index: the step's batch number in its plan; kind: "monolingual", "crosslingual", "mixed" or "english"; source: the
-    store's name; query_languages, passage_languages: ISO 639-1 codes of the B rows.
+    store's name; query_languages, passage_languages: ISO 639-1 codes of the B rows. views: further texts of the B rows
+    that a loss asked for, by name (data/views.py).
     """
 
     queries: dict[str, Tensor]
@@ -28,6 +31,7 @@ class TrainBatch:
     source: str
     query_languages: list[str]
     passage_languages: list[str]
+    views: dict[str, View] = field(default_factory=dict)
 
     def pin_memory(self) -> Self:
         """The batch with its tensors in page-locked memory (called by the DataLoader)."""
@@ -37,4 +41,5 @@ class TrainBatch:
             passages={name: tensor.pin_memory() for name, tensor in self.passages.items()},
             query_keys=self.query_keys.pin_memory(),
             passage_keys=self.passage_keys.pin_memory(),
+            views={name: view.pin_memory() for name, view in self.views.items()},
         )

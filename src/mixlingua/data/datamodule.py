@@ -9,6 +9,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 
 from mixlingua.data.steps import BatchPlan, PairTokenizer, StepDataset, StepLoader, StepSampler
 from mixlingua.data.store import ParallelStore
+from mixlingua.data.views import ViewMakers
 from mixlingua.errors import CheckpointError, ConfigError
 from mixlingua.files import content_hash
 
@@ -20,8 +21,8 @@ class PairDataModule(LightningDataModule):
 
     make_plan(stores, batch_size, seed) gives the plan. batch_size is the number of pairs in a step's batch over all
     devices; num_batches is the length of a pass, and should be that of the whole training. The validation batches are
-    0 to num_validation_batches - 1 of make_validation_plan's plan, without hard negatives. Loaders tokenise in
-    num_workers processes.
+    0 to num_validation_batches - 1 of make_validation_plan's plan, without hard negatives. views: further texts that
+    the losses ask for (data/views.py). Loaders tokenise in num_workers processes.
 
     The state in a checkpoint is the number of the next batch and what decides the batches. Resuming from it continues
     with that batch; where something that decides the batches has changed it raises CheckpointError naming it.
@@ -34,6 +35,7 @@ class PairDataModule(LightningDataModule):
         tokenizer: PairTokenizer,
         make_plan: MakePlan,
         make_validation_plan: MakePlan,
+        views: ViewMakers,
         *,
         batch_size: int,
         num_batches: int,
@@ -49,6 +51,7 @@ class PairDataModule(LightningDataModule):
         self._tokenizer = tokenizer
         self._make_plan = make_plan
         self._make_validation_plan = make_validation_plan
+        self._views = dict(views)
         self._batch_size = batch_size
         self._num_batches = num_batches
         self._num_validation_batches = num_validation_batches
@@ -125,6 +128,7 @@ class PairDataModule(LightningDataModule):
             stores,
             plan,
             self._tokenizer,
+            self._views,
             num_negatives=num_negatives,
             rank=trainer.global_rank,
             world_size=trainer.world_size,

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from mixlingua.data.batch import TrainBatch
 from mixlingua.data.keys import text_key
 from mixlingua.data.store import ParallelStore
+from mixlingua.data.views import ViewMakers
 
 
 class PairTokenizer(Protocol):
@@ -52,7 +53,8 @@ class StepDataset(Dataset[TrainBatch]):
     """One rank's share of every batch of a plan, tokenised: `dataset[i]` is batch number i.
 
     Each query brings num_negatives of its row's negatives, in its passage's language, a different window of them at
-    different batches. Nothing is random and nothing is kept between batches.
+    different batches. views: further texts that the losses ask for, by name. Nothing is random and nothing is kept
+    between batches.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class StepDataset(Dataset[TrainBatch]):
         stores: Sequence[ParallelStore],
         plan: BatchPlan,
         tokenizer: PairTokenizer,
+        views: ViewMakers,
         *,
         num_negatives: int,
         rank: int,
@@ -68,6 +71,7 @@ class StepDataset(Dataset[TrainBatch]):
         self._stores = list(stores)
         self._plan = plan
         self._tokenizer = tokenizer
+        self._views = dict(views)
         self._num_negatives = num_negatives
         self._rank = rank
         self._world_size = world_size
@@ -92,6 +96,7 @@ class StepDataset(Dataset[TrainBatch]):
             source=store.name,
             query_languages=list(batch.query_languages),
             passage_languages=list(batch.passage_languages),
+            views={name: make(store, batch) for name, make in self._views.items()},
         )
 
     def _negatives(self, store: ParallelStore, rows: list[int], batch: PlannedBatch) -> list[str]:

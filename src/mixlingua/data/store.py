@@ -94,6 +94,15 @@ class ParallelStore:
         file = self.path / "coverage.npy"
         return self._own(np.load(file, mmap_mode="r")) if file.exists() else None
 
+    def holds(self, rows: np.ndarray, language: str) -> np.ndarray:
+        """(N,) bool, whether each of the rows has the language."""
+        if language not in self.languages:
+            return np.zeros(len(rows), bool)
+        if self.coverage is None:
+            return np.ones(len(rows), bool)
+        bit = np.uint64(self.languages.index(language))
+        return (self.coverage[rows] >> bit & np.uint64(1)).astype(bool)
+
     def texts(self, rows: Sequence[int], side: Literal["query", "passage"], languages: Sequence[str]) -> list[str]:
         """The query or passage of rows[i] in languages[i]. Raises DataError for a row that lacks its language."""
         texts: list[str] = self._values(rows, side, languages)

@@ -8,39 +8,51 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from mixlingua.data.batch import TrainBatch
+from mixlingua.data.views import TEACHER_VIEWS
 from mixlingua.errors import TrainingError
 from mixlingua.model import distributed
 from mixlingua.model.encoder import BiEncoder
-from mixlingua.model.losses import InfoNCE
+from mixlingua.model.losses.step import StepVectors, Targets
+from mixlingua.model.losses.total import TotalLoss
 from mixlingua.model.optimizer import AdamW
+from mixlingua.model.teacher import Teacher
 
 
 class RetrieverModule(pl.LightningModule):
-    """Trains a bi-encoder on pair batches, with in-batch negatives from all devices."""
+    """Trains a bi-encoder on pair batches, with in-batch negatives from all devices.
 
-    def __init__(self, encoder: BiEncoder, loss: InfoNCE, optimizer: AdamW) -> None:
+    teacher: encodes the pivot side where a loss asks for it; None where none does.
+    """
+
+    def __init__(self, encoder: BiEncoder, loss: TotalLoss, optimizer: AdamW, teacher: Teacher | None) -> None:
         super().__init__()
         self.encoder = encoder
         self.loss = loss
         self.optimizer = optimizer
+        self.teacher = teacher
         self.current_batch = "before the first batch"
 
     def training_step(self, batch: TrainBatch, batch_idx: int) -> Tensor:
         """The loss of one batch, a scalar in nats. Raises TrainingError where it is not finite on any device."""
         self.current_batch = _describe(batch)
-        loss = self._batch_loss(batch)
+        loss, parts = self._batch_loss(batch)
         mean_loss = distributed.all_gather(loss.detach()[None]).mean().item()
         if not math.isfinite(mean_loss):
             raise TrainingError(self._not_finite("the loss", mean_loss))
         self.log("train/loss", mean_loss, prog_bar=True, batch_size=1)
         self.log(f"train/loss_{batch.kind}", mean_loss, batch_size=1)
         self.log("train/monolingual", float(batch.kind == "monolingual"), batch_size=1)
-        self.log("train/temperature", self.loss.temperature, batch_size=1)
+        if self.loss.temperature is not None:
+            self.log("train/temperature", self.loss.temperature, batch_size=1)
+        if len(parts) > 1:
+            for name, part in parts.items():
+                self.log(f"train/{name}", distributed.all_gather(part.detach()[None]).mean(), batch_size=1)
         return loss
 
     def validation_step(self, batch: TrainBatch, batch_idx: int) -> None:
         """Logs the loss of one held-out batch, averaged over devices, as validation/loss."""
-        mean_loss = distributed.all_gather(self._batch_loss(batch)[None]).mean()
+        loss, _ = self._batch_loss(batch)
+        mean_loss = distributed.all_gather(loss[None]).mean()
         self.log("validation/loss", mean_loss, prog_bar=True, batch_size=1)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
@@ -59,11 +71,13 @@ class RetrieverModule(pl.LightningModule):
         """The optimiser and its schedule over trainer.max_steps."""
         return self.optimizer.configure(self, self.trainer.max_steps)
 
-    def _batch_loss(self, batch: TrainBatch) -> Tensor:
+    def _batch_loss(self, batch: TrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
         queries, passages = self.encoder(batch.queries), self.encoder(batch.passages)
         rows = torch.arange(len(queries), device=queries.device)
-        return self.loss(
+        targets = {name: Targets(self._view(name, view.features), view.present) for name, view in batch.views.items()}
+        step = StepVectors(
             queries,
+            passages,
             all_queries=distributed.all_gather_with_grad(queries),
             all_passages=distributed.all_gather_with_grad(passages),
             query_rows=rows + distributed.rank() * len(queries),
@@ -71,7 +85,22 @@ class RetrieverModule(pl.LightningModule):
             query_keys=batch.query_keys,
             all_query_keys=distributed.all_gather(batch.query_keys),
             all_passage_keys=distributed.all_gather(batch.passage_keys),
+            targets=targets,
+            all_targets={
+                name: Targets(
+                    distributed.all_gather_with_grad(own.vectors), distributed.all_gather(own.present.long()).bool()
+                )
+                for name, own in targets.items()
+            },
         )
+        total, parts = self.loss(step)
+        return total, parts
+
+    def _view(self, name: str, features: dict[str, Tensor]) -> Tensor:
+        if name in TEACHER_VIEWS:
+            assert self.teacher is not None
+            return self.teacher(features)
+        return self.encoder(features)
 
     def _not_finite(self, what: str, value: float) -> str:
         return (

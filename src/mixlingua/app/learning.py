@@ -1,0 +1,43 @@
+"""From the configuration to what a step learns by: the losses, the further texts that they need, the teacher."""
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from mixlingua.data.views import (
+    PIVOT_PASSAGES,
+    PIVOT_QUERIES,
+    TEACHER_VIEWS,
+    VARIANT_QUERIES,
+    PivotTexts,
+    VariantQueries,
+    ViewMaker,
+)
+from mixlingua.model.encoder import BiEncoder
+from mixlingua.model.losses.total import TotalLoss
+from mixlingua.model.teacher import Teacher
+
+
+def build_loss(cfg: DictConfig) -> TotalLoss:
+    """The weighted sum of the chosen losses. Raises ConfigError where none is chosen."""
+    return TotalLoss({name: instantiate(loss) for name, loss in cfg.loss.items()})
+
+
+def build_teacher(cfg: DictConfig, loss: TotalLoss, encoder: BiEncoder) -> Teacher | None:
+    """The configured teacher, or else the encoder as it is now; None where no loss asks for one."""
+    if not set(TEACHER_VIEWS) & set(loss.views):
+        return None
+    if cfg.teacher is None:
+        return Teacher.copy_of(encoder)
+    return Teacher(instantiate(cfg.teacher).load(cfg.seed))
+
+
+def build_views(cfg: DictConfig, loss: TotalLoss, encoder: BiEncoder, teacher: Teacher | None) -> dict[str, ViewMaker]:
+    """How to make each of the further texts that the losses need, cut at the training lengths."""
+    lengths = cfg.data.max_query_length, cfg.data.max_passage_length
+    views: dict[str, ViewMaker] = {}
+    if teacher is not None:
+        tokenizer = teacher.tokenizer.limited(*lengths)
+        views[PIVOT_QUERIES] = PivotTexts("query", cfg.data.pivot, tokenizer)
+        views[PIVOT_PASSAGES] = PivotTexts("passage", cfg.data.pivot, tokenizer)
+    views[VARIANT_QUERIES] = VariantQueries(tuple(cfg.data.languages), encoder.tokenizer.limited(*lengths), cfg.seed)
+    return {name: views[name] for name in loss.views}

@@ -1,0 +1,90 @@
+"""Learning from a frozen teacher's view of the pivot side: its vectors, or only how it ranks."""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mixlingua.data.views import PIVOT_PASSAGES, PIVOT_QUERIES
+from mixlingua.errors import ConfigError, suggest
+from mixlingua.model.losses.masks import positive_columns
+from mixlingua.model.losses.step import StepVectors, Targets
+
+SIDES = ("query", "passage", "both")
+
+
+class Distillation(nn.Module):
+    """Squared distance between a text's vector and the teacher's vector of the same text in the pivot language.
+
+    sides: query, passage or both (their mean). What counts is the rows that have a pivot side. For unit vectors the
+    squared distance is 2 - 2 cos, so it lies between 0 and 4.
+    Source: Reimers and Gurevych 2020 (arXiv 2004.09813), eq. 1, summed over components instead of averaged.
+    """
+
+    def __init__(self, weight: float, sides: Literal["query", "passage", "both"]) -> None:
+        super().__init__()
+        if sides not in SIDES:
+            raise ConfigError(f"loss.distillation.sides={sides}: one of {', '.join(SIDES)}.{suggest(sides, SIDES)}")
+        self.weight = weight
+        self.sides = sides
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """The further texts that it needs."""
+        return {"query": (PIVOT_QUERIES,), "passage": (PIVOT_PASSAGES,), "both": (PIVOT_QUERIES, PIVOT_PASSAGES)}[
+            self.sides
+        ]
+
+    def forward(self, step: StepVectors) -> Tensor:
+        """The mean over rows, a scalar. Raises ConfigError where the teacher's vectors have another length."""
+        vectors = {PIVOT_QUERIES: step.queries, PIVOT_PASSAGES: step.passages[: len(step.queries)]}
+        losses = [self._distance(step, view, vectors[view], step.targets[view]) for view in self.views]
+        return torch.stack(losses).mean()
+
+    def _distance(self, step: StepVectors, view: str, vectors: Tensor, targets: Targets) -> Tensor:
+        if vectors.shape[1] != targets.vectors.shape[1]:
+            raise ConfigError(
+                f"loss=distillation: the teacher's vectors have {targets.vectors.shape[1]} components, the model's "
+                f"{vectors.shape[1]}. Choose a teacher of the same size, or loss=relational."
+            )
+        return step.mean_over(view, (vectors - targets.vectors).square().sum(1))
+
+
+class Relational(nn.Module):
+    """KL divergence from the teacher's distribution over the batch's passages, on the pivot side, to the model's.
+
+    The model ranks the positives of all queries for each query in whatever languages the batch has; the teacher has
+    ranked the same texts in the pivot language. temperature: of the model; teacher_temperature: of the teacher.
+    The sizes of the two models' vectors may differ.
+    Source: relational distillation with scores in place of distances (Park et al. 2019, arXiv 1904.05068), as a KL
+    divergence of in-batch distributions (as in arXiv 2010.11386, section 3.2).
+    """
+
+    def __init__(self, weight: float, temperature: float, teacher_temperature: float) -> None:
+        super().__init__()
+        for key, value in (("temperature", temperature), ("teacher_temperature", teacher_temperature)):
+            if not value > 0:
+                raise ConfigError(f"loss.relational.{key}={value}: it must be above 0.")
+        self.weight = weight
+        self.temperature = temperature
+        self.teacher_temperature = teacher_temperature
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """The further texts that it needs."""
+        return (PIVOT_QUERIES, PIVOT_PASSAGES)
+
+    def forward(self, step: StepVectors) -> Tensor:
+        """The mean over this process's rows, in nats."""
+        asked, every = step.targets[PIVOT_QUERIES], step.all_targets[PIVOT_PASSAGES]
+        absent = ~every.present[None, :].expand(len(step.queries), -1)
+        # A row without any column would be no distribution; it does not count below.
+        absent = absent & asked.present[:, None]
+        scores = step.queries @ step.all_passages[positive_columns(step)].T / self.temperature
+        wanted = asked.vectors @ every.vectors.T / self.teacher_temperature
+        log_p = functional.log_softmax(scores.masked_fill(absent, -math.inf), 1)
+        log_q = functional.log_softmax(wanted.masked_fill(absent, -math.inf), 1)
+        terms = torch.where(absent, 0.0, log_q.exp() * (log_q - log_p))
+        return step.mean_over(PIVOT_QUERIES, terms.sum(1))

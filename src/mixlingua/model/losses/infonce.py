@@ -1,0 +1,135 @@
+"""In-batch InfoNCE, and what may be asked of it besides."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mixlingua.data.views import PIVOT_PASSAGES, PIVOT_QUERIES
+from mixlingua.errors import ConfigError
+from mixlingua.model.losses.masks import above_positive, above_positive_for_teacher, share_a_key
+from mixlingua.model.losses.step import StepVectors
+
+
+def info_nce(
+    queries: Tensor, passages: Tensor, positives: Tensor, ignored: Tensor, scale: Tensor | float, hardness: float = 0.0
+) -> Tensor:
+    """Mean cross-entropy of each query's positive passage against all passages, in nats.
+
+    queries: (Q, D), passages: (P, D), unit rows; positives: (Q,) int64, the column of each query's passage;
+    ignored: (Q, P) bool, passages that are no negatives of a query (the positive is never ignored);
+    scale: one over the temperature. hardness: beta of `harder`; 0 counts every negative once.
+    Source: van den Oord et al. 2018 (arXiv 1807.03748), eq. 4, with cosine similarity over a temperature.
+    """
+    scores = queries @ passages.T * scale
+    ignored = ignored.scatter(1, positives[:, None], False)
+    scores = scores.masked_fill(ignored, -math.inf)
+    if hardness:
+        scores = harder(scores, positives, hardness)
+    return functional.cross_entropy(scores, positives)
+
+
+def harder(scores: Tensor, positives: Tensor, beta: float) -> Tensor:
+    """Scores with each negative weighted by exp(beta score), the weights of a query's negatives averaging one.
+
+    scores: (Q, P), -inf where ignored; positives: (Q,). A weight in the loss is its logarithm added to the score.
+    Source: Robinson et al. 2021 (arXiv 2010.04592), eq. 5, without its correction for false negatives.
+    """
+    negative = torch.isfinite(scores).scatter(1, positives[:, None], False)
+    exponents = (beta * scores).masked_fill(~negative, -math.inf)
+    count = negative.sum(1, keepdim=True).clamp(min=1)
+    weights = exponents - torch.logsumexp(exponents, 1, keepdim=True) + count.log()
+    return torch.where(negative, scores + weights, scores)
+
+
+class InfoNCE(nn.Module):
+    """In-batch InfoNCE with a fixed or learned temperature.
+
+    symmetric: also rank the queries for each passage, and take the mean of both. hardness: see `harder`. own_margin:
+    passages that score more than this above a query's own (cosine) are no negatives of it; null: all are.
+    teacher_margin: the same by the teacher's scores of the rows' pivot side, so that what a monolingual model finds
+    relevant is no negative. dims: Matryoshka, the mean of the losses of the first d components for each d.
+
+    Source: Elmahdy, Lin and Ahmad 2024 (arXiv 2408.10536), eq. 1, with every other passage of the batch and every hard
+    negative as an irrelevant document; learned temperature as in CLIP (Radford et al. 2021, arXiv 2103.00020); the
+    other direction as in CLEAR's reverse training (Lee et al. 2026, arXiv 2604.05821); Matryoshka: Kusupati et al. 2022
+    (arXiv 2205.13147), eq. 1.
+    """
+
+    MAX_SCALE = 100.0  # a learned temperature stays at 0.01 or above, as in CLIP
+
+    def __init__(
+        self,
+        weight: float,
+        temperature: float,
+        learn_temperature: bool,
+        symmetric: bool,
+        hardness: float,
+        own_margin: float | None,
+        teacher_margin: float | None,
+        dims: Sequence[int] | None,
+    ) -> None:
+        super().__init__()
+        if not temperature > 0:
+            raise ConfigError(
+                f"model.temperature={temperature}: it must be above 0; values from 0.01 to 0.1 are usual."
+            )
+        if not 0 <= hardness < math.inf:
+            raise ConfigError(f"loss.infonce.hardness={hardness}: 0 counts negatives alike; above 0, hard ones more.")
+        for key, margin in (("own_margin", own_margin), ("teacher_margin", teacher_margin)):
+            if margin is not None and not -2 <= margin <= 2:
+                raise ConfigError(f"loss.infonce.{key}={margin}: a difference of cosines, from -2 to 2, or null.")
+        if dims is not None and (not dims or min(dims) < 1):
+            raise ConfigError(f"loss.infonce.dims={list(dims)}: numbers of components, each 1 or more, or null.")
+        self.weight = weight
+        self.symmetric = symmetric
+        self.hardness = hardness
+        self.own_margin = own_margin
+        self.teacher_margin = teacher_margin
+        self.dims = None if dims is None else tuple(dims)
+        log_scale = torch.tensor(-math.log(temperature))
+        self.log_scale = nn.Parameter(log_scale, requires_grad=learn_temperature)
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """The further texts that it needs."""
+        return () if self.teacher_margin is None else (PIVOT_QUERIES, PIVOT_PASSAGES)
+
+    @property
+    def temperature(self) -> float:
+        """The temperature in force."""
+        return 1 / self._scale().item()
+
+    def _scale(self) -> Tensor:
+        # A fixed temperature is taken as configured; only a learned one is bounded.
+        return self.log_scale.exp().clamp(max=self.MAX_SCALE) if self.log_scale.requires_grad else self.log_scale.exp()
+
+    def forward(self, step: StepVectors) -> Tensor:
+        """The mean loss over this process's queries. Raises ConfigError where dims asks for more than D components."""
+        dim = step.queries.shape[1]
+        if self.dims is None:
+            return self._loss(step, dim)
+        if max(self.dims) > dim:
+            raise ConfigError(f"loss.infonce.dims={list(self.dims)}: the model's vectors have {dim} components.")
+        return torch.stack([self._loss(step, components) for components in self.dims]).mean()
+
+    def _loss(self, step: StepVectors, dim: int) -> Tensor:
+        queries, passages = _first(step.queries, dim), _first(step.all_passages, dim)
+        ignored = share_a_key(step.query_keys, step.all_passage_keys)
+        if self.own_margin is not None:
+            ignored |= above_positive(queries.detach() @ passages.detach().T, step.positives, self.own_margin)
+        if self.teacher_margin is not None:
+            ignored |= above_positive_for_teacher(step, PIVOT_QUERIES, PIVOT_PASSAGES, self.teacher_margin)
+        loss = info_nce(queries, passages, step.positives, ignored, self._scale(), self.hardness)
+        if not self.symmetric:
+            return loss
+        own, all_queries = passages[step.positives], _first(step.all_queries, dim)
+        ignored = share_a_key(step.query_keys, step.all_query_keys)
+        return (loss + info_nce(own, all_queries, step.query_rows, ignored, self._scale(), self.hardness)) / 2
+
+
+def _first(vectors: Tensor, dim: int) -> Tensor:
+    """The first components, as unit rows."""
+    return vectors if dim == vectors.shape[1] else functional.normalize(vectors[:, :dim], dim=-1)

@@ -1,0 +1,44 @@
+"""The loss of a step: a weighted sum of named losses."""
+
+import math
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from mixlingua.errors import ConfigError
+from mixlingua.model.losses.step import StepVectors
+
+
+class TotalLoss(nn.Module):
+    """The sum of losses, each times its weight.
+
+    A loss has `weight`, `views` (the further texts that it needs, see data/views.py) and maps StepVectors to a scalar.
+    Raises ConfigError where there is none, or a weight is no number of 0 or more.
+    """
+
+    def __init__(self, losses: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        if not losses:
+            raise ConfigError(
+                "loss=[]: nothing to train by; choose one or several, such as loss=[infonce,distillation]."
+            )
+        for name, loss in losses.items():
+            if not 0 <= loss.weight < math.inf:  # type: ignore[operator]
+                raise ConfigError(f"loss.{name}.weight={loss.weight}: a number of 0 or more.")
+        self.losses = nn.ModuleDict(losses)
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """The further texts that any of the losses needs."""
+        return tuple(sorted({view for loss in self.losses.values() for view in loss.views}))  # type: ignore[union-attr]
+
+    @property
+    def temperature(self) -> float | None:
+        """The temperature in force of the first loss that learns one or was given one."""
+        return next((loss.temperature for loss in self.losses.values() if hasattr(loss, "temperature")), None)
+
+    def forward(self, step: StepVectors) -> tuple[Tensor, dict[str, Tensor]]:
+        """The sum, a scalar, and each loss before its weight."""
+        parts: dict[str, Tensor] = {name: loss(step) for name, loss in self.losses.items()}
+        total = sum(self.losses[name].weight * part for name, part in parts.items())
+        return total, parts  # type: ignore[return-value]

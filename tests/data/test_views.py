@@ -1,0 +1,59 @@
+"""Further texts of a batch: the pivot side and other languages of the same rows."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from mixlingua.data.store import ParallelStore
+from mixlingua.data.views import PivotTexts, VariantQueries
+
+
+@pytest.fixture
+def store(tmp_path, rows):
+    """Row 0 has de, en and fr; row 1 lacks en; row 2 has de only."""
+    full = rows(3, languages=("de", "en", "fr"))
+    held = (("de", "en", "fr"), ("de", "fr"), ("de",))
+    cut = [
+        replace(
+            row, queries={code: row.queries[code] for code in own}, passages={code: row.passages[code] for code in own}
+        )
+        for row, own in zip(full, held, strict=True)
+    ]
+    return ParallelStore.write(tmp_path / "store", iter(cut), name="test", fingerprint="f")
+
+
+@pytest.fixture
+def batch(store, plan):
+    return plan([store], 3, 0).batch(0)  # rows 0, 1, 2; queries in de, passages in en: only de is asked for here
+
+
+def test_whether_rows_hold_a_language(store):
+    found = {language: store.holds(np.arange(3), language).tolist() for language in ("de", "en", "fr", "zz")}
+    assert found == {"de": [True] * 3, "en": [True, False, False], "fr": [True, True, False], "zz": [False] * 3}
+
+
+def test_the_pivot_side_of_each_row_that_has_one(store, batch, tokenizer, decode):
+    batch = replace(batch, passage_languages=["fr", "fr", "de"])
+    queries, passages = (PivotTexts(side, "en", tokenizer)(store, batch) for side in ("query", "passage"))
+    assert decode(queries.features["input_ids"]) == ["query 0 en", "query 1 de", "query 2 de"]
+    assert decode(passages.features["input_ids"]) == ["passage 0 en", "passage 1 fr", "passage 2 de"]
+    assert queries.present.tolist() == passages.present.tolist() == [True, False, False]
+
+
+def test_variants_are_in_another_training_language_and_depend_on_seed_batch_and_row(store, batch, tokenizer, decode):
+    make = VariantQueries(("de", "en", "fr"), tokenizer, seed=0)
+    view = make(store, batch)
+    texts = decode(view.features["input_ids"])
+    assert texts[0] in ("query 0 en", "query 0 fr") and texts[1:] == ["query 1 fr", "query 2 de"]
+    assert view.present.tolist() == [True, True, False]
+    assert decode(make(store, batch).features["input_ids"]) == texts
+    drawn = {decode(make(store, replace(batch, index=index)).features["input_ids"])[0] for index in range(16)}
+    other = VariantQueries(("de", "en", "fr"), tokenizer, seed=1)
+    assert any(
+        not torch.equal(*(each(store, replace(batch, index=index)).features["input_ids"] for each in (make, other)))
+        for index in range(16)
+    )
+    assert drawn == {"query 0 en", "query 0 fr"}
+    assert not VariantQueries(("de",), tokenizer, seed=0)(store, batch).present.any()
