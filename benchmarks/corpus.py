@@ -108,7 +108,7 @@ def _evaluate(folder: Path, passages: int) -> None:
     encoder = PretrainedEncoder(
         name_or_path="tiny", revision=None, pooling="mean", query_prefix="", passage_prefix="", max_query_length=64,
         max_passage_length=128, temperature=0.05, dropout=None, freeze_word_embeddings=False,
-        gradient_checkpointing=False, compile=False, pretraining=None,
+        freeze_layers=0, gradient_checkpointing=False, chunk_size=None, compile=False, pretraining=None,
     ).load(seed=0)  # fmt: skip
     memory["model"] = _peak()
     task = miracl(folder, ["en"], None, SHARD_SIZE, keep_vectors=False)

@@ -68,7 +68,6 @@ def make_data(tmp_path, rows, tokenizer, plan):
             tokenizer,
             make_plan,
             make_plan,
-            {},
             batch_size=batch_size,
             num_batches=num_batches,
             num_validation_batches=2,

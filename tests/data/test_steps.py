@@ -1,5 +1,4 @@
 from dataclasses import replace
-from types import MappingProxyType
 
 import pytest
 import torch
@@ -12,13 +11,11 @@ from mixlingua.data.store import ParallelStore
 
 @pytest.fixture
 def dataset(tmp_path, tokenizer, plan):
-    def make(rows, batch_size=4, num_negatives=0, rank=0, world_size=1, views=MappingProxyType({})):
+    def make(rows, batch_size=4, num_negatives=0, rank=0, world_size=1):
         path = tmp_path / f"store {len(list(tmp_path.iterdir()))}"
         store = ParallelStore.write(path, iter(rows), name="test", fingerprint="f")
         chosen = plan([store], batch_size, 0)
-        return StepDataset(
-            [store], chosen, tokenizer, views, num_negatives=num_negatives, rank=rank, world_size=world_size
-        )
+        return StepDataset([store], chosen, tokenizer, num_negatives=num_negatives, rank=rank, world_size=world_size)
 
     return make
 

@@ -18,7 +18,8 @@ from mixlingua.model.tokenizer import PairTokenizer
 SETTINGS = {
     "name_or_path": "tiny", "revision": None, "pooling": "mean", "query_prefix": "", "passage_prefix": "",
     "max_query_length": 16, "max_passage_length": 16, "temperature": 0.05, "dropout": None,
-    "freeze_word_embeddings": False, "gradient_checkpointing": False, "compile": False, "pretraining": None,
+    "freeze_word_embeddings": False, "freeze_layers": 0, "gradient_checkpointing": False, "chunk_size": None,
+    "compile": False, "pretraining": None,
 }  # fmt: skip
 PLAIN = {
     "weight": 1.0, "temperature": 0.1, "learn_temperature": False, "symmetric": False, "hardness": 0.0,
@@ -64,7 +65,7 @@ def module(pretrained, infonce) -> RetrieverModule:
     for layer in encoder.modules():
         if isinstance(layer, torch.nn.Dropout):
             layer.p = 0.0
-    optimizer = AdamW(lr=5e-3, weight_decay=0.0, warmup_steps=0, schedule="constant")
+    optimizer = AdamW(lr=5e-3, weight_decay=0.0, warmup_steps=0, schedule="constant", layer_decay=1.0)
     return RetrieverModule(encoder, TotalLoss({"infonce": infonce()}), optimizer, teacher=None)
 
 

@@ -102,7 +102,7 @@ def test_every_trainable_parameter_moves_and_a_frozen_one_does_not(module, infon
 
 
 def test_the_schedule_runs_over_the_trainers_steps(module, toy_batches, fit):
-    module.optimizer = AdamW(lr=1.0, weight_decay=0.0, warmup_steps=1, schedule="linear")
+    module.optimizer = AdamW(lr=1.0, weight_decay=0.0, warmup_steps=1, schedule="linear", layer_decay=1.0)
     rates = []
 
     class Rates(pl.Callback):

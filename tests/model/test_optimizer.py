@@ -11,7 +11,9 @@ from mixlingua.model.optimizer import AdamW
 
 
 def adamw(**changes) -> AdamW:
-    return AdamW(**({"lr": 0.5, "weight_decay": 0.1, "warmup_steps": 4, "schedule": "linear"} | changes))
+    return AdamW(
+        **({"lr": 0.5, "weight_decay": 0.1, "warmup_steps": 4, "schedule": "linear", "layer_decay": 1.0} | changes)
+    )
 
 
 @pytest.mark.parametrize(
@@ -85,3 +87,23 @@ def test_one_decaying_step_by_hand():
 def test_bad_values_are_refused(changes, message):
     with pytest.raises(ConfigError, match=message):
         adamw(**changes)
+
+
+def test_a_layers_rate_is_a_share_of_the_one_above():
+    module = nn.ModuleDict({"embeddings": nn.Linear(1, 1), "layer": nn.ModuleList(nn.Linear(1, 1) for _ in range(2)),
+                            "dense": nn.Linear(1, 1)})  # fmt: skip
+    groups = adamw(lr=0.8, layer_decay=0.5).configure(module, max_steps=10)["optimizer"].param_groups
+    names = {id(parameter): name for name, parameter in module.named_parameters()}
+    rates = {names[id(p)]: group["initial_lr"] for group in groups for p in group["params"]}
+    assert rates == pytest.approx({
+        "dense.weight": 0.8, "dense.bias": 0.8, "layer.1.weight": 0.4, "layer.1.bias": 0.4,
+        "layer.0.weight": 0.2, "layer.0.bias": 0.2, "embeddings.weight": 0.1, "embeddings.bias": 0.1,
+    })  # fmt: skip
+    assert groups[0]["initial_lr"] == 0.8  # what resuming compares with optimizer.lr
+    assert len(adamw(lr=0.8).configure(module, max_steps=10)["optimizer"].param_groups) == 2
+
+
+@pytest.mark.parametrize("decay", [0.0, 1.5, math.nan])
+def test_layer_decay_outside_its_range(decay):
+    with pytest.raises(ConfigError, match=r"optimizer\.layer_decay="):
+        adamw(layer_decay=decay)

@@ -218,3 +218,17 @@ def test_a_folder_that_cannot_be_trusted_is_refused(pretrained, plain, break_it,
 def test_a_pooling_layer_that_is_not_in_the_folder_is_refused(pretrained):
     with pytest.raises(ModelError, match=r"lacks 2 weights .*model\.pooling"):
         pretrained(pooling="pooler").load(seed=0)
+
+
+def test_frozen_layers_are_the_lowest_ones(pretrained):
+    trained = {n for n, p in pretrained(freeze_layers=1).load(seed=0).named_parameters() if p.requires_grad}
+    assert not any("embeddings" in name or "layer.0." in name for name in trained)
+    assert any("layer.1." in name for name in trained)
+    with pytest.raises(ModelError, match=r"model\.freeze_layers=99: tiny has \d+ layers"):
+        pretrained(freeze_layers=99).load(seed=0)
+
+
+@pytest.mark.parametrize("change", [{"freeze_layers": -1}, {"chunk_size": 0}])
+def test_numbers_of_layers_and_texts_that_make_no_sense(pretrained, change):
+    with pytest.raises(ConfigError, match=rf"model\.{next(iter(change))}="):
+        pretrained(**change)

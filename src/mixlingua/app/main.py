@@ -33,7 +33,19 @@ class Action:
 ACTIONS = {
     "train": Action(
         "mixlingua.app.train:train",
-        ("data", "sampler", "model", "teacher", "loss", "optimizer", "trainer", "checkpoint", "evaluation", "logger"),
+        (
+            "data",
+            "sampler",
+            "model",
+            "teacher",
+            "loss",
+            "optimizer",
+            "trainer",
+            "checkpoint",
+            "averaging",
+            "evaluation",
+            "logger",
+        ),
     ),
     "evaluate": Action("mixlingua.app.evaluate:evaluate", ("model", "trainer", "evaluation", "logger")),
     "compare": Action("mixlingua.app.compare:compare", ()),

@@ -12,7 +12,8 @@ _ASIDE = (
     "action", "seed", "resume", "overwrite", "paths", "runs", "baseline", "comparison", "logger", "data.num_workers",
     "checkpoint.every_n_steps", "checkpoint.save_model", "evaluation.tasks", "evaluation.average",
     "evaluation.before", "evaluation.every_n_steps", "evaluation.token_budget", "model.pretraining", "model.compile",
-    "model.gradient_checkpointing", "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy",
+    "model.gradient_checkpointing", "model.chunk_size",
+    "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy",
     "trainer.log_every_n_steps", "trainer.deterministic", "trainer.use_distributed_sampler",
 )  # fmt: skip
 # What a label always says where it differs, in this order; the first three stand for the choice of a group.

@@ -20,6 +20,7 @@ from mixlingua.data.datamodule import PairDataModule
 from mixlingua.data.store import ParallelStore
 from mixlingua.evaluation.callback import ZeroShotEvaluation
 from mixlingua.model import distributed
+from mixlingua.model.averaging import StartShare, moving_average
 from mixlingua.model.checkpoints import check_resumable, checkpoint_callbacks
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.module import RetrieverModule
@@ -46,13 +47,13 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         encoder.tokenizer.limited(cfg.data.max_query_length, cfg.data.max_passage_length),
         make_plan,
         make_validation_plan,
-        build_views(cfg, loss, encoder, teacher),
         batch_size=cfg.data.batch_size,
         num_batches=cfg.trainer.max_steps * cfg.trainer.accumulate_grad_batches,
         num_validation_batches=cfg.data.validation_batches,
         num_negatives=cfg.data.num_negatives,
         num_workers=cfg.data.num_workers,
         seed=cfg.seed,
+        views=build_views(cfg, loss, encoder, teacher),
     )
     callbacks = checkpoint_callbacks(
         run_dir,
@@ -60,6 +61,8 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         validates=bool(validation_stores),
         patience=cfg.checkpoint.patience,
         save_model=cfg.checkpoint.save_model,
+        average=[moving_average(cfg.averaging.ema_decay)] if cfg.averaging.ema_decay is not None else [],
+        mixture=[StartShare(module, cfg.averaging.start_share)] if cfg.averaging.start_share else [],
     )
     callbacks += [SeedEachBatch(cfg.seed), BatchMix(), _evaluation(cfg, run_dir, tasks, encoder, stores)]
     with run_loggers(cfg, run_dir) as loggers:

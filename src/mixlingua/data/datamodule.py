@@ -35,7 +35,6 @@ class PairDataModule(LightningDataModule):
         tokenizer: PairTokenizer,
         make_plan: MakePlan,
         make_validation_plan: MakePlan,
-        views: ViewMakers,
         *,
         batch_size: int,
         num_batches: int,
@@ -43,6 +42,7 @@ class PairDataModule(LightningDataModule):
         num_negatives: int,
         num_workers: int,
         seed: int,
+        views: ViewMakers | None = None,
     ) -> None:
         """Raises ConfigError where a store has rows with fewer negatives than asked for."""
         super().__init__()
@@ -51,7 +51,7 @@ class PairDataModule(LightningDataModule):
         self._tokenizer = tokenizer
         self._make_plan = make_plan
         self._make_validation_plan = make_validation_plan
-        self._views = dict(views)
+        self._views = dict(views or {})
         self._batch_size = batch_size
         self._num_batches = num_batches
         self._num_validation_batches = num_validation_batches
@@ -128,10 +128,10 @@ class PairDataModule(LightningDataModule):
             stores,
             plan,
             self._tokenizer,
-            self._views,
             num_negatives=num_negatives,
             rank=trainer.global_rank,
             world_size=trainer.world_size,
+            views=self._views,
         )
 
     def _loader(self, dataset: StepDataset, sampler: StepSampler | range) -> StepLoader:

@@ -62,16 +62,16 @@ class StepDataset(Dataset[TrainBatch]):
         stores: Sequence[ParallelStore],
         plan: BatchPlan,
         tokenizer: PairTokenizer,
-        views: ViewMakers,
         *,
         num_negatives: int,
         rank: int,
         world_size: int,
+        views: ViewMakers | None = None,
     ) -> None:
         self._stores = list(stores)
         self._plan = plan
         self._tokenizer = tokenizer
-        self._views = dict(views)
+        self._views = dict(views or {})
         self._num_negatives = num_negatives
         self._rank = rank
         self._world_size = world_size

@@ -1,5 +1,6 @@
 """What is saved while training, when training stops early, and which weights a run ends with."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,27 @@ VALIDATION_LOSS = "validation/loss"
 
 
 def checkpoint_callbacks(
-    run_dir: Path, *, every_n_steps: int, validates: bool, patience: int | None, save_model: bool
+    run_dir: Path,
+    *,
+    every_n_steps: int,
+    validates: bool,
+    patience: int | None,
+    save_model: bool,
+    average: Sequence[Callback] = (),
+    mixture: Sequence[Callback] = (),
 ) -> list[Callback]:
     """The callbacks that write run_dir/checkpoints and run_dir/model, in the order in which they must run.
 
     checkpoints/last.ckpt is written every every_n_steps optimiser steps and after the last one. Where there is a
     validation loss, checkpoints/best.ckpt holds the weights with the lowest and the run ends with these; training stops
-    after `patience` validations without a lower one (None: it does not).
+    after `patience` validations without a lower one (None: it does not). average: what puts an average in the place of
+    the last weights, once these are saved and before the best are restored; mixture: what changes the final weights.
     """
     folder = run_dir / "checkpoints"
     callbacks: list[Callback] = [
         ModelCheckpoint(folder, filename="last", every_n_train_steps=every_n_steps, enable_version_counter=False),
         SaveLast(folder / "last.ckpt"),
+        *average,
     ]
     if validates:
         best = BestCheckpoint(
@@ -37,6 +47,7 @@ def checkpoint_callbacks(
         if patience is not None:
             # A loss that is not finite is the module's own error, which names the batch.
             callbacks.append(EarlyStopping(VALIDATION_LOSS, patience=patience, check_finite=False))
+    callbacks += mixture
     return [*callbacks, SaveModel(run_dir / "model")] if save_model else callbacks
 
 

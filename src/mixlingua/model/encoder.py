@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from mixlingua.model.tokenizer import PairTokenizer
@@ -57,9 +58,17 @@ class BiEncoder(nn.Module):
     """
 
     def __init__(
-        self, transformer: PreTrainedModel, tokenizer: PairTokenizer, *, pooling: Pooling, dense: list[Dense]
+        self,
+        transformer: PreTrainedModel,
+        tokenizer: PairTokenizer,
+        *,
+        pooling: Pooling,
+        dense: list[Dense],
+        chunk_size: int | None = None,
     ) -> None:
+        """chunk_size: texts whose activations are held at once in training; None: those of the whole batch."""
         super().__init__()
+        self.chunk_size = chunk_size
         self.transformer = transformer
         self.tokenizer = tokenizer
         self.pooling = pooling
@@ -90,10 +99,32 @@ class BiEncoder(nn.Module):
         return digest.hexdigest()
 
     def forward(self, features: dict[str, Tensor]) -> Tensor:
-        """features: input_ids and attention_mask, (N, L) int64. Returns (N, D) float32 rows of length one."""
+        """features: input_ids and attention_mask, (N, L) int64. Returns (N, D) float32 rows of length one.
+
+        With chunk_size, where a gradient is wanted, no more than that many texts are in memory with their activations:
+        these are computed again, with the same dropout, when the gradient comes back. The loss of a batch of any size
+        then has the value and gradient that it has without.
+        Source: Gao et al. 2021 (GradCache, arXiv 2101.06983), by checkpointing each chunk.
+        """
+        count = len(features["input_ids"])
+        if self.chunk_size is None or count <= self.chunk_size or not torch.is_grad_enabled():
+            return self._encode(features)
+        chunks = [
+            {name: tensor[start : start + self.chunk_size] for name, tensor in features.items()}
+            for start in range(0, count, self.chunk_size)
+        ]
+        return torch.cat([checkpoint(self._encode, _trimmed(chunk), use_reentrant=False) for chunk in chunks])
+
+    def _encode(self, features: dict[str, Tensor]) -> Tensor:
         output = self.transformer(**features)
         pooler_output = output.pooler_output if self.pooling == "pooler" else None
         pooled = POOLINGS[self.pooling](output.last_hidden_state, features["attention_mask"], pooler_output)
         for layer in self.dense:
             pooled = layer(pooled)
         return functional.normalize(pooled.float(), dim=-1)
+
+
+def _trimmed(features: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Without the columns that pad all of these texts."""
+    longest = int(features["attention_mask"].sum(1).max())
+    return {name: tensor[:, :longest] for name, tensor in features.items()}

@@ -10,6 +10,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, 
 from transformers.utils import logging as transformers_logging
 
 from mixlingua.errors import ConfigError, ModelError, suggest
+from mixlingua.model.depth import freeze_lowest
 from mixlingua.model.encoder import OPTIONAL_POOLER, POOLINGS, BiEncoder
 from mixlingua.model.folder import FolderSettings, read_dense, read_settings
 from mixlingua.model.sources import find_weights
@@ -35,7 +36,9 @@ class PretrainedEncoder:
     temperature: float
     dropout: float | None
     freeze_word_embeddings: bool
+    freeze_layers: int
     gradient_checkpointing: bool
+    chunk_size: int | None
     compile: bool
     pretraining: str | None
 
@@ -48,6 +51,10 @@ class PretrainedEncoder:
         for key in ("max_query_length", "max_passage_length"):
             if (length := getattr(self, key)) is not None and length < 4:
                 raise ConfigError(f"model.{key}={length}: at least 4 tokens (two of them are special).")
+        if self.freeze_layers < 0:
+            raise ConfigError(f"model.freeze_layers={self.freeze_layers}: a number of layers, 0 for none.")
+        if self.chunk_size is not None and self.chunk_size < 1:
+            raise ConfigError(f"model.chunk_size={self.chunk_size}: 1 text or more, or null for the whole batch.")
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise ConfigError(f"model.dropout={self.dropout}: a probability of at least 0 and below 1, or null.")
 
@@ -77,6 +84,7 @@ class PretrainedEncoder:
             ),
             pooling=pooling,  # type: ignore[arg-type]
             dense=[read_dense(place) for place in settings.dense],
+            chunk_size=self.chunk_size,
         )
         if self.dropout is not None:
             for layer in transformer.modules():
@@ -84,6 +92,9 @@ class PretrainedEncoder:
                     layer.p = self.dropout
         if self.freeze_word_embeddings:
             transformer.get_input_embeddings().requires_grad_(False)
+        if self.freeze_layers > (num_layers := transformer.config.num_hidden_layers):
+            raise ModelError(f"model.freeze_layers={self.freeze_layers}: {self.name_or_path} has {num_layers} layers.")
+        freeze_lowest(transformer, self.freeze_layers)
         if self.gradient_checkpointing:
             transformer.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         if self.compile:
