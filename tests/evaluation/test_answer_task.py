@@ -60,9 +60,10 @@ def world(seed, *, ties, num_passages=150):
 
 
 def task_of(queries, answers, passages, **changes):
+    corpus = changes.get("corpus", ListCorpus(passages))
     given = {
         "name": "asked", "release": "1", "licence": "CC0", "note": "", "queries": queries, "answers": answers,
-        "corpus": ListCorpus(passages), "corpus_language": "en", "published": len(passages), "shard_size": 40,
+        "corpus": corpus, "judged": corpus, "corpus_language": "en", "published": len(passages), "shard_size": 40,
         "keep_vectors": False, "files": {"questions": "hash"},
     } | changes  # fmt: skip
     return AnswerTask(**given)
@@ -238,6 +239,15 @@ def test_a_corpus_that_changes_between_readings_is_refused():
         task_of(*parts, corpus=Changing(parts[2])).evaluate(ByText(vectors))
 
 
+def test_answers_are_looked_for_in_what_is_judged():
+    vectors = {"?": torch.tensor([1.0]), "Title 1066": torch.tensor([0.5]), "Other 1066": torch.tensor([0.25])}
+    encoded, judged = {"a": "Title 1066", "b": "Other 1066"}, {"a": "Title", "b": "1066"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(answer_task, "SUCCESS", {"rank": lambda result: result.ranks[:, 0]})
+        task = task_of({"en": {"q": "?"}}, {"q": ["1066"]}, encoded, judged=ListCorpus(judged))
+        assert ranks_of(task.evaluate(ByText(vectors))) == {("en", "q"): 2}
+
+
 def test_what_identifies_the_data(caplog):
     queries, answers, passages, _ = world(1, ties=False)
     task = task_of(queries, answers, passages)
@@ -251,8 +261,9 @@ def test_what_identifies_the_data(caplog):
         task_of(queries | {"de": queries["de"] | {"q1": "?"}}, answers, passages),
         task_of(queries, answers, passages | {"p0": "another"}),
         task_of({"de": queries["de"]}, answers, passages),
+        task_of(queries, answers, passages, judged=ListCorpus(passages)),
     ]
-    assert len({about["revision"], *(other.revision for other in others)}) == 5
+    assert len({about["revision"], *(other.revision for other in others)}) == 6
     assert task_of(queries, answers, passages, shard_size=3, keep_vectors=True).revision == about["revision"]
     assert caplog.text == ""
     with caplog.at_level(logging.WARNING):

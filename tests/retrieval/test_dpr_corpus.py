@@ -25,8 +25,10 @@ PASSAGES = [
 def test_title_and_text_are_read(tmp_path, packed):
     path = tmp_path / ("psgs_w100.tsv.gz" if packed else "psgs_w100.tsv")
     path.write_bytes(gzip.compress(LINES.encode()) if packed else LINES.encode())
-    corpus = DprCorpus(path)
+    corpus = DprCorpus(path, titles=True)
     assert list(corpus.passages()) == list(corpus.passages()) == PASSAGES
+    alone = [passage.text for passage in DprCorpus(path, titles=False).passages()]
+    assert alone[:2] == ['Aaron ( or ; "Ahärôn") is a prophet.', "plain text, with 'one' mark"]
     assert corpus.size == path.stat().st_size
     assert [corpus.where(place).rpartition("/")[2] for place in (0, 2)] == [f"{path.name}:2", f"{path.name}:4"]
     with pytest.raises(IndexError):
@@ -48,5 +50,5 @@ def test_what_is_wrong_is_named(tmp_path, content, message):
     path = tmp_path / "psgs_w100.tsv"
     path.write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=message) as error:
-        list(DprCorpus(path).passages())
+        list(DprCorpus(path, titles=True).passages())
     assert str(error.value).startswith(str(path))

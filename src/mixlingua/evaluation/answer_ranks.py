@@ -96,7 +96,7 @@ def _count(found: FirstAnswers, queries: Tensor, vectors: Tensor) -> None:
 def _judged(task: AnswerTask, shards: VectorShards, after: int) -> Iterator[Judged]:
     """Which passages of each shard, but for the first `after`, answer which questions."""
     index = AnswerIndex(list(task.answers.values()))
-    passages = task.corpus.passages()
+    passages = task.judged.passages()
     for shard in range(shards.num_shards):
         batch = list(islice(passages, len(shards.positions(shard))))
         if shard < after:

@@ -32,8 +32,9 @@ class AnswerTask:
 
     release: what the revision begins with. queries: language -> question -> text; answers: question -> its answers in
     the language of the corpus; every language has every question, in the order of `answers`. Every question counts,
-    also one that no passage answers: it is never found. published: passages of the released corpus. shard_size,
-    keep_vectors: as in `CorpusTask`. files: SHA-256 by name of the files with questions and answers.
+    also one that no passage answers: it is never found. corpus: as it is encoded; judged: the same passages with the
+    texts that answers are looked for in. published: passages of the released corpus. shard_size, keep_vectors: as in
+    `CorpusTask`. files: SHA-256 by name of the files with questions and answers.
     """
 
     name: str
@@ -43,6 +44,7 @@ class AnswerTask:
     queries: Mapping[str, Mapping[str, str]]
     answers: Mapping[str, Sequence[str]]
     corpus: Corpus
+    judged: Corpus
     corpus_language: str
     published: int
     shard_size: int
@@ -75,7 +77,9 @@ class AnswerTask:
                 "task %s: not the released corpus: it has %s passages instead of %s; scores compare with no published "
                 "figure", self.name, f"{found:,}", f"{self.published:,}",
             )  # fmt: skip
-        content = json.dumps([self.queries, self.answers, self.census.identity], sort_keys=True)
+        content = json.dumps(
+            [self.queries, self.answers, self.census.identity, self.judged == self.corpus], sort_keys=True
+        )
         return f"{self.release if found == self.published else LOCAL}-{content_hash(content)[:16]}"
 
     @property

@@ -65,7 +65,7 @@ def mkqa(
     another kind.
     """
     chosen = chosen_languages("mkqa", languages, LANGUAGES, list(LANGUAGES))
-    passages, released = _corpus(Path(corpus))
+    passages, judged, released = _corpora(Path(corpus))
     path = _file(Path(folder))
     questions = read_questions(path, [LANGUAGES[language] for language in chosen])
     published = _is_published(questions)
@@ -82,6 +82,7 @@ def mkqa(
         queries={language: questions.texts[LANGUAGES[language]] for language in chosen},
         answers=questions.answers,
         corpus=passages,
+        judged=judged,
         corpus_language="en",
         published=released.passages,
         shard_size=shard_size,
@@ -116,8 +117,11 @@ def _is_published(questions: Questions) -> bool:
     return _numbers(questions) == (EXAMPLES, QUESTIONS)
 
 
-def _corpus(path: Path) -> tuple[Corpus, Released]:
-    """The corpus at `path`, which may be packed, and the released one of its kind."""
+def _corpora(path: Path) -> tuple[Corpus, Corpus, Released]:
+    """The corpus at `path`, which may be packed, the same as it is judged, and the released one of its kind.
+
+    As in the evaluations of these corpora, answers are looked for in titles too in BEIR's, in the text alone in DPR's.
+    """
     kinds = {".jsonl": BEIR_NQ, ".tsv": PSGS_W100}
     kind = Path(path.name.removesuffix(".gz")).suffix
     if kind not in kinds:
@@ -128,4 +132,6 @@ def _corpus(path: Path) -> tuple[Corpus, Released]:
     released, found = kinds[kind], plain_or_gz(path)
     if not found.is_file():
         raise DataError(f"task mkqa: no {path}, plain or .gz. {released.how_to_get.format(folder=path.parent)}")
-    return (DprCorpus(found) if kind == ".tsv" else JsonLinesCorpus((found,))), released
+    if kind == ".tsv":
+        return DprCorpus(found, titles=True), DprCorpus(found, titles=False), released
+    return JsonLinesCorpus((found,)), JsonLinesCorpus((found,)), released

@@ -15,9 +15,10 @@ _HEADINGS = ["id", "text", "title"]
 @dataclass(frozen=True)
 class DprCorpus:
     """psgs_w100.tsv, plain or .gz: after a line of headings id, text and title, with tabs between them and quoted as in
-    CSV where they hold quotation marks."""
+    CSV where they hold quotation marks. titles: whether a passage begins with its title, as it is encoded."""
 
     file: Path
+    titles: bool
 
     @property
     def size(self) -> int:
@@ -25,9 +26,9 @@ class DprCorpus:
         return self.file.stat().st_size
 
     def passages(self) -> Iterator[Passage]:
-        """Every passage, its title before its text. Raises DataError naming file and line."""
+        """Every passage. Raises DataError naming file and line."""
         for _, (identity, text, title) in self._rows():
-            yield Passage(identity, f"{title} {text}".strip())
+            yield Passage(identity, f"{title} {text}".strip() if self.titles else text)
 
     def where(self, position: int) -> str:
         """File and line of a passage."""
