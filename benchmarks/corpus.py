@@ -82,7 +82,7 @@ def _write(folder: Path, passages: int, queries: int) -> None:
 
 def _evaluate(folder: Path, passages: int) -> None:
     """One evaluation; prints what it took as JSON."""
-    from mixlingua.evaluation import corpus_evaluator
+    from mixlingua.evaluation import corpus_evaluator, corpus_vectors
     from mixlingua.evaluation.miracl import miracl
     from mixlingua.evaluation.suite import evaluate_encoder
     from mixlingua.model.pretrained import PretrainedEncoder
@@ -103,7 +103,7 @@ def _evaluate(folder: Path, passages: int) -> None:
 
         setattr(owner, attribute, measured)
 
-    timed("encode", corpus_evaluator, "encode_corpus")
+    timed("encode", corpus_vectors, "encode_corpus")
     timed("search", corpus_evaluator, "search")
     encoder = PretrainedEncoder(
         name_or_path="tiny", revision=None, pooling="mean", query_prefix="", passage_prefix="", max_query_length=64,

@@ -38,6 +38,7 @@ def test_languages_of_the_benchmarks_are_known(benchmark):
         ("eo", (1, "Latn", None)),  # constructed
         ("si", (None, "Sinh", "Indo-European")),  # in two classes
         ("zh-Hant", (5, "Hant", "Sino-Tibetan")),
+        ("zh-Hant-HK", (5, "Hant", "Sino-Tibetan")),
         ("hi-Latn", (4, "Latn", "Indo-European")),
         ("xx", (None, None, None)),
     ],

@@ -1,5 +1,5 @@
-"""Language codes (ISO 639-1, with an ISO 15924 script where one is needed), their English names (CLDR), and what sets
-languages apart: resources, script, family."""
+"""Language codes (ISO 639-1, with a script and a region where they are needed), their English names (CLDR), and what
+sets languages apart: resources, script, family."""
 
 import tomllib
 from functools import cache
@@ -24,24 +24,37 @@ def known_scripts() -> dict[str, str]:
     return dict(Locale("en").scripts)
 
 
+@cache
+def known_regions() -> dict[str, str]:
+    """Every two-letter region code that CLDR names, with its English name."""
+    from babel import Locale
+
+    return {code: name for code, name in Locale("en").territories.items() if len(code) == 2}
+
+
 def language_name(code: str) -> str:
     """The English name of a code, such as "German" for "de" or "Chinese (Traditional)" for "zh-Hant"; the code itself
     where CLDR has no name."""
-    language, _, script = code.partition("-")
+    language, script, region = _parts(code)
     name = known_languages().get(language, language)
-    return f"{name} ({known_scripts().get(script, script)})" if script else name
+    further = [names.get(part, part) for part, names in ((script, known_scripts()), (region, known_regions())) if part]
+    return f"{name} ({', '.join(further)})" if further else name
 
 
 def check_language(code: str, where: str) -> str:
-    """Return `code` if it is a known ISO 639-1 code, or one with a script: "zh-Hant", "hi-Latn".
+    """Return `code` if it is a known ISO 639-1 code, or one with a script ("zh-Hant", "hi-Latn") and perhaps a region
+    ("zh-Hant-HK").
 
-    A script tells a second way to write a language from the usual one, which goes without (zh is Simplified Chinese).
-    `where` is the config key or file the code came from. Raises ConfigError naming it, with the nearest code or name.
+    A script tells a second way to write a language from the usual one, which goes without (zh is Simplified Chinese); a
+    region tells a variety in that script from another. `where` is the config key or file the code came from. Raises
+    ConfigError naming it, with the nearest code or name.
     """
     known = known_languages()
-    language, dash, script = code.partition("-")
-    if language in known and (not dash or script in known_scripts()):
-        return code
+    language, script, region = _parts(code)
+    if language in known and (script is None or script in known_scripts()):
+        if region is None or region in known_regions():
+            return code
+        raise ConfigError(f"{where}: unknown region in '{code}'; use an ISO 3166-1 code, as in 'zh-Hant-HK'.")
     by_name = {name.lower(): known_code for known_code, name in known.items()}
     if code.lower() in by_name:
         raise ConfigError(f"{where}: unknown language '{code}'; use its ISO 639-1 code '{by_name[code.lower()]}'.")
@@ -67,9 +80,15 @@ def script(code: str) -> str | None:
     """ISO 15924 code of the script that a code names, or that its language is most likely written in (CLDR)."""
     from babel.core import get_global, parse_locale
 
-    language, _, named = code.partition("-")
+    language, named, _ = _parts(code)
     likely = get_global("likely_subtags").get(language)
     return named or (parse_locale(likely)[2] if likely else None)
+
+
+def _parts(code: str) -> tuple[str, str | None, str | None]:
+    """Language, script and region; None for what the code does not name."""
+    language, *further = code.split("-", 2)
+    return language, further[0] if further else None, further[1] if len(further) > 1 else None
 
 
 @cache

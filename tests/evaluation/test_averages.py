@@ -37,7 +37,9 @@ def test_spread_of_pairs_is_over_the_means_of_query_languages():
     assert aggregate(cells, "micro")["t/crosslingual/recall_at_10_gap"] == pytest.approx(0.9 - (0.2 + 3 * 0.4) / 4)
 
 
-def test_one_query_language_has_no_spread_and_other_metrics_have_none():
+def test_one_query_language_has_no_spread_and_metrics_of_another_kind_have_none():
     assert set(aggregate(rows(("de", "de", 0.2, 5)))) == {"t/monolingual/recall_at_10"}
+    two = rows(("de", "en", 0.2, 5), ("zh", "en", 0.5, 5), metric="success_at_100")
+    assert aggregate(two)["t/crosslingual/success_at_100_gap"] == pytest.approx(0.3)
     two = rows(("de", "de", 0.2, 5), ("en", "en", 0.2, 5), metric="precision_at_10")
     assert set(aggregate(two)) == {"t/monolingual/precision_at_10"}

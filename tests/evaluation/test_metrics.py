@@ -53,6 +53,13 @@ def test_padding_does_not_count():
     assert metrics.rank_distance(result).tolist() == [2, 0]
 
 
+def test_success_needs_one_relevant_passage_among_the_first():
+    result = [given(20, 21), given(21, math.inf), given(math.inf, math.inf)]
+    assert [metrics.success_at(own, 20).item() for own in result] == [1, 0, 0]
+    assert [metrics.SUCCESS["success_at_100"](own).item() for own in result] == [1, 1, 0]
+    assert [metrics.SUCCESS["success_at_20"](own).item() for own in result] == [1, 0, 0]
+
+
 def test_average_precision_divides_by_all_relevant_passages():
     assert metrics.average_precision(given(1, 4)) == pytest.approx([(1 + 2 / 4) / 2])
     assert metrics.average_precision(given(2, math.inf)) == pytest.approx([0.25])

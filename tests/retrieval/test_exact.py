@@ -41,6 +41,8 @@ def test_products_of_any_shape_give_the_bits_of_single_products(monkeypatch, sha
     below = count_below(queries, passages, single)
     expected = (single[:, None, :] < single[:, :, None]).sum(dim=2)
     assert torch.equal(below, expected)
+    alone = [count_below(queries, passages, threshold[:, None]) for threshold in single.T]
+    assert torch.equal(torch.cat(alone, dim=1), expected)
     assert (below.sort(dim=1).values[:, ::2] == below.sort(dim=1).values[:, 1::2]).all(), "twins tie"
 
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 Average = Literal["macro", "micro"]
 MACRO: Average = "macro"
 AVERAGES: tuple[Average, ...] = (MACRO, "micro")
-SPREAD = ("recall_at_1", "recall_at_10", "recall_at_100")  # the metrics whose spread over query languages is given
+# The metrics whose spread over query languages is given.
+SPREAD = ("recall_at_1", "recall_at_10", "recall_at_100", "success_at_20", "success_at_100")
 
 
 def mean_of_rows(rows: Sequence[ResultRow], average: Average) -> float:
@@ -42,7 +43,7 @@ def means(rows: Iterable[ResultRow], average: Average) -> dict[str, float]:
 
 
 def spreads(rows: Iterable[ResultRow], average: Average) -> dict[str, float]:
-    """How far query languages lie apart in recall, by the key of its mean and "_gap" or "_std".
+    """How far query languages lie apart in recall and success, by the key of its mean and "_gap" or "_std".
 
     gap: the largest minus the smallest mean of a query language; std: the standard deviation of these means. There is
     none of one query language.

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
 
-from mixlingua.errors import StorageError
 from mixlingua.evaluation.corpus_cells import Languages, cells_of, searched_together, tables_of
 from mixlingua.evaluation.corpus_ranks import Found, Relevant, relevant_in, search
+from mixlingua.evaluation.corpus_vectors import Part, encoded
 from mixlingua.evaluation.results import TaskResult
-from mixlingua.files import atomic_write, cache_dir, content_hash, lock
+from mixlingua.files import atomic_write, cache_dir, content_hash
 from mixlingua.model import distributed
 from mixlingua.retrieval.encode import Encode, check_vectors
-from mixlingua.retrieval.encode_corpus import encode_corpus
 from mixlingua.retrieval.exact import on_grid
-from mixlingua.retrieval.shards import Manifest, VectorShards
 
 if TYPE_CHECKING:
     from mixlingua.evaluation.corpus_task import CorpusTask
@@ -56,39 +52,15 @@ def _find(
     path = work / f"{'-'.join(languages)}.npz"
     if known := distributed.on_first_rank(lambda: _load(path)):
         return relevant, known
-    shards = [
-        VectorShards(Manifest(encode.fingerprint, census.identity, census.num_passages, task.shard_size))
-        for census in (task.censuses[language] for language in languages)
+    parts = [
+        Part(task.corpora[language], task.censuses[language], f"task {task.name}: corpus {language}")
+        for language in languages
     ]
-    with ExitStack() as held:
-        distributed.on_first_rank(lambda: _reserve(shards, queries.shape[1], held))
-        for language, part in zip(languages, shards, strict=True):
-            where = f"task {task.name}: corpus {language}"
-            encode_corpus(task.corpora[language], task.censuses[language], encode, part, where)
+    dim = queries.shape[1]
+    with encoded(parts, encode, dim, shard_size=task.shard_size, keep=task.keep_vectors) as shards:
         found = search(queries[relevant.rows], relevant, shards)
         distributed.on_first_rank(lambda: _save(path, found))
-        if not task.keep_vectors:
-            distributed.on_first_rank(lambda: _remove(shards))
     return relevant, found
-
-
-def _reserve(shards: Sequence[VectorShards], dim: int, held: ExitStack) -> None:
-    """Keep other processes from the folders, and see that there is room for what is missing."""
-    for folder in sorted({part.folder for part in shards}):
-        held.enter_context(lock(folder))
-    passages = sum(len(part.positions(shard)) for part in shards for shard in part.missing())
-    needed, free = 4 * dim * passages, shutil.disk_usage(shards[0].folder.parent).free
-    if needed > free:
-        raise StorageError(
-            f"{shards[0].folder.parent}: {passages:,} vectors need {needed / 1e9:.1f} GB, but {free / 1e9:.1f} GB are "
-            "free there. Free some space, choose another disk by the environment variable MIXLINGUA_CACHE, or evaluate "
-            "on fewer languages or a smaller pool."
-        )
-
-
-def _remove(shards: Sequence[VectorShards]) -> None:
-    for part in shards:
-        part.remove()
 
 
 def _load(path: Path) -> Found | None:

@@ -86,6 +86,12 @@ def reciprocal_rank_at(result: RelevantRanks, k: int) -> Floats:
     return np.where(first <= k, 1 / first, 0.0)
 
 
+def success_at(result: RelevantRanks, k: int) -> Floats:
+    """1 where a relevant passage is among the first k, else 0: top-k accuracy in Karpukhin et al. 2020, "recall@k" in
+    much work on question answering since."""
+    return (result.ranks <= k).any(axis=1).astype(np.float64)
+
+
 def ndcg_at(result: RelevantRanks, k: int) -> Floats:
     """Discounted gain of the first k over that of the best order; gain = grade, discount = 1 / log2(rank + 1)."""
     gained = np.where(result.ranks <= k, result.grades / np.log2(result.ranks + 1), 0.0).sum(axis=1)
@@ -125,6 +131,11 @@ QUALITY: dict[str, Callable[[RelevantRanks], Floats]] = {
     "ndcg_at_10": lambda result: ndcg_at(result, 10),
     "mrr_at_10": lambda result: reciprocal_rank_at(result, 10),
     "mrr_at_100": lambda result: reciprocal_rank_at(result, 100),
+}
+# Of questions that any of many passages may answer, where no list of all of them is known.
+SUCCESS: dict[str, Callable[[RelevantRanks], Floats]] = {
+    "success_at_20": lambda result: success_at(result, 20),
+    "success_at_100": lambda result: success_at(result, 100),
 }
 BIAS: dict[str, Callable[[RelevantRanks], Floats]] = {
     "rank_distance": rank_distance,

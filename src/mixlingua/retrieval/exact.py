@@ -36,6 +36,9 @@ def count_below(queries: Tensor, passages: Tensor, thresholds: Tensor) -> Tensor
         for start in range(0, len(queries), most_queries):
             rows = slice(start, start + most_queries)
             scores = queries[rows].double() @ block.T
+            if thresholds.shape[1] == 1:  # no gain from a sort, which costs a third of the product
+                below[rows] += (scores < thresholds[rows]).sum(dim=1, keepdim=True)
+                continue
             scores.numpy().sort(axis=1)  # in place, and several times faster than torch's
             below[rows] += torch.searchsorted(scores, thresholds[rows].contiguous())
     return below

@@ -1,0 +1,44 @@
+"""An evaluation of MKQA in a process of its own, slow enough to be killed between two steps of its search.
+
+Run by test_answer_kill.py as: python answer_worker.py FOLDER PAUSE OUT. Prints the number of steps that it took, and
+writes every query's values to OUT.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from corpora import ByHash
+
+from mixlingua.evaluation import answer_ranks
+from mixlingua.evaluation.mkqa import mkqa
+
+
+def evaluated(folder: Path, pause: float) -> tuple[dict, int]:
+    save, taken = answer_ranks._save, []
+
+    def slow(*given):
+        time.sleep(pause)
+        save(*given)
+        taken.append(1)
+
+    answer_ranks._save = slow
+    try:
+        result = mkqa(folder, folder / "corpus.jsonl", ["de", "en"], shard_size=3, keep_vectors=False).evaluate(
+            ByHash()
+        )
+    finally:
+        answer_ranks._save = save
+    values = {
+        setting: {metric: part.tolist() for metric, part in table.values.items()}
+        for setting, table in result.per_query.items()
+    }
+    return {"values": values, "provenance": result.provenance}, len(taken)
+
+
+if __name__ == "__main__":
+    content, steps = evaluated(Path(sys.argv[1]), float(sys.argv[2]))
+    Path(sys.argv[3]).write_text(json.dumps(content))
+    print(steps)
