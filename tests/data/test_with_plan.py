@@ -37,7 +37,11 @@ def test_batches_of_real_sources_have_the_planned_languages_and_no_shared_keys(s
 
     def make_plan(sources, batch_size, seed):
         return BatchPlan(
-            sources, languages=LANGUAGES, batch_size=batch_size, seed=seed, strategy=Hybrid(alpha=0.5, exponent=1.0)
+            sources,
+            languages=LANGUAGES,
+            batch_size=batch_size,
+            seed=seed,
+            strategy=Hybrid(alpha=0.5, exponent=1.0, pairs="uniform", pair_exponent=1.0, batch_pairs="mixed"),
         )
 
     data = PairDataModule(

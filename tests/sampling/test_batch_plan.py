@@ -8,15 +8,34 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mixlingua.sampling.alpha_schedule import Scheduled
 from mixlingua.sampling.plan import BatchPlan
 from mixlingua.sampling.strategies import Crosslingual, English, Hybrid, Mixed, Monolingual
 
+UNIFORM = {"pairs": "uniform", "pair_exponent": 1.0, "batch_pairs": "mixed"}
+BY_SIZE = {"pairs": "by_size", "pair_exponent": 0.5, "batch_pairs": "mixed"}
+BALANCED = {"pairs": "balanced", "pair_exponent": 1.0, "batch_pairs": "mixed"}
+SINGLE = {"batch_pairs": "single"}
 STRATEGIES = [
     Monolingual(exponent=1.0),
-    Crosslingual(exponent=0.5),
-    Hybrid(alpha=0.5, exponent=1.0),
+    Crosslingual(exponent=0.5, **UNIFORM),
+    Hybrid(alpha=0.5, exponent=1.0, **UNIFORM),
     Mixed(exponent=0.0),
     English(exponent=1.0),
+    Crosslingual(exponent=1.0, **BY_SIZE),
+    Crosslingual(exponent=1.0, **BALANCED),
+    Crosslingual(exponent=0.5, **BY_SIZE | SINGLE),
+    Hybrid(alpha=0.3, exponent=0.0, **UNIFORM | SINGLE),
+    Scheduled(
+        schedule="cosine",
+        alpha_start=0.9,
+        alpha_end=0.1,
+        switch_at=0.5,
+        max_steps=100,
+        batches_per_step=2,
+        exponent=1.0,
+        **BALANCED | SINGLE,
+    ),
 ]
 LANGUAGES = ["de", "en", "tr"]  # not ar, which the sources have
 GOLDEN = [
@@ -145,7 +164,7 @@ def test_no_row_comes_twice_within_an_epoch_of_its_source(sources, seed, strateg
 
 def test_an_epoch_of_a_whole_source_uses_all_rows_but_a_remainder(make_source):
     plan = BatchPlan(
-        [make_source(100)], strategy=Crosslingual(exponent=1.0), languages=LANGUAGES, batch_size=12, seed=1
+        [make_source(100)], strategy=Crosslingual(exponent=1.0, **UNIFORM), languages=LANGUAGES, batch_size=12, seed=1
     )
     assert [plan.epoch(step) for step in range(24)] == [0] * 8 + [1] * 8 + [2] * 8
     for epoch in range(3):
@@ -223,7 +242,7 @@ def test_the_order_in_which_languages_are_named_changes_nothing(sources):
 
 
 def test_the_description_names_whatever_decides_the_batches(sources, make_source):
-    described = plan_of(sources, Hybrid(alpha=0.4, exponent=0.5), seed=3).describe()
+    described = plan_of(sources, Hybrid(alpha=0.4, exponent=0.5, **UNIFORM), seed=3).describe()
     assert described["seed"] == 3 and described["data.batch_size"] == 12
     assert (described["sampler"], described["sampler.alpha"], described["sampler.exponent"]) == ("hybrid", 0.4, 0.5)
     assert described["training languages"] == ["de", "en", "tr"]
@@ -232,7 +251,30 @@ def test_the_description_names_whatever_decides_the_batches(sources, make_source
     assert described["fingerprints of the sources"] == ["made"] * 4
 
 
+def test_what_decides_nothing_is_not_described():
+    """Uniform mixed pairs neither: they were all there was, and checkpoints from then resume."""
+    assert Hybrid(alpha=0.4, exponent=1.0, **UNIFORM).values() == {"alpha": 0.4, "exponent": 1.0}
+    assert Crosslingual(exponent=1.0, **UNIFORM | SINGLE).values() == {
+        "exponent": 1.0,
+        "pairs": "uniform",
+        "batch_pairs": "single",
+    }
+    assert Crosslingual(exponent=1.0, **BY_SIZE).values() == {"exponent": 1.0, **BY_SIZE}
+    assert STRATEGIES[-1].values() == {
+        "schedule": "cosine",
+        "alpha_start": 0.9,
+        "alpha_end": 0.1,
+        "max_steps": 100,
+        "batches_per_step": 2,
+        "exponent": 1.0,
+        "pairs": "balanced",
+        "batch_pairs": "single",
+    }
+
+
 def test_golden_batches(make_source):
     """A checkpoint names its plan by description alone. Where these change, raise `_RULES` in plan.py."""
-    plan = plan_of([make_source(400), make_source(10**9)], Hybrid(alpha=0.5, exponent=0.1), seed=42, batch_size=4)
+    plan = plan_of(
+        [make_source(400), make_source(10**9)], Hybrid(alpha=0.5, exponent=0.1, **UNIFORM), seed=42, batch_size=4
+    )
     assert [content(plan.batch(step)) for step in (0, 1, 5000)] == GOLDEN

@@ -1,5 +1,7 @@
 """Set-ups that cannot work are refused, with what to do; decisions that a user should know of are noted."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,8 @@ from mixlingua.errors import ConfigError
 from mixlingua.sampling.plan import BatchPlan
 from mixlingua.sampling.strategies import Crosslingual, English, Hybrid, Mixed, Monolingual
 
-HYBRID = Hybrid(alpha=0.5, exponent=1.0)
+UNIFORM = {"pairs": "uniform", "pair_exponent": 1.0, "batch_pairs": "mixed"}
+HYBRID = Hybrid(alpha=0.5, exponent=1.0, **UNIFORM)
 
 
 def plan_of(sources, strategy=HYBRID, *, languages=("ar", "de", "en", "tr"), batch_size=20, seed=0):
@@ -17,14 +20,28 @@ def plan_of(sources, strategy=HYBRID, *, languages=("ar", "de", "en", "tr"), bat
 @pytest.mark.parametrize("alpha", [-0.1, 1.1, float("nan"), "half", True])
 def test_alpha_outside_0_and_1(alpha):
     with pytest.raises(ConfigError, match=rf"sampler\.alpha: '?{alpha}'? lies outside \[0, 1\]"):
-        Hybrid(alpha=alpha, exponent=1.0)
+        Hybrid(alpha=alpha, exponent=1.0, **UNIFORM)
 
 
-@pytest.mark.parametrize("strategy", [Monolingual, Crosslingual, Mixed, English])
+@pytest.mark.parametrize("strategy", [Monolingual, partial(Crosslingual, **UNIFORM), Mixed, English])
 @pytest.mark.parametrize("exponent", [-1.0, float("inf"), float("nan"), "size"])
 def test_exponent(strategy, exponent):
     with pytest.raises(ConfigError, match=r"sampler\.exponent: "):
         strategy(exponent=exponent)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"pairs": "by_sizes"}, r"sampler\.pairs: 'by_sizes' is none of uniform, by_size, balanced\. .*'by_size'\?"),
+        ({"pair_exponent": -0.5}, r"sampler\.pair_exponent: -0.5 is no number >= 0; use 1 for pairs in proportion"),
+        ({"batch_pairs": True}, r"sampler\.batch_pairs: True is none of mixed, single\."),
+    ],
+)
+@pytest.mark.parametrize("strategy", [Crosslingual, partial(Hybrid, alpha=0.5)])
+def test_pairs(strategy, change, message):
+    with pytest.raises(ConfigError, match=message):
+        strategy(exponent=1.0, **UNIFORM | change)
 
 
 @pytest.mark.parametrize("strategy", [Monolingual(exponent=1.0), HYBRID, Mixed(exponent=1.0), English(exponent=1.0)])
@@ -52,7 +69,7 @@ def test_batch_larger_than_the_bilingual_rows_of_a_source(make_source):
     source = make_source(400, "de en")
     source.coverage = np.where(np.arange(400) < 15, 3, 1 + np.arange(400) % 2).astype(np.uint64)
     with pytest.raises(ConfigError, match="a crosslingual batch in de en has 15 rows to choose from"):
-        plan_of([source], Crosslingual(exponent=1.0))
+        plan_of([source], Crosslingual(exponent=1.0, **UNIFORM))
 
 
 def test_all_problems_come_together(make_source):
@@ -63,7 +80,7 @@ def test_all_problems_come_together(make_source):
     assert "second: none of its rows has a training language (ar, de, en, tr); it has hi, ru" in str(caught.value)
 
 
-@pytest.mark.parametrize("strategy", [Crosslingual(exponent=1.0), HYBRID, Mixed(exponent=1.0)])
+@pytest.mark.parametrize("strategy", [Crosslingual(exponent=1.0, **UNIFORM), HYBRID, Mixed(exponent=1.0)])
 @pytest.mark.parametrize("languages", [("de",), ("de", "ru")])
 def test_one_language_only(make_source, strategy, languages):
     with pytest.raises(ConfigError, match=rf"sampler={strategy.name}: .* two or more of the training languages \(de"):
@@ -117,7 +134,9 @@ def test_a_rare_language_that_uses_up_epochs_is_noted(make_source):
 
 def test_a_source_or_language_without_part_in_training_is_noted(make_source):
     plan = plan_of(
-        [make_source(300), make_source(300, "en", name="one")], Crosslingual(exponent=1.0), languages=["de", "en", "ru"]
+        [make_source(300), make_source(300, "en", name="one")],
+        Crosslingual(exponent=1.0, **UNIFORM),
+        languages=["de", "en", "ru"],
     )
     assert plan.notes == [
         "one: only en; it serves no batch of sampler=crosslingual",

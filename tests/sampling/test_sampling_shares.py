@@ -12,6 +12,7 @@ from mixlingua.sampling.plan import BatchPlan
 from mixlingua.sampling.strategies import Crosslingual, Hybrid, Mixed, Monolingual
 
 UNLIKELY = 1e-4
+UNIFORM = {"pairs": "uniform", "pair_exponent": 1.0, "batch_pairs": "mixed"}
 
 
 def plan_of(sources, strategy, *, languages=("ar", "de", "en", "tr"), batch_size=4, seed=0):
@@ -21,7 +22,7 @@ def plan_of(sources, strategy, *, languages=("ar", "de", "en", "tr"), batch_size
 @settings(derandomize=True, max_examples=6, deadline=None)
 @given(alpha=st.floats(0, 1), seed=st.integers(0, 2**64 - 1))
 def test_alpha_is_the_share_of_monolingual_steps(make_source, alpha, seed):
-    plan = plan_of([make_source(500)], Hybrid(alpha=alpha, exponent=1.0), seed=seed)
+    plan = plan_of([make_source(500)], Hybrid(alpha=alpha, exponent=1.0, **UNIFORM), seed=seed)
     steps = 1500
     monolingual = sum(plan.batch(step).kind == "monolingual" for step in range(steps))
     low, high = binom.interval(1 - UNLIKELY / 10, steps, alpha)
@@ -30,19 +31,19 @@ def test_alpha_is_the_share_of_monolingual_steps(make_source, alpha, seed):
 
 @pytest.mark.parametrize("alpha", [0.01, 0.3, 0.5, 0.9])
 def test_alpha_is_the_share_to_a_thousandth(alpha):
-    strategy = Hybrid(alpha=alpha, exponent=1.0)
-    kinds = strategy.draw(np.linspace(0, 1, 10_001)[:-1])
+    strategy = Hybrid(alpha=alpha, exponent=1.0, **UNIFORM)
+    kinds = strategy.draw(np.linspace(0, 1, 10_001)[:-1], np.arange(10_000))
     assert np.mean(kinds == strategy.kinds.index("monolingual")) == pytest.approx(alpha, abs=1e-3)
 
 
 @pytest.mark.parametrize(("alpha", "kind"), [(0.0, "crosslingual"), (1.0, "monolingual")])
 def test_alpha_at_its_ends_is_one_kind(make_source, alpha, kind):
-    plan = plan_of([make_source(500)], Hybrid(alpha=alpha, exponent=1.0))
+    plan = plan_of([make_source(500)], Hybrid(alpha=alpha, exponent=1.0, **UNIFORM))
     assert {plan.batch(step).kind for step in range(500)} == {kind}
 
 
 def test_alpha_one_trains_on_a_single_language(make_source):
-    plan = plan_of([make_source(500)], Hybrid(alpha=1.0, exponent=1.0), languages=["de"])
+    plan = plan_of([make_source(500)], Hybrid(alpha=1.0, exponent=1.0, **UNIFORM), languages=["de"])
     assert plan.batch(0).query_languages == ["de"] * 4
 
 
@@ -58,7 +59,7 @@ def test_monolingual_steps_draw_the_languages_of_their_source_uniformly(make_sou
 
 def test_crosslingual_rows_draw_ordered_pairs_uniformly_from_what_they_have(make_source):
     source = make_source(600, having=(0.9, 0.7, 0.5, 0.3))
-    plan = plan_of([source], Crosslingual(exponent=1.0), batch_size=40)
+    plan = plan_of([source], Crosslingual(exponent=1.0, **UNIFORM), batch_size=40)
     drawn: dict[frozenset[str], Counter] = {}
     for batch in map(plan.batch, range(500)):
         for row, *pair in zip(batch.rows.tolist(), batch.query_languages, batch.passage_languages, strict=True):
@@ -99,13 +100,13 @@ def test_sources_are_drawn_in_proportion_to_size_to_the_exponent(make_source, ex
 
 def test_a_source_of_one_language_serves_monolingual_steps_alone(make_source):
     sources = [make_source(300), make_source(300, "en")]
-    plan = plan_of(sources, Hybrid(alpha=0.5, exponent=1.0))
+    plan = plan_of(sources, Hybrid(alpha=0.5, exponent=1.0, **UNIFORM))
     drawn = Counter((batch.kind, batch.source) for batch in map(plan.batch, range(2000)))
     assert ("crosslingual", 1) not in drawn
     assert chisquare([drawn["monolingual", 0], drawn["monolingual", 1]]).pvalue > UNLIKELY
 
 
 def test_every_row_is_equally_likely(make_source):
-    plan = plan_of([make_source(50)], Crosslingual(exponent=1.0), batch_size=12)
+    plan = plan_of([make_source(50)], Crosslingual(exponent=1.0, **UNIFORM), batch_size=12)
     counts = np.bincount(np.concatenate([plan.batch(step).rows for step in range(2000)]), minlength=50)
     assert chisquare(counts).pvalue > UNLIKELY

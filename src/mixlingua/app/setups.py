@@ -7,7 +7,8 @@ from typing import Any
 
 from mixlingua.app.found_runs import FoundRun
 
-# Keys, or beginnings of keys, that change where and how a run is computed, watched or written, not what it learns.
+# Keys, or beginnings of keys, that change where and how a run is computed, watched or written, not what it learns, and
+# those that repeat another.
 _ASIDE = (
     "action", "seed", "resume", "overwrite", "paths", "runs", "baseline", "comparison", "logger", "data.num_workers",
     "checkpoint.every_n_steps", "checkpoint.save_model", "evaluation.tasks", "evaluation.average",
@@ -15,6 +16,7 @@ _ASIDE = (
     "model.gradient_checkpointing", "model.chunk_size",
     "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy",
     "trainer.log_every_n_steps", "trainer.deterministic", "trainer.use_distributed_sampler",
+    "sampler.max_steps", "sampler.batches_per_step",
 )  # fmt: skip
 # What a label always says where it differs, in this order; the first three stand for the choice of a group.
 _SAMPLER, _MODEL, _DATA = "sampler", "model", "data"

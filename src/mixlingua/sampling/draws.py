@@ -21,6 +21,7 @@ class Purpose(IntEnum):
     TOP_UPS = 4
     TRIALS = 5
     PARTS = 6
+    TURNS = 7
 
 
 def words(seed: int, purpose: Purpose, counter: tuple[int, int], count: int) -> NDArray[np.uint64]:

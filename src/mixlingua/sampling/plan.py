@@ -9,11 +9,14 @@ from numpy.typing import NDArray
 from mixlingua.errors import ConfigError, DataError
 from mixlingua.sampling.draws import Purpose, uniforms, words
 from mixlingua.sampling.permutation import KeyedPermutation
-from mixlingua.sampling.schedule import Schedule
-from mixlingua.sampling.selection import take_rows
-from mixlingua.sampling.serving import Serving, find_servings
+from mixlingua.sampling.row_pairs import draw_languages, draw_pairs, draw_weighted_pairs
+from mixlingua.sampling.schedule import Schedule, Step
+from mixlingua.sampling.selection import Demand, Requirement, take_rows
+from mixlingua.sampling.serving import Serving
+from mixlingua.sampling.servings import find_servings
 from mixlingua.sampling.source import PairSource, held_languages
 from mixlingua.sampling.strategies import Kind, Strategy
+from mixlingua.sampling.turns import in_turn
 
 _RULES = 1  # raise it when the same seed comes to give other batches: checkpoints of older rules are then refused
 _TOP_UPS = 100
@@ -96,16 +99,19 @@ class BatchPlan:
         """The global batch of step `index` >= 0, equal on every rank."""
         if index < 0:
             raise IndexError(f"a step is 0 or later, got {index}")
-        chosen, start = self._schedule.step(index)
-        serving = self._servings[chosen]
-        rows = self._rows(index, serving, start)
-        query_languages, passage_languages = self._row_languages(index, serving, rows)
+        step = self._schedule.step(index)
+        serving = self._servings[step.serving]
+        if len(serving.pairs) > 1:
+            rows, query_languages, passage_languages = self._in_turn(index, serving, step)
+        else:
+            rows = self._rows(index, serving, step.start, [Demand(serving.requirement, self.batch_size)])
+            query_languages, passage_languages = self._row_languages(index, serving, rows)
         return PlannedBatch(index, serving.kind, serving.source, rows, query_languages, passage_languages)
 
     def epoch(self, index: int) -> int:
         """The epoch, from 0, of its source that the batch of step `index` belongs to."""
-        chosen, start = self._schedule.step(index)
-        return start // self.sources[self._servings[chosen].source].num_rows
+        step = self._schedule.step(index)
+        return step.start // self.sources[self._servings[step.serving].source].num_rows
 
     def describe(self) -> dict[str, object]:
         """Everything that decides the batches, as plain values under names that a user knows.
@@ -124,19 +130,21 @@ class BatchPlan:
             "fingerprints of the sources": [source.fingerprint for source in self.sources],
         }
 
-    def _rows(self, index: int, serving: Serving, start: int) -> NDArray[np.int64]:
+    def _rows(self, index: int, serving: Serving, start: int, demands: Sequence[Demand]) -> NDArray[np.int64]:
+        """(B,) rows: those of the first demand, then those of the second, and so on."""
         source = self.sources[serving.source]
         epoch, offset = divmod(start, source.num_rows)
-        rows = np.empty(0, dtype=np.int64)
+        none_taken = [np.empty(0, dtype=np.int64) for _ in demands]
+        taken = none_taken
         key = int(words(self.seed, Purpose.EPOCHS, (serving.source, epoch), 1)[0])
         segment = (offset, offset + serving.width)
         for attempt in range(_TOP_UPS):
-            permutation = KeyedPermutation(source.num_rows, key)
-            rows = take_rows(source, serving.requirement, permutation, segment, count=self.batch_size, taken=rows)
+            taken = take_rows(source, demands, KeyedPermutation(source.num_rows, key), segment, taken=taken)
+            rows = np.concatenate(taken)
             if len(rows) == self.batch_size:
                 return rows
             if attempt > 0:  # where a row has several keys, rows taken early may leave no room for a whole batch
-                rows = rows[:0]
+                taken = none_taken
             key = int(words(self.seed, Purpose.TOP_UPS, (index, attempt), 1)[0])
             segment = (0, source.num_rows)
         raise DataError(
@@ -144,24 +152,30 @@ class BatchPlan:
             f"batch in {' '.join(serving.requirement.languages)}. Use a smaller data.batch_size."
         )
 
+    def _in_turn(self, index: int, serving: Serving, step: Step) -> tuple[NDArray[np.int64], list[str], list[str]]:
+        """The rows and languages of a batch whose rows take turns at the pairs of its serving."""
+        first = step.turn * self.batch_size
+        turns = in_turn(len(serving.pairs), first, self.batch_size, seed=self.seed, source=serving.source)
+        pairs = [serving.pairs[turn] for turn in turns.tolist()]
+        either_way = turns // 2  # both directions of a pair need the same rows
+        demands = [
+            Demand(Requirement(serving.pairs[2 * int(number)], 2), int(count))
+            for number, count in zip(*np.unique(either_way, return_counts=True), strict=True)
+        ]
+        rows = np.empty(self.batch_size, dtype=np.int64)
+        rows[np.argsort(either_way, kind="stable")] = self._rows(index, serving, step.start, demands)
+        return rows, [query for query, _ in pairs], [passage for _, passage in pairs]
+
     def _row_languages(self, index: int, serving: Serving, rows: NDArray[np.int64]) -> tuple[list[str], list[str]]:
-        """The query and the passage language of each row, drawn uniformly from those that the row has."""
+        """The query and the passage language of each row."""
+        if serving.pairs:
+            ((query, passage),) = serving.pairs
+            return [query] * len(rows), [passage] * len(rows)
         languages = serving.requirement.languages
-        if len(languages) == 1:
-            return list(languages) * len(rows), list(languages) * len(rows)
         held = held_languages(self.sources[serving.source], rows, languages)
-        count = held.sum(axis=1)
         drawn = uniforms(self.seed, Purpose.LANGUAGES, (index, 0), 2, len(rows))
-        query = (drawn[0] * count).astype(np.int64)
-        query_languages = _nth_held(held, query, languages)
         if serving.kind == "mixed":
-            return query_languages, list(query_languages)
-        passage = (drawn[1] * (count - 1)).astype(np.int64)
-        passage += passage >= query  # any held language but the query's
-        return query_languages, _nth_held(held, passage, languages)
-
-
-def _nth_held(held: NDArray[np.bool_], nth: NDArray[np.int64], languages: Sequence[str]) -> list[str]:
-    """For each row, the nth (from 0) of the languages that it has."""
-    columns = np.argmax(np.cumsum(held, axis=1) > nth[:, None], axis=1)
-    return [languages[column] for column in columns.tolist()]
+            return draw_languages(held, drawn, languages)
+        if serving.weights is None:
+            return draw_pairs(held, drawn, languages)
+        return draw_weighted_pairs(held, drawn, languages, serving.weights)

@@ -7,19 +7,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixlingua.sampling.draws import Purpose, uniforms
-from mixlingua.sampling.serving import Servings
+from mixlingua.sampling.kind_table import KindTable
+from mixlingua.sampling.servings import Servings
 from mixlingua.sampling.strategies import Strategy
 
 _STEPS_PER_BLOCK = 4096
 _BLOCKS_KEPT = 4
 
 
+class Step(NamedTuple):
+    """serving: its position in `Servings.all`; start: of its segment in the stream of its source; turn: how many
+    steps of its kind the source serves before it."""
+
+    serving: int
+    start: int
+    turn: int
+
+
+class _Place(NamedTuple):
+    """How far a source is: the position in its stream, and the number of steps of each kind that it has served."""
+
+    position: int
+    turns: tuple[int, ...]
+
+
 class _Block(NamedTuple):
-    """The steps of one block. servings: (4096,) int64; starts: (4096,) int64; ends: a position per source."""
+    """The steps of one block, (4096,) int64 each, and the place of each source after them."""
 
     servings: NDArray[np.int64]
     starts: NDArray[np.int64]
-    ends: tuple[int, ...]
+    turns: NDArray[np.int64]
+    ends: tuple[_Place, ...]
 
 
 class Schedule:
@@ -29,23 +47,22 @@ class Schedule:
     of the stream of the source that it draws; a segment lies within one permutation (an epoch), and the rest of an
     epoch that is too short for the next segment is passed over. So segments of an epoch never overlap.
     Draws are made for blocks of 4,096 steps, one random stream each. A block starts where the one before it ends: what
-    is kept of earlier blocks is one number per source, and all of it can be computed again.
+    is kept of earlier blocks is a few numbers per source, and all of it can be computed again.
     """
 
     def __init__(self, servings: Servings, sources: Sequence[int], strategy: Strategy, seed: int) -> None:
         """sources: the number of rows of each source."""
         self._sources, self._strategy, self._seed = tuple(sources), strategy, seed
-        self._source_of = np.array([serving.source for serving in servings.all])
         self._width_of = np.array([serving.width for serving in servings.all])
-        self._tables = [_KindTable(kind, servings, strategy.exponent) for kind in strategy.kinds]
-        self._block_starts: list[tuple[int, ...]] = [(0,) * len(sources)]
+        self._tables = [KindTable(kind, servings, strategy, seed) for kind in strategy.kinds]
+        self._block_starts = [(_Place(0, (0,) * len(strategy.kinds)),) * len(sources)]
         self._blocks: dict[int, _Block] = {}
 
-    def step(self, index: int) -> tuple[int, int]:
-        """The position of the step's serving in `Servings.all`, and the start of its segment in the source's stream."""
+    def step(self, index: int) -> Step:
+        """What the step of a number serves."""
         number, offset = divmod(index, _STEPS_PER_BLOCK)
         block = self._blocks.get(number) or self._load(number)
-        return int(block.servings[offset]), int(block.starts[offset])
+        return Step(int(block.servings[offset]), int(block.starts[offset]), int(block.turns[offset]))
 
     def _load(self, number: int) -> _Block:
         for missing in range(len(self._block_starts), number + 1):
@@ -56,42 +73,27 @@ class Schedule:
         return self._blocks[number]
 
     def _compute(self, number: int) -> _Block:
-        servings = self._draw(number)
-        widths, drawn = self._width_of[servings], self._source_of[servings]
-        starts = np.empty(_STEPS_PER_BLOCK, dtype=np.int64)
-        ends = list(self._block_starts[number])
-        for source, num_rows in enumerate(self._sources):
-            steps = np.flatnonzero(drawn == source)
-            starts[steps], ends[source] = _lay_out(widths[steps].tolist(), ends[source], num_rows)
-        return _Block(servings, starts, tuple(ends))
-
-    def _draw(self, number: int) -> NDArray[np.int64]:
         drawn = uniforms(self._seed, Purpose.STEPS, (number, 0), 3, _STEPS_PER_BLOCK)
-        kinds = self._strategy.draw(drawn[0])
-        servings = np.empty(_STEPS_PER_BLOCK, dtype=np.int64)
+        indices = np.arange(_STEPS_PER_BLOCK, dtype=np.int64) + number * _STEPS_PER_BLOCK
+        kinds = self._strategy.draw(drawn[0], indices)
+        sources = np.empty(_STEPS_PER_BLOCK, dtype=np.int64)
         for kind, table in enumerate(self._tables):
-            steps = np.flatnonzero(kinds == kind)
-            servings[steps] = table.draw(drawn[1][steps], drawn[2][steps])
-        return servings
-
-
-class _KindTable:
-    """Draws the serving of a step of one kind: the source by size^exponent, then one of its servings uniformly."""
-
-    def __init__(self, kind: str, servings: Servings, exponent: float) -> None:
-        positions = [position for position, serving in enumerate(servings.all) if serving.kind == kind]
-        self._sources = sorted({servings.all[position].source for position in positions})
-        sizes = np.array([servings.sizes[source] for source in self._sources], dtype=np.float64)
-        weights = (sizes / sizes.max()) ** exponent
-        self._bounds = np.cumsum(weights)[:-1] / weights.sum()
-        owners = [servings.all[position].source for position in positions]
-        self._first = np.array([positions[owners.index(source)] for source in self._sources])
-        self._count = np.array([owners.count(source) for source in self._sources])
-
-    def draw(self, for_source: NDArray[np.float64], for_serving: NDArray[np.float64]) -> NDArray[np.int64]:
-        source = np.searchsorted(self._bounds, for_source, side="right")
-        chosen = self._first[source] + (for_serving * self._count[source]).astype(np.int64)
-        return np.asarray(chosen, dtype=np.int64)
+            sources[kinds == kind] = table.sources(drawn[1][kinds == kind])
+        servings, starts, turns = (np.empty(_STEPS_PER_BLOCK, dtype=np.int64) for _ in range(3))
+        ends = []
+        for source, (place, num_rows) in enumerate(zip(self._block_starts[number], self._sources, strict=True)):
+            counts = list(place.turns)
+            for kind, table in enumerate(self._tables):
+                steps = np.flatnonzero((sources == source) & (kinds == kind))
+                if len(steps):
+                    servings[steps] = table.servings(source, drawn[2][steps], counts[kind])
+                    turns[steps] = np.arange(counts[kind], counts[kind] + len(steps))
+                    counts[kind] += len(steps)
+            steps = np.flatnonzero(sources == source)
+            widths = self._width_of[servings[steps]]
+            starts[steps], position = _lay_out(widths.tolist(), place.position, num_rows)
+            ends.append(_Place(position, tuple(counts)))
+        return _Block(servings, starts, turns, tuple(ends))
 
 
 def _lay_out(widths: list[int], position: int, num_rows: int) -> tuple[list[int], int]:

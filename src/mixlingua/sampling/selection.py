@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,37 +21,57 @@ class Requirement:
     minimum: int
 
 
+class Demand(NamedTuple):
+    """So many rows that meet a requirement."""
+
+    requirement: Requirement
+    num_rows: int
+
+
 def take_rows(
     source: PairSource,
-    requirement: Requirement,
+    demands: Sequence[Demand],
     permutation: KeyedPermutation,
     segment: tuple[int, int],
     *,
-    count: int,
-    taken: NDArray[np.int64],
+    taken: Sequence[NDArray[np.int64]],
     share_no_key: bool = True,
-) -> NDArray[np.int64]:
-    """Extend `taken` by the first rows of a segment that meet the requirement and share no key, up to `count`.
+) -> list[NDArray[np.int64]]:
+    """Extend `taken` by rows of a segment, for each demand up to its number; no two of all rows share a key.
 
-    segment: positions [start, end) of the permutation, read in order and in pieces. taken: rows that come first and
-    stay. Returns (M,) int64 rows, all different, M <= count; M < count where the segment holds no more.
+    segment: positions [start, end) of the permutation, read in order and in pieces. Of each piece the first demand
+    takes the first rows that meet it, then the second, and so on. taken: for each demand, rows that come first and
+    stay. Returns for each demand (M,) int64 rows, all different, M <= num_rows; fewer where the segment holds no more.
     """
     start, end = segment
-    piece = 2 * count
-    while start < end and len(taken) < count:
+    piece = 2 * sum(demand.num_rows for demand in demands)
+    found = list(taken)
+    while start < end and any(len(rows) < demand.num_rows for rows, demand in zip(found, demands, strict=True)):
         piece = min(2 * piece, _ROWS_AT_ONCE)
         piece_end = min(end, start + piece)
-        rows = permutation(np.arange(start, piece_end, dtype=np.int64))
-        if source.coverage is not None:
-            held = held_languages(source, rows, requirement.languages)
-            rows = rows[held.sum(axis=1) >= requirement.minimum]
-        if len(taken):
-            rows = np.concatenate([taken, rows[~np.isin(rows, taken)]])
-        if share_no_key and source.keys is not None:
-            rows = rows[first_compatible(source.keys[rows])]
-        taken = rows[:count]
+        read = permutation(np.arange(start, piece_end, dtype=np.int64))
+        for number, (requirement, num_rows) in enumerate(demands):
+            fitting = read
+            if source.coverage is not None and len(found[number]) < num_rows:
+                held = held_languages(source, read, requirement.languages)
+                fitting = read[held.sum(axis=1) >= requirement.minimum]
+            while len(fitting) and (missing := num_rows - len(found[number])) > 0:
+                some, fitting = np.split(fitting, [4 * missing])
+                new = _compatible(source, some, np.concatenate(found), share_no_key=share_no_key)
+                found[number] = np.concatenate([found[number], new[:missing]])
         start = piece_end
-    return taken
+    return found
+
+
+def _compatible(
+    source: PairSource, rows: NDArray[np.int64], taken: NDArray[np.int64], *, share_no_key: bool
+) -> NDArray[np.int64]:
+    """Those of `rows` that are not taken and, in order, share no key with a row that is taken or one before them."""
+    rows = rows[~np.isin(rows, taken)]
+    if not share_no_key or source.keys is None:
+        return rows
+    kept = first_compatible(source.keys[np.concatenate([taken, rows])])
+    return rows[kept[len(taken) :] - len(taken)]
 
 
 def first_compatible(keys: NDArray[np.int64]) -> NDArray[np.int64]:

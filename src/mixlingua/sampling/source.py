@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _ROWS_AT_ONCE = 1 << 20
+_ROWS_AT_ONCE_BY_LANGUAGE = 1 << 16
 
 
 class PairSource(Protocol):
@@ -53,6 +54,19 @@ def count_rows(source: PairSource, asks: Sequence[tuple[Sequence[str], int]]) ->
         piece = np.asarray(coverage[start : start + _ROWS_AT_ONCE])
         for ask, (mask, (_, minimum)) in enumerate(zip(masks, asks, strict=True)):
             counts[ask] += int(np.count_nonzero(np.bitwise_count(piece & mask) >= minimum))
+    return counts
+
+
+def count_pairs(source: PairSource, languages: Sequence[str]) -> NDArray[np.int64]:
+    """(L, L) the number of rows that have both languages; on the diagonal, those that have one. One pass, in pieces."""
+    counts = np.zeros((len(languages), len(languages)), dtype=np.int64)
+    if source.coverage is None:
+        return counts + source.num_rows
+    bits = language_bits(source, languages)
+    for start in range(0, source.num_rows, _ROWS_AT_ONCE_BY_LANGUAGE):
+        piece = np.asarray(source.coverage[start : start + _ROWS_AT_ONCE_BY_LANGUAGE])
+        held = ((piece[:, None] & bits) != 0).astype(np.float32)  # whose product is exact up to 2^24 rows
+        counts += (held.T @ held).astype(np.int64)
     return counts
 
 
