@@ -33,7 +33,18 @@ class Action:
 ACTIONS = {
     "train": Action(
         "mixlingua.app.train:train",
-        ("data", "sampler", "model", "loss", "optimizer", "trainer", "checkpoint", "evaluation", "logger"),
+        (
+            "data",
+            "sampler",
+            "augmentation",
+            "model",
+            "loss",
+            "optimizer",
+            "trainer",
+            "checkpoint",
+            "evaluation",
+            "logger",
+        ),
     ),
     "evaluate": Action("mixlingua.app.evaluate:evaluate", ("model", "trainer", "evaluation", "logger")),
     "compare": Action("mixlingua.app.compare:compare", ()),

@@ -31,7 +31,10 @@ _LEAST = {
     "evaluation.token_budget": 1,
 }
 # What is built to see whether its constructor refuses a value or misses a file: nothing that loads weights or data.
-_BUILT = ("sampler", "model", "loss", "optimizer", "data.sources.*", "data.validation_sources.*", "evaluation.tasks.*")
+_BUILT = (
+    "sampler", "augmentation", "model", "loss", "optimizer", "data.sources.*", "data.validation_sources.*",
+    "evaluation.tasks.*",
+)  # fmt: skip
 
 
 def check(cfg: DictConfig, uses: Sequence[str], *, multirun: bool) -> list[str]:

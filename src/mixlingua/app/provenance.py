@@ -11,6 +11,7 @@ import torch
 from omegaconf import DictConfig
 
 import mixlingua
+from mixlingua.data.steps import Augmentation
 from mixlingua.data.store import ParallelStore
 from mixlingua.model.encoder import BiEncoder
 
@@ -36,7 +37,9 @@ def provenance(cfg: DictConfig, encoder: BiEncoder) -> dict[str, object]:
     }
 
 
-def training_provenance(cfg: DictConfig, encoder: BiEncoder, stores: Sequence[ParallelStore]) -> dict[str, object]:
+def training_provenance(
+    cfg: DictConfig, encoder: BiEncoder, stores: Sequence[ParallelStore], augmentation: Augmentation | None
+) -> dict[str, object]:
     """The same, with what decides the training."""
     return {
         **provenance(cfg, encoder),
@@ -44,6 +47,7 @@ def training_provenance(cfg: DictConfig, encoder: BiEncoder, stores: Sequence[Pa
         "num_rows": {store.name: store.num_rows for store in stores},
         "training_languages": list(cfg.data.languages),
         "sampler": {key: value for key, value in cfg.sampler.items()},
+        "augmentation": augmentation.describe() if augmentation else None,
         "batch_size": cfg.data.batch_size,
         "max_steps": cfg.trainer.max_steps,
     }

@@ -16,11 +16,9 @@ from mixlingua.app.resume import checkpoint_of
 from mixlingua.app.takeover import take_over
 from mixlingua.app.trainer import build_trainer
 from mixlingua.data.datamodule import PairDataModule
-from mixlingua.data.store import ParallelStore
 from mixlingua.evaluation.callback import ZeroShotEvaluation
 from mixlingua.model import distributed
 from mixlingua.model.checkpoints import check_resumable, checkpoint_callbacks
-from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.module import RetrieverModule
 from mixlingua.model.seeding import SeedEachBatch
 
@@ -30,6 +28,7 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     stores, validation_stores = open_stores(cfg)
     make_plan, make_validation_plan = plan_makers(cfg)
     notes = make_plan(stores, cfg.data.batch_size, cfg.seed).notes
+    augmentation = instantiate(cfg.augmentation).load(cfg.seed) if cfg.augmentation else None
     tasks = [instantiate(task) for task in cfg.evaluation.tasks.values()]
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     encoder = instantiate(cfg.model).load(cfg.seed)
@@ -43,6 +42,7 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         encoder.tokenizer.limited(cfg.data.max_query_length, cfg.data.max_passage_length),
         make_plan,
         make_validation_plan,
+        augmentation=augmentation,
         batch_size=cfg.data.batch_size,
         num_batches=cfg.trainer.max_steps * cfg.trainer.accumulate_grad_batches,
         num_validation_batches=cfg.data.validation_batches,
@@ -50,6 +50,7 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         num_workers=cfg.data.num_workers,
         seed=cfg.seed,
     )
+    provenance = training_provenance(cfg, encoder, stores, augmentation)
     callbacks = checkpoint_callbacks(
         run_dir,
         every_n_steps=cfg.checkpoint.every_n_steps,
@@ -57,11 +58,11 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         patience=cfg.checkpoint.patience,
         save_model=cfg.checkpoint.save_model,
     )
-    callbacks += [SeedEachBatch(cfg.seed), BatchMix(), _evaluation(cfg, run_dir, tasks, encoder, stores)]
+    callbacks += [SeedEachBatch(cfg.seed), BatchMix(), _evaluation(cfg, run_dir, tasks, provenance)]
     with run_loggers(cfg, run_dir) as loggers:
         trainer = build_trainer(cfg.trainer, run_dir, callbacks, loggers)
         if trainer.is_global_zero:
-            announce_training(cfg, run_dir, stores, notes, encoder, tasks)
+            announce_training(cfg, run_dir, stores, notes, augmentation, encoder, tasks)
             if resume is not None:
                 take_over(resume, run_dir)
         trainer.fit(module, datamodule, ckpt_path=resume, weights_only=True)
@@ -70,13 +71,11 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         return show_outcome(cfg, run_dir, loggers, list(cfg.data.languages))
 
 
-def _evaluation(
-    cfg: DictConfig, run_dir: Path, tasks: list, encoder: BiEncoder, stores: list[ParallelStore]
-) -> ZeroShotEvaluation:
+def _evaluation(cfg: DictConfig, run_dir: Path, tasks: list, provenance: dict[str, object]) -> ZeroShotEvaluation:
     return ZeroShotEvaluation(
         tasks,
         run_dir=run_dir,
-        provenance=training_provenance(cfg, encoder, stores),
+        provenance=provenance,
         before=cfg.evaluation.before,
         at_end=True,
         every_n_steps=cfg.evaluation.every_n_steps,
