@@ -40,6 +40,14 @@ def test_good_configurations_have_none(problems: Problems, overrides: str) -> No
         ("data=[]", "data=[]: nothing to train on"),
         ("data=jsonl", "data.sources.jsonl.path: needs a value; add data.sources.jsonl.path=... to the command."),
         ("model=folder", "model.name_or_path: needs a value"),
+        (
+            "augmentation=codeswitch_bilingual augmentation.path=nowhere",
+            "augmentation: nowhere: no such folder of dictionaries. Get https://",
+        ),
+        (
+            "augmentation=codeswitch_multilingual augmentation.probability=2",
+            "augmentation: augmentation.probability=2: a probability is within [0, 1]",
+        ),
         ("resume=nowhere", "resume=nowhere: no checkpoint at nowhere."),
         ("evaluation.average=mikro", "evaluation.average=mikro: it is one of macro, micro. Did you mean 'micro'?"),
         ("action=evaluate evaluation=[]", "evaluation=[]: nothing to measure"),
@@ -59,7 +67,7 @@ def test_all_are_found_together(problems: Problems) -> None:
 
 
 def test_what_an_action_does_not_use_is_not_its_problem(problems: Problems) -> None:
-    assert problems("action=evaluate data=jsonl sampler.alpha=7") == []
+    assert problems("action=evaluate data=jsonl sampler.alpha=7 augmentation=codeswitch_bilingual") == []
 
 
 @pytest.mark.parametrize("overrides", ["trainer=ddp trainer.accelerator=cpu", "trainer=cpu trainer.devices=2"])

@@ -30,7 +30,7 @@ def run(sampler: str = "Hybrid", seed: int = 0, action: str = "train", **values:
         config["sampler"]["alpha"] = 0.5
     for key, value in values.items():
         part, name = key.split("__")
-        config[part][name] = value
+        config.setdefault(part, {})[name] = value
     return FoundRun(Path(f"runs/{sampler}-{seed}-{len(values)}"), action, config)
 
 
@@ -80,6 +80,28 @@ def test_models_evaluated_as_they_are_ignore_what_only_training_uses() -> None:
 def test_a_key_that_only_some_runs_have_is_a_difference() -> None:
     """Such as one that an older version did not write: not the same set-up without a word."""
     assert labels(run(), run(seed=1, optimizer__schedule="linear")) == ["hybrid", "optimizer.schedule=linear"]
+
+
+def codeswitched(variant: str, **values: Any) -> FoundRun:
+    given = {"_target_": "mixlingua.data.codeswitch.Codeswitch", "variant": variant, "probability": 0.5} | values
+    return run(**{f"augmentation__{key}": value for key, value in given.items()})
+
+
+def test_augmentations_are_set_ups_called_by_their_choice() -> None:
+    """A run of a version that knew no augmentation had none."""
+    none = run(seed=1)
+    none.config["augmentation"] = {}
+    assert labels(run(), none, codeswitched("bilingual"), codeswitched("multilingual")) == [
+        "augmentation=none", "augmentation=codeswitch_bilingual", "augmentation=codeswitch_multilingual",
+    ]  # fmt: skip
+    assert labels(codeswitched("bilingual"), codeswitched("bilingual", probability=0.25)) == [
+        "augmentation.probability=0.5", "augmentation.probability=0.25",
+    ]  # fmt: skip
+    found, notes = setups([run("Mixed"), codeswitched("bilingual")])
+    assert [setup.label for setup in found] == [
+        "sampler=mixed augmentation=none", "sampler=hybrid augmentation=codeswitch_bilingual",
+    ]  # fmt: skip
+    assert any(note.startswith("augmentation differs along with what is compared: none (") for note in notes)
 
 
 def test_a_confounded_budget_is_in_the_label_and_said() -> None:

@@ -34,6 +34,19 @@ class Recorder(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.01)
 
 
+class Suffix:
+    """An augmentation that adds to every text."""
+
+    def __init__(self, added):
+        self.added = added
+
+    def __call__(self, text, language, side, place):
+        return text + self.added
+
+    def describe(self):
+        return {"name": "suffix", "added": self.added}
+
+
 class SaveAt(Callback):
     """Writes a checkpoint at a step, after its batch or after the validation that follows, and may stop there."""
 
@@ -58,7 +71,17 @@ class SaveAt(Callback):
 def make_data(tmp_path, rows, tokenizer, plan):
     numbers = count()
 
-    def make(*, num_batches, num_rows=30, num_workers=0, batch_size=2, seed=0, flavour="plain", num_negatives=0):
+    def make(
+        *,
+        num_batches,
+        num_rows=30,
+        num_workers=0,
+        batch_size=2,
+        seed=0,
+        flavour="plain",
+        num_negatives=0,
+        augmentation=None,
+    ):
         path = tmp_path / f"store {next(numbers)}"
         store = ParallelStore.write(path, iter(rows(num_rows)), name="test", fingerprint=f"{num_rows} rows")
         make_plan = partial(plan, flavour=flavour)
@@ -68,6 +91,7 @@ def make_data(tmp_path, rows, tokenizer, plan):
             tokenizer,
             make_plan,
             make_plan,
+            augmentation=augmentation,
             batch_size=batch_size,
             num_batches=num_batches,
             num_validation_batches=2,
@@ -156,6 +180,10 @@ def test_validation_begins_at_its_first_batch_every_time(make_data):
         ({"num_rows": 31}, r"fingerprint\.test was '.*', is '.*'"),
         ({"flavour": "other"}, r"plan\.strategy\.flavour was 'plain', is 'other'"),
         ({"seed": 1, "flavour": "other"}, r"flavour was .*seed was 0, is 1"),
+        (
+            {"augmentation": Suffix("!")},
+            r"augmentation\.added was None, is '!'; augmentation\.name was None, is 'suffix'",
+        ),
     ],
 )
 def test_what_changed_is_named(tmp_path, make_data, changes, message):
@@ -163,6 +191,30 @@ def test_what_changed_is_named(tmp_path, make_data, changes, message):
     fit(make_data(num_batches=4), callbacks=[SaveAt(saved, 2)], max_steps=4)
     with pytest.raises(CheckpointError, match=message):
         fit(make_data(num_batches=4, **changes), checkpoint=saved, max_steps=4)
+
+
+@pytest.mark.parametrize(
+    ("now", "message"),
+    [
+        (Suffix("?"), r"augmentation\.added was '!', is '\?'\."),
+        (None, r"augmentation\.name was 'suffix', is None"),
+    ],
+)
+def test_another_augmentation_is_named(tmp_path, make_data, now, message):
+    saved = tmp_path / "last.ckpt"
+    fit(make_data(num_batches=4, augmentation=Suffix("!")), callbacks=[SaveAt(saved, 2)], max_steps=4)
+    fit(make_data(num_batches=4, augmentation=Suffix("!")), checkpoint=saved, max_steps=4)
+    with pytest.raises(CheckpointError, match=message):
+        fit(make_data(num_batches=4, augmentation=now), checkpoint=saved, max_steps=4)
+
+
+def test_a_checkpoint_of_a_version_that_knew_no_augmentation_is_resumed(tmp_path, make_data):
+    saved = tmp_path / "last.ckpt"
+    fit(make_data(num_batches=4), callbacks=[SaveAt(saved, 2)], max_steps=4)
+    checkpoint = torch.load(saved, weights_only=True)
+    assert checkpoint["PairDataModule"].pop("augmentation") == {}
+    torch.save(checkpoint, saved)
+    assert fit(make_data(num_batches=4), checkpoint=saved, max_steps=4).trained == [2, 3]
 
 
 def test_another_world_size_is_named(tmp_path, make_data):

@@ -11,11 +11,19 @@ from mixlingua.data.store import ParallelStore
 
 @pytest.fixture
 def dataset(tmp_path, tokenizer, plan):
-    def make(rows, batch_size=4, num_negatives=0, rank=0, world_size=1):
+    def make(rows, batch_size=4, num_negatives=0, rank=0, world_size=1, augmentation=None):
         path = tmp_path / f"store {len(list(tmp_path.iterdir()))}"
         store = ParallelStore.write(path, iter(rows), name="test", fingerprint="f")
         chosen = plan([store], batch_size, 0)
-        return StepDataset([store], chosen, tokenizer, num_negatives=num_negatives, rank=rank, world_size=world_size)
+        return StepDataset(
+            [store],
+            chosen,
+            tokenizer,
+            augmentation=augmentation,
+            num_negatives=num_negatives,
+            rank=rank,
+            world_size=world_size,
+        )
 
     return make
 

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mixlingua.data.store import ParallelStore
+from mixlingua.data.switcher import CodeSwitcher
 from mixlingua.evaluation.suite import Task
 from mixlingua.model.encoder import BiEncoder
 
@@ -16,6 +17,7 @@ def announce_training(
     run_dir: Path,
     stores: list[ParallelStore],
     notes: list[str],
+    augmentation: CodeSwitcher | None,
     encoder: BiEncoder,
     tasks: list[Task],
 ) -> None:
@@ -38,6 +40,10 @@ def announce_training(
     table.add_row("loss", " + ".join(f"{loss.weight:g} {name}" for name, loss in cfg.loss.items()))
     if cfg.teacher is not None:
         table.add_row("teacher", cfg.teacher.name_or_path)
+    if augmentation is not None:
+        table.add_row("augment", f"{augmentation.name}, probability {cfg.augmentation.probability}")
+        for note in augmentation.notes:
+            table.add_row("", f"[yellow]{note}[/yellow]")
     trainable = sum(p.numel() for p in encoder.parameters() if p.requires_grad)
     total = sum(p.numel() for p in encoder.parameters())
     table.add_row("model", f"{cfg.model.name_or_path}: {_count(total)} parameters, {_count(trainable)} trained")

@@ -36,6 +36,7 @@ ACTIONS = {
         (
             "data",
             "sampler",
+            "augmentation",
             "model",
             "teacher",
             "loss",

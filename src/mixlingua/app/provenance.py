@@ -11,6 +11,7 @@ import torch
 from omegaconf import DictConfig
 
 import mixlingua
+from mixlingua.data.steps import Augmentation
 from mixlingua.data.store import ParallelStore
 from mixlingua.model.encoder import BiEncoder
 
@@ -36,7 +37,9 @@ def provenance(cfg: DictConfig, encoder: BiEncoder) -> dict[str, object]:
     }
 
 
-def training_provenance(cfg: DictConfig, encoder: BiEncoder, stores: Sequence[ParallelStore]) -> dict[str, object]:
+def training_provenance(
+    cfg: DictConfig, encoder: BiEncoder, stores: Sequence[ParallelStore], augmentation: Augmentation | None
+) -> dict[str, object]:
     """The same, with what decides the training."""
     return {
         **provenance(cfg, encoder),
@@ -46,6 +49,7 @@ def training_provenance(cfg: DictConfig, encoder: BiEncoder, stores: Sequence[Pa
         "sampler": {key: value for key, value in cfg.sampler.items()},
         "loss": {name: loss.weight for name, loss in cfg.loss.items()},
         "teacher": cfg.teacher.name_or_path if cfg.teacher is not None else None,
+        "augmentation": augmentation.describe() if augmentation else None,
         "batch_size": cfg.data.batch_size,
         "max_steps": cfg.trainer.max_steps,
     }

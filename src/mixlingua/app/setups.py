@@ -18,9 +18,9 @@ _ASIDE = (
     "trainer.log_every_n_steps", "trainer.deterministic", "trainer.use_distributed_sampler",
     "sampler.max_steps", "sampler.batches_per_step",
 )  # fmt: skip
-# What a label always says where it differs, in this order; the first three stand for the choice of a group.
-_SAMPLER, _MODEL, _DATA = "sampler", "model", "data"
-_ALWAYS = (_SAMPLER, _MODEL, _DATA, "trainer.max_steps", "data.batch_size")
+# What a label always says where it differs, in this order; the first four stand for the choice of a group.
+_SAMPLER, _MODEL, _DATA, _AUGMENTATION = "sampler", "model", "data", "augmentation"
+_ALWAYS = (_SAMPLER, _MODEL, _DATA, _AUGMENTATION, "trainer.max_steps", "data.batch_size")
 NO_SAMPLER = "none"  # a model that was evaluated as it is
 
 Settings = dict[str, Hashable]
@@ -79,19 +79,25 @@ def _label(parts: Mapping[str, str], chosen: Sequence[str], sampler: str, model:
 
 
 def settings_of(run: FoundRun) -> Iterator[tuple[str, Hashable]]:
-    """What a run's scores depend on, by dotted key; the model, the sampler and the data by their names."""
+    """What a run's scores depend on, by dotted key; the choices of groups by their names."""
     data_folder = str(run.config["paths"]["data"])
     trained = run.action == "train"
     yield _MODEL, run.config["model"]["name_or_path"]
     yield _SAMPLER, run.config["sampler"]["_target_"].rpartition(".")[2].lower() if trained else NO_SAMPLER
     if trained:
         yield _DATA, "+".join(run.config["data"]["sources"])
+        yield _AUGMENTATION, _augmentation(run.config.get("augmentation"))
     for key, value in _leaves(run.config):
         aside = any(key == name or key.startswith(f"{name}.") for name in _ASIDE)
-        if aside or key in ("model.name_or_path", "sampler._target_"):
+        if aside or key in ("model.name_or_path", "sampler._target_", "augmentation._target_", "augmentation.variant"):
             continue
         if trained or key.startswith(("model.", "evaluation.")):
             yield key, value.replace(data_folder, "${paths.data}") if isinstance(value, str) else value
+
+
+def _augmentation(node: Mapping[str, Any] | None) -> str:
+    """The choice, such as "codeswitch_bilingual"; runs of versions that knew no augmentation had none."""
+    return f"{node['_target_'].rpartition('.')[2].lower()}_{node['variant']}" if node else "none"
 
 
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Hashable]]:

@@ -17,12 +17,10 @@ from mixlingua.app.resume import checkpoint_of
 from mixlingua.app.takeover import take_over
 from mixlingua.app.trainer import build_trainer
 from mixlingua.data.datamodule import PairDataModule
-from mixlingua.data.store import ParallelStore
 from mixlingua.evaluation.callback import ZeroShotEvaluation
 from mixlingua.model import distributed
 from mixlingua.model.averaging import StartShare, moving_average
 from mixlingua.model.checkpoints import check_resumable, checkpoint_callbacks
-from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.module import RetrieverModule
 from mixlingua.model.seeding import SeedEachBatch
 
@@ -32,6 +30,7 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     stores, validation_stores = open_stores(cfg)
     make_plan, make_validation_plan = plan_makers(cfg)
     notes = make_plan(stores, cfg.data.batch_size, cfg.seed).notes
+    augmentation = instantiate(cfg.augmentation).load(cfg.seed) if cfg.augmentation else None
     tasks = [instantiate(task) for task in cfg.evaluation.tasks.values()]
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     encoder = instantiate(cfg.model).load(cfg.seed)
@@ -47,6 +46,7 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         encoder.tokenizer.limited(cfg.data.max_query_length, cfg.data.max_passage_length),
         make_plan,
         make_validation_plan,
+        augmentation=augmentation,
         batch_size=cfg.data.batch_size,
         num_batches=cfg.trainer.max_steps * cfg.trainer.accumulate_grad_batches,
         num_validation_batches=cfg.data.validation_batches,
@@ -55,6 +55,7 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         seed=cfg.seed,
         views=build_views(cfg, loss, encoder, teacher),
     )
+    provenance = training_provenance(cfg, encoder, stores, augmentation)
     callbacks = checkpoint_callbacks(
         run_dir,
         every_n_steps=cfg.checkpoint.every_n_steps,
@@ -64,11 +65,11 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         average=[moving_average(cfg.averaging.ema_decay)] if cfg.averaging.ema_decay is not None else [],
         mixture=[StartShare(module, cfg.averaging.start_share)] if cfg.averaging.start_share else [],
     )
-    callbacks += [SeedEachBatch(cfg.seed), BatchMix(), _evaluation(cfg, run_dir, tasks, encoder, stores)]
+    callbacks += [SeedEachBatch(cfg.seed), BatchMix(), _evaluation(cfg, run_dir, tasks, provenance)]
     with run_loggers(cfg, run_dir) as loggers:
         trainer = build_trainer(cfg.trainer, run_dir, callbacks, loggers)
         if trainer.is_global_zero:
-            announce_training(cfg, run_dir, stores, notes, encoder, tasks)
+            announce_training(cfg, run_dir, stores, notes, augmentation, encoder, tasks)
             if resume is not None:
                 take_over(resume, run_dir)
         trainer.fit(module, datamodule, ckpt_path=resume, weights_only=True)
@@ -77,13 +78,11 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         return show_outcome(cfg, run_dir, loggers, list(cfg.data.languages))
 
 
-def _evaluation(
-    cfg: DictConfig, run_dir: Path, tasks: list, encoder: BiEncoder, stores: list[ParallelStore]
-) -> ZeroShotEvaluation:
+def _evaluation(cfg: DictConfig, run_dir: Path, tasks: list, provenance: dict[str, object]) -> ZeroShotEvaluation:
     return ZeroShotEvaluation(
         tasks,
         run_dir=run_dir,
-        provenance=training_provenance(cfg, encoder, stores),
+        provenance=provenance,
         before=cfg.evaluation.before,
         at_end=True,
         every_n_steps=cfg.evaluation.every_n_steps,

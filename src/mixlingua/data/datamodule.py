@@ -7,7 +7,7 @@ from typing import Any
 from pytorch_lightning import LightningDataModule
 from pytorch_lightning.trainer.states import TrainerFn
 
-from mixlingua.data.steps import BatchPlan, PairTokenizer, StepDataset, StepLoader, StepSampler
+from mixlingua.data.steps import Augmentation, BatchPlan, PairTokenizer, StepDataset, StepLoader, StepSampler
 from mixlingua.data.store import ParallelStore
 from mixlingua.data.views import ViewMakers
 from mixlingua.errors import CheckpointError, ConfigError
@@ -21,8 +21,9 @@ class PairDataModule(LightningDataModule):
 
     make_plan(stores, batch_size, seed) gives the plan. batch_size is the number of pairs in a step's batch over all
     devices; num_batches is the length of a pass, and should be that of the whole training. The validation batches are
-    0 to num_validation_batches - 1 of make_validation_plan's plan, without hard negatives. views: further texts that
-    the losses ask for (data/views.py). Loaders tokenise in num_workers processes.
+    0 to num_validation_batches - 1 of make_validation_plan's plan, without hard negatives. The augmentation changes
+    training texts, never those of validation. views: further texts that the losses ask for (data/views.py). Loaders
+    tokenise in num_workers processes.
 
     The state in a checkpoint is the number of the next batch and what decides the batches. Resuming from it continues
     with that batch; where something that decides the batches has changed it raises CheckpointError naming it.
@@ -36,6 +37,7 @@ class PairDataModule(LightningDataModule):
         make_plan: MakePlan,
         make_validation_plan: MakePlan,
         *,
+        augmentation: Augmentation | None,
         batch_size: int,
         num_batches: int,
         num_validation_batches: int,
@@ -52,6 +54,7 @@ class PairDataModule(LightningDataModule):
         self._make_plan = make_plan
         self._make_validation_plan = make_validation_plan
         self._views = dict(views or {})
+        self._augmentation = augmentation
         self._batch_size = batch_size
         self._num_batches = num_batches
         self._num_validation_batches = num_validation_batches
@@ -80,14 +83,14 @@ class PairDataModule(LightningDataModule):
             self._validation_plan = self._make_validation_plan(self._validation_stores, self._batch_size, self._seed)
 
     def train_dataloader(self) -> StepLoader:
-        dataset = self._dataset(self._train_stores, self._plan, self._num_negatives)
+        dataset = self._dataset(self._train_stores, self._plan, self._augmentation, self._num_negatives)
         return self._loader(dataset, StepSampler(self._num_batches, self._resume_index))
 
     def val_dataloader(self) -> StepLoader | list[StepLoader]:
         if not (self._validation_stores and self._num_validation_batches):
             return []
         return self._loader(
-            self._dataset(self._validation_stores, self._validation_plan, 0), range(self._num_validation_batches)
+            self._dataset(self._validation_stores, self._validation_plan, None, 0), range(self._num_validation_batches)
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -120,14 +123,19 @@ class PairDataModule(LightningDataModule):
             "world_size": self._trainer().world_size,
             "fingerprint": {store.name: content_hash(store.fingerprint)[:16] for store in self._train_stores},
             "plan": self._plan.describe(),
+            # Nothing for none, so that checkpoints of versions that knew no augmentation are resumed.
+            "augmentation": self._augmentation.describe() if self._augmentation else {},
         }
 
-    def _dataset(self, stores: Sequence[ParallelStore], plan: BatchPlan, num_negatives: int) -> StepDataset:
+    def _dataset(
+        self, stores: Sequence[ParallelStore], plan: BatchPlan, augmentation: Augmentation | None, num_negatives: int
+    ) -> StepDataset:
         trainer = self._trainer()
         return StepDataset(
             stores,
             plan,
             self._tokenizer,
+            augmentation=augmentation,
             num_negatives=num_negatives,
             rank=trainer.global_rank,
             world_size=trainer.world_size,

@@ -1,7 +1,7 @@
 """From a planned batch to tensors: a data set whose index is the number of the batch."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 import torch
@@ -49,11 +49,26 @@ class BatchPlan(Protocol):
     def describe(self) -> dict[str, Any]: ...
 
 
+class Augmentation(Protocol):
+    """Changes a text before it is tokenised: equal arguments give equal texts, in every process. Travels to workers.
+
+    place: the number of the batch, the text's row in its source, and 0, or from 1 the number of the hard negative.
+    `describe` holds, in plain containers, everything else that decides the texts.
+    """
+
+    def __call__(
+        self, text: str, language: str, side: Literal["query", "passage"], place: tuple[int, int, int]
+    ) -> str: ...
+
+    def describe(self) -> dict[str, Any]: ...
+
+
 class StepDataset(Dataset[TrainBatch]):
     """One rank's share of every batch of a plan, tokenised: `dataset[i]` is batch number i.
 
     Each query brings num_negatives of its row's negatives, in its passage's language, a different window of them at
-    different batches. views: further texts that the losses ask for, by name. Nothing is random and nothing is kept
+    different batches. An augmentation changes the texts, not the keys, which stay those of the store's texts. views:
+    further texts that the losses ask for, by name, which no augmentation changes. Nothing is random and nothing is kept
     between batches.
     """
 
@@ -63,6 +78,7 @@ class StepDataset(Dataset[TrainBatch]):
         plan: BatchPlan,
         tokenizer: PairTokenizer,
         *,
+        augmentation: Augmentation | None,
         num_negatives: int,
         rank: int,
         world_size: int,
@@ -72,6 +88,7 @@ class StepDataset(Dataset[TrainBatch]):
         self._plan = plan
         self._tokenizer = tokenizer
         self._views = dict(views or {})
+        self._augmentation = augmentation
         self._num_negatives = num_negatives
         self._rank = rank
         self._world_size = world_size
@@ -80,14 +97,19 @@ class StepDataset(Dataset[TrainBatch]):
         batch: PlannedBatch = self._plan.batch(index).slice(self._rank, self._world_size)
         store = self._stores[batch.source]
         rows = batch.rows.tolist()
+        queries = store.texts(rows, "query", batch.query_languages)
         positives = store.texts(rows, "passage", batch.passage_languages)
         negatives = self._negatives(store, rows, batch)
         keys = np.empty((len(rows), store.keys.shape[1] + 1), np.int64)
         keys[:, :-1] = store.keys[batch.rows]
         keys[:, -1] = [text_key(text) for text in positives]
         negative_keys = np.repeat(np.array([text_key(text) for text in negatives], np.int64)[:, None], keys.shape[1], 1)
+        if self._augmentation is not None:
+            queries = self._augmented(self._augmentation, batch, "query", queries, 0)
+            positives = self._augmented(self._augmentation, batch, "passage", positives, 0)
+            negatives = self._augmented(self._augmentation, batch, "passage", negatives, 1)
         return TrainBatch(
-            queries=self._tokenizer.queries(store.texts(rows, "query", batch.query_languages)),
+            queries=self._tokenizer.queries(queries),
             passages=self._tokenizer.passages([*positives, *negatives]),
             query_keys=torch.from_numpy(keys),
             passage_keys=torch.from_numpy(np.concatenate([keys, negative_keys])),
@@ -108,6 +130,19 @@ class StepDataset(Dataset[TrainBatch]):
             for texts in store.negatives(rows, batch.passage_languages)
             for number in range(self._num_negatives)
         ]
+
+    @staticmethod
+    def _augmented(
+        change: Augmentation, batch: PlannedBatch, side: Literal["query", "passage"], texts: list[str], first: int
+    ) -> list[str]:
+        """texts: as many for each row of the batch, row by row; their numbers begin at `first`."""
+        languages = batch.query_languages if side == "query" else batch.passage_languages
+        rows = batch.rows.tolist()
+        changed = []
+        for position, text in enumerate(texts):
+            row, number = divmod(position, len(texts) // len(rows))
+            changed.append(change(text, languages[row], side, (batch.index, rows[row], first + number)))
+        return changed
 
 
 class StepSampler(Sampler[int]):
