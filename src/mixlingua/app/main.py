@@ -33,9 +33,22 @@ class Action:
 ACTIONS = {
     "train": Action(
         "mixlingua.app.train:train",
-        ("data", "sampler", "model", "loss", "optimizer", "trainer", "checkpoint", "evaluation", "logger"),
+        (
+            "data",
+            "sampler",
+            "model",
+            "loss",
+            "optimizer",
+            "trainer",
+            "checkpoint",
+            "postprocess",
+            "evaluation",
+            "logger",
+        ),
     ),
-    "evaluate": Action("mixlingua.app.evaluate:evaluate", ("model", "trainer", "evaluation", "logger")),
+    "evaluate": Action(
+        "mixlingua.app.evaluate:evaluate", ("model", "trainer", "checkpoint", "postprocess", "evaluation", "logger")
+    ),
     "compare": Action("mixlingua.app.compare:compare", ()),
     "dashboard": Action("mixlingua.app.dashboard:dashboard", ("logger",)),
 }

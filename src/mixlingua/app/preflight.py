@@ -31,14 +31,19 @@ _LEAST = {
     "evaluation.token_budget": 1,
 }
 # What is built to see whether its constructor refuses a value or misses a file: nothing that loads weights or data.
-_BUILT = ("sampler", "model", "loss", "optimizer", "data.sources.*", "data.validation_sources.*", "evaluation.tasks.*")
+_BUILT = (
+    "sampler", "model", "loss", "optimizer", "postprocess", "data.sources.*", "data.validation_sources.*",
+    "evaluation.tasks.*",
+)  # fmt: skip
 
 
 def check(cfg: DictConfig, uses: Sequence[str], *, multirun: bool) -> list[str]:
     """What is wrong with the parts of a configuration that an action uses; empty where nothing is.
 
-    uses: top-level parts such as "data" and "model".
+    uses: top-level parts such as "data" and "model"; with a postprocess, which is fitted to data, "data" as well.
     """
+    if "postprocess" in uses and cfg.postprocess and "data" not in uses:
+        uses = (*uses, "data")
     missing = sorted(key for key in OmegaConf.missing_keys(cfg) if key.split(".")[0] in uses)
     if missing:  # what depends on them cannot be judged
         return [f"{key}: needs a value; add {key}=... to the command." for key in missing]
@@ -134,7 +139,7 @@ def _refusals(cfg: DictConfig, tree: dict[str, Any]) -> Iterator[str]:
         names = [f"{part}.{rest[0]}.{name}" for name in tree[part][rest[0]]] if rest else [part]
         for name in names:
             node = OmegaConf.select(cfg, name)
-            if node.get("_partial_", False):
+            if not node or node.get("_partial_", False):
                 continue
             try:
                 instantiate(node)

@@ -16,9 +16,12 @@ _ASIDE = (
     "trainer.log_every_n_steps", "trainer.deterministic", "trainer.use_distributed_sampler",
 )  # fmt: skip
 # What a label always says where it differs, in this order; the first three stand for the choice of a group.
-_SAMPLER, _MODEL, _DATA = "sampler", "model", "data"
-_ALWAYS = (_SAMPLER, _MODEL, _DATA, "trainer.max_steps", "data.batch_size")
-NO_SAMPLER = "none"  # a model that was evaluated as it is
+_SAMPLER, _MODEL, _DATA, _POSTPROCESS = "sampler", "model", "data", "postprocess"
+_ALWAYS = (_SAMPLER, _MODEL, _DATA, _POSTPROCESS, "trainer.max_steps", "data.batch_size")
+NO_SAMPLER = "none"  # a model that was not trained
+NO_POSTPROCESS = "none"
+# What a model that was not trained owes its data to: a postprocess is fitted to them.
+_FITTED_TO = ("data.sources.", "data.max_rows", "data.validation_fraction")
 
 Settings = dict[str, Hashable]
 
@@ -79,16 +82,24 @@ def settings_of(run: FoundRun) -> Iterator[tuple[str, Hashable]]:
     """What a run's scores depend on, by dotted key; the model, the sampler and the data by their names."""
     data_folder = str(run.config["paths"]["data"])
     trained = run.action == "train"
+    postprocess = run.config.get(_POSTPROCESS)  # runs of earlier versions have none
     yield _MODEL, run.config["model"]["name_or_path"]
-    yield _SAMPLER, run.config["sampler"]["_target_"].rpartition(".")[2].lower() if trained else NO_SAMPLER
-    if trained:
+    yield _SAMPLER, _choice(run.config["sampler"]) if trained else NO_SAMPLER
+    yield _POSTPROCESS, _choice(postprocess) if postprocess else NO_POSTPROCESS
+    if trained or postprocess:
         yield _DATA, "+".join(run.config["data"]["sources"])
+    untrained = ("model.", "evaluation.", *(("postprocess.", *_FITTED_TO) if postprocess else ()))
     for key, value in _leaves(run.config):
         aside = any(key == name or key.startswith(f"{name}.") for name in _ASIDE)
-        if aside or key in ("model.name_or_path", "sampler._target_"):
+        if aside or key in ("model.name_or_path", "sampler._target_", "postprocess._target_"):
             continue
-        if trained or key.startswith(("model.", "evaluation.")):
+        if trained or key.startswith(untrained):
             yield key, value.replace(data_folder, "${paths.data}") if isinstance(value, str) else value
+
+
+def _choice(node: Mapping[str, Any]) -> str:
+    name: str = node["_target_"].rpartition(".")[2].lower()
+    return name
 
 
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Hashable]]:

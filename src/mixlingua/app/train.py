@@ -18,6 +18,7 @@ from mixlingua.app.trainer import build_trainer
 from mixlingua.data.datamodule import PairDataModule
 from mixlingua.data.store import ParallelStore
 from mixlingua.evaluation.callback import ZeroShotEvaluation
+from mixlingua.evaluation.postprocessing import Postprocessing
 from mixlingua.model import distributed
 from mixlingua.model.checkpoints import check_resumable, checkpoint_callbacks
 from mixlingua.model.encoder import BiEncoder
@@ -31,6 +32,7 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     make_plan, make_validation_plan = plan_makers(cfg)
     notes = make_plan(stores, cfg.data.batch_size, cfg.seed).notes
     tasks = [instantiate(task) for task in cfg.evaluation.tasks.values()]
+    finishing = _finishing(cfg, stores)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     encoder = instantiate(cfg.model).load(cfg.seed)
     module = RetrieverModule(encoder, instantiate(cfg.loss), instantiate(cfg.optimizer))
@@ -56,6 +58,7 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         validates=bool(validation_stores),
         patience=cfg.checkpoint.patience,
         save_model=cfg.checkpoint.save_model,
+        finishing=finishing,
     )
     callbacks += [SeedEachBatch(cfg.seed), BatchMix(), _evaluation(cfg, run_dir, tasks, encoder, stores)]
     with run_loggers(cfg, run_dir) as loggers:
@@ -68,6 +71,16 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         if distributed.rank() > 0:
             return {}
         return show_outcome(cfg, run_dir, loggers, list(cfg.data.languages))
+
+
+def _finishing(cfg: DictConfig, stores: list[ParallelStore]) -> list[Postprocessing]:
+    """What is done to the encoder after training. Raises DataError where there will be too little text for it."""
+    if not cfg.postprocess:
+        return []
+    method = instantiate(cfg.postprocess)
+    method.check(stores)
+    budget, precision = cfg.evaluation.token_budget, cfg.evaluation.precision
+    return [Postprocessing(method, stores, seed=cfg.seed, token_budget=budget, precision=precision)]
 
 
 def _evaluation(

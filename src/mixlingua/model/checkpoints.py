@@ -1,5 +1,6 @@
 """What is saved while training, when training stops early, and which weights a run ends with."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,20 @@ VALIDATION_LOSS = "validation/loss"
 
 
 def checkpoint_callbacks(
-    run_dir: Path, *, every_n_steps: int, validates: bool, patience: int | None, save_model: bool
+    run_dir: Path,
+    *,
+    every_n_steps: int,
+    validates: bool,
+    patience: int | None,
+    save_model: bool,
+    finishing: Sequence[Callback] = (),
 ) -> list[Callback]:
     """The callbacks that write run_dir/checkpoints and run_dir/model, in the order in which they must run.
 
     checkpoints/last.ckpt is written every every_n_steps optimiser steps and after the last one. Where there is a
     validation loss, checkpoints/best.ckpt holds the weights with the lowest and the run ends with these; training stops
-    after `patience` validations without a lower one (None: it does not).
+    after `patience` validations without a lower one (None: it does not). finishing: what changes the encoder when
+    training has ended, after the checkpoints were written and before the model is.
     """
     folder = run_dir / "checkpoints"
     callbacks: list[Callback] = [
@@ -37,6 +45,7 @@ def checkpoint_callbacks(
         if patience is not None:
             # A loss that is not finite is the module's own error, which names the batch.
             callbacks.append(EarlyStopping(VALIDATION_LOSS, patience=patience, check_finite=False))
+    callbacks += finishing
     return [*callbacks, SaveModel(run_dir / "model")] if save_model else callbacks
 
 

@@ -1,8 +1,8 @@
-"""The bi-encoder: transformer, pooling, optional dense layers, unit-length vectors. One tower serves both sides."""
+"""The bi-encoder: transformer, pooling, optional layers, unit-length vectors. One tower serves both sides."""
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -45,6 +45,10 @@ class Dense(nn.Module):
         self.linear = nn.Linear(in_features, out_features, bias=bias)
         self.activation = activation
 
+    @property
+    def out_features(self) -> int:
+        return self.linear.out_features
+
     def forward(self, pooled: Tensor) -> Tensor:
         return self.activation(self.linear(pooled))
 
@@ -57,8 +61,10 @@ class BiEncoder(nn.Module):
     """
 
     def __init__(
-        self, transformer: PreTrainedModel, tokenizer: PairTokenizer, *, pooling: Pooling, dense: list[Dense]
+        self, transformer: PreTrainedModel, tokenizer: PairTokenizer, *, pooling: Pooling, dense: Sequence[nn.Module]
     ) -> None:
+        """dense: the layers after pooling in their order, each from (N, D) to (N, out_features): Dense, or
+        LanguageCentring."""
         super().__init__()
         self.transformer = transformer
         self.tokenizer = tokenizer
@@ -69,13 +75,17 @@ class BiEncoder(nn.Module):
     def embedding_dim(self) -> int:
         """D, the number of components of an embedding."""
         if len(self.dense):
-            return self.dense[-1].linear.out_features  # type: ignore[union-attr,return-value]
+            return self.dense[-1].out_features  # type: ignore[return-value]
         return self.transformer.config.hidden_size
 
     @property
     def device(self) -> torch.device:
         """Where the parameters are, and where features must be."""
         return self.transformer.device
+
+    def append(self, layer: nn.Module) -> None:
+        """Put a layer after the others, where the parameters are and in their type."""
+        self.dense.append(layer.to(self.transformer.device, self.transformer.dtype))
 
     def fingerprint(self) -> str:
         """Hexadecimal SHA-256 of all that decides its vectors: weights, pooling, tokenizer, prefixes, lengths."""
