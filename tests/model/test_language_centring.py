@@ -29,8 +29,8 @@ FAR = {"de": [1.0, 0, 0, 0], "en": [0, 1.0, 0, 0], "ru": [0, 0, 1.0, 0], "th": [
 def test_worked_by_hand():
     """Languages at 0 and 90 degrees, their vectors 60 degrees to either side: cosine 1/2, sine s with s^2 = 3/4.
 
-    The means are (1/2, 0) and (0, 1/2); each language varies by s along the other's axis, so that the covariance of both
-    is s^2/2 times the identity, which shrinking keeps. The logits at (1, 0) differ by
+    The means are (1/2, 0) and (0, 1/2); each language varies by s along the other's axis, so that the covariance of
+    both is s^2/2 times the identity, which shrinking keeps. The logits at (1, 0) differ by
     (2/s^2) (m_a - m_b) . ((1, 0) - (1/4, 1/4)) = (8/3) (1/2) = 4/3.
     """
     s = math.sqrt(0.75)

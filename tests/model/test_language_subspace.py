@@ -80,7 +80,9 @@ def test_fewer_directions_than_all_leave_the_weaker_differences():
 
 
 def test_means_that_differ_in_fewer_directions_are_refused():
-    with pytest.raises(ModelError, match=r"postprocess\.dims=2: the mean vectors of 2 languages differ in 1 directions"):
+    with pytest.raises(
+        ModelError, match=r"postprocess\.dims=2: the mean vectors of 2 languages differ in 1 directions"
+    ):
         language_subspace(THREE[:2], dims=2)
     with pytest.raises(ModelError, match="3 languages differ in 0 directions"):
         language_subspace(THREE[:1].expand(3, 3), dims=None)
