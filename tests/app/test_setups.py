@@ -106,7 +106,9 @@ def test_what_an_untrained_model_was_fitted_to_sets_it_apart() -> None:
         found.config["data"] |= data
         return found
 
-    assert labels(evaluated(), evaluated(sources={"atlas": {"path": "x"}})) == ["ntrex", "atlas"]
+    assert labels(evaluated(), evaluated(sources={"atlas": {"path": "x"}})) == [
+        "postprocess.data=ntrex", "postprocess.data=atlas",
+    ]  # fmt: skip
     assert len(labels(evaluated(max_rows=None), evaluated(max_rows=100))) == 2
     assert len(setups([evaluated(batch_size=1), evaluated(batch_size=2)])[0]) == 1
     untouched = [processed(None, seed, "evaluate") for seed in (0, 1)]

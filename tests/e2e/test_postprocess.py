@@ -35,7 +35,7 @@ def same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
-def test_trained_resumed_and_read_back(launch: Launch, tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+def test_trained_resumed_and_read_back(launch: Launch, tmp_path: Path) -> None:
     options = ["optimizer.schedule=constant", "evaluation.every_n_steps=7"]
     assert launch(*options, "hydra.run.dir=plain") == 0
     assert launch(*options, *PROJECTION, "hydra.run.dir=whole") == 0
@@ -63,9 +63,6 @@ def test_trained_resumed_and_read_back(launch: Launch, tmp_path: Path, capfd: py
     assert launch(*as_saved, "hydra.run.dir=again") == 0
     assert metrics(tmp_path / "again") == pytest.approx(metrics(whole), abs=1e-6)
     assert not (tmp_path / "again" / "model").exists()  # nothing new to save
-    capfd.readouterr()
-    assert launch(*as_saved, *PROJECTION, "postprocess.dims=2", "hydra.run.dir=twice") == 2
-    assert "3 languages differ in 0 directions" in capfd.readouterr().err
 
 
 def test_a_model_as_it_is(launch: Launch, tmp_path: Path, capfd: pytest.CaptureFixture) -> None:

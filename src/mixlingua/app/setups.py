@@ -86,8 +86,10 @@ def settings_of(run: FoundRun) -> Iterator[tuple[str, Hashable]]:
     yield _MODEL, run.config["model"]["name_or_path"]
     yield _SAMPLER, _choice(run.config["sampler"]) if trained else NO_SAMPLER
     yield _POSTPROCESS, _choice(postprocess) if postprocess else NO_POSTPROCESS
-    if trained or postprocess:
+    if trained:
         yield _DATA, "+".join(run.config["data"]["sources"])
+    elif postprocess:
+        yield "postprocess.data", "+".join(run.config["data"]["sources"])
     untrained = ("model.", "evaluation.", *(("postprocess.", *_FITTED_TO) if postprocess else ()))
     for key, value in _leaves(run.config):
         aside = any(key == name or key.startswith(f"{name}.") for name in _ASIDE)
@@ -113,7 +115,7 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Ha
 def _ordered(settings: Iterable[Settings]) -> list[str]:
     """All keys: names of choices first, then what belongs to them, then the rest."""
     keys = dict.fromkeys(key for known in settings for key in known)
-    inner = [key for key in keys if key.startswith(("sampler.", "model.", "data.sources."))]
+    inner = [key for key in keys if key.startswith(("sampler.", "model.", "postprocess.", "data.sources."))]
     return list(dict.fromkeys([*(key for key in _ALWAYS if key in keys), *inner, *keys]))
 
 

@@ -24,7 +24,7 @@ def language_subspace(means: Tensor, dims: int | None) -> Tensor:
     Raises ModelError where the means differ in fewer than r directions, or not at all.
 
     The columns are the first left singular vectors of the means less their own mean. After all L - 1 of them are taken
-    out, the means are equal. Source: the language subspace of Xie, Zhao, Yu and Li 2022 (LSAR, arXiv 2401.05792). They
+    out, the means are equal (until the vectors are normalised again). Source: the language subspace of Xie, Zhao, Yu and Li 2022 (LSAR, arXiv 2401.05792). They
     also ask that what the means share be orthogonal to it, which moves that along the subspace and not the subspace.
     """
     differences = means - means.mean(0)
@@ -33,7 +33,7 @@ def language_subspace(means: Tensor, dims: int | None) -> Tensor:
     if rank < (dims or 1):
         raise ModelError(
             f"postprocess.dims={dims}: the mean vectors of {len(means)} languages differ in {rank} directions. Lower "
-            "postprocess.dims; a model that such a projection was saved with needs no second one."
+            "it, or choose languages whose texts differ."
         )
     kept = rank if dims is None else dims
     share = float(strengths[:kept].square().sum() / strengths.square().sum())
