@@ -22,7 +22,16 @@ def problems(conf: Path) -> Problems:
     return found
 
 
-@pytest.mark.parametrize("overrides", ["", "model=tiny trainer=ddp_spawn", "action=evaluate evaluation=atlas"])
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        "",
+        "model=tiny trainer=ddp_spawn",
+        "action=evaluate evaluation=atlas",
+        "postprocess=centring",
+        "action=evaluate postprocess=projection postprocess.dims=8",
+    ],
+)
 def test_good_configurations_have_none(problems: Problems, overrides: str) -> None:
     assert problems(overrides) == []
 
@@ -51,6 +60,10 @@ def test_good_configurations_have_none(problems: Problems, overrides: str) -> No
         ("resume=nowhere", "resume=nowhere: no checkpoint at nowhere."),
         ("evaluation.average=mikro", "evaluation.average=mikro: it is one of macro, micro. Did you mean 'micro'?"),
         ("action=evaluate evaluation=[]", "evaluation=[]: nothing to measure"),
+        ("postprocess=projection postprocess.dims=9", "postprocess: postprocess.dims=9: the means of 9 languages"),
+        ("action=evaluate postprocess=centring postprocess.languages=[de]", "postprocess: postprocess.languages: de;"),
+        ("action=evaluate postprocess=centring data=[]", "data=[]: nothing to train on"),
+        ("action=evaluate postprocess=centring data=jsonl", "data.sources.jsonl.path: needs a value"),
     ],
 )
 def test_a_problem_is_named(problems: Problems, overrides: str, start: str) -> None:

@@ -77,6 +77,45 @@ def test_models_evaluated_as_they_are_ignore_what_only_training_uses() -> None:
     assert labels(*evaluated, run()) == ["none", "hybrid"]
 
 
+def processed(name: str | None, seed: int = 0, action: str = "train", **values: Any) -> FoundRun:
+    """A run of a version that has postprocesses, with this one; values: its own settings."""
+    found = run(seed=seed, action=action)
+    target = {"_target_": f"mixlingua.retrieval.postprocess.{name}"}
+    found.config["postprocess"] = {**target, **values} if name else {}
+    return found
+
+
+@pytest.mark.parametrize("action", ["train", "evaluate"])
+def test_a_postprocess_sets_runs_apart(action: str) -> None:
+    projected = [processed("Projection", seed, action, dims=4) for seed in (0, 1)]
+    found, notes = setups([processed(None, 0, action), *projected, processed("Centring", 0, action)])
+    assert [setup.label for setup in found] == [
+        "postprocess=none", "postprocess=projection", "postprocess=centring",
+    ]  # fmt: skip
+    assert [len(setup.runs) for setup in found] == [1, 2, 1]
+    assert notes == []
+    dims = [processed("Projection", 0, action, dims=dims) for dims in (4, 8)]
+    assert labels(*dims) == ["postprocess.dims=4", "postprocess.dims=8"]
+    (old,) = setups([run(action=action), processed(None, 1, action)])[0]
+    assert len(old.runs) == 2  # a version without postprocesses had none
+
+
+def test_what_an_untrained_model_was_fitted_to_sets_it_apart() -> None:
+    def evaluated(**data: Any) -> FoundRun:
+        found = processed("Projection", 0, "evaluate")
+        found.config["data"] |= data
+        return found
+
+    assert labels(evaluated(), evaluated(sources={"atlas": {"path": "x"}})) == [
+        "postprocess.data=ntrex", "postprocess.data=atlas",
+    ]  # fmt: skip
+    assert len(labels(evaluated(max_rows=None), evaluated(max_rows=100))) == 2
+    assert len(setups([evaluated(batch_size=1), evaluated(batch_size=2)])[0]) == 1
+    untouched = [processed(None, seed, "evaluate") for seed in (0, 1)]
+    untouched[1].config["data"]["sources"] = {"atlas": {}}
+    assert len(setups(untouched)[0]) == 1  # nothing of the data was used
+
+
 def test_a_key_that_only_some_runs_have_is_a_difference() -> None:
     """Such as one that an older version did not write: not the same set-up without a word."""
     assert labels(run(), run(seed=1, optimizer__schedule="linear")) == ["hybrid", "optimizer.schedule=linear"]

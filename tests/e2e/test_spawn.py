@@ -58,6 +58,7 @@ def test_two_processes_measure_what_one_does(start: Start, tmp_path: Path, witho
         "# @package logger.ranks\n_target_: ranks_logger.Ranks\n_partial_: true\n", encoding="utf-8"
     )
     options = [f"--config-dir={own.parent}", "logger=[csv,ranks]", without_dropout, "trainer.max_steps=4"]
+    options += ["postprocess=projection", "postprocess.rows_per_language=20"]
     processes = {
         "one": start(*options, "hydra.run.dir=one"),
         "two": start(*options, "trainer=ddp_spawn", "trainer.devices=2", "hydra.run.dir=two"),

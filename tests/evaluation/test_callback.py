@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.loggers import CSVLogger
 from torch import nn
@@ -36,6 +36,9 @@ class BagOfWords(nn.Module):
     def forward(self, features):
         return self.dropout(self.words(features["input_ids"]).sum(1))
 
+    def fingerprint(self):
+        return str(self.words.weight.tolist())
+
 
 class Module(LightningModule):
     def __init__(self):
@@ -57,7 +60,7 @@ def fit(tmp_path, two_languages, monkeypatch):
 
     def run(*, ckpt_path=None, **changes):
         arguments = {"before": True, "at_end": True, "every_n_steps": None, "average": "macro"} | changes
-        max_steps = arguments.pop("max_steps", 6)
+        max_steps, finishing = arguments.pop("max_steps", 6), arguments.pop("finishing", [])
         callback = ZeroShotEvaluation(
             [two_languages],
             run_dir=tmp_path / "run",
@@ -71,7 +74,7 @@ def fit(tmp_path, two_languages, monkeypatch):
             accumulate_grad_batches=2,
             accelerator="cpu",
             logger=CSVLogger(tmp_path, flush_logs_every_n_steps=1),
-            callbacks=[callback, RichProgressBar()],
+            callbacks=[*finishing, callback, RichProgressBar()],
             enable_model_summary=False,
         )
         steps = []
@@ -93,6 +96,20 @@ def test_evaluates_before_in_between_and_at_the_end_once_per_step(fit):
     assert fit(every_n_steps=2)[2] == [0, 2, 4, 6]
     assert fit(every_n_steps=4)[2] == [0, 4, 6]
     assert fit(before=False, at_end=False)[2] == []
+
+
+class Finish(Callback):
+    """Changes the weights when training has ended, as putting back the best ones does, or a further layer."""
+
+    def on_train_end(self, trainer, pl_module):
+        pl_module.encoder.words.weight.data.zero_()
+
+
+def test_an_encoder_that_changes_when_training_ends_is_evaluated_as_it_is_then(fit):
+    _, callback, steps = fit(every_n_steps=2, finishing=[Finish()])
+    assert steps == [0, 2, 4, 6, 6]
+    _, plain, _ = fit(every_n_steps=2)
+    assert callback.results_after[0].rows != plain.results_after[0].rows
 
 
 def test_files_and_results(fit, tmp_path):

@@ -26,10 +26,10 @@ class Weights(pl.Callback):
 
 @pytest.fixture
 def fit(module, toy_batches, tmp_path):
-    def run(*, average=(), mixture=(), steps=3, resume=None):
+    def run(*, average=(), finishing=(), steps=3, resume=None):
         weights = Weights()
         options = {"every_n_steps": 1, "validates": False, "patience": None, "save_model": False}
-        callbacks = checkpoint_callbacks(tmp_path, **options, average=average, mixture=mixture)
+        callbacks = checkpoint_callbacks(tmp_path, **options, average=average, finishing=finishing)
         trainer = pl.Trainer(
             max_steps=steps, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
             callbacks=[weights, *callbacks], default_root_dir=tmp_path, num_sanity_val_steps=0,
@@ -49,13 +49,13 @@ def test_the_moving_average_of_the_steps(fit):
 
 def test_a_share_of_the_start(fit, module):
     start = module.get_parameter(NAME).detach().clone()
-    steps, final = fit(mixture=[StartShare(module, 0.25)])
+    steps, final = fit(finishing=[StartShare(module, 0.25)])
     torch.testing.assert_close(final, 0.25 * start + 0.75 * steps[-1])
 
 
 def test_the_share_is_of_the_average_and_the_checkpoint_holds_the_trained_weights(fit, module, tmp_path):
     start = module.get_parameter(NAME).detach().clone()
-    (first, second), final = fit(average=[moving_average(0.5)], mixture=[StartShare(module, 0.5)], steps=2)
+    (first, second), final = fit(average=[moving_average(0.5)], finishing=[StartShare(module, 0.5)], steps=2)
     torch.testing.assert_close(final, 0.5 * start + 0.5 * (0.5 * first + 0.5 * second))
     saved = read_checkpoint(tmp_path / "checkpoints" / "last.ckpt")
     torch.testing.assert_close(saved["current_model_state"][NAME], second)

@@ -48,6 +48,7 @@ def announce_training(
     total = sum(p.numel() for p in encoder.parameters())
     table.add_row("model", f"{cfg.model.name_or_path}: {_count(total)} parameters, {_count(trainable)} trained")
     table.add_row("device", f"{cfg.trainer.devices} x {cfg.trainer.accelerator}, {cfg.trainer.precision}")
+    _add_postprocess(table, cfg)
     _add_tasks(table, tasks, "before and after" if cfg.evaluation.before else "after")
     table.add_row("results", str(run_dir))
     Console().print(table)
@@ -57,6 +58,7 @@ def announce_evaluation(cfg: DictConfig, run_dir: Path, tasks: list[Task]) -> No
     """Print what will be measured, and where the results will be."""
     table = _plan("Evaluation")
     table.add_row("model", cfg.model.name_or_path)
+    _add_postprocess(table, cfg)
     _add_tasks(table, tasks, "once")
     table.add_row("results", str(run_dir))
     Console().print(table)
@@ -67,6 +69,13 @@ def _plan(title: str) -> Table:
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
     return table
+
+
+def _add_postprocess(table: Table, cfg: DictConfig) -> None:
+    if chosen := cfg.postprocess:
+        name = chosen._target_.rpartition(".")[2].lower()
+        text = f"{chosen.rows_per_language:,} rows of {'+'.join(cfg.data.sources)} in each of"
+        table.add_row("then" if cfg.action == "train" else "first", f"{name} from {text} {' '.join(chosen.languages)}")
 
 
 def _add_tasks(table: Table, tasks: list[Task], when: str) -> None:

@@ -44,11 +44,14 @@ ACTIONS = {
             "trainer",
             "checkpoint",
             "averaging",
+            "postprocess",
             "evaluation",
             "logger",
         ),
     ),
-    "evaluate": Action("mixlingua.app.evaluate:evaluate", ("model", "trainer", "evaluation", "logger")),
+    "evaluate": Action(
+        "mixlingua.app.evaluate:evaluate", ("model", "trainer", "checkpoint", "postprocess", "evaluation", "logger")
+    ),
     "compare": Action("mixlingua.app.compare:compare", ()),
     "dashboard": Action("mixlingua.app.dashboard:dashboard", ("logger",)),
 }

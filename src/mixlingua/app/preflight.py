@@ -32,7 +32,8 @@ _LEAST = {
 }
 # What is built to see whether its constructor refuses a value or misses a file: nothing that loads weights or data.
 _BUILT = (
-    "sampler", "augmentation", "model", "teacher", "loss.*", "optimizer", "data.sources.*", "data.validation_sources.*",
+    "sampler", "augmentation", "model", "teacher", "loss.*", "optimizer", "postprocess", "data.sources.*",
+    "data.validation_sources.*",
     "evaluation.tasks.*",
 )  # fmt: skip
 
@@ -40,8 +41,10 @@ _BUILT = (
 def check(cfg: DictConfig, uses: Sequence[str], *, multirun: bool) -> list[str]:
     """What is wrong with the parts of a configuration that an action uses; empty where nothing is.
 
-    uses: top-level parts such as "data" and "model".
+    uses: top-level parts such as "data" and "model"; with a postprocess, which is fitted to data, "data" as well.
     """
+    if "postprocess" in uses and cfg.postprocess and "data" not in uses:
+        uses = (*uses, "data")
     missing = sorted(key for key in OmegaConf.missing_keys(cfg) if key.split(".")[0] in uses)
     if missing:  # what depends on them cannot be judged
         return [f"{key}: needs a value; add {key}=... to the command." for key in missing]
@@ -139,7 +142,7 @@ def _refusals(cfg: DictConfig, tree: dict[str, Any]) -> Iterator[str]:
         names = [f"{group}.{name}" for name in OmegaConf.select(cfg, group)] if group != path else [group]
         for name in names:
             node = OmegaConf.select(cfg, name)
-            if node is None or node.get("_partial_", False):
+            if not node or node.get("_partial_", False):
                 continue
             try:
                 instantiate(node)

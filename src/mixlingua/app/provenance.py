@@ -6,9 +6,10 @@ import subprocess
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 import mixlingua
 from mixlingua.data.steps import Augmentation
@@ -20,7 +21,7 @@ PACKAGES = ("torch", "pytorch-lightning", "transformers", "tokenizers", "numpy",
 
 def provenance(cfg: DictConfig, encoder: BiEncoder) -> dict[str, object]:
     """Plain values for report.json. pretraining: what the pretrained weights have already seen; weights: a hash of the
-    encoder as it is now, before any training."""
+    encoder as it is now, before any training; postprocess: the layer fitted after that, or before an evaluation."""
     return {
         "mixlingua": mixlingua.__version__,
         "commit": _commit(),
@@ -34,6 +35,7 @@ def provenance(cfg: DictConfig, encoder: BiEncoder) -> dict[str, object]:
         "num_parameters": sum(parameter.numel() for parameter in encoder.parameters()),
         "pretraining": cfg.model.pretraining,
         "precision": cfg.trainer.precision,
+        "postprocess": _postprocess(cfg),
     }
 
 
@@ -53,6 +55,14 @@ def training_provenance(
         "batch_size": cfg.data.batch_size,
         "max_steps": cfg.trainer.max_steps,
     }
+
+
+def _postprocess(cfg: DictConfig) -> dict[str, object] | None:
+    """The choice with its settings and the data that it was fitted to, None for none."""
+    if not cfg.postprocess:
+        return None
+    chosen: Any = OmegaConf.to_container(cfg.postprocess, resolve=True)
+    return {**chosen, "data": list(cfg.data.sources)}
 
 
 def _hardware(accelerator: str) -> str:

@@ -13,15 +13,21 @@ _ASIDE = (
     "action", "seed", "resume", "overwrite", "paths", "runs", "baseline", "comparison", "logger", "data.num_workers",
     "checkpoint.every_n_steps", "checkpoint.save_model", "evaluation.tasks", "evaluation.average",
     "evaluation.before", "evaluation.every_n_steps", "evaluation.token_budget", "model.pretraining", "model.compile",
-    "model.gradient_checkpointing", "model.chunk_size",
-    "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy",
-    "trainer.log_every_n_steps", "trainer.deterministic", "trainer.use_distributed_sampler",
-    "sampler.max_steps", "sampler.batches_per_step",
+    "model.gradient_checkpointing", "model.chunk_size", "sampler.max_steps", "sampler.batches_per_step",
+    "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy", "trainer.log_every_n_steps",
+    "trainer.deterministic", "trainer.use_distributed_sampler",
 )  # fmt: skip
-# What a label always says where it differs, in this order; the first four stand for the choice of a group.
-_SAMPLER, _MODEL, _DATA, _AUGMENTATION = "sampler", "model", "data", "augmentation"
-_ALWAYS = (_SAMPLER, _MODEL, _DATA, _AUGMENTATION, "trainer.max_steps", "data.batch_size")
-NO_SAMPLER = "none"  # a model that was evaluated as it is
+# What a label always says where it differs, in this order; the first five stand for the choice of a group.
+_SAMPLER, _MODEL, _DATA, _AUGMENTATION, _POSTPROCESS = "sampler", "model", "data", "augmentation", "postprocess"
+_ALWAYS = (_SAMPLER, _MODEL, _DATA, _AUGMENTATION, _POSTPROCESS, "trainer.max_steps", "data.batch_size")
+NO_SAMPLER = "none"  # a model that was not trained
+NO_POSTPROCESS = "none"
+# What a model that was not trained owes its data to: a postprocess is fitted to them.
+_FITTED_TO = ("data.sources.", "data.max_rows", "data.validation_fraction")
+# Keys whose value the name of a choice says already.
+_SAID_BY_NAME = (
+    "model.name_or_path", "sampler._target_", "augmentation._target_", "augmentation.variant", "postprocess._target_",
+)  # fmt: skip
 
 Settings = dict[str, Hashable]
 
@@ -82,22 +88,32 @@ def settings_of(run: FoundRun) -> Iterator[tuple[str, Hashable]]:
     """What a run's scores depend on, by dotted key; the choices of groups by their names."""
     data_folder = str(run.config["paths"]["data"])
     trained = run.action == "train"
+    postprocess = run.config.get(_POSTPROCESS)  # runs of earlier versions have none
     yield _MODEL, run.config["model"]["name_or_path"]
-    yield _SAMPLER, run.config["sampler"]["_target_"].rpartition(".")[2].lower() if trained else NO_SAMPLER
+    yield _SAMPLER, _choice(run.config["sampler"]) if trained else NO_SAMPLER
+    yield _POSTPROCESS, _choice(postprocess) if postprocess else NO_POSTPROCESS
     if trained:
         yield _DATA, "+".join(run.config["data"]["sources"])
         yield _AUGMENTATION, _augmentation(run.config.get("augmentation"))
+    elif postprocess:
+        yield "postprocess.data", "+".join(run.config["data"]["sources"])
+    untrained = ("model.", "evaluation.", *(("postprocess.", *_FITTED_TO) if postprocess else ()))
     for key, value in _leaves(run.config):
         aside = any(key == name or key.startswith(f"{name}.") for name in _ASIDE)
-        if aside or key in ("model.name_or_path", "sampler._target_", "augmentation._target_", "augmentation.variant"):
+        if aside or key in _SAID_BY_NAME:
             continue
-        if trained or key.startswith(("model.", "evaluation.")):
+        if trained or key.startswith(untrained):
             yield key, value.replace(data_folder, "${paths.data}") if isinstance(value, str) else value
 
 
 def _augmentation(node: Mapping[str, Any] | None) -> str:
     """The choice, such as "codeswitch_bilingual"; runs of versions that knew no augmentation had none."""
     return f"{node['_target_'].rpartition('.')[2].lower()}_{node['variant']}" if node else "none"
+
+
+def _choice(node: Mapping[str, Any]) -> str:
+    name: str = node["_target_"].rpartition(".")[2].lower()
+    return name
 
 
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Hashable]]:
@@ -111,7 +127,7 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Ha
 def _ordered(settings: Iterable[Settings]) -> list[str]:
     """All keys: names of choices first, then what belongs to them, then the rest."""
     keys = dict.fromkeys(key for known in settings for key in known)
-    inner = [key for key in keys if key.startswith(("sampler.", "model.", "data.sources."))]
+    inner = [key for key in keys if key.startswith(("sampler.", "model.", "postprocess.", "data.sources."))]
     return list(dict.fromkeys([*(key for key in _ALWAYS if key in keys), *inner, *keys]))
 
 

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from mixlingua.app.announce import announce_training
 from mixlingua.app.batch_mix import BatchMix
 from mixlingua.app.data import open_stores, plan_makers
+from mixlingua.app.finishing import averages, finishers
 from mixlingua.app.learning import build_loss, build_teacher, build_views
 from mixlingua.app.loggers import run_loggers
 from mixlingua.app.outcome import show_outcome
@@ -19,7 +20,6 @@ from mixlingua.app.trainer import build_trainer
 from mixlingua.data.datamodule import PairDataModule
 from mixlingua.evaluation.callback import ZeroShotEvaluation
 from mixlingua.model import distributed
-from mixlingua.model.averaging import StartShare, moving_average
 from mixlingua.model.checkpoints import check_resumable, checkpoint_callbacks
 from mixlingua.model.module import RetrieverModule
 from mixlingua.model.seeding import SeedEachBatch
@@ -37,6 +37,7 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     loss = build_loss(cfg)
     teacher = build_teacher(cfg, loss, encoder)
     module = RetrieverModule(encoder, loss, instantiate(cfg.optimizer), teacher)
+    finishing = finishers(cfg, module, stores)
     resume = checkpoint_of(cfg.resume) if cfg.resume else None
     if resume is not None:
         check_resumable(resume, module)
@@ -62,8 +63,8 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         validates=bool(validation_stores),
         patience=cfg.checkpoint.patience,
         save_model=cfg.checkpoint.save_model,
-        average=[moving_average(cfg.averaging.ema_decay)] if cfg.averaging.ema_decay is not None else [],
-        mixture=[StartShare(module, cfg.averaging.start_share)] if cfg.averaging.start_share else [],
+        average=averages(cfg),
+        finishing=finishing,
     )
     callbacks += [SeedEachBatch(cfg.seed), BatchMix(), _evaluation(cfg, run_dir, tasks, provenance)]
     with run_loggers(cfg, run_dir) as loggers:

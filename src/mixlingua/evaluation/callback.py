@@ -49,6 +49,7 @@ class ZeroShotEvaluation(Callback):
         self.results_before: list[TaskResult] | None = None
         self.results_after: list[TaskResult] | None = None
         self._latest: tuple[int, list[TaskResult] | None] = (0, None)  # by optimiser step
+        self._fingerprint = ""  # of the encoder at the latest evaluation in between, on rank zero
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Evaluate the untrained weights, unless the run is resumed."""
@@ -64,12 +65,16 @@ class ZeroShotEvaluation(Callback):
         step = trainer.global_step
         if self.every_n_steps and step % self.every_n_steps == 0 and step != self._latest[0]:
             self._evaluate(trainer, pl_module)
+            if distributed.rank() == 0:
+                self._fingerprint = _fingerprint(pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Evaluate the trained weights, unless the last step was just evaluated."""
+        """Evaluate the encoder that training ended with, unless the same was evaluated after the last step."""
         if self.at_end:
             step, results = self._latest
             fresh = results is not None and step == trainer.global_step
+            if fresh:  # what ends training may have put back better weights, or added a layer
+                fresh = distributed.on_first_rank(lambda: self._fingerprint == _fingerprint(pl_module))
             self.results_after = results if fresh else self._evaluate(trainer, pl_module)
             assert self.results_after is not None
             self._write(self.results_after, trainer.global_step, "after")
@@ -90,3 +95,9 @@ class ZeroShotEvaluation(Callback):
     def _write(self, results: list[TaskResult], step: int, stage: Stage) -> None:
         if distributed.rank() == 0:
             write_results(self.run_dir, results, {**self.provenance, "step": step}, stage, self.average)
+
+
+def _fingerprint(pl_module: LightningModule) -> str:
+    encoder: Any = pl_module.encoder
+    fingerprint: str = encoder.fingerprint()
+    return fingerprint

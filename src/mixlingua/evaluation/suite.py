@@ -44,25 +44,29 @@ def evaluate_encoder(
 
     token_budget, precision: as `mixlingua.retrieval.encode.encode` takes them. Rank zero shows a bar, which goes away.
     """
+    with progress_bars() as bars:
+        return [task.evaluate(TextEncoder(encoder, token_budget, precision, bars, task.name)) for task in tasks]
+
+
+def progress_bars() -> Progress:
+    """Bars that go away, on rank zero; on the console that Lightning's bar uses too: rich draws one below the other."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    # On the console that Lightning's bar uses too: rich draws the one below the other.
-    with Progress(*columns, transient=True, disable=distributed.rank() != 0) as bars:
-        return [task.evaluate(_TextEncoder(encoder, token_budget, precision, bars, task.name)) for task in tasks]
+    return Progress(*columns, transient=True, disable=distributed.rank() != 0)
 
 
-class _TextEncoder:
-    """An `Encode` with a bar for each call."""
+class TextEncoder:
+    """An `Encode` with a bar for each call; purpose: what the bar says the vectors are for."""
 
-    def __init__(self, encoder: BiEncoder, token_budget: int, precision: str, bars: Progress, task: str) -> None:
+    def __init__(self, encoder: BiEncoder, token_budget: int, precision: str, bars: Progress, purpose: str) -> None:
         self.encoder, self.token_budget, self.precision = encoder, token_budget, precision
-        self.bars, self.task = bars, task
+        self.bars, self.purpose = bars, purpose
 
     @cached_property
     def fingerprint(self) -> str:
         return content_hash(self.encoder.fingerprint(), self.precision)
 
     def __call__(self, texts: Sequence[str], side: Side) -> Tensor:
-        bar = self.bars.add_task(f"{self.task}: {side} vectors", total=None)
+        bar = self.bars.add_task(f"{self.purpose}: {side} vectors", total=None)
         vectors = encode(
             self.encoder,
             texts,

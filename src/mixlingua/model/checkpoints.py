@@ -24,14 +24,15 @@ def checkpoint_callbacks(
     patience: int | None,
     save_model: bool,
     average: Sequence[Callback] = (),
-    mixture: Sequence[Callback] = (),
+    finishing: Sequence[Callback] = (),
 ) -> list[Callback]:
     """The callbacks that write run_dir/checkpoints and run_dir/model, in the order in which they must run.
 
     checkpoints/last.ckpt is written every every_n_steps optimiser steps and after the last one. Where there is a
     validation loss, checkpoints/best.ckpt holds the weights with the lowest and the run ends with these; training stops
     after `patience` validations without a lower one (None: it does not). average: what puts an average in the place of
-    the last weights, once these are saved and before the best are restored; mixture: what changes the final weights.
+    the last weights, once these are saved and before the best are restored; finishing: what changes the encoder when
+    training has ended, after the checkpoints were written and before the model is.
     """
     folder = run_dir / "checkpoints"
     callbacks: list[Callback] = [
@@ -47,7 +48,7 @@ def checkpoint_callbacks(
         if patience is not None:
             # A loss that is not finite is the module's own error, which names the batch.
             callbacks.append(EarlyStopping(VALIDATION_LOSS, patience=patience, check_finite=False))
-    callbacks += mixture
+    callbacks += finishing
     return [*callbacks, SaveModel(run_dir / "model")] if save_model else callbacks
 
 

@@ -1,8 +1,8 @@
-"""The bi-encoder: transformer, pooling, optional dense layers, unit-length vectors. One tower serves both sides."""
+"""The bi-encoder: transformer, pooling, optional layers, unit-length vectors. One tower serves both sides."""
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -46,6 +46,10 @@ class Dense(nn.Module):
         self.linear = nn.Linear(in_features, out_features, bias=bias)
         self.activation = activation
 
+    @property
+    def out_features(self) -> int:
+        return self.linear.out_features
+
     def forward(self, pooled: Tensor) -> Tensor:
         return self.activation(self.linear(pooled))
 
@@ -63,10 +67,11 @@ class BiEncoder(nn.Module):
         tokenizer: PairTokenizer,
         *,
         pooling: Pooling,
-        dense: list[Dense],
+        dense: Sequence[nn.Module],
         chunk_size: int | None = None,
     ) -> None:
-        """chunk_size: texts whose activations are held at once in training; None: those of the whole batch."""
+        """dense: the layers after pooling in their order, each from (N, D) to (N, out_features): Dense, or
+        LanguageCentring. chunk_size: texts whose activations are held at once in training; None: those of all."""
         super().__init__()
         self.chunk_size = chunk_size
         self.transformer = transformer
@@ -78,13 +83,17 @@ class BiEncoder(nn.Module):
     def embedding_dim(self) -> int:
         """D, the number of components of an embedding."""
         if len(self.dense):
-            return self.dense[-1].linear.out_features  # type: ignore[union-attr,return-value]
+            return self.dense[-1].out_features  # type: ignore[return-value]
         return self.transformer.config.hidden_size
 
     @property
     def device(self) -> torch.device:
         """Where the parameters are, and where features must be."""
         return self.transformer.device
+
+    def append(self, layer: nn.Module) -> None:
+        """Put a layer after the others, where the parameters are and in their type."""
+        self.dense.append(layer.to(self.transformer.device, self.transformer.dtype))
 
     def fingerprint(self) -> str:
         """Hexadecimal SHA-256 of all that decides its vectors: weights, pooling, tokenizer, prefixes, lengths."""

@@ -2,10 +2,11 @@
 
 Written in the layout that every version since 2.0 reads: the transformer and its tokenizer at the top, modules.json,
 1_Pooling, 2_Dense, ..., N_Normalize, and the prefixes as prompts. The per-side length limits, which that layout does
-not know, stand in mixlingua.json.
+not know, stand in mixlingua.json. A LanguageCentring, which that library does not have, is named by its own class.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +17,10 @@ from torch import nn
 from mixlingua.errors import ModelError
 from mixlingua.files import atomic_folder
 from mixlingua.model.encoder import OPTIONAL_POOLER, BiEncoder, Dense
+from mixlingua.model.language_centring import LanguageCentring, LanguageCentringModule
 
 _MODULES = "sentence_transformers.models."
+_CENTRING = f"{LanguageCentringModule.__module__}.{LanguageCentringModule.__name__}"
 _POOLING_FLAGS = {"cls": "pooling_mode_cls_token", "mean": "pooling_mode_mean_tokens"}
 _ALL_POOLING_FLAGS = (
     "pooling_mode_cls_token",
@@ -36,7 +39,7 @@ class FolderSettings:
 
     transformer: Path
     pooling: str | None = None
-    dense: tuple[Path, ...] = ()
+    layers: tuple[tuple[str, Path], ...] = ()  # Dense or LanguageCentringModule, and where it is
     query_prefix: str | None = None
     passage_prefix: str | None = None
     max_query_length: int | None = None
@@ -47,19 +50,19 @@ def read_settings(folder: Path) -> FolderSettings:
     """Read modules.json and its fellows. Raises ModelError for a module that mixlingua does not have."""
     if not (folder / "modules.json").exists():
         return FolderSettings(transformer=folder)
-    transformer, pooling, dense = folder, None, []
+    transformer, pooling, layers = folder, None, []
     for module in _read_json(folder / "modules.json"):
         kind, place = module["type"].rpartition(".")[2], folder / module["path"]
         if kind == "Transformer":
             transformer = place
         elif kind == "Pooling":
             pooling = _read_pooling(place / "config.json")
-        elif kind == "Dense":
-            dense.append(place)
+        elif kind in _LAYERS:
+            layers.append((kind, place))
         elif kind != "Normalize":
             raise ModelError(
                 f"{folder / 'modules.json'}: module '{kind}' is not supported; mixlingua reads Transformer, Pooling "
-                "(cls or mean), Dense and Normalize."
+                f"(cls or mean), {', '.join(_LAYERS)} and Normalize."
             )
     prompts = _read_json_if_there(folder / "config_sentence_transformers.json").get("prompts", {})
     passage_prompt = next((prompts[name] for name in ("document", "passage", "corpus") if prompts.get(name)), None)
@@ -68,7 +71,7 @@ def read_settings(folder: Path) -> FolderSettings:
     return FolderSettings(
         transformer=transformer,
         pooling=pooling,
-        dense=tuple(dense),
+        layers=tuple(layers),
         query_prefix=own.get("query_prefix", prompts.get("query") or None),
         passage_prefix=own.get("passage_prefix", passage_prompt),
         max_query_length=own.get("max_query_length", limit),
@@ -76,7 +79,12 @@ def read_settings(folder: Path) -> FolderSettings:
     )
 
 
-def read_dense(place: Path) -> Dense:
+def read_layer(kind: str, place: Path) -> nn.Module:
+    """A layer after pooling of `FolderSettings.layers`. Raises ModelError where it cannot be read."""
+    return _LAYERS[kind](place)
+
+
+def _read_dense(place: Path) -> Dense:
     """A Dense module's weights and activation. Raises ModelError for a pickle or an unknown activation."""
     config = _read_json(place / "config.json")
     weights = place / "model.safetensors"
@@ -100,6 +108,12 @@ def read_dense(place: Path) -> Dense:
     return dense
 
 
+_LAYERS: dict[str, Callable[[Path], nn.Module]] = {
+    "Dense": _read_dense,
+    "LanguageCentringModule": LanguageCentring.load,
+}
+
+
 def save_folder(encoder: BiEncoder, target: Path) -> None:
     """Write the encoder as a sentence-transformers folder, whole or not at all.
 
@@ -113,16 +127,22 @@ def save_folder(encoder: BiEncoder, target: Path) -> None:
     with atomic_folder(target) as folder:
         encoder.transformer.save_pretrained(folder)
         tokenizer.tokenizer.save_pretrained(folder)
-        modules = [("Transformer", ""), ("Pooling", "1_Pooling")]
+        modules = [(f"{_MODULES}Transformer", ""), (f"{_MODULES}Pooling", "1_Pooling")]
         _write_json(folder / "1_Pooling" / "config.json", _pooling_config(encoder))
-        for index, dense in enumerate(encoder.dense, start=2):
-            modules.append(("Dense", f"{index}_Dense"))
-            _write_dense(dense, folder / f"{index}_Dense")  # type: ignore[arg-type]
-        modules.append(("Normalize", f"{len(modules)}_Normalize"))
+        for index, layer in enumerate(encoder.dense, start=2):
+            place = folder / f"{index}_{type(layer).__name__}"
+            place.mkdir()
+            if isinstance(layer, LanguageCentring):
+                modules.append((_CENTRING, place.name))
+                layer.save(place)
+            else:
+                modules.append((f"{_MODULES}Dense", place.name))
+                _write_dense(layer, place)  # type: ignore[arg-type]
+        modules.append((f"{_MODULES}Normalize", f"{len(modules)}_Normalize"))
         (folder / modules[-1][1]).mkdir()
         _write_json(
             folder / "modules.json",
-            [{"idx": i, "name": str(i), "path": p, "type": _MODULES + k} for i, (k, p) in enumerate(modules)],
+            [{"idx": i, "name": str(i), "path": p, "type": t} for i, (t, p) in enumerate(modules)],
         )
         # encode_document() looks for "document" first, older code names the same side "passage".
         query, passage = tokenizer.prefix["query"], tokenizer.prefix["passage"]
@@ -161,7 +181,6 @@ def _read_pooling(file: Path) -> str:
 
 
 def _write_dense(dense: Dense, place: Path) -> None:
-    place.mkdir()
     save_file({name: tensor.contiguous() for name, tensor in dense.state_dict().items()}, place / "model.safetensors")
     activation = type(dense.activation)
     config = {

@@ -12,7 +12,7 @@ from transformers.utils import logging as transformers_logging
 from mixlingua.errors import ConfigError, ModelError, suggest
 from mixlingua.model.depth import freeze_lowest
 from mixlingua.model.encoder import OPTIONAL_POOLER, POOLINGS, BiEncoder
-from mixlingua.model.folder import FolderSettings, read_dense, read_settings
+from mixlingua.model.folder import FolderSettings, read_layer, read_settings
 from mixlingua.model.sources import find_weights
 from mixlingua.model.tokenizer import PairTokenizer
 
@@ -83,7 +83,7 @@ class PretrainedEncoder:
                 max_passage_length=self._length("max_passage_length", settings, limit),
             ),
             pooling=pooling,  # type: ignore[arg-type]
-            dense=[read_dense(place) for place in settings.dense],
+            dense=[read_layer(kind, place) for kind, place in settings.layers],
             chunk_size=self.chunk_size,
         )
         if self.dropout is not None:

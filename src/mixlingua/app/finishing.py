@@ -1,0 +1,34 @@
+"""From the configuration to what becomes of the weights when training ends, before they are measured and saved."""
+
+from collections.abc import Sequence
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from pytorch_lightning import Callback
+
+from mixlingua.data.store import ParallelStore
+from mixlingua.evaluation.postprocessing import Postprocessing
+from mixlingua.model.averaging import StartShare, moving_average
+from mixlingua.model.module import RetrieverModule
+
+
+def averages(cfg: DictConfig) -> list[Callback]:
+    """What keeps an average of the weights while they are trained."""
+    return [moving_average(cfg.averaging.ema_decay)] if cfg.averaging.ema_decay is not None else []
+
+
+def finishers(cfg: DictConfig, module: RetrieverModule, stores: Sequence[ParallelStore]) -> list[Callback]:
+    """What changes the encoder after the last step, in order: a share of its start, then a postprocess.
+
+    module: as it starts, before any checkpoint is loaded. Raises DataError where there will be too little text for the
+    postprocess, ConfigError for a share that is none.
+    """
+    callbacks: list[Callback] = []
+    if cfg.averaging.start_share != 0:
+        callbacks.append(StartShare(module, cfg.averaging.start_share))
+    if cfg.postprocess:
+        method = instantiate(cfg.postprocess)
+        method.check(stores)
+        budget, precision = cfg.evaluation.token_budget, cfg.evaluation.precision
+        callbacks.append(Postprocessing(method, stores, seed=cfg.seed, token_budget=budget, precision=precision))
+    return callbacks

@@ -1,0 +1,92 @@
+"""A layer fitted after training, or to a model as it is: what is measured is what is saved; training is as without."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from mixlingua.app.status import read_status
+from mixlingua.model.checkpoints import read_checkpoint
+
+Launch = Callable[..., int]
+ROWS = "postprocess.rows_per_language=25"
+PROJECTION = ("postprocess=projection", ROWS)
+
+
+def metrics(run: Path) -> dict[str, float]:
+    found: dict[str, float] = json.loads((run / "metrics.json").read_text())
+    return found
+
+
+def provenance(run: Path) -> dict:
+    found: dict = json.loads((run / "report.json").read_text())["provenance"]
+    return found
+
+
+def checkpoint(run: Path) -> dict[str, torch.Tensor]:
+    weights: dict[str, torch.Tensor] = read_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"]
+    return weights
+
+
+def same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+def test_trained_resumed_and_read_back(launch: Launch, tmp_path: Path) -> None:
+    options = ["optimizer.schedule=constant", "evaluation.every_n_steps=7"]
+    assert launch(*options, "hydra.run.dir=plain") == 0
+    assert launch(*options, *PROJECTION, "hydra.run.dir=whole") == 0
+    plain, whole = tmp_path / "plain", tmp_path / "whole"
+    assert same(checkpoint(plain), checkpoint(whole)), "training knows nothing of the layer"
+    assert metrics(whole) != metrics(plain)
+    before = [json.loads((run / "metrics_before.json").read_text()) for run in (plain, whole)]
+    assert before[0] == before[1]
+    weight = load_file(whole / "model" / "2_Dense" / "model.safetensors")["linear.weight"]
+    torch.testing.assert_close(weight @ weight, weight, rtol=0, atol=1e-5)
+    assert round(float(weight.trace())) == 32 - 2  # three languages
+    assert not (plain / "model" / "2_Dense").exists()
+    assert provenance(plain)["postprocess"] is None
+    assert provenance(whole)["postprocess"] == {
+        "_target_": "mixlingua.retrieval.postprocess.Projection", "dims": None, "languages": ["de", "en", "fr"],
+        "rows_per_language": 25, "data": ["jsonl"],
+    }  # fmt: skip
+
+    assert launch(*options, *PROJECTION, "hydra.run.dir=first", "trainer.max_steps=4") == 0
+    assert launch(*options, *PROJECTION, "hydra.run.dir=second", "resume=first") == 0
+    assert metrics(tmp_path / "second") == metrics(whole)
+    assert same(load_file(tmp_path / "second" / "model" / "2_Dense" / "model.safetensors"), {"linear.weight": weight})
+
+    as_saved = ["action=evaluate", "model=folder", f"model.name_or_path={whole / 'model'}"]
+    assert launch(*as_saved, "hydra.run.dir=again") == 0
+    assert metrics(tmp_path / "again") == pytest.approx(metrics(whole), abs=1e-6)
+    assert not (tmp_path / "again" / "model").exists()  # nothing new to save
+
+
+def test_a_model_as_it_is(launch: Launch, tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    options = ["action=evaluate", "hydra.sweep.dir=sweep", ROWS]
+    assert launch("action=evaluate", "hydra.run.dir=sweep/0") == 0
+    assert launch(*options, "postprocess=centring", "hydra.run.dir=sweep/1") == 0
+    assert launch(*options, "postprocess=projection", "hydra.run.dir=sweep/2", "checkpoint.save_model=false") == 0
+    runs = [tmp_path / "sweep" / str(job) for job in range(3)]
+    assert [(run / "model").exists() for run in runs] == [False, True, False]
+    assert len({provenance(run)["weights"] for run in runs}) == 3
+    assert len({json.dumps(metrics(run)) for run in runs}) == 3
+
+    saved = f"model.name_or_path={runs[1] / 'model'}"
+    assert launch("action=evaluate", "model=folder", saved, "hydra.run.dir=again") == 0
+    assert metrics(tmp_path / "again") == pytest.approx(metrics(runs[1]), abs=1e-6)
+
+    capfd.readouterr()
+    assert launch("action=compare", f"runs={tmp_path / 'sweep'}", "hydra.run.dir=compared") == 0
+    assert "postprocess=centring" in " ".join(capfd.readouterr().out.split())
+
+
+def test_too_little_text_is_said_before_training(launch: Launch, tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    assert launch(*PROJECTION, "postprocess.rows_per_language=61", "hydra.run.dir=run") == 2
+    message = capfd.readouterr().err.splitlines()[-1]
+    assert "postprocess.rows_per_language=61: jsonl has fewer rows in de (60), en (60), fr (60)" in message
+    assert read_status(tmp_path / "run")["state"] == "failed"
+    assert not (tmp_path / "run" / "checkpoints").exists() and not (tmp_path / "run" / "metrics_before.json").exists()
