@@ -39,7 +39,8 @@ def compare(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     against = baselines(groups, cfg.baseline)
     systems = {group.label: [read_run(run.folder) for run in group.runs] for group in groups}
     tasks, partial = common_tasks([run for runs in systems.values() for run in runs])
-    figures = curves(groups, systems, tasks, cfg.comparison.curve_metric)
+    differing = variations(groups, systems)
+    figures = curves(differing, groups, systems, tasks, cfg.comparison.curve_metric)
     resampling = Resampling(cfg.comparison.resamples, cfg.comparison.confidence, cfg.seed)
     rows = compare_systems(systems, against, tasks, resampling, cfg.evaluation.average)
 
@@ -59,7 +60,6 @@ def compare(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         "seed": resampling.seed,
     }
     files = write_comparison(run_dir, rows, tables, provenance, notes)
-    differing = variations(groups, systems)
     files.append(write_comparison_page(run_dir, rows, tables, systems, differing, provenance, notes))
     files += [figure.save(run_dir, resampling.confidence) for figure in figures]
     _show([table for table in tables if not table.long], notes, files)
