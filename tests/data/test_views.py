@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mixlingua.data.store import ParallelStore
-from mixlingua.data.views import PivotTexts, VariantQueries
+from mixlingua.data.views import PivotTexts, Variants
 
 
 @pytest.fixture
@@ -43,17 +43,22 @@ def test_the_pivot_side_of_each_row_that_has_one(store, batch, tokenizer, decode
 
 
 def test_variants_are_in_another_training_language_and_depend_on_seed_batch_and_row(store, batch, tokenizer, decode):
-    make = VariantQueries(("de", "en", "fr"), tokenizer, seed=0)
+    make, other = (Variants("query", ("de", "en", "fr"), tokenizer, seed=seed, count=1) for seed in (0, 1))
     view = make(store, batch)
     texts = decode(view.features["input_ids"])
     assert texts[0] in ("query 0 en", "query 0 fr") and texts[1:] == ["query 1 fr", "query 2 de"]
     assert view.present.tolist() == [True, True, False]
     assert decode(make(store, batch).features["input_ids"]) == texts
-    drawn = {decode(make(store, replace(batch, index=index)).features["input_ids"])[0] for index in range(16)}
-    other = VariantQueries(("de", "en", "fr"), tokenizer, seed=1)
-    assert any(
-        not torch.equal(*(each(store, replace(batch, index=index)).features["input_ids"] for each in (make, other)))
-        for index in range(16)
-    )
-    assert drawn == {"query 0 en", "query 0 fr"}
-    assert not VariantQueries(("de",), tokenizer, seed=0)(store, batch).present.any()
+    drawn = [[decode(each(store, replace(batch, index=index)).features["input_ids"])[0] for index in range(16)]
+             for each in (make, other)]  # fmt: skip
+    assert set(drawn[0]) == set(drawn[1]) == {"query 0 en", "query 0 fr"} and drawn[0] != drawn[1]
+    assert not Variants("query", ("de",), tokenizer, seed=0, count=1)(store, batch).present.any()
+
+
+def test_several_variants_are_all_different_and_row_by_row(store, batch, tokenizer, decode):
+    batch = replace(batch, passage_languages=["fr", "fr", "de"])
+    view = Variants("passage", ("de", "en", "fr"), tokenizer, seed=0, count=2)(store, batch)
+    texts = decode(view.features["input_ids"])
+    assert set(texts[:2]) == {"passage 0 de", "passage 0 en"}
+    assert texts[2:] == ["passage 1 de", "passage 1 fr", "passage 2 de", "passage 2 de"]
+    assert view.present.tolist() == [True, True, True, False, False, False]

@@ -7,9 +7,10 @@ from mixlingua.data.views import (
     PIVOT_PASSAGES,
     PIVOT_QUERIES,
     TEACHER_VIEWS,
+    VARIANT_PASSAGES,
     VARIANT_QUERIES,
     PivotTexts,
-    VariantQueries,
+    Variants,
     ViewMaker,
 )
 from mixlingua.model.encoder import BiEncoder
@@ -39,5 +40,8 @@ def build_views(cfg: DictConfig, loss: TotalLoss, encoder: BiEncoder, teacher: T
         tokenizer = teacher.tokenizer.limited(*lengths)
         views[PIVOT_QUERIES] = PivotTexts("query", cfg.data.pivot, tokenizer)
         views[PIVOT_PASSAGES] = PivotTexts("passage", cfg.data.pivot, tokenizer)
-    views[VARIANT_QUERIES] = VariantQueries(tuple(cfg.data.languages), encoder.tokenizer.limited(*lengths), cfg.seed)
+    own, languages = encoder.tokenizer.limited(*lengths), tuple(cfg.data.languages)
+    for name, side in ((VARIANT_QUERIES, "query"), (VARIANT_PASSAGES, "passage")):
+        if name in loss.views:
+            views[name] = Variants(side, languages, own, cfg.seed, loss.views[name])  # type: ignore[arg-type]
     return {name: views[name] for name in loss.views}

@@ -14,15 +14,16 @@ from mixlingua.data.store import ParallelStore
 PIVOT_QUERIES = "pivot_queries"  # each row's query in the pivot language, for a teacher
 PIVOT_PASSAGES = "pivot_passages"  # its passage
 VARIANT_QUERIES = "variant_queries"  # its query in another language than the batch's, for the model itself
+VARIANT_PASSAGES = "variant_passages"  # its passage in one or several other languages, for the model itself
 TEACHER_VIEWS = (PIVOT_QUERIES, PIVOT_PASSAGES)
 
 
 @dataclass
 class View:
-    """One further text for each of B rows, tokenised.
+    """One or several further texts for each of B rows, tokenised: K of the first row, then K of the second, and so on.
 
-    features: input_ids and attention_mask, (B, L) int64. present: (B,) bool, the rows that have such a text; the others
-    hold their own query or passage, which must not count.
+    features: input_ids and attention_mask, (B K, L) int64. present: (B K,) bool, whether the row has such a text; where
+    it has not, its own query or passage stands there, which must not count.
     """
 
     features: dict[str, Tensor]
@@ -77,30 +78,33 @@ class PivotTexts:
 
 
 @dataclass(frozen=True)
-class VariantQueries:
-    """Each row's query in another training language that the row has, drawn by seed, batch and row."""
+class Variants:
+    """Each row's query or passage in `count` other training languages that the row has, drawn by seed, batch and row."""
 
+    side: Literal["query", "passage"]
     languages: tuple[str, ...]
     tokenizer: SideTokenizer
     seed: int
+    count: int
 
     def __call__(self, store: ParallelStore, batch: Rows) -> View:
-        """The texts of the batch's rows; rows with one language only are absent."""
+        """The texts of the batch's rows; where a row has too few languages, texts are absent."""
         held = {language: store.holds(batch.rows, language) for language in self.languages}
-        chosen = [
-            self._choose([language for language in self.languages if held[language][place] and language != own], key)
-            for place, (own, key) in enumerate(zip(batch.query_languages, self._keys(batch), strict=True))
-        ]
-        languages = [other or own for other, own in zip(chosen, batch.query_languages, strict=True)]
-        features = self.tokenizer.queries(store.texts(batch.rows.tolist(), "query", languages))
-        return View(features, torch.tensor([other is not None for other in chosen]))
-
-    def _keys(self, batch: Rows) -> Sequence[int]:
-        return [text_key(f"{self.seed} {batch.index} {row}") for row in batch.rows.tolist()]
-
-    @staticmethod
-    def _choose(languages: list[str], key: int) -> str | None:
-        return languages[key % len(languages)] if languages else None
+        own = batch.query_languages if self.side == "query" else batch.passage_languages
+        rows: list[int] = []
+        languages: list[str] = []
+        present: list[bool] = []
+        for place, (row, language) in enumerate(zip(batch.rows.tolist(), own, strict=True)):
+            others = [name for name in self.languages if held[name][place] and name != language]
+            drawn = sorted(others, key=lambda name: text_key(f"{self.seed} {batch.index} {row} {self.side} {name}"))
+            drawn = drawn[: self.count]
+            missing = self.count - len(drawn)
+            rows += [row] * self.count
+            languages += drawn + [language] * missing
+            present += [True] * len(drawn) + [False] * missing
+        texts = store.texts(rows, self.side, languages)
+        features = self.tokenizer.queries(texts) if self.side == "query" else self.tokenizer.passages(texts)
+        return View(features, torch.tensor(present))
 
 
 ViewMakers = Mapping[str, ViewMaker]

@@ -31,11 +31,10 @@ class Distillation(nn.Module):
         self.sides = sides
 
     @property
-    def views(self) -> tuple[str, ...]:
-        """The further texts that it needs."""
-        return {"query": (PIVOT_QUERIES,), "passage": (PIVOT_PASSAGES,), "both": (PIVOT_QUERIES, PIVOT_PASSAGES)}[
-            self.sides
-        ]
+    def views(self) -> dict[str, int]:
+        """The further texts that it needs, and how many of each row."""
+        sides = {"query": PIVOT_QUERIES, "passage": PIVOT_PASSAGES}
+        return {view: 1 for side, view in sides.items() if self.sides in (side, "both")}
 
     def forward(self, step: StepVectors) -> Tensor:
         """The mean over rows, a scalar. Raises ConfigError where the teacher's vectors have another length."""
@@ -72,9 +71,9 @@ class Relational(nn.Module):
         self.teacher_temperature = teacher_temperature
 
     @property
-    def views(self) -> tuple[str, ...]:
-        """The further texts that it needs."""
-        return (PIVOT_QUERIES, PIVOT_PASSAGES)
+    def views(self) -> dict[str, int]:
+        """The further texts that it needs, and how many of each row."""
+        return {PIVOT_QUERIES: 1, PIVOT_PASSAGES: 1}
 
     def forward(self, step: StepVectors) -> Tensor:
         """The mean over this process's rows, in nats."""

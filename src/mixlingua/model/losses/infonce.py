@@ -93,9 +93,9 @@ class InfoNCE(nn.Module):
         self.log_scale = nn.Parameter(log_scale, requires_grad=learn_temperature)
 
     @property
-    def views(self) -> tuple[str, ...]:
-        """The further texts that it needs."""
-        return () if self.teacher_margin is None else (PIVOT_QUERIES, PIVOT_PASSAGES)
+    def views(self) -> dict[str, int]:
+        """The further texts that it needs, and how many of each row."""
+        return {} if self.teacher_margin is None else {PIVOT_QUERIES: 1, PIVOT_PASSAGES: 1}
 
     @property
     def temperature(self) -> float:

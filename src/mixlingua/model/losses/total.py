@@ -28,9 +28,9 @@ class TotalLoss(nn.Module):
         self.losses = nn.ModuleDict(losses)
 
     @property
-    def views(self) -> tuple[str, ...]:
-        """The further texts that any of the losses needs."""
-        return tuple(sorted({view for loss in self.losses.values() for view in loss.views}))  # type: ignore[union-attr]
+    def views(self) -> dict[str, int]:
+        """The further texts that any of the losses needs, and how many of each row."""
+        return {view: count for loss in self.losses.values() for view, count in loss.views.items()}  # type: ignore[union-attr,operator]
 
     @property
     def temperature(self) -> float | None:

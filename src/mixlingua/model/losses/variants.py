@@ -26,9 +26,9 @@ class LanguageVariants(nn.Module):
         self.temperature = temperature
 
     @property
-    def views(self) -> tuple[str, ...]:
-        """The further texts that it needs."""
-        return (VARIANT_QUERIES,)
+    def views(self) -> dict[str, int]:
+        """The further texts that it needs, and how many of each row."""
+        return {VARIANT_QUERIES: 1}
 
     def forward(self, step: StepVectors) -> Tensor:
         """The mean over this process's rows of (KL(p, q) + KL(q, p)) / 2, in nats."""
