@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from mixlingua.data.store import ParallelStore
 from mixlingua.data.views import PivotTexts, Variants

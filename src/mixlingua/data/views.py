@@ -1,6 +1,6 @@
 """Further texts of a batch's rows, for losses that hold a text against its own translations."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 

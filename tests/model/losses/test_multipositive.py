@@ -12,7 +12,7 @@ X, Y = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
 
 
 def test_value_by_hand(step):
-    """Scores at a temperature of 1: query X: own 1, variant 0, others 0 and 1; query Y: own 1, variant 0, others 0, 1."""
+    """At a temperature of 1 each query scores 1 with its own passage, 0 with its variant, 0 and 1 with the others."""
     made = step(torch.stack([X, Y]), torch.stack([X, Y]), variant_passages=torch.stack([Y, X]))
     negatives = math.exp(0) + math.exp(1)  # the other row's passage and its variant
     expected = (math.log(1 + negatives / math.e) + math.log(1 + negatives)) / 2
