@@ -79,7 +79,7 @@ class PivotTexts:
 
 @dataclass(frozen=True)
 class Variants:
-    """Each row's query or passage in `count` other training languages that the row has, drawn by seed, batch and row."""
+    """Each row's query or passage in `count` other training languages that it has, drawn by seed, batch and row."""
 
     side: Literal["query", "passage"]
     languages: tuple[str, ...]

@@ -18,8 +18,8 @@ class MultiPositive(nn.Module):
     A query's pool is the batch's passages and `variants` further languages of each; a positive is ranked against what
     is not its own row's, and a query's loss is the mean over its positives. With variants as many as there are other
     training languages, these are all parallel passages.
-    Source: the supervised contrastive loss of Khosla et al. 2020 (arXiv 2004.11362), eq. 2, in which the other positives
-    are left out of the denominator.
+    Source: the supervised contrastive loss of Khosla et al. 2020 (arXiv 2004.11362), eq. 2, in which the other
+    positives are left out of the denominator.
     """
 
     def __init__(self, weight: float, temperature: float, variants: int) -> None:
