@@ -50,3 +50,11 @@ def test_batches_come_from_the_part_alone(cache: Path) -> None:
     plan = plan_makers(cfg)[0]([part], 16, 0)
     drawn = {row for step in range(60) for row in plan.batch(step).rows.tolist()}
     assert drawn == set(range(150))
+
+
+def test_a_schedule_knows_the_steps_of_the_training() -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("config", ["sampler=scheduled", "trainer.max_steps=60", "trainer.accumulate_grad_batches=2"])
+    training, validation = (make_plan.keywords["strategy"].values() for make_plan in plan_makers(cfg))
+    assert (training["max_steps"], training["batches_per_step"]) == (60, 2)
+    assert validation == {"exponent": 1.0}

@@ -40,6 +40,10 @@ def test_good_configurations_have_none(problems: Problems, overrides: str) -> No
     ("overrides", "start"),
     [
         ("sampler.alpha=1.5", "sampler: "),
+        (
+            "sampler=scheduled sampler.schedule=constant",
+            "sampler: sampler.schedule: a constant alpha is sampler=hybrid",
+        ),
         ("data.batch_size=0", "data.batch_size=0: a whole number of 1 or more"),
         ("trainer.max_steps=0", "trainer.max_steps=0: a whole number of 1 or more"),
         ("trainer.max_steps=2.5", "trainer.max_steps=2.5: a whole number"),

@@ -71,6 +71,13 @@ def test_labels_say_what_differs_and_no_more() -> None:
     assert labels(run(model__name_or_path="a/x"), run(model__name_or_path="b/x")) == ["a/x", "b/x"]
 
 
+def test_steps_of_a_schedule_are_those_of_the_trainer() -> None:
+    short, long = (run("Scheduled", trainer__max_steps=steps, sampler__max_steps=steps) for steps in (30, 60))
+    found, notes = setups([short, long])
+    assert [setup.label for setup in found] == ["trainer.max_steps=30", "trainer.max_steps=60"]
+    assert notes == []
+
+
 def test_models_evaluated_as_they_are_ignore_what_only_training_uses() -> None:
     evaluated = [run("Hybrid", action="evaluate"), run("Mixed", seed=1, action="evaluate", optimizer__lr=3.0)]
     assert [setup.sampler for setup in setups(evaluated)[0]] == ["none"]

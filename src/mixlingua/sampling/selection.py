@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixlingua.sampling.permutation import KeyedPermutation
-from mixlingua.sampling.source import PairSource, held_languages
+from mixlingua.sampling.source import PairSource, language_bits
 
 _ROWS_AT_ONCE = 1 << 16
 
@@ -50,28 +50,37 @@ def take_rows(
         piece = min(2 * piece, _ROWS_AT_ONCE)
         piece_end = min(end, start + piece)
         read = permutation(np.arange(start, piece_end, dtype=np.int64))
+        free = np.isin(read, np.concatenate(found), invert=True)
+        coverage = None if source.coverage is None else source.coverage[read]
         for number, (requirement, num_rows) in enumerate(demands):
-            fitting = read
-            if source.coverage is not None and len(found[number]) < num_rows:
-                held = held_languages(source, read, requirement.languages)
-                fitting = read[held.sum(axis=1) >= requirement.minimum]
+            if len(found[number]) == num_rows:
+                continue
+            fitting = np.flatnonzero(free & _meets(source, coverage, requirement))
             while len(fitting) and (missing := num_rows - len(found[number])) > 0:
                 some, fitting = np.split(fitting, [4 * missing])
-                new = _compatible(source, some, np.concatenate(found), share_no_key=share_no_key)
-                found[number] = np.concatenate([found[number], new[:missing]])
+                if share_no_key and source.keys is not None:
+                    some = some[_compatible(source.keys, read[some], np.concatenate(found))]
+                new = some[:missing]
+                free[new] = False
+                found[number] = np.concatenate([found[number], read[new]])
         start = piece_end
     return found
 
 
-def _compatible(
-    source: PairSource, rows: NDArray[np.int64], taken: NDArray[np.int64], *, share_no_key: bool
-) -> NDArray[np.int64]:
-    """Those of `rows` that are not taken and, in order, share no key with a row that is taken or one before them."""
-    rows = rows[~np.isin(rows, taken)]
-    if not share_no_key or source.keys is None:
-        return rows
-    kept = first_compatible(source.keys[np.concatenate([taken, rows])])
-    return rows[kept[len(taken) :] - len(taken)]
+def _meets(
+    source: PairSource, coverage: NDArray[np.uint64] | None, requirement: Requirement
+) -> NDArray[np.bool_] | np.bool_:
+    """(M,) whether rows of this coverage meet the requirement; without coverage all do."""
+    if coverage is None:
+        return np.True_
+    bits = np.bitwise_or.reduce(language_bits(source, requirement.languages))
+    return np.asarray(np.bitwise_count(coverage & bits) >= requirement.minimum)
+
+
+def _compatible(keys: NDArray[np.int64], rows: NDArray[np.int64], taken: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Which of `rows`, in order, share no key with a row that is taken or a compatible one before them."""
+    kept = first_compatible(keys[np.concatenate([taken, rows])])
+    return kept[len(taken) :] - len(taken)
 
 
 def first_compatible(keys: NDArray[np.int64]) -> NDArray[np.int64]:
