@@ -23,9 +23,9 @@ def language_subspace(means: Tensor, dims: int | None) -> Tensor:
     means: (L, D) of unit vectors. dims: r; None for every direction, L - 1 where the means are in general position.
     Raises ModelError where the means differ in fewer than r directions, or not at all.
 
-    The columns are the first left singular vectors of the means less their own mean. After all L - 1 of them are taken
-    out, the means are equal (until the vectors are normalised again). Source: the language subspace of Xie, Zhao, Yu
-    and Li 2022 (LSAR, arXiv 2401.05792). They also ask that what the means share be orthogonal to it, which moves that
+    The columns are the first left singular vectors of the means less their own mean. Once all L - 1 of them are taken
+    out, the means are equal, until the vectors are normalised again. Source: the language subspace of Xie, Zhao, Yu and
+    Li 2022 (LSAR, arXiv 2401.05792). They also ask that what the means share be orthogonal to it, which moves that
     along the subspace and not the subspace.
     """
     differences = means - means.mean(0)
