@@ -89,7 +89,7 @@ def reciprocal_rank_at(result: RelevantRanks, k: int) -> Floats:
 def success_at(result: RelevantRanks, k: int) -> Floats:
     """1 where a relevant passage is among the first k, else 0: top-k accuracy in Karpukhin et al. 2020, "recall@k" in
     much work on question answering since."""
-    return (result.ranks <= k).any(axis=1).astype(np.float64)
+    return np.asarray((result.ranks <= k).any(axis=1), np.float64)
 
 
 def ndcg_at(result: RelevantRanks, k: int) -> Floats:
