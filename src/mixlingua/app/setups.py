@@ -154,7 +154,7 @@ def _unsaid(differing: Sequence[str], chosen: Sequence[str], found: Sequence[Set
     settings = [dict(settings_of(setup.runs[0])) for setup in found]
     for key in differing:
         values = {setup.label: known[key] for setup, known in zip(found, settings, strict=True) if key in known}
-        said = key in (_SAMPLER, _MODEL, _DATA) or (key in chosen and (key not in _ALWAYS or len(chosen) == 1))
+        said = key in (_SAMPLER, _MODEL, _DATA, _POSTPROCESS) or (key in chosen and (key not in _ALWAYS or len(chosen) == 1))
         if not said and not key.startswith("model.") and len(set(values.values())) > 1:
             listed = ", ".join(f"{value} ({label})" for label, value in values.items())
             yield f"{key} differs along with what is compared: {listed}."
