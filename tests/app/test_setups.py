@@ -140,6 +140,8 @@ def test_augmentations_are_set_ups_called_by_their_choice() -> None:
     assert labels(run(), none, codeswitched("bilingual"), codeswitched("multilingual")) == [
         "augmentation=none", "augmentation=codeswitch_bilingual", "augmentation=codeswitch_multilingual",
     ]  # fmt: skip
+    found, _ = setups([run(), codeswitched("bilingual")])
+    assert baselines(found, "none") == {"augmentation=codeswitch_bilingual": "augmentation=none"}
     assert labels(codeswitched("bilingual"), codeswitched("bilingual", probability=0.25)) == [
         "augmentation.probability=0.5", "augmentation.probability=0.25",
     ]  # fmt: skip
