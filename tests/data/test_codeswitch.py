@@ -1,5 +1,6 @@
 """Words replaced through dictionaries: what, where, how often, and always the same for the same place."""
 
+import pickle
 from collections import Counter
 from itertools import pairwise
 from unicodedata import normalize
@@ -133,6 +134,18 @@ def test_the_order_of_languages_does_not_matter(config):
     texts = [[change("the dog", "en", "query", (b, 0, 0)) for b in range(20)] for change in (one, two)]
     assert texts[0] == texts[1]
     assert one.describe() == two.describe()
+    words = {"de": {"dog": ("hund",)}, "es": {"dog": ("perro",)}}
+    one, two = (switcher(dict(order)) for order in (words.items(), reversed(words.items())))
+    assert [one("dog", "en", "query", (b, 0, 0)) for b in range(20)] == [
+        two("dog", "en", "query", (b, 0, 0)) for b in range(20)
+    ]
+
+
+def test_the_texts_of_a_seed_stay_those_that_they_are():
+    """After a change that is meant: raise _RULES of switcher.py, so that older checkpoints are refused."""
+    words = {"de": {"dog": ("hund", "köter")}, "es": {"dog": ("perro", "can")}}
+    change = pickle.loads(pickle.dumps(switcher(words, variant="multilingual", probability=0.5, seed=7)))
+    assert change("dog " * 8, "en", "passage", (3, 12, 1)) == "dog perro dog dog hund dog perro can "
 
 
 LOWER = st.text(

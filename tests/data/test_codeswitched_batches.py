@@ -57,6 +57,23 @@ def test_batches_have_the_replaced_texts_and_the_keys_of_the_others(dataset, aug
     assert changed.passage_languages == plain.passage_languages
 
 
+class Places:
+    """An augmentation that says what it is asked for."""
+
+    def __call__(self, text, language, side, place):
+        return f"{text} | {language} {side} {place}"
+
+
+def test_every_text_has_a_place_of_its_own(dataset, decode):
+    share = dataset(Places(), rank=1, world_size=2)[3]  # rows 14 and 15 of batch 3, whose negatives begin at 3 * 2 % 2
+    queries, passages = texts(share, decode)
+    assert queries == [f"query {row} de | de query (3, {row}, 0)" for row in (14, 15)]
+    assert passages[:2] == [f"passage {row} en | en passage (3, {row}, 0)" for row in (14, 15)]
+    assert passages[2:] == [
+        f"wrong {row}.{number} en | en passage (3, {row}, {1 + number})" for row in (14, 15) for number in (0, 1)
+    ]
+
+
 def texts(batch, decode):
     return decode(batch.queries["input_ids"]), decode(batch.passages["input_ids"])
 

@@ -50,7 +50,6 @@ def test_batches_of_real_sources_have_the_planned_languages_and_no_shared_keys(s
         tokenizer,
         make_plan,
         make_plan,
-        augmentation=None,
         batch_size=16,
         num_batches=24,
         num_validation_batches=0,

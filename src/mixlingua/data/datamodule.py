@@ -21,9 +21,9 @@ class PairDataModule(LightningDataModule):
 
     make_plan(stores, batch_size, seed) gives the plan. batch_size is the number of pairs in a step's batch over all
     devices; num_batches is the length of a pass, and should be that of the whole training. The validation batches are
-    0 to num_validation_batches - 1 of make_validation_plan's plan, without hard negatives. The augmentation changes
-    training texts, never those of validation. views: further texts that the losses ask for (data/views.py). Loaders
-    tokenise in num_workers processes.
+    0 to num_validation_batches - 1 of make_validation_plan's plan, without hard negatives. views: further texts that
+    the losses ask for (data/views.py). The augmentation changes training texts, never those of validation or of views.
+    Loaders tokenise in num_workers processes.
 
     The state in a checkpoint is the number of the next batch and what decides the batches. Resuming from it continues
     with that batch; where something that decides the batches has changed it raises CheckpointError naming it.
@@ -37,7 +37,6 @@ class PairDataModule(LightningDataModule):
         make_plan: MakePlan,
         make_validation_plan: MakePlan,
         *,
-        augmentation: Augmentation | None,
         batch_size: int,
         num_batches: int,
         num_validation_batches: int,
@@ -45,6 +44,7 @@ class PairDataModule(LightningDataModule):
         num_workers: int,
         seed: int,
         views: ViewMakers | None = None,
+        augmentation: Augmentation | None = None,
     ) -> None:
         """Raises ConfigError where a store has rows with fewer negatives than asked for."""
         super().__init__()
@@ -135,11 +135,11 @@ class PairDataModule(LightningDataModule):
             stores,
             plan,
             self._tokenizer,
-            augmentation=augmentation,
             num_negatives=num_negatives,
             rank=trainer.global_rank,
             world_size=trainer.world_size,
             views=self._views,
+            augmentation=augmentation,
         )
 
     def _loader(self, dataset: StepDataset, sampler: StepSampler | range) -> StepLoader:

@@ -67,9 +67,9 @@ class StepDataset(Dataset[TrainBatch]):
     """One rank's share of every batch of a plan, tokenised: `dataset[i]` is batch number i.
 
     Each query brings num_negatives of its row's negatives, in its passage's language, a different window of them at
-    different batches. An augmentation changes the texts, not the keys, which stay those of the store's texts. views:
-    further texts that the losses ask for, by name, which no augmentation changes. Nothing is random and nothing is kept
-    between batches.
+    different batches. views: further texts that the losses ask for, by name. An augmentation changes the texts, but
+    neither the keys nor the views, which stay those of the store's texts. Nothing is random and nothing is kept between
+    batches.
     """
 
     def __init__(
@@ -78,11 +78,11 @@ class StepDataset(Dataset[TrainBatch]):
         plan: BatchPlan,
         tokenizer: PairTokenizer,
         *,
-        augmentation: Augmentation | None,
         num_negatives: int,
         rank: int,
         world_size: int,
         views: ViewMakers | None = None,
+        augmentation: Augmentation | None = None,
     ) -> None:
         self._stores = list(stores)
         self._plan = plan
