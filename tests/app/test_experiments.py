@@ -28,7 +28,7 @@ def swept(launch: Launch, *arguments: str, keys: tuple[str, ...]) -> list[tuple[
 def test_an_experiment_is_a_sweep_by_itself_and_the_command_line_replaces_its_values(launch: Launch) -> None:
     keys = ("sampler.alpha", "seed", "trainer.max_steps", "data.sources")
     jobs = swept(launch, "experiment=alpha_sweep", "seed=5", "data=atlas", keys=keys)
-    assert [job[:3] for job in jobs] == [(alpha, 5, 150) for alpha in (0, 0.25, 0.5, 0.75, 1)]
+    assert [job[:3] for job in jobs] == [(alpha, 5, 120) for alpha in (0, 0.25, 0.5, 0.75, 1)]
     assert set(jobs[0][3]) == {"atlas"}
 
 
@@ -52,7 +52,7 @@ def test_what_is_swept_and_that_each_value_composes(conf: Path, experiment: str,
         assert cfg.hydra.mode == RunMode.MULTIRUN
         assert cfg.hydra.sweeper.params == params
         first = [f"{key}={values.split(',')[0]}" for key, values in params.items()]
-        assert compose("config", [f"experiment={experiment}", *first]).trainer.max_steps == 150
+        assert compose("config", [f"experiment={experiment}", *first]).trainer.max_steps == 120
 
 
 @pytest.mark.skipif(find_spec("optuna") is None, reason="pip install hydra-optuna-sweeper==1.3.0")

@@ -211,9 +211,10 @@ def test_a_loss_that_is_no_number_keeps_the_last_good_checkpoint(
 ) -> None:
     loss, modules = RetrieverModule._batch_loss, []
 
-    def nan_at_five(self: RetrieverModule, batch: object) -> torch.Tensor:
+    def nan_at_five(self: RetrieverModule, batch: object) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         modules.append(self)
-        return loss(self, batch) * (float("nan") if batch.index == 5 else 1)
+        total, parts = loss(self, batch)
+        return total * (float("nan") if batch.index == 5 else 1), parts
 
     monkeypatch.setattr(RetrieverModule, "_batch_loss", nan_at_five)
     message = refused("sampler=crosslingual")

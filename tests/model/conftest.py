@@ -66,7 +66,7 @@ def module(pretrained, infonce) -> RetrieverModule:
         if isinstance(layer, torch.nn.Dropout):
             layer.p = 0.0
     optimizer = AdamW(lr=5e-3, weight_decay=0.0, warmup_steps=0, schedule="constant", layer_decay=1.0)
-    return RetrieverModule(encoder, TotalLoss({"infonce": infonce()}), optimizer, teacher=None)
+    return RetrieverModule(encoder, TotalLoss({"infonce": infonce()}), optimizer)
 
 
 @pytest.fixture

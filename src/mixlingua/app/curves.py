@@ -49,7 +49,8 @@ def curves(
     samplers = {group.label: group.sampler for group in groups}
     lines: dict[str, list[tuple[str, Variation]]] = {}
     for variation in differing:
-        label = variation.fixed or samplers[next(iter(variation.values))]
+        sampler = samplers[next(iter(variation.values))]
+        label = sampler if variation.fixed in ("", f"sampler={sampler}") else variation.fixed
         lines.setdefault(variation.variable, []).append((label, variation))
     found = []
     for variable, members in lines.items():

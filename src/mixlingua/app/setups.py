@@ -80,7 +80,7 @@ def setups(runs: Sequence[FoundRun]) -> tuple[list[Setup], list[str]]:
 def _label(parts: Mapping[str, str], chosen: Sequence[str], sampler: str, model: str) -> str:
     if not parts:
         return model if sampler == NO_SAMPLER else sampler
-    if len(chosen) == 1 and chosen[0] in _BY_NAME:
+    if len(chosen) == 1 and chosen[0] in (_SAMPLER, _MODEL, _DATA):
         return parts[chosen[0]]
     return " ".join(f"{key}={value}" for key, value in parts.items())
 

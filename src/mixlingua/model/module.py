@@ -24,7 +24,7 @@ class RetrieverModule(pl.LightningModule):
     teacher: encodes the pivot side where a loss asks for it; None where none does.
     """
 
-    def __init__(self, encoder: BiEncoder, loss: TotalLoss, optimizer: AdamW, teacher: Teacher | None) -> None:
+    def __init__(self, encoder: BiEncoder, loss: TotalLoss, optimizer: AdamW, teacher: Teacher | None = None) -> None:
         super().__init__()
         self.encoder = encoder
         self.loss = loss

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 
 from mixlingua.errors import ConfigError
@@ -35,10 +36,11 @@ class TotalLoss(nn.Module):
     @property
     def temperature(self) -> float | None:
         """The temperature in force of the first loss that learns one or was given one."""
-        return next((loss.temperature for loss in self.losses.values() if hasattr(loss, "temperature")), None)
+        found = (getattr(loss, "temperature", None) for loss in self.losses.values())
+        return next((float(temperature) for temperature in found if isinstance(temperature, float)), None)
 
     def forward(self, step: StepVectors) -> tuple[Tensor, dict[str, Tensor]]:
         """The sum, a scalar, and each loss before its weight."""
         parts: dict[str, Tensor] = {name: loss(step) for name, loss in self.losses.items()}
-        total = sum(self.losses[name].weight * part for name, part in parts.items())
-        return total, parts  # type: ignore[return-value]
+        weighted = [float(self.losses[name].weight) * part for name, part in parts.items()]  # type: ignore[arg-type]
+        return torch.stack(weighted).sum(), parts
