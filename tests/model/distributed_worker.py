@@ -1,9 +1,10 @@
-"""One gloo process of the gather tests: trains a small tower on its share of a batch, saves its weights and loss.
+"""One gloo process of the gather tests: trains a small tower with each loss on its share of a batch, saves the weights.
 
-Run by test_distributed.py as: python distributed_worker.py RANK WORLD_SIZE RENDEZVOUS_FILE OUT_FILE SYMMETRIC
+Run by test_distributed.py as: python distributed_worker.py RANK WORLD_SIZE RENDEZVOUS_FILE OUT_FILE
 """
 
 import sys
+from functools import partial
 
 import torch
 import torch.distributed as dist
@@ -11,65 +12,89 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
+from mixlingua.data.views import PIVOT_PASSAGES, PIVOT_QUERIES, VARIANT_PASSAGES, VARIANT_QUERIES
 from mixlingua.model import distributed
+from mixlingua.model.gather import gathered_step
+from mixlingua.model.losses.distillation import Distillation, Relational
 from mixlingua.model.losses.infonce import InfoNCE
-from mixlingua.model.losses.step import StepVectors
+from mixlingua.model.losses.multipositive import MultiPositive
+from mixlingua.model.losses.step import Targets
+from mixlingua.model.losses.total import TotalLoss
+from mixlingua.model.losses.variants import LanguageVariants
 
-BATCH, FEATURES, DIM, NEGATIVES = 8, 12, 6, 1
+BATCH, FEATURES, DIM, VARIANTS = 8, 12, 6, 2
+PRESENT = torch.tensor([True, False, False, True, True, True, True, False])  # as many on no two of four processes
+
+infonce = partial(
+    InfoNCE, weight=1.0, temperature=0.1, learn_temperature=True, symmetric=False, hardness=0.0, own_margin=None,
+    teacher_margin=None, dims=None,
+)  # fmt: skip
+LOSSES = {
+    "infonce": infonce,
+    "symmetric": partial(infonce, symmetric=True),
+    "hard": partial(infonce, hardness=0.5, own_margin=0.2, teacher_margin=0.0, dims=[DIM, 3]),
+    "distillation": partial(Distillation, weight=1.0, sides="both"),
+    "relational": partial(Relational, weight=1.0, temperature=0.1, teacher_temperature=0.2),
+    "variants": partial(LanguageVariants, weight=1.0, temperature=0.2),
+    "multipositive": partial(MultiPositive, weight=1.0, temperature=0.1, variants=VARIANTS),
+}
 
 
 class Towers(nn.Module):
-    """A linear encoder and the loss with a learned temperature, over gathered embeddings as in RetrieverModule."""
+    """A linear encoder and a loss over gathered vectors, as in RetrieverModule."""
 
-    def __init__(self, symmetric: bool) -> None:
+    def __init__(self, name: str) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.encoder = nn.Linear(FEATURES, DIM)
-        self.loss = InfoNCE(
-            weight=1.0, temperature=0.1, learn_temperature=True, symmetric=symmetric, hardness=0.0, own_margin=None,
-            teacher_margin=None, dims=None,
-        )  # fmt: skip
+        self.loss = TotalLoss({name: LOSSES[name]()})
 
-    def forward(self, queries, passages, query_keys, passage_keys):
-        queries = functional.normalize(self.encoder(queries), dim=-1)
-        passages = functional.normalize(self.encoder(passages), dim=-1)
-        rows = torch.arange(len(queries))
-        step = StepVectors(
-            queries,
-            passages,
-            all_queries=distributed.all_gather_with_grad(queries),
-            all_passages=distributed.all_gather_with_grad(passages),
-            query_rows=rows + distributed.rank() * len(queries),
-            positives=rows + distributed.rank() * len(passages),
-            query_keys=query_keys,
-            all_query_keys=distributed.all_gather(query_keys),
-            all_passage_keys=distributed.all_gather(passage_keys),
-        )
-        return self.loss(step)
+    def encode(self, features):
+        return functional.normalize(self.encoder(features), dim=-1)
+
+    def forward(self, queries, passages, query_keys, passage_keys, teacher, variants, further, present):
+        views = {
+            PIVOT_QUERIES: Targets(teacher[0], present),
+            PIVOT_PASSAGES: Targets(teacher[1], present),
+            VARIANT_QUERIES: Targets(self.encode(variants), present),
+            VARIANT_PASSAGES: Targets(self.encode(further), present.repeat_interleave(VARIANTS)),
+        }
+        views = {view: views[view] for view in self.loss.views}
+        step = gathered_step(self.encode(queries), self.encode(passages), query_keys, passage_keys, views)
+        return self.loss(step)[0]
 
 
 def batches(steps: int):
-    """The same global batches in every process: queries, positives, hard negatives; the last two rows share a key."""
+    """The same global batches in every process; the first and the last row share a key, and meet across processes."""
     generator = torch.Generator().manual_seed(1)
     for _ in range(steps):
         queries = torch.randn(BATCH, FEATURES, generator=generator)
         positives = queries + 0.5 * torch.randn(BATCH, FEATURES, generator=generator)
         negatives = torch.randn(BATCH, FEATURES, generator=generator)
         keys = torch.arange(BATCH)[:, None].clone()
-        keys[-1] = keys[0]  # the first and the last row meet across processes
-        yield queries, positives, negatives, keys
+        keys[-1] = keys[0]
+        teacher = functional.normalize(torch.randn(2, BATCH, DIM, generator=generator), dim=-1)
+        variants = queries + torch.randn(BATCH, FEATURES, generator=generator)
+        further = positives.repeat_interleave(VARIANTS, 0) + torch.randn(
+            BATCH * VARIANTS, FEATURES, generator=generator
+        )
+        yield queries, positives, negatives, keys, teacher, variants, further
 
 
-def train(rank: int, world_size: int, symmetric: bool, steps: int = 5) -> tuple[dict, list[float]]:
-    towers = Towers(symmetric)
+def train(name: str, rank: int, world_size: int, steps: int = 5) -> tuple[dict, list[float]]:
+    towers = Towers(name)
     model = DistributedDataParallel(towers) if world_size > 1 else towers
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
-    share = slice(rank * BATCH // world_size, (rank + 1) * BATCH // world_size)
+    start, stop = rank * BATCH // world_size, (rank + 1) * BATCH // world_size
+    share, shares = slice(start, stop), slice(VARIANTS * start, VARIANTS * stop)
     losses = []
-    for queries, positives, negatives, keys in batches(steps):
+    for queries, positives, negatives, keys, teacher, variants, further in batches(steps):
         passages = torch.cat([positives[share], negatives[share]])
         passage_keys = torch.cat([keys[share], 100 + keys[share]])
-        loss = model(queries[share], passages, keys[share], passage_keys)
+        loss = model(
+            queries[share], passages, keys[share], passage_keys, teacher[:, share], variants[share], further[shares],
+            PRESENT[share],
+        )  # fmt: skip
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -78,9 +103,9 @@ def train(rank: int, world_size: int, symmetric: bool, steps: int = 5) -> tuple[
 
 
 if __name__ == "__main__":
-    rank, world_size, rendezvous, out, symmetric = sys.argv[1:]
+    rank, world_size, rendezvous, out = sys.argv[1:]
     dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=int(rank), world_size=int(world_size))
     torch.set_num_threads(1)
-    torch.save(train(int(rank), int(world_size), symmetric == "True"), out)
+    torch.save({name: train(name, int(rank), int(world_size)) for name in LOSSES}, out)
     dist.barrier()  # no process may leave while another still talks to it: gloo aborts
     dist.destroy_process_group()

@@ -14,25 +14,30 @@ WORKER = Path(distributed_worker.__file__)
 SRC = WORKER.parents[2] / "src"
 
 
-@pytest.mark.parametrize("symmetric", [False, True])
-@pytest.mark.parametrize("world_size", [2, 4])
-def test_many_processes_train_as_one(world_size, symmetric, tmp_path):
+@pytest.fixture(scope="module", params=[2, 4])
+def trained(request, tmp_path_factory) -> list[dict]:
+    """What each of the processes ended with, by loss: weights, and the loss of each step."""
+    world_size, folder = request.param, tmp_path_factory.mktemp("ranks")
     environment = {"PYTHONPATH": str(SRC), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     processes = []
     for rank in range(world_size):
-        arguments = [rank, world_size, tmp_path / "meet", tmp_path / f"{rank}.pt", symmetric]
+        arguments = [rank, world_size, folder / "meet", folder / f"{rank}.pt"]
         command = [sys.executable, str(WORKER), *map(str, arguments)]
         processes.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
     for process in processes:
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=240)
         assert process.returncode == 0, errors
-    expected, expected_losses = distributed_worker.train(0, 1, symmetric)
-    for rank in range(world_size):
-        weights, losses = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(world_size)]
+
+
+@pytest.mark.parametrize("loss", distributed_worker.LOSSES)
+def test_many_processes_train_as_one(trained, loss):
+    expected, expected_losses = distributed_worker.train(loss, 0, 1)
+    for rank in trained:
+        weights, losses = rank[loss]
         assert losses == pytest.approx(expected_losses, abs=1e-6)
         for name, value in expected.items():
             torch.testing.assert_close(weights[name], value, rtol=0, atol=1e-6)
-    untrained = distributed_worker.Towers(symmetric).state_dict()
-    assert all(
-        (expected[name] - untrained[name]).abs().max() > 1e-3 for name in expected
-    )  # training moved every weight
+    untrained = distributed_worker.Towers(loss).state_dict()
+    # training moved every weight
+    assert all((expected[name] - untrained[name]).abs().max() > 1e-3 for name in expected)

@@ -12,7 +12,8 @@ from mixlingua.data.views import TEACHER_VIEWS
 from mixlingua.errors import TrainingError
 from mixlingua.model import distributed
 from mixlingua.model.encoder import BiEncoder
-from mixlingua.model.losses.step import StepVectors, Targets
+from mixlingua.model.gather import gathered_step
+from mixlingua.model.losses.step import Targets
 from mixlingua.model.losses.total import TotalLoss
 from mixlingua.model.optimizer import AdamW
 from mixlingua.model.teacher import Teacher
@@ -73,27 +74,8 @@ class RetrieverModule(pl.LightningModule):
 
     def _batch_loss(self, batch: TrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
         queries, passages = self.encoder(batch.queries), self.encoder(batch.passages)
-        rows = torch.arange(len(queries), device=queries.device)
         targets = {name: Targets(self._view(name, view.features), view.present) for name, view in batch.views.items()}
-        step = StepVectors(
-            queries,
-            passages,
-            all_queries=distributed.all_gather_with_grad(queries),
-            all_passages=distributed.all_gather_with_grad(passages),
-            query_rows=rows + distributed.rank() * len(queries),
-            positives=rows + distributed.rank() * len(passages),
-            query_keys=batch.query_keys,
-            all_query_keys=distributed.all_gather(batch.query_keys),
-            all_passage_keys=distributed.all_gather(batch.passage_keys),
-            targets=targets,
-            all_targets={
-                name: Targets(
-                    distributed.all_gather_with_grad(own.vectors), distributed.all_gather(own.present.long()).bool()
-                )
-                for name, own in targets.items()
-            },
-        )
-        total, parts = self.loss(step)
+        total, parts = self.loss(gathered_step(queries, passages, batch.query_keys, batch.passage_keys, targets))
         return total, parts
 
     def _view(self, name: str, features: dict[str, Tensor]) -> Tensor:
