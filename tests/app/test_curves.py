@@ -54,8 +54,9 @@ def test_sizes_of_data_have_a_line_for_each_sampler() -> None:
     runs = [run(rows / 1000, name, data__max_rows=rows) for name in ("Hybrid", "Monolingual") for rows in (100, 200)]
     (curve,) = found(*runs, run(0.9))
     assert curve.variable == "data.max_rows"
-    assert curve.panels[1].lines == [Line("sampler=hybrid", {100: [0.1], 200: [0.2]}),
-                                     Line("sampler=monolingual", {100: [0.1], 200: [0.2]})]  # fmt: skip
+    assert curve.panels[1].lines == [
+        Line("hybrid", {100: [0.1], 200: [0.2]}), Line("monolingual", {100: [0.1], 200: [0.2]})
+    ]  # fmt: skip
 
 
 def test_models_are_placed_by_their_size() -> None:

@@ -19,8 +19,8 @@ _ASIDE = (
 )  # fmt: skip
 # What a label always says where it differs, in this order; the first five stand for the choice of a group.
 _SAMPLER, _MODEL, _DATA, _AUGMENTATION, _POSTPROCESS = "sampler", "model", "data", "augmentation", "postprocess"
-_BY_NAME = (_SAMPLER, _MODEL, _DATA, _AUGMENTATION, _POSTPROCESS)
-_ALWAYS = (*_BY_NAME, "trainer.max_steps", "data.batch_size")
+_ALWAYS = (_SAMPLER, _MODEL, _DATA, _AUGMENTATION, _POSTPROCESS, "trainer.max_steps", "data.batch_size")
+_NEVER_NOTED = (_SAMPLER, _MODEL, _DATA, _POSTPROCESS)  # where they differ, the label says enough
 NO_SAMPLER = "none"  # a model that was not trained
 NO_POSTPROCESS = "none"
 # What a model that was not trained owes its data to: a postprocess is fitted to them.
@@ -155,7 +155,7 @@ def _unsaid(differing: Sequence[str], chosen: Sequence[str], found: Sequence[Set
     settings = [dict(settings_of(setup.runs[0])) for setup in found]
     for key in differing:
         values = {setup.label: known[key] for setup, known in zip(found, settings, strict=True) if key in known}
-        said = key in _BY_NAME or (key in chosen and (key not in _ALWAYS or len(chosen) == 1))
+        said = key in _NEVER_NOTED or (key in chosen and (key not in _ALWAYS or len(chosen) == 1))
         if not said and not key.startswith("model.") and len(set(values.values())) > 1:
             listed = ", ".join(f"{value} ({label})" for label, value in values.items())
             yield f"{key} differs along with what is compared: {listed}."
