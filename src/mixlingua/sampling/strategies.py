@@ -1,5 +1,6 @@
 """Which kind of batch each step is: the choices of the config group `sampler`."""
 
+from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
@@ -14,7 +15,7 @@ BatchPairs = Literal["mixed", "single"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Strategy:
+class Strategy(ABC):
     """A rule that gives every step its kind, and sources their share of the steps.
 
     exponent: a source of n usable rows is drawn in proportion to n^exponent; 1 is by size, 0 is all alike.
@@ -32,9 +33,9 @@ class Strategy:
         return type(self).__name__.lower()
 
     @property
+    @abstractmethod
     def kinds(self) -> tuple[Kind, ...]:
         """The kinds that can occur."""
-        raise NotImplementedError
 
     def draw(self, uniforms: NDArray[np.float64], steps: NDArray[np.int64]) -> NDArray[np.int64]:
         """For each step, by its uniform number in [0, 1), the position of its kind in `kinds`."""
