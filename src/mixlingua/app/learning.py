@@ -3,6 +3,7 @@
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from mixlingua.data.protocols import Side
 from mixlingua.data.views import (
     PIVOT_PASSAGES,
     PIVOT_QUERIES,
@@ -41,7 +42,8 @@ def build_views(cfg: DictConfig, loss: TotalLoss, encoder: BiEncoder, teacher: T
         views[PIVOT_QUERIES] = PivotTexts("query", cfg.data.pivot, tokenizer)
         views[PIVOT_PASSAGES] = PivotTexts("passage", cfg.data.pivot, tokenizer)
     own, languages = encoder.tokenizer.limited(*lengths), tuple(cfg.data.languages)
-    for name, side in ((VARIANT_QUERIES, "query"), (VARIANT_PASSAGES, "passage")):
+    sides: dict[str, Side] = {VARIANT_QUERIES: "query", VARIANT_PASSAGES: "passage"}
+    for name, side in sides.items():
         if name in loss.views:
-            views[name] = Variants(side, languages, own, cfg.seed, loss.views[name])  # type: ignore[arg-type]
+            views[name] = Variants(side, languages, own, cfg.seed, loss.views[name])
     return {name: views[name] for name in loss.views}

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -38,7 +39,15 @@ POOLINGS: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {
 }
 
 
-class Dense(nn.Module):
+class PooledLayer(nn.Module, ABC):
+    """A layer after pooling, from (N, D) to (N, out_features)."""
+
+    @property
+    @abstractmethod
+    def out_features(self) -> int: ...
+
+
+class Dense(PooledLayer):
     """A linear layer with an activation after pooling, as sentence-transformers saves it (LaBSE: tanh)."""
 
     def __init__(self, in_features: int, out_features: int, *, bias: bool, activation: nn.Module) -> None:
@@ -67,32 +76,28 @@ class BiEncoder(nn.Module):
         tokenizer: PairTokenizer,
         *,
         pooling: Pooling,
-        dense: Sequence[nn.Module],
+        dense: Sequence[PooledLayer],
         chunk_size: int | None = None,
     ) -> None:
-        """dense: the layers after pooling in their order, each from (N, D) to (N, out_features): Dense, or
-        LanguageCentring. chunk_size: texts whose activations are held at once in training; None: those of all."""
+        """dense: the layers after pooling in their order. chunk_size: texts whose activations are held at once in
+        training; None: those of all."""
         super().__init__()
         self.chunk_size = chunk_size
         self.transformer = transformer
         self.tokenizer = tokenizer
         self.pooling = pooling
         self.dense = nn.ModuleList(dense)
-
-    @property
-    def embedding_dim(self) -> int:
-        """D, the number of components of an embedding."""
-        if len(self.dense):
-            return self.dense[-1].out_features  # type: ignore[return-value]
-        return self.transformer.config.hidden_size
+        # D, the number of components of an embedding.
+        self.embedding_dim: int = dense[-1].out_features if len(dense) else transformer.config.hidden_size
 
     @property
     def device(self) -> torch.device:
         """Where the parameters are, and where features must be."""
         return self.transformer.device
 
-    def append(self, layer: nn.Module) -> None:
+    def append(self, layer: PooledLayer) -> None:
         """Put a layer after the others, where the parameters are and in their type."""
+        self.embedding_dim = layer.out_features
         self.dense.append(layer.to(self.transformer.device, self.transformer.dtype))
 
     def fingerprint(self) -> str:

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from copy import copy
-from typing import Literal, Self
+from typing import Self
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-Side = Literal["query", "passage"]
+from mixlingua.data.protocols import Side
 
 
 class PairTokenizer:
