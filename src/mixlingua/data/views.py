@@ -11,11 +11,20 @@ from mixlingua.data.keys import text_key
 from mixlingua.data.protocols import PairTokenizer, PlannedBatch, Side
 from mixlingua.data.store import ParallelStore
 
+QUERIES, PASSAGES = "queries", "passages"  # not views, but the batch's own texts
 PIVOT_QUERIES = "pivot_queries"  # each row's query in the pivot language, for a teacher
 PIVOT_PASSAGES = "pivot_passages"  # its passage
 VARIANT_QUERIES = "variant_queries"  # its query in another language than the batch's, for the model itself
 VARIANT_PASSAGES = "variant_passages"  # its passage in one or several other languages, for the model itself
 TEACHER_VIEWS = (PIVOT_QUERIES, PIVOT_PASSAGES)
+SIDES: Mapping[str, Side] = {
+    QUERIES: "query",
+    PASSAGES: "passage",
+    PIVOT_QUERIES: "query",
+    PIVOT_PASSAGES: "passage",
+    VARIANT_QUERIES: "query",
+    VARIANT_PASSAGES: "passage",
+}
 
 
 @dataclass

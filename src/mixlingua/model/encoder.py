@@ -3,40 +3,19 @@
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from mixlingua.model.pooling import POOLINGS, Pooling
 from mixlingua.model.tokenizer import PairTokenizer
 
-Pooling = Literal["cls", "mean", "pooler"]
 OPTIONAL_POOLER = ("bert", "xlm-roberta", "roberta")  # architectures whose own pooling layer may be left out
-
-
-def _cls(hidden: Tensor, mask: Tensor, pooler_output: Tensor | None) -> Tensor:
-    return hidden[:, 0]
-
-
-def _mean(hidden: Tensor, mask: Tensor, pooler_output: Tensor | None) -> Tensor:
-    weights = mask.unsqueeze(-1).to(hidden.dtype)
-    return (hidden * weights).sum(1) / weights.sum(1)
-
-
-def _pooler(hidden: Tensor, mask: Tensor, pooler_output: Tensor | None) -> Tensor:
-    assert pooler_output is not None
-    return pooler_output
-
-
-POOLINGS: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {
-    "cls": _cls,  # the vector of the first token
-    "mean": _mean,  # the mean over tokens that are not padding
-    "pooler": _pooler,  # the transformer's own pooling layer
-}
 
 
 class PooledLayer(nn.Module, ABC):
@@ -120,19 +99,48 @@ class BiEncoder(nn.Module):
         then has the value and gradient that it has without.
         Source: Gao et al. 2021 (GradCache, arXiv 2101.06983), by checkpointing each chunk.
         """
+        chunks = self._chunks(features)
+        if len(chunks) == 1:
+            return self._encode(features)
+        return torch.cat([checkpoint(self._encode, chunk, use_reentrant=False) for chunk in chunks])
+
+    def with_tokens(self, features: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """What `forward` gives, and the last hidden state of each token, (N, L, H) float32 rows of length one.
+
+        With chunk_size, these are held for all texts; the activations behind them are not. Where a column pads all
+        texts of a chunk, its rows are zero.
+        """
+        chunks = self._chunks(features)
+        if len(chunks) == 1:
+            return self._encode_tokens(features)
+        length = features["input_ids"].shape[1]
+        encoded = [checkpoint(self._encode_tokens, chunk, use_reentrant=False) for chunk in chunks]
+        vectors = torch.cat([vectors for vectors, _ in encoded])
+        return vectors, torch.cat(
+            [functional.pad(states, (0, 0, 0, length - states.shape[1])) for _, states in encoded]
+        )
+
+    def _chunks(self, features: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+        """What is encoded at once: all of it, unless there is a chunk_size and a gradient is wanted."""
         count = len(features["input_ids"])
         if self.chunk_size is None or count <= self.chunk_size or not torch.is_grad_enabled():
-            return self._encode(features)
-        chunks = [
-            {name: tensor[start : start + self.chunk_size] for name, tensor in features.items()}
+            return [features]
+        return [
+            _trimmed({name: tensor[start : start + self.chunk_size] for name, tensor in features.items()})
             for start in range(0, count, self.chunk_size)
         ]
-        return torch.cat([checkpoint(self._encode, _trimmed(chunk), use_reentrant=False) for chunk in chunks])
 
     def _encode(self, features: dict[str, Tensor]) -> Tensor:
+        return self._pooled(self.transformer(**features), features["attention_mask"])
+
+    def _encode_tokens(self, features: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         output = self.transformer(**features)
+        states = functional.normalize(output.last_hidden_state.float(), dim=-1)
+        return self._pooled(output, features["attention_mask"]), states
+
+    def _pooled(self, output: BaseModelOutputWithPooling, mask: Tensor) -> Tensor:
         pooler_output = output.pooler_output if self.pooling == "pooler" else None
-        pooled = POOLINGS[self.pooling](output.last_hidden_state, features["attention_mask"], pooler_output)
+        pooled = POOLINGS[self.pooling](output.last_hidden_state, mask, pooler_output)
         for layer in self.dense:
             pooled = layer(pooled)
         return functional.normalize(pooled.float(), dim=-1)

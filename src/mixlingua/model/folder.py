@@ -16,8 +16,9 @@ from torch import nn
 
 from mixlingua.errors import ModelError
 from mixlingua.files import atomic_folder
-from mixlingua.model.encoder import OPTIONAL_POOLER, BiEncoder, Dense, PooledLayer, Pooling
+from mixlingua.model.encoder import OPTIONAL_POOLER, BiEncoder, Dense, PooledLayer
 from mixlingua.model.language_centring import LanguageCentring, LanguageCentringModule
+from mixlingua.model.pooling import Pooling
 
 _MODULES = "sentence_transformers.models."
 _CENTRING = f"{LanguageCentringModule.__module__}.{LanguageCentringModule.__name__}"

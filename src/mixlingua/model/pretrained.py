@@ -12,8 +12,9 @@ from transformers.utils import logging as transformers_logging
 
 from mixlingua.errors import ConfigError, ModelError, suggest
 from mixlingua.model.depth import freeze_lowest
-from mixlingua.model.encoder import OPTIONAL_POOLER, POOLINGS, BiEncoder, Pooling
+from mixlingua.model.encoder import OPTIONAL_POOLER, BiEncoder
 from mixlingua.model.folder import FolderSettings, read_layer, read_settings
+from mixlingua.model.pooling import POOLINGS, Pooling
 from mixlingua.model.sources import find_weights
 from mixlingua.model.tokenizer import PairTokenizer
 

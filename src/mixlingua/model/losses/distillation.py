@@ -1,19 +1,17 @@
 """Learning from a frozen teacher's view of the pivot side: its vectors, or only how it ranks."""
 
 import math
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from mixlingua.data.views import PIVOT_PASSAGES, PIVOT_QUERIES
-from mixlingua.errors import ConfigError, suggest
+from mixlingua.errors import ConfigError
 from mixlingua.model.losses.loss import StepLoss
 from mixlingua.model.losses.masks import positive_columns
+from mixlingua.model.losses.sides import PIVOT, Sides, chosen_sides
 from mixlingua.model.losses.step import StepVectors, Targets
-
-SIDES = ("query", "passage", "both")
 
 
 class Distillation(StepLoss):
@@ -24,16 +22,13 @@ class Distillation(StepLoss):
     Source: Reimers and Gurevych 2020 (arXiv 2004.09813), eq. 1, summed over components instead of averaged.
     """
 
-    def __init__(self, weight: float, sides: Literal["query", "passage", "both"]) -> None:
+    def __init__(self, weight: float, sides: Sides) -> None:
         super().__init__(weight)
-        if sides not in SIDES:
-            raise ConfigError(f"loss.distillation.sides={sides}: one of {', '.join(SIDES)}.{suggest(sides, SIDES)}")
-        self.sides = sides
+        self.sides = chosen_sides("distillation", sides)
 
     @property
     def views(self) -> dict[str, int]:
-        sides = {"query": PIVOT_QUERIES, "passage": PIVOT_PASSAGES}
-        return {view: 1 for side, view in sides.items() if self.sides in (side, "both")}
+        return {PIVOT[side]: 1 for side in self.sides}
 
     def forward(self, step: StepVectors) -> Tensor:
         """The mean over rows, a scalar. Raises ConfigError where the teacher's vectors have another length."""

@@ -19,6 +19,11 @@ class StepLoss(nn.Module, ABC):
         """The further texts that it needs (data/views.py), and how many of each row."""
         return {}
 
+    @property
+    def tokens(self) -> frozenset[str]:
+        """The texts, by name (data/views.py), of which it needs a vector for each token."""
+        return frozenset()
+
     @abstractmethod
     def forward(self, step: StepVectors) -> Tensor:
         """The loss of this process, a scalar; its mean over processes is that of the whole batch."""

@@ -35,6 +35,11 @@ class TotalLoss(nn.Module):
         return {view: count for loss in self._typed.values() for view, count in loss.views.items()}
 
     @property
+    def tokens(self) -> frozenset[str]:
+        """The texts of which any of the losses needs a vector for each token."""
+        return frozenset(name for loss in self._typed.values() for name in loss.tokens)
+
+    @property
     def temperature(self) -> float | None:
         """The temperature in force of the first loss that learns one or was given one."""
         found = (getattr(loss, "temperature", None) for loss in self._typed.values())
