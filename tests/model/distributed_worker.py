@@ -83,7 +83,7 @@ class Towers(nn.Module):
 
 def batches(steps: int):
     """The same global batches in every process; the first and the last row share a key, and meet across processes."""
-    generator = torch.Generator().manual_seed(1)
+    generator, of_tokens = torch.Generator().manual_seed(1), torch.Generator().manual_seed(2)
     for _ in range(steps):
         queries = torch.randn(BATCH, FEATURES, generator=generator)
         positives = queries + 0.5 * torch.randn(BATCH, FEATURES, generator=generator)
@@ -96,9 +96,9 @@ def batches(steps: int):
             BATCH * VARIANTS, FEATURES, generator=generator
         )
         # For the losses of tokens: those of queries and of passages, the teacher's, and which of each are content.
-        own = torch.randn(2, BATCH, TOKENS, FEATURES, generator=generator)
-        taught = functional.normalize(torch.randn(2, BATCH, TOKENS, DIM, generator=generator), dim=-1)
-        content = torch.rand(2, BATCH, TOKENS, generator=generator) < 0.7
+        own = torch.randn(2, BATCH, TOKENS, FEATURES, generator=of_tokens)
+        taught = functional.normalize(torch.randn(2, BATCH, TOKENS, DIM, generator=of_tokens), dim=-1)
+        content = torch.rand(2, BATCH, TOKENS, generator=of_tokens) < 0.7
         yield queries, positives, negatives, keys, teacher, variants, further, (own, taught, content)
 
 

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from mixlingua.model.pooling import POOLINGS, Pooling
 from mixlingua.model.tokenizer import PairTokenizer
@@ -131,16 +130,19 @@ class BiEncoder(nn.Module):
         ]
 
     def _encode(self, features: dict[str, Tensor]) -> Tensor:
-        return self._pooled(self.transformer(**features), features["attention_mask"])
+        return self._pooled(*self._states(features), features["attention_mask"])
 
     def _encode_tokens(self, features: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        output = self.transformer(**features)
-        states = functional.normalize(output.last_hidden_state.float(), dim=-1)
-        return self._pooled(output, features["attention_mask"]), states
+        hidden, pooler_output = self._states(features)
+        vectors = self._pooled(hidden, pooler_output, features["attention_mask"])
+        return vectors, functional.normalize(hidden.float(), dim=-1)
 
-    def _pooled(self, output: BaseModelOutputWithPooling, mask: Tensor) -> Tensor:
-        pooler_output = output.pooler_output if self.pooling == "pooler" else None
-        pooled = POOLINGS[self.pooling](output.last_hidden_state, mask, pooler_output)
+    def _states(self, features: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
+        output = self.transformer(**features)
+        return output.last_hidden_state, output.pooler_output if self.pooling == "pooler" else None
+
+    def _pooled(self, hidden: Tensor, pooler_output: Tensor | None, mask: Tensor) -> Tensor:
+        pooled = POOLINGS[self.pooling](hidden, mask, pooler_output)
         for layer in self.dense:
             pooled = layer(pooled)
         return functional.normalize(pooled.float(), dim=-1)
