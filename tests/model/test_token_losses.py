@@ -8,8 +8,11 @@ import torch
 from torch.utils.data import DataLoader
 
 from mixlingua.data.views import View
+from mixlingua.errors import ConfigError
+from mixlingua.model.encoder import Dense
 from mixlingua.model.losses.total import TotalLoss
 from mixlingua.model.losses.transport import Transport
+from mixlingua.model.module import RetrieverModule
 from mixlingua.model.teacher import Teacher
 
 WORDS = ["alpha", "river bank", "stone", "cloud"]
@@ -75,6 +78,16 @@ def test_chunks_give_the_same_loss_and_gradient(taught, batch):
         gradients.append(torch.cat([p.grad.flatten() for p in taught.encoder.parameters() if p.grad is not None]))
     assert values[0] == pytest.approx(values[1], rel=1e-5)
     torch.testing.assert_close(gradients[1], gradients[0], atol=1e-6, rtol=1e-3)
+
+
+def test_layers_that_such_a_loss_would_never_train_are_refused(taught, infonce):
+    """DistributedDataParallel would fail on them at the second step."""
+    taught.encoder.append(Dense(32, 8, bias=True, activation=torch.nn.Tanh()))
+    transport = taught.loss.losses["transport"]
+    with pytest.raises(ConfigError, match=r"loss=\[transport\]: .* such as loss=\[infonce,transport\]"):
+        RetrieverModule(taught.encoder, TotalLoss({"transport": transport}), taught.optimizer, taught.teacher)
+    losses = {"infonce": infonce(), "transport": transport}
+    RetrieverModule(taught.encoder, TotalLoss(losses), taught.optimizer, taught.teacher)
 
 
 def test_no_token_vectors_without_a_loss_that_asks_for_them(module, batch, monkeypatch):

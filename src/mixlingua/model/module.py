@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mixlingua.data.batch import TrainBatch
 from mixlingua.data.views import PASSAGES, QUERIES, SIDES, TEACHER_VIEWS
-from mixlingua.errors import TrainingError
+from mixlingua.errors import ConfigError, TrainingError
 from mixlingua.model import distributed
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.gather import gathered_step
@@ -26,7 +26,13 @@ class RetrieverModule(pl.LightningModule):
     """
 
     def __init__(self, encoder: BiEncoder, loss: TotalLoss, optimizer: AdamW, teacher: Teacher | None = None) -> None:
+        """Raises ConfigError where the losses read token vectors only, and the encoder has weights after these."""
         super().__init__()
+        if not loss.of_texts and (len(encoder.dense) or encoder.pooling == "pooler"):
+            raise ConfigError(
+                f"loss=[{','.join(loss.losses)}]: it trains the vectors of tokens, and this model has layers after "
+                "them that would stay as they are. Add a loss of whole texts, such as loss=[infonce,transport]."
+            )
         self.encoder = encoder
         self.loss = loss
         self.optimizer = optimizer

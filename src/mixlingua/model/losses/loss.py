@@ -10,6 +10,8 @@ from mixlingua.model.losses.step import StepVectors
 class StepLoss(nn.Module, ABC):
     """Maps the vectors of a step to a scalar; `weight` is its factor in the sum of several."""
 
+    of_texts = True  # whether the vectors of whole texts have a gradient from it
+
     def __init__(self, weight: float) -> None:
         super().__init__()
         self.weight = weight

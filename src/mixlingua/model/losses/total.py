@@ -40,6 +40,11 @@ class TotalLoss(nn.Module):
         return frozenset(name for loss in self._typed.values() for name in loss.tokens)
 
     @property
+    def of_texts(self) -> bool:
+        """Whether the vectors of whole texts have a gradient from any of the losses."""
+        return any(loss.of_texts for loss in self._typed.values())
+
+    @property
     def temperature(self) -> float | None:
         """The temperature in force of the first loss that learns one or was given one."""
         found = (getattr(loss, "temperature", None) for loss in self._typed.values())

@@ -28,6 +28,8 @@ class Transport(StepLoss):
     Source: OPTICAL (Huang, Yu and Allan 2023, arXiv 2301.12566), which distils tokens of bitext in this way.
     """
 
+    of_texts = False
+
     def __init__(self, weight: float, sides: Sides, epsilon: float, iterations: int) -> None:
         super().__init__(weight)
         if not 0 < epsilon < math.inf:
