@@ -12,17 +12,25 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
-from mixlingua.data.views import PIVOT_PASSAGES, PIVOT_QUERIES, VARIANT_PASSAGES, VARIANT_QUERIES
+from mixlingua.data.views import (
+    PASSAGES,
+    PIVOT_PASSAGES,
+    PIVOT_QUERIES,
+    QUERIES,
+    VARIANT_PASSAGES,
+    VARIANT_QUERIES,
+)
 from mixlingua.model import distributed
 from mixlingua.model.gather import gathered_step
 from mixlingua.model.losses.distillation import Distillation, Relational
 from mixlingua.model.losses.infonce import InfoNCE
 from mixlingua.model.losses.multipositive import MultiPositive
-from mixlingua.model.losses.step import Targets
+from mixlingua.model.losses.step import Targets, Tokens
 from mixlingua.model.losses.total import TotalLoss
+from mixlingua.model.losses.transport import Transport
 from mixlingua.model.losses.variants import LanguageVariants
 
-BATCH, FEATURES, DIM, VARIANTS = 8, 12, 6, 2
+BATCH, FEATURES, DIM, VARIANTS, TOKENS = 8, 12, 6, 2, 4
 PRESENT = torch.tensor([True, False, False, True, True, True, True, False])  # as many on no two of four processes
 
 infonce = partial(
@@ -37,6 +45,7 @@ LOSSES = {
     "relational": partial(Relational, weight=1.0, temperature=0.1, teacher_temperature=0.2),
     "variants": partial(LanguageVariants, weight=1.0, temperature=0.2),
     "multipositive": partial(MultiPositive, weight=1.0, temperature=0.1, variants=VARIANTS),
+    "transport": partial(Transport, weight=1.0, sides="both", epsilon=0.1, iterations=20),
 }
 
 
@@ -52,7 +61,7 @@ class Towers(nn.Module):
     def encode(self, features):
         return functional.normalize(self.encoder(features), dim=-1)
 
-    def forward(self, queries, passages, query_keys, passage_keys, teacher, variants, further, present):
+    def forward(self, queries, passages, query_keys, passage_keys, teacher, variants, further, present, read):
         views = {
             PIVOT_QUERIES: Targets(teacher[0], present),
             PIVOT_PASSAGES: Targets(teacher[1], present),
@@ -60,13 +69,21 @@ class Towers(nn.Module):
             VARIANT_PASSAGES: Targets(self.encode(further), present.repeat_interleave(VARIANTS)),
         }
         views = {view: views[view] for view in self.loss.views}
-        step = gathered_step(self.encode(queries), self.encode(passages), query_keys, passage_keys, views)
+        own, taught, content = read
+        tokens = {
+            QUERIES: Tokens(self.encode(own[0]), content[0]),
+            PASSAGES: Tokens(self.encode(own[1]), content[1]),
+            PIVOT_QUERIES: Tokens(taught[0], content[1]),
+            PIVOT_PASSAGES: Tokens(taught[1], content[0]),
+        }
+        tokens = {name: tokens[name] for name in self.loss.tokens}
+        step = gathered_step(self.encode(queries), self.encode(passages), query_keys, passage_keys, views, tokens)
         return self.loss(step)[0]
 
 
 def batches(steps: int):
     """The same global batches in every process; the first and the last row share a key, and meet across processes."""
-    generator = torch.Generator().manual_seed(1)
+    generator, of_tokens = torch.Generator().manual_seed(1), torch.Generator().manual_seed(2)
     for _ in range(steps):
         queries = torch.randn(BATCH, FEATURES, generator=generator)
         positives = queries + 0.5 * torch.randn(BATCH, FEATURES, generator=generator)
@@ -78,7 +95,11 @@ def batches(steps: int):
         further = positives.repeat_interleave(VARIANTS, 0) + torch.randn(
             BATCH * VARIANTS, FEATURES, generator=generator
         )
-        yield queries, positives, negatives, keys, teacher, variants, further
+        # For the losses of tokens: those of queries and of passages, the teacher's, and which of each are content.
+        own = torch.randn(2, BATCH, TOKENS, FEATURES, generator=of_tokens)
+        taught = functional.normalize(torch.randn(2, BATCH, TOKENS, DIM, generator=of_tokens), dim=-1)
+        content = torch.rand(2, BATCH, TOKENS, generator=of_tokens) < 0.7
+        yield queries, positives, negatives, keys, teacher, variants, further, (own, taught, content)
 
 
 def train(name: str, rank: int, world_size: int, steps: int = 5) -> tuple[dict, list[float]]:
@@ -88,12 +109,12 @@ def train(name: str, rank: int, world_size: int, steps: int = 5) -> tuple[dict, 
     start, stop = rank * BATCH // world_size, (rank + 1) * BATCH // world_size
     share, shares = slice(start, stop), slice(VARIANTS * start, VARIANTS * stop)
     losses = []
-    for queries, positives, negatives, keys, teacher, variants, further in batches(steps):
+    for queries, positives, negatives, keys, teacher, variants, further, read in batches(steps):
         passages = torch.cat([positives[share], negatives[share]])
         passage_keys = torch.cat([keys[share], 100 + keys[share]])
         loss = model(
             queries[share], passages, keys[share], passage_keys, teacher[:, share], variants[share], further[shares],
-            PRESENT[share],
+            PRESENT[share], [tensor[:, share] for tensor in read],
         )  # fmt: skip
         optimizer.zero_grad()
         loss.backward()

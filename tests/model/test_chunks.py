@@ -22,6 +22,25 @@ def test_value_and_gradients_are_those_of_the_whole_batch(module, make_batch, ch
         torch.testing.assert_close(gradients[1][name], gradient, atol=1e-6, rtol=1e-4)
 
 
+@pytest.mark.parametrize("chunk_size", [1, 3])
+def test_token_vectors_and_their_gradients_are_those_of_the_whole_batch(module, make_batch, chunk_size):
+    features = make_batch(0, ["x", "river and stone", "a maple"], ["a", "b", "c"]).queries
+    weights = torch.rand(*features["input_ids"].shape, 32, generator=torch.Generator().manual_seed(0))
+    weights *= features["attention_mask"][:, :, None]  # what stands at padding is nobody's
+    values, gradients = [], []
+    for size in (None, chunk_size):
+        module.encoder.chunk_size = size
+        module.zero_grad()
+        vectors, tokens = module.encoder.with_tokens(features)
+        loss = (tokens * weights).sum() + vectors[:, 0].sum()
+        loss.backward()
+        values.append(loss.item())
+        gradients.append({name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None})
+    assert values[0] == pytest.approx(values[1], rel=1e-6)
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, atol=1e-5, rtol=1e-4)
+
+
 def test_no_more_than_a_chunk_is_encoded_at_once(module, make_batch, monkeypatch):
     sizes = []
     encode = module.encoder._encode

@@ -6,7 +6,8 @@ from torch import nn
 from torch.nn.functional import normalize
 from transformers import BertModel
 
-from mixlingua.model.encoder import POOLINGS, BiEncoder, Dense
+from mixlingua.model.encoder import BiEncoder, Dense
+from mixlingua.model.pooling import POOLINGS
 
 
 @pytest.fixture
@@ -39,6 +40,15 @@ def test_padding_does_not_change_a_vector(pretrained, pooling):
     alone = encoder(encoder.tokenizer.passages(["short"]))
     padded = encoder(encoder.tokenizer.passages(["short", "a text that is longer"]))
     torch.testing.assert_close(padded[:1], alone, rtol=0, atol=1e-6)
+
+
+@torch.inference_mode()
+def test_token_vectors_are_unit_rows_of_the_last_hidden_state(encoder):
+    features = encoder.tokenizer.queries(["one", "a longer text"])
+    vectors, tokens = encoder.with_tokens(features)
+    torch.testing.assert_close(vectors, encoder(features), rtol=0, atol=0)
+    by_hand = normalize(encoder.transformer(**features).last_hidden_state, dim=-1)
+    torch.testing.assert_close(tokens, by_hand, rtol=0, atol=1e-6)
 
 
 @torch.inference_mode()

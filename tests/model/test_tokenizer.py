@@ -37,6 +37,28 @@ def test_the_mask_marks_tokens_and_padding_goes_to_the_right(tokenizer):
     assert features["input_ids"][0].tolist() == tokenizer.encode(["abc"], "passage")[0]
 
 
+def test_content_is_neither_padding_nor_special_nor_the_prefix(tokenizer):
+    def content(texts: list[str]) -> list[str]:
+        features = tokenizer.queries(texts)
+        marked = tokenizer.content(features, "query")
+        return [tokens(tokenizer, ids[mask].tolist()) for ids, mask in zip(features["input_ids"], marked, strict=True)]
+
+    assert content(["ab", "", "c", "q:"]) == ["a b", "", "c", "q :"]
+    unknown = {"input_ids": torch.tensor([[2, 1, 3, 0]]), "attention_mask": torch.tensor([[1, 1, 1, 0]])}
+    assert tokens(tokenizer, unknown["input_ids"][0].tolist()) == "[CLS] [UNK] [SEP] [PAD]"
+    assert tokenizer.content(unknown, "query").tolist() == [[False, True, False, False]]
+
+
+def test_a_prefix_that_ends_in_a_space_and_one_that_is_not_there(pretrained):
+    spaced = pretrained(query_prefix="q: ", passage_prefix="").load(seed=0).tokenizer
+    queries, passages = spaced.queries(["ab"]), spaced.passages(["ab"])
+    assert spaced.content(queries, "query")[0].tolist() == [False] * 3 + [True] * 3 + [False]  # the space, a, b
+    assert spaced.content(passages, "passage")[0].tolist() == [False, True, True, False]
+    # Where a tokenizer joins the end of the prefix and the text, what differs from the prefix is content.
+    joined = {name: tensor[:, [0, 1, 4, 5, 6]] for name, tensor in queries.items()}
+    assert spaced.content(joined, "query")[0].tolist() == [False, False, True, True, False]
+
+
 def test_queries_are_padded_queries(tokenizer):
     assert tokenizer.queries(["a"])["input_ids"].tolist() == tokenizer.encode(["a"], "query")
 

@@ -4,8 +4,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from mixlingua.data.views import (
-    PIVOT_PASSAGES,
-    PIVOT_QUERIES,
+    SIDES,
     TEACHER_VIEWS,
     VARIANT_PASSAGES,
     VARIANT_QUERIES,
@@ -38,10 +37,9 @@ def build_views(cfg: DictConfig, loss: TotalLoss, encoder: BiEncoder, teacher: T
     views: dict[str, ViewMaker] = {}
     if teacher is not None:
         tokenizer = teacher.tokenizer.limited(*lengths)
-        views[PIVOT_QUERIES] = PivotTexts("query", cfg.data.pivot, tokenizer)
-        views[PIVOT_PASSAGES] = PivotTexts("passage", cfg.data.pivot, tokenizer)
+        views |= {name: PivotTexts(SIDES[name], cfg.data.pivot, tokenizer) for name in TEACHER_VIEWS}
     own, languages = encoder.tokenizer.limited(*lengths), tuple(cfg.data.languages)
-    for name, side in ((VARIANT_QUERIES, "query"), (VARIANT_PASSAGES, "passage")):
+    for name in (VARIANT_QUERIES, VARIANT_PASSAGES):
         if name in loss.views:
-            views[name] = Variants(side, languages, own, cfg.seed, loss.views[name])  # type: ignore[arg-type]
+            views[name] = Variants(SIDES[name], languages, own, cfg.seed, loss.views[name])
     return {name: views[name] for name in loss.views}

@@ -12,7 +12,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 import mixlingua
-from mixlingua.data.steps import Augmentation
+from mixlingua.data.protocols import Augmentation
 from mixlingua.data.store import ParallelStore
 from mixlingua.model.encoder import BiEncoder
 

@@ -7,7 +7,8 @@ from typing import Any
 from pytorch_lightning import LightningDataModule
 from pytorch_lightning.trainer.states import TrainerFn
 
-from mixlingua.data.steps import Augmentation, BatchPlan, PairTokenizer, StepDataset, StepLoader, StepSampler
+from mixlingua.data.protocols import Augmentation, BatchPlan, PairTokenizer
+from mixlingua.data.steps import StepDataset, StepLoader, StepSampler
 from mixlingua.data.store import ParallelStore
 from mixlingua.data.views import ViewMakers
 from mixlingua.errors import CheckpointError, ConfigError

@@ -1,66 +1,17 @@
 """From a planned batch to tensors: a data set whose index is the number of the batch."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, Protocol, Self
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mixlingua.data.batch import TrainBatch
 from mixlingua.data.keys import text_key
+from mixlingua.data.protocols import Augmentation, BatchPlan, PairTokenizer, PlannedBatch, Side
 from mixlingua.data.store import ParallelStore
 from mixlingua.data.views import ViewMakers
-
-
-class PairTokenizer(Protocol):
-    """Tokenises a whole batch: input_ids and attention_mask, padded to the longest. Travels to worker processes."""
-
-    def queries(self, texts: list[str]) -> dict[str, Tensor]: ...
-
-    def passages(self, texts: list[str]) -> dict[str, Tensor]: ...
-
-
-class PlannedBatch(Protocol):
-    """What a plan decides about one batch: rows of stores[source], and each row's query and passage language."""
-
-    @property
-    def index(self) -> int: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def source(self) -> int: ...
-    @property
-    def rows(self) -> np.ndarray: ...
-    @property
-    def query_languages(self) -> list[str]: ...
-    @property
-    def passage_languages(self) -> list[str]: ...
-
-    def slice(self, rank: int, world_size: int) -> Self: ...
-
-
-class BatchPlan(Protocol):
-    """A batch by its number alone; `describe` holds, in plain containers, everything else that decides it."""
-
-    def batch(self, index: int) -> Any: ...
-
-    def describe(self) -> dict[str, Any]: ...
-
-
-class Augmentation(Protocol):
-    """Changes a text before it is tokenised: equal arguments give equal texts, in every process. Travels to workers.
-
-    place: the number of the batch, the text's row in its source, and 0, or from 1 the number of the hard negative.
-    `describe` holds, in plain containers, everything else that decides the texts.
-    """
-
-    def __call__(
-        self, text: str, language: str, side: Literal["query", "passage"], place: tuple[int, int, int]
-    ) -> str: ...
-
-    def describe(self) -> dict[str, Any]: ...
 
 
 class StepDataset(Dataset[TrainBatch]):
@@ -94,7 +45,7 @@ class StepDataset(Dataset[TrainBatch]):
         self._world_size = world_size
 
     def __getitem__(self, index: int) -> TrainBatch:
-        batch: PlannedBatch = self._plan.batch(index).slice(self._rank, self._world_size)
+        batch = self._plan.batch(index).slice(self._rank, self._world_size)
         store = self._stores[batch.source]
         rows = batch.rows.tolist()
         queries = store.texts(rows, "query", batch.query_languages)
@@ -132,9 +83,7 @@ class StepDataset(Dataset[TrainBatch]):
         ]
 
     @staticmethod
-    def _augmented(
-        change: Augmentation, batch: PlannedBatch, side: Literal["query", "passage"], texts: list[str], first: int
-    ) -> list[str]:
+    def _augmented(change: Augmentation, batch: PlannedBatch, side: Side, texts: list[str], first: int) -> list[str]:
         """texts: as many for each row of the batch, row by row; their numbers begin at `first`."""
         languages = batch.query_languages if side == "query" else batch.passage_languages
         rows = batch.rows.tolist()

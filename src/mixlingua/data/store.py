@@ -4,12 +4,13 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
 
 from mixlingua.data.keys import conflict_rate
+from mixlingua.data.protocols import Side
 from mixlingua.data.rows import PairRow
 from mixlingua.data.store_writer import FORMAT_VERSION, StoreWriter
 from mixlingua.errors import DataError
@@ -103,7 +104,7 @@ class ParallelStore:
         bit = np.uint64(self.languages.index(language))
         return (self.coverage[rows] >> bit & np.uint64(1)).astype(bool)
 
-    def texts(self, rows: Sequence[int], side: Literal["query", "passage"], languages: Sequence[str]) -> list[str]:
+    def texts(self, rows: Sequence[int], side: Side, languages: Sequence[str]) -> list[str]:
         """The query or passage of rows[i] in languages[i]. Raises DataError for a row that lacks its language."""
         texts: list[str] = self._values(rows, side, languages)
         return texts

@@ -1,11 +1,12 @@
 """The replacement of words, as a pure function of the text and its place in the training."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mixlingua.data.protocols import Side
 from mixlingua.data.readers.dictionaries import Dictionary
 from mixlingua.data.words import WORD, in_case_of, looked_up
 
@@ -49,7 +50,7 @@ class CodeSwitcher:
                     held = self._dictionaries.setdefault((side, source), [])
                     held.append((target, dictionaries[source, target]))
 
-    def __call__(self, text: str, language: str, side: Literal["query", "passage"], place: tuple[int, int, int]) -> str:
+    def __call__(self, text: str, language: str, side: Side, place: tuple[int, int, int]) -> str:
         """The text with words replaced. place: batch, row of its source, and 0 or the number of the hard negative."""
         choices = self._dictionaries.get((side, language))
         if choices is None:

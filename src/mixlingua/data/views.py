@@ -2,20 +2,29 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from mixlingua.data.keys import text_key
+from mixlingua.data.protocols import PairTokenizer, PlannedBatch, Side
 from mixlingua.data.store import ParallelStore
 
+QUERIES, PASSAGES = "queries", "passages"  # not views, but the batch's own texts
 PIVOT_QUERIES = "pivot_queries"  # each row's query in the pivot language, for a teacher
 PIVOT_PASSAGES = "pivot_passages"  # its passage
 VARIANT_QUERIES = "variant_queries"  # its query in another language than the batch's, for the model itself
 VARIANT_PASSAGES = "variant_passages"  # its passage in one or several other languages, for the model itself
 TEACHER_VIEWS = (PIVOT_QUERIES, PIVOT_PASSAGES)
+SIDES: Mapping[str, Side] = {
+    QUERIES: "query",
+    PASSAGES: "passage",
+    PIVOT_QUERIES: "query",
+    PIVOT_PASSAGES: "passage",
+    VARIANT_QUERIES: "query",
+    VARIANT_PASSAGES: "passage",
+}
 
 
 @dataclass
@@ -34,40 +43,21 @@ class View:
         return View({name: tensor.pin_memory() for name, tensor in self.features.items()}, self.present.pin_memory())
 
 
-class Rows(Protocol):
-    """What a view needs of a planned batch."""
-
-    @property
-    def index(self) -> int: ...
-    @property
-    def rows(self) -> np.ndarray: ...
-    @property
-    def query_languages(self) -> list[str]: ...
-    @property
-    def passage_languages(self) -> list[str]: ...
-
-
-class SideTokenizer(Protocol):
-    def queries(self, texts: list[str]) -> dict[str, Tensor]: ...
-
-    def passages(self, texts: list[str]) -> dict[str, Tensor]: ...
-
-
 class ViewMaker(Protocol):
     """Gives a batch's view. Travels to worker processes; nothing in it is random."""
 
-    def __call__(self, store: ParallelStore, batch: Rows) -> View: ...
+    def __call__(self, store: ParallelStore, batch: PlannedBatch) -> View: ...
 
 
 @dataclass(frozen=True)
 class PivotTexts:
     """Queries or passages in the pivot language, as the teacher reads them."""
 
-    side: Literal["query", "passage"]
+    side: Side
     pivot: str
-    tokenizer: SideTokenizer
+    tokenizer: PairTokenizer
 
-    def __call__(self, store: ParallelStore, batch: Rows) -> View:
+    def __call__(self, store: ParallelStore, batch: PlannedBatch) -> View:
         """The texts of the batch's rows; rows without the pivot language are absent."""
         present = store.holds(batch.rows, self.pivot)
         own = batch.query_languages if self.side == "query" else batch.passage_languages
@@ -81,13 +71,13 @@ class PivotTexts:
 class Variants:
     """Each row's query or passage in `count` other training languages that it has, drawn by seed, batch and row."""
 
-    side: Literal["query", "passage"]
+    side: Side
     languages: tuple[str, ...]
-    tokenizer: SideTokenizer
+    tokenizer: PairTokenizer
     seed: int
     count: int
 
-    def __call__(self, store: ParallelStore, batch: Rows) -> View:
+    def __call__(self, store: ParallelStore, batch: PlannedBatch) -> View:
         """The texts of the batch's rows; where a row has too few languages, texts are absent."""
         held = {language: store.holds(batch.rows, language) for language in self.languages}
         own = batch.query_languages if self.side == "query" else batch.passage_languages

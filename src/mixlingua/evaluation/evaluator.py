@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mixlingua.data.protocols import Side
 from mixlingua.errors import ConfigError, suggest
 from mixlingua.evaluation.bias import mixed_ranks, preference_metrics
 from mixlingua.evaluation.judgements import Group, groups_of
@@ -18,7 +19,6 @@ from mixlingua.evaluation.results import PerQueryTable, TaskResult
 from mixlingua.evaluation.settings import SETTINGS
 from mixlingua.evaluation.worst_queries import WorstQueries
 from mixlingua.model import distributed
-from mixlingua.model.tokenizer import Side
 from mixlingua.retrieval.encode import Encode, check_vectors
 from mixlingua.retrieval.search import ExactScorer, blocks
 

@@ -7,11 +7,11 @@ from typing import Protocol
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
+from mixlingua.data.protocols import Side
 from mixlingua.evaluation.results import TaskResult
 from mixlingua.files import content_hash
 from mixlingua.model import distributed
 from mixlingua.model.encoder import BiEncoder
-from mixlingua.model.tokenizer import Side
 from mixlingua.retrieval.encode import Encode, encode
 
 

@@ -11,6 +11,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from mixlingua.errors import CheckpointError
 from mixlingua.files import atomic_write
+from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.folder import save_folder
 
 VALIDATION_LOSS = "validation/loss"
@@ -109,7 +110,9 @@ class SaveModel(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save, on rank zero."""
         if trainer.is_global_zero:
-            save_folder(pl_module.encoder, self.folder)  # type: ignore[arg-type]
+            encoder = pl_module.encoder
+            assert isinstance(encoder, BiEncoder)
+            save_folder(encoder, self.folder)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

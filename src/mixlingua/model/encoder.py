@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from typing import Literal
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,34 +11,21 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
+from mixlingua.model.pooling import POOLINGS, Pooling
 from mixlingua.model.tokenizer import PairTokenizer
 
-Pooling = Literal["cls", "mean", "pooler"]
 OPTIONAL_POOLER = ("bert", "xlm-roberta", "roberta")  # architectures whose own pooling layer may be left out
 
 
-def _cls(hidden: Tensor, mask: Tensor, pooler_output: Tensor | None) -> Tensor:
-    return hidden[:, 0]
+class PooledLayer(nn.Module, ABC):
+    """A layer after pooling, from (N, D) to (N, out_features)."""
+
+    @property
+    @abstractmethod
+    def out_features(self) -> int: ...
 
 
-def _mean(hidden: Tensor, mask: Tensor, pooler_output: Tensor | None) -> Tensor:
-    weights = mask.unsqueeze(-1).to(hidden.dtype)
-    return (hidden * weights).sum(1) / weights.sum(1)
-
-
-def _pooler(hidden: Tensor, mask: Tensor, pooler_output: Tensor | None) -> Tensor:
-    assert pooler_output is not None
-    return pooler_output
-
-
-POOLINGS: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {
-    "cls": _cls,  # the vector of the first token
-    "mean": _mean,  # the mean over tokens that are not padding
-    "pooler": _pooler,  # the transformer's own pooling layer
-}
-
-
-class Dense(nn.Module):
+class Dense(PooledLayer):
     """A linear layer with an activation after pooling, as sentence-transformers saves it (LaBSE: tanh)."""
 
     def __init__(self, in_features: int, out_features: int, *, bias: bool, activation: nn.Module) -> None:
@@ -67,32 +54,28 @@ class BiEncoder(nn.Module):
         tokenizer: PairTokenizer,
         *,
         pooling: Pooling,
-        dense: Sequence[nn.Module],
+        dense: Sequence[PooledLayer],
         chunk_size: int | None = None,
     ) -> None:
-        """dense: the layers after pooling in their order, each from (N, D) to (N, out_features): Dense, or
-        LanguageCentring. chunk_size: texts whose activations are held at once in training; None: those of all."""
+        """dense: the layers after pooling in their order. chunk_size: texts whose activations are held at once in
+        training; None: those of all."""
         super().__init__()
         self.chunk_size = chunk_size
         self.transformer = transformer
         self.tokenizer = tokenizer
         self.pooling = pooling
         self.dense = nn.ModuleList(dense)
-
-    @property
-    def embedding_dim(self) -> int:
-        """D, the number of components of an embedding."""
-        if len(self.dense):
-            return self.dense[-1].out_features  # type: ignore[return-value]
-        return self.transformer.config.hidden_size
+        # D, the number of components of an embedding.
+        self.embedding_dim: int = dense[-1].out_features if len(dense) else transformer.config.hidden_size
 
     @property
     def device(self) -> torch.device:
         """Where the parameters are, and where features must be."""
         return self.transformer.device
 
-    def append(self, layer: nn.Module) -> None:
+    def append(self, layer: PooledLayer) -> None:
         """Put a layer after the others, where the parameters are and in their type."""
+        self.embedding_dim = layer.out_features
         self.dense.append(layer.to(self.transformer.device, self.transformer.dtype))
 
     def fingerprint(self) -> str:
@@ -115,19 +98,51 @@ class BiEncoder(nn.Module):
         then has the value and gradient that it has without.
         Source: Gao et al. 2021 (GradCache, arXiv 2101.06983), by checkpointing each chunk.
         """
+        chunks = self._chunks(features)
+        if len(chunks) == 1:
+            return self._encode(features)
+        return torch.cat([checkpoint(self._encode, chunk, use_reentrant=False) for chunk in chunks])
+
+    def with_tokens(self, features: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """What `forward` gives, and the last hidden state of each token, (N, L, H) float32 rows of length one.
+
+        With chunk_size, these are held for all texts; the activations behind them are not. Where a column pads all
+        texts of a chunk, its rows are zero.
+        """
+        chunks = self._chunks(features)
+        if len(chunks) == 1:
+            return self._encode_tokens(features)
+        length = features["input_ids"].shape[1]
+        encoded = [checkpoint(self._encode_tokens, chunk, use_reentrant=False) for chunk in chunks]
+        vectors = torch.cat([vectors for vectors, _ in encoded])
+        return vectors, torch.cat(
+            [functional.pad(states, (0, 0, 0, length - states.shape[1])) for _, states in encoded]
+        )
+
+    def _chunks(self, features: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+        """What is encoded at once: all of it, unless there is a chunk_size and a gradient is wanted."""
         count = len(features["input_ids"])
         if self.chunk_size is None or count <= self.chunk_size or not torch.is_grad_enabled():
-            return self._encode(features)
-        chunks = [
-            {name: tensor[start : start + self.chunk_size] for name, tensor in features.items()}
+            return [features]
+        return [
+            _trimmed({name: tensor[start : start + self.chunk_size] for name, tensor in features.items()})
             for start in range(0, count, self.chunk_size)
         ]
-        return torch.cat([checkpoint(self._encode, _trimmed(chunk), use_reentrant=False) for chunk in chunks])
 
     def _encode(self, features: dict[str, Tensor]) -> Tensor:
+        return self._pooled(*self._states(features), features["attention_mask"])
+
+    def _encode_tokens(self, features: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        hidden, pooler_output = self._states(features)
+        vectors = self._pooled(hidden, pooler_output, features["attention_mask"])
+        return vectors, functional.normalize(hidden.float(), dim=-1)
+
+    def _states(self, features: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
         output = self.transformer(**features)
-        pooler_output = output.pooler_output if self.pooling == "pooler" else None
-        pooled = POOLINGS[self.pooling](output.last_hidden_state, features["attention_mask"], pooler_output)
+        return output.last_hidden_state, output.pooler_output if self.pooling == "pooler" else None
+
+    def _pooled(self, hidden: Tensor, pooler_output: Tensor | None, mask: Tensor) -> Tensor:
+        pooled = POOLINGS[self.pooling](hidden, mask, pooler_output)
         for layer in self.dense:
             pooled = layer(pooled)
         return functional.normalize(pooled.float(), dim=-1)

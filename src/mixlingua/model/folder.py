@@ -16,12 +16,14 @@ from torch import nn
 
 from mixlingua.errors import ModelError
 from mixlingua.files import atomic_folder
-from mixlingua.model.encoder import OPTIONAL_POOLER, BiEncoder, Dense
+from mixlingua.model.encoder import OPTIONAL_POOLER, BiEncoder, Dense, PooledLayer
 from mixlingua.model.language_centring import LanguageCentring, LanguageCentringModule
+from mixlingua.model.pooling import Pooling
 
 _MODULES = "sentence_transformers.models."
 _CENTRING = f"{LanguageCentringModule.__module__}.{LanguageCentringModule.__name__}"
 _POOLING_FLAGS = {"cls": "pooling_mode_cls_token", "mean": "pooling_mode_mean_tokens"}
+_POOLINGS: dict[str, Pooling] = {"cls": "cls", "cls_token": "cls", "mean": "mean", "mean_tokens": "mean"}
 _ALL_POOLING_FLAGS = (
     "pooling_mode_cls_token",
     "pooling_mode_mean_tokens",
@@ -38,7 +40,7 @@ class FolderSettings:
     """What a folder says of itself; None where it says nothing (a plain transformers folder says none of it)."""
 
     transformer: Path
-    pooling: str | None = None
+    pooling: Pooling | None = None
     layers: tuple[tuple[str, Path], ...] = ()  # Dense or LanguageCentringModule, and where it is
     query_prefix: str | None = None
     passage_prefix: str | None = None
@@ -79,7 +81,7 @@ def read_settings(folder: Path) -> FolderSettings:
     )
 
 
-def read_layer(kind: str, place: Path) -> nn.Module:
+def read_layer(kind: str, place: Path) -> PooledLayer:
     """A layer after pooling of `FolderSettings.layers`. Raises ModelError where it cannot be read."""
     return _LAYERS[kind](place)
 
@@ -108,7 +110,7 @@ def _read_dense(place: Path) -> Dense:
     return dense
 
 
-_LAYERS: dict[str, Callable[[Path], nn.Module]] = {
+_LAYERS: dict[str, Callable[[Path], PooledLayer]] = {
     "Dense": _read_dense,
     "LanguageCentringModule": LanguageCentring.load,
 }
@@ -136,8 +138,9 @@ def save_folder(encoder: BiEncoder, target: Path) -> None:
                 modules.append((_CENTRING, place.name))
                 layer.save(place)
             else:
+                assert isinstance(layer, Dense)
                 modules.append((f"{_MODULES}Dense", place.name))
-                _write_dense(layer, place)  # type: ignore[arg-type]
+                _write_dense(layer, place)
         modules.append((f"{_MODULES}Normalize", f"{len(modules)}_Normalize"))
         (folder / modules[-1][1]).mkdir()
         _write_json(
@@ -168,16 +171,15 @@ def _pooling_config(encoder: BiEncoder) -> dict:
     return {"word_embedding_dimension": encoder.transformer.config.hidden_size, **flags, "include_prompt": True}
 
 
-def _read_pooling(file: Path) -> str:
+def _read_pooling(file: Path) -> Pooling:
     config = _read_json(file)
     # Older folders name a flag for each mode, newer ones the mode itself.
     chosen = [name.removeprefix("pooling_mode_") for name in _ALL_POOLING_FLAGS if config.get(name)]
     stated = config.get("pooling_mode") or chosen
     mode = stated if isinstance(stated, str) else "+".join(stated)
-    mode = {"cls_token": "cls", "mean_tokens": "mean"}.get(mode, mode)
-    if mode not in _POOLING_FLAGS:
+    if mode not in _POOLINGS:
         raise ModelError(f"{file}: pooling '{mode}' is not supported; mixlingua reads cls or mean.")
-    return mode
+    return _POOLINGS[mode]
 
 
 def _write_dense(dense: Dense, place: Path) -> None:

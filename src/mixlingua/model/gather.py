@@ -6,16 +6,21 @@ import torch
 from torch import Tensor
 
 from mixlingua.model import distributed
-from mixlingua.model.losses.step import StepVectors, Targets
+from mixlingua.model.losses.step import StepVectors, Targets, Tokens
 
 
 def gathered_step(
-    queries: Tensor, passages: Tensor, query_keys: Tensor, passage_keys: Tensor, targets: Mapping[str, Targets]
+    queries: Tensor,
+    passages: Tensor,
+    query_keys: Tensor,
+    passage_keys: Tensor,
+    targets: Mapping[str, Targets],
+    tokens: Mapping[str, Tokens],
 ) -> StepVectors:
     """Gather vectors with gradient, keys without; every rank must call this, with equal numbers of rows.
 
     queries: (Q, D), passages: (P, D), the first Q of them the queries' own, unit rows; keys: (., K) int64; targets:
-    further vectors of the Q rows by view.
+    further vectors of the Q rows by view; tokens: what losses compare row by row, so that it stays where it is.
     """
     rows = torch.arange(len(queries), device=queries.device)
     return StepVectors(
@@ -35,4 +40,5 @@ def gathered_step(
             )
             for name, own in targets.items()
         },
+        tokens=tokens,
     )

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mixlingua.errors import ModelError
+from mixlingua.model.encoder import PooledLayer
 from mixlingua.model.language_subspace import language_means
 
 WEIGHTS = "model.safetensors"
 
 
-class LanguageCentring(nn.Module):
+class LanguageCentring(PooledLayer):
     """x -> u - sum over languages l of p(l | u) m_l, with u = x / |x| and p the softmax of a linear function of u.
 
     m_l is the mean of language l's unit vectors. A vector of a language that is none of these gets the mean of those

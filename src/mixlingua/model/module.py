@@ -8,12 +8,12 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from mixlingua.data.batch import TrainBatch
-from mixlingua.data.views import TEACHER_VIEWS
-from mixlingua.errors import TrainingError
+from mixlingua.data.views import PASSAGES, QUERIES, SIDES, TEACHER_VIEWS
+from mixlingua.errors import ConfigError, TrainingError
 from mixlingua.model import distributed
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.gather import gathered_step
-from mixlingua.model.losses.step import Targets
+from mixlingua.model.losses.step import Targets, Tokens
 from mixlingua.model.losses.total import TotalLoss
 from mixlingua.model.optimizer import AdamW
 from mixlingua.model.teacher import Teacher
@@ -26,7 +26,13 @@ class RetrieverModule(pl.LightningModule):
     """
 
     def __init__(self, encoder: BiEncoder, loss: TotalLoss, optimizer: AdamW, teacher: Teacher | None = None) -> None:
+        """Raises ConfigError where the losses read token vectors only, and the encoder has weights after these."""
         super().__init__()
+        if not loss.of_texts and (len(encoder.dense) or encoder.pooling == "pooler"):
+            raise ConfigError(
+                f"loss=[{','.join(loss.losses)}]: it trains the vectors of tokens, and this model has layers after "
+                "them that would stay as they are. Add a loss of whole texts, such as loss=[infonce,transport]."
+            )
         self.encoder = encoder
         self.loss = loss
         self.optimizer = optimizer
@@ -73,16 +79,28 @@ class RetrieverModule(pl.LightningModule):
         return self.optimizer.configure(self, self.trainer.max_steps)
 
     def _batch_loss(self, batch: TrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        queries, passages = self.encoder(batch.queries), self.encoder(batch.passages)
-        targets = {name: Targets(self._view(name, view.features), view.present) for name, view in batch.views.items()}
-        total, parts = self.loss(gathered_step(queries, passages, batch.query_keys, batch.passage_keys, targets))
+        vectors, tokens = self._encoded(batch)
+        targets = {name: Targets(vectors[name], view.present) for name, view in batch.views.items()}
+        total, parts = self.loss(
+            gathered_step(vectors[QUERIES], vectors[PASSAGES], batch.query_keys, batch.passage_keys, targets, tokens)
+        )
         return total, parts
 
-    def _view(self, name: str, features: dict[str, Tensor]) -> Tensor:
-        if name in TEACHER_VIEWS:
-            assert self.teacher is not None
-            return self.teacher(features)
-        return self.encoder(features)
+    def _encoded(self, batch: TrainBatch) -> tuple[dict[str, Tensor], dict[str, Tokens]]:
+        """The vectors of all texts of the batch by name, and of the tokens of those whose tokens a loss asks for."""
+        texts = {QUERIES: batch.queries, PASSAGES: batch.passages}
+        texts |= {name: view.features for name, view in batch.views.items()}
+        vectors: dict[str, Tensor] = {}
+        tokens: dict[str, Tokens] = {}
+        for name, features in texts.items():
+            encoder = self.teacher if name in TEACHER_VIEWS else self.encoder
+            assert encoder is not None
+            if name in self.loss.tokens:
+                vectors[name], states = encoder.with_tokens(features)
+                tokens[name] = Tokens(states, encoder.tokenizer.content(features, SIDES[name]))
+            else:
+                vectors[name] = encoder(features)
+        return vectors, tokens
 
     def _not_finite(self, what: str, value: float) -> str:
         return (

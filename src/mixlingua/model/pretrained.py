@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -11,10 +12,13 @@ from transformers.utils import logging as transformers_logging
 
 from mixlingua.errors import ConfigError, ModelError, suggest
 from mixlingua.model.depth import freeze_lowest
-from mixlingua.model.encoder import OPTIONAL_POOLER, POOLINGS, BiEncoder
+from mixlingua.model.encoder import OPTIONAL_POOLER, BiEncoder
 from mixlingua.model.folder import FolderSettings, read_layer, read_settings
+from mixlingua.model.pooling import POOLINGS, Pooling
 from mixlingua.model.sources import find_weights
 from mixlingua.model.tokenizer import PairTokenizer
+
+T = TypeVar("T", bound=str)
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class PretrainedEncoder:
 
     name_or_path: str
     revision: str | None
-    pooling: str | None
+    pooling: Pooling | None
     query_prefix: str | None
     passage_prefix: str | None
     max_query_length: int | None
@@ -67,7 +71,7 @@ class PretrainedEncoder:
         transformers_logging.set_verbosity_error()  # its report on an unused pooling layer alarms without cause
         folder = find_weights(self.name_or_path, self.revision, seed)
         settings = read_settings(folder)
-        pooling = self._agreed("pooling", settings.pooling)
+        pooling: Pooling | None = self._agreed("pooling", self.pooling, settings.pooling)
         if pooling is None:
             raise ModelError(f"model.pooling is null and {self.name_or_path} does not state one. Set model.pooling.")
         transformer = _load_transformer(settings.transformer, needs_pooler=pooling == "pooler")
@@ -77,12 +81,12 @@ class PretrainedEncoder:
             transformer,
             PairTokenizer(
                 tokenizer,
-                query_prefix=self._agreed("query_prefix", settings.query_prefix) or "",
-                passage_prefix=self._agreed("passage_prefix", settings.passage_prefix) or "",
+                query_prefix=self._agreed("query_prefix", self.query_prefix, settings.query_prefix) or "",
+                passage_prefix=self._agreed("passage_prefix", self.passage_prefix, settings.passage_prefix) or "",
                 max_query_length=self._length("max_query_length", settings, limit),
                 max_passage_length=self._length("max_passage_length", settings, limit),
             ),
-            pooling=pooling,  # type: ignore[arg-type]
+            pooling=pooling,
             dense=[read_layer(kind, place) for kind, place in settings.layers],
             chunk_size=self.chunk_size,
         )
@@ -101,9 +105,8 @@ class PretrainedEncoder:
             transformer.compile(dynamic=True)
         return encoder.train()
 
-    def _agreed(self, key: str, in_folder: str | None) -> str | None:
+    def _agreed(self, key: str, configured: T | None, in_folder: T | None) -> T | None:
         """The configured value, or the folder's, or None where neither is given; an error where they differ."""
-        configured = getattr(self, key)
         if configured is not None and in_folder is not None and configured != in_folder:
             raise ModelError(
                 f"model.{key}='{configured}' but {self.name_or_path} was saved with '{in_folder}'. "

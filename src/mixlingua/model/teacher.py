@@ -32,7 +32,15 @@ class Teacher:
     @torch.no_grad()
     def __call__(self, features: dict[str, Tensor]) -> Tensor:
         """features: input_ids and attention_mask, (N, L) int64. Returns (N, T) float32 unit rows on their device."""
+        return self._beside(features)(features)
+
+    @torch.no_grad()
+    def with_tokens(self, features: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """The same, and the last hidden state of each token, (N, L, H) float32 unit rows."""
+        return self._beside(features).with_tokens(features)
+
+    def _beside(self, features: dict[str, Tensor]) -> BiEncoder:
         device = features["input_ids"].device
         if self._encoder.device != device:
             self._encoder.to(device)
-        return self._encoder(features)
+        return self._encoder

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from copy import copy
-from typing import Literal, Self
+from typing import Self
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-Side = Literal["query", "passage"]
+from mixlingua.data.protocols import Side
 
 
 class PairTokenizer:
@@ -56,6 +56,23 @@ class PairTokenizer:
             input_ids[row, : len(tokens)] = torch.tensor(tokens)
             attention_mask[row, : len(tokens)] = 1
         return {"input_ids": input_ids, "attention_mask": attention_mask}
+
+    def content(self, features: dict[str, Tensor], side: Side) -> Tensor:
+        """(N, L) bool: the tokens of the texts themselves, which are no padding, no special token and not their prefix.
+
+        features: padded, of texts of this side. Unknown words are content. A token that holds the end of the prefix
+        and the beginning of the text is content too.
+        """
+        ids = features["input_ids"]
+        special = [token for token in self.tokenizer.all_special_ids if token != self.tokenizer.unk_token_id]
+        content = features["attention_mask"].bool() & ~torch.isin(ids, torch.tensor(special, device=ids.device))
+        # Without the space at its end, which many tokenizers put into the token of the next word.
+        prefix = self.tokenizer(self.prefix[side].rstrip(), add_special_tokens=False)["input_ids"]
+        if not prefix:
+            return content
+        place = content.cumsum(1) - 1  # of each token among its text's
+        agrees = ids == torch.tensor(prefix, device=ids.device)[place.clamp(0, len(prefix) - 1)]
+        return content & ~((agrees | ~content).cumprod(1).bool() & (place < len(prefix)))
 
     def queries(self, texts: Sequence[str]) -> dict[str, Tensor]:
         """Padded features of queries: input_ids and attention_mask, (N, L) int64."""

@@ -7,10 +7,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from mixlingua.data.protocols import Side
 from mixlingua.errors import ConfigError, ModelError, suggest
 from mixlingua.model import distributed
 from mixlingua.model.encoder import BiEncoder
-from mixlingua.model.tokenizer import Side
 
 Progress = Callable[[int, int], None]  # texts encoded so far by this rank, texts this rank encodes
 

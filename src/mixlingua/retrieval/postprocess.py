@@ -5,15 +5,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from mixlingua.data.protocols import Side
 from mixlingua.data.store import ParallelStore
 from mixlingua.errors import ConfigError
 from mixlingua.languages import check_language
 from mixlingua.model import distributed
+from mixlingua.model.encoder import PooledLayer
 from mixlingua.model.language_centring import fit_language_centring
 from mixlingua.model.language_subspace import language_means, language_subspace, projection
-from mixlingua.model.tokenizer import Side
 from mixlingua.retrieval.encode import Encode, check_vectors
 from mixlingua.retrieval.language_texts import check_texts, draw_texts
 
@@ -39,7 +40,7 @@ class Postprocess(ABC):
         """Raises DataError where a language has too few rows, before anything is trained or encoded."""
         check_texts(stores, self.languages, self.rows_per_language)
 
-    def layer(self, encode: Encode, stores: Sequence[ParallelStore], seed: int) -> nn.Module:
+    def layer(self, encode: Encode, stores: Sequence[ParallelStore], seed: int) -> PooledLayer:
         """The layer for the encoder behind `encode`, equal to the bit on all ranks; every rank must call this.
 
         seed decides the rows. Raises DataError for too few rows, ModelError for vectors that it cannot be fitted to.
@@ -56,7 +57,7 @@ class Postprocess(ABC):
         return check_vectors(encode(flat, side), len(flat), side, "postprocess").unflatten(0, (len(texts), -1))
 
     @abstractmethod
-    def fit(self, vectors: Mapping[str, Tensor]) -> nn.Module:
+    def fit(self, vectors: Mapping[str, Tensor]) -> PooledLayer:
         """The layer for unit vectors by language, (N, D) each."""
 
 
@@ -74,7 +75,7 @@ class Projection(Postprocess):
                 f"{len(self.languages) - 1} directions; use 1 to {len(self.languages) - 1}, or null for all."
             )
 
-    def fit(self, vectors: Mapping[str, Tensor]) -> nn.Module:
+    def fit(self, vectors: Mapping[str, Tensor]) -> PooledLayer:
         """A Dense layer without bias."""
         return projection(language_subspace(language_means(vectors), self.dims))
 
@@ -83,6 +84,6 @@ class Projection(Postprocess):
 class Centring(Postprocess):
     """The mean of each language is subtracted from its vectors, which tell their language themselves."""
 
-    def fit(self, vectors: Mapping[str, Tensor]) -> nn.Module:
+    def fit(self, vectors: Mapping[str, Tensor]) -> PooledLayer:
         """A LanguageCentring."""
         return fit_language_centring(vectors)

@@ -1,21 +1,20 @@
 """Learning from a frozen teacher's view of the pivot side: its vectors, or only how it ranks."""
 
 import math
-from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from mixlingua.data.views import PIVOT_PASSAGES, PIVOT_QUERIES
-from mixlingua.errors import ConfigError, suggest
+from mixlingua.errors import ConfigError
+from mixlingua.model.losses.loss import StepLoss
 from mixlingua.model.losses.masks import positive_columns
+from mixlingua.model.losses.sides import PIVOT, Sides, chosen_sides
 from mixlingua.model.losses.step import StepVectors, Targets
 
-SIDES = ("query", "passage", "both")
 
-
-class Distillation(nn.Module):
+class Distillation(StepLoss):
     """Squared distance between a text's vector and the teacher's vector of the same text in the pivot language.
 
     sides: query, passage or both (their mean). What counts is the rows that have a pivot side. For unit vectors the
@@ -23,18 +22,13 @@ class Distillation(nn.Module):
     Source: Reimers and Gurevych 2020 (arXiv 2004.09813), eq. 1, summed over components instead of averaged.
     """
 
-    def __init__(self, weight: float, sides: Literal["query", "passage", "both"]) -> None:
-        super().__init__()
-        if sides not in SIDES:
-            raise ConfigError(f"loss.distillation.sides={sides}: one of {', '.join(SIDES)}.{suggest(sides, SIDES)}")
-        self.weight = weight
-        self.sides = sides
+    def __init__(self, weight: float, sides: Sides) -> None:
+        super().__init__(weight)
+        self.sides = chosen_sides("distillation", sides)
 
     @property
     def views(self) -> dict[str, int]:
-        """The further texts that it needs, and how many of each row."""
-        sides = {"query": PIVOT_QUERIES, "passage": PIVOT_PASSAGES}
-        return {view: 1 for side, view in sides.items() if self.sides in (side, "both")}
+        return {PIVOT[side]: 1 for side in self.sides}
 
     def forward(self, step: StepVectors) -> Tensor:
         """The mean over rows, a scalar. Raises ConfigError where the teacher's vectors have another length."""
@@ -51,7 +45,7 @@ class Distillation(nn.Module):
         return step.mean_over(view, (vectors - targets.vectors).square().sum(1))
 
 
-class Relational(nn.Module):
+class Relational(StepLoss):
     """KL divergence from the teacher's distribution over the batch's passages, on the pivot side, to the model's.
 
     The model ranks the positives of all queries for each query in whatever languages the batch has; the teacher has
@@ -62,17 +56,15 @@ class Relational(nn.Module):
     """
 
     def __init__(self, weight: float, temperature: float, teacher_temperature: float) -> None:
-        super().__init__()
+        super().__init__(weight)
         for key, value in (("temperature", temperature), ("teacher_temperature", teacher_temperature)):
             if not value > 0:
                 raise ConfigError(f"loss.relational.{key}={value}: it must be above 0.")
-        self.weight = weight
         self.temperature = temperature
         self.teacher_temperature = teacher_temperature
 
     @property
     def views(self) -> dict[str, int]:
-        """The further texts that it needs, and how many of each row."""
         return {PIVOT_QUERIES: 1, PIVOT_PASSAGES: 1}
 
     def forward(self, step: StepVectors) -> Tensor:

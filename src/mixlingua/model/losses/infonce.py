@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from mixlingua.data.views import PIVOT_PASSAGES, PIVOT_QUERIES
 from mixlingua.errors import ConfigError
+from mixlingua.model.losses.loss import StepLoss
 from mixlingua.model.losses.masks import above_positive, above_positive_for_teacher, share_a_key
 from mixlingua.model.losses.step import StepVectors
 
@@ -44,7 +45,7 @@ def harder(scores: Tensor, positives: Tensor, beta: float) -> Tensor:
     return torch.where(negative, scores + weights, scores)
 
 
-class InfoNCE(nn.Module):
+class InfoNCE(StepLoss):
     """In-batch InfoNCE with a fixed or learned temperature.
 
     symmetric: also rank the queries for each passage, and take the mean of both. hardness: see `harder`. own_margin:
@@ -71,7 +72,7 @@ class InfoNCE(nn.Module):
         teacher_margin: float | None,
         dims: Sequence[int] | None,
     ) -> None:
-        super().__init__()
+        super().__init__(weight)
         if not temperature > 0:
             raise ConfigError(
                 f"model.temperature={temperature}: it must be above 0; values from 0.01 to 0.1 are usual."
@@ -83,7 +84,6 @@ class InfoNCE(nn.Module):
                 raise ConfigError(f"loss.infonce.{key}={margin}: a difference of cosines, from -2 to 2, or null.")
         if dims is not None and (not dims or min(dims) < 1):
             raise ConfigError(f"loss.infonce.dims={list(dims)}: numbers of components, each 1 or more, or null.")
-        self.weight = weight
         self.symmetric = symmetric
         self.hardness = hardness
         self.own_margin = own_margin
@@ -94,7 +94,6 @@ class InfoNCE(nn.Module):
 
     @property
     def views(self) -> dict[str, int]:
-        """The further texts that it needs, and how many of each row."""
         return {} if self.teacher_margin is None else {PIVOT_QUERIES: 1, PIVOT_PASSAGES: 1}
 
     @property

@@ -3,16 +3,17 @@
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from mixlingua.data.views import VARIANT_PASSAGES
 from mixlingua.errors import ConfigError
+from mixlingua.model.losses.loss import StepLoss
 from mixlingua.model.losses.masks import share_a_key
 from mixlingua.model.losses.step import StepVectors
 
 
-class MultiPositive(nn.Module):
+class MultiPositive(StepLoss):
     """InfoNCE with each query's passage in several languages as positives, against all passages in all of them.
 
     A query's pool is the batch's passages and `variants` further languages of each; a positive is ranked against what
@@ -23,18 +24,16 @@ class MultiPositive(nn.Module):
     """
 
     def __init__(self, weight: float, temperature: float, variants: int) -> None:
-        super().__init__()
+        super().__init__(weight)
         if not temperature > 0:
             raise ConfigError(f"loss.multipositive.temperature={temperature}: it must be above 0.")
         if variants < 1:
             raise ConfigError(f"loss.multipositive.variants={variants}: 1 further language of a passage or more.")
-        self.weight = weight
         self.temperature = temperature
         self.variants = variants
 
     @property
     def views(self) -> dict[str, int]:
-        """The further texts that it needs, and how many of each row."""
         return {VARIANT_PASSAGES: self.variants}
 
     def forward(self, step: StepVectors) -> Tensor:

@@ -19,6 +19,18 @@ class Targets:
 
 
 @dataclass(frozen=True)
+class Tokens:
+    """The tokens of N texts.
+
+    vectors: (N, L, H) unit rows, the transformer's last hidden states. content: (N, L) bool, the tokens of the texts
+    themselves; the others are padding, special tokens and prefixes.
+    """
+
+    vectors: Tensor
+    content: Tensor
+
+
+@dataclass(frozen=True)
 class StepVectors:
     """The vectors of Q queries and P passages of this process, and of all W processes, as unit rows of D components.
 
@@ -26,7 +38,8 @@ class StepVectors:
     int64, where this process's queries stand in all_queries; positives: (Q,) int64, where their passages stand in
     all_passages, so that passages[:Q] are the positives. Keys: (., K) int64; two rows that share one are the same text
     or belong together, and are no negatives of each other. targets, all_targets: further vectors by view
-    (data/views.py) of this process and of all, in the order of queries; what a teacher gave has no gradient.
+    (data/views.py) of this process and of all, in the order of queries; what a teacher gave has no gradient. tokens:
+    of this process, of the texts that a loss asked for by name, which may be queries, passages or a view.
     """
 
     queries: Tensor
@@ -40,6 +53,7 @@ class StepVectors:
     all_passage_keys: Tensor
     targets: Mapping[str, Targets] = field(default_factory=dict)
     all_targets: Mapping[str, Targets] = field(default_factory=dict)
+    tokens: Mapping[str, Tokens] = field(default_factory=dict)
 
     def mean_over(self, view: str, values: Tensor) -> Tensor:
         """The mean of (Q,) values over the rows that have the view; zero where no row has.

@@ -1,16 +1,17 @@
 """The same query in two languages must rank the batch alike."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from mixlingua.data.views import VARIANT_QUERIES
 from mixlingua.errors import ConfigError
+from mixlingua.model.losses.loss import StepLoss
 from mixlingua.model.losses.masks import share_a_key
 from mixlingua.model.losses.step import StepVectors
 
 
-class LanguageVariants(nn.Module):
+class LanguageVariants(StepLoss):
     """Symmetric KL divergence between what a query finds in the batch and what it finds in another language.
 
     Both distributions are over the passages of all processes, but those of rows that share a key with the query; both
@@ -19,15 +20,13 @@ class LanguageVariants(nn.Module):
     """
 
     def __init__(self, weight: float, temperature: float) -> None:
-        super().__init__()
+        super().__init__(weight)
         if not temperature > 0:
             raise ConfigError(f"loss.variants.temperature={temperature}: it must be above 0.")
-        self.weight = weight
         self.temperature = temperature
 
     @property
     def views(self) -> dict[str, int]:
-        """The further texts that it needs, and how many of each row."""
         return {VARIANT_QUERIES: 1}
 
     def forward(self, step: StepVectors) -> Tensor:

@@ -1,0 +1,95 @@
+"""A loss of token vectors in a training step: it gets what it asks for, and nothing is computed that none asks for."""
+
+from dataclasses import replace
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader
+
+from mixlingua.data.views import View
+from mixlingua.errors import ConfigError
+from mixlingua.model.encoder import Dense
+from mixlingua.model.losses.total import TotalLoss
+from mixlingua.model.losses.transport import Transport
+from mixlingua.model.module import RetrieverModule
+from mixlingua.model.teacher import Teacher
+
+WORDS = ["alpha", "river bank", "stone", "cloud"]
+
+
+@pytest.fixture
+def taught(module):
+    """The module with loss=transport alone, and its teacher: itself before training."""
+    module.loss = TotalLoss({"transport": Transport(1.0, "both", 0.02, 50)})
+    module.teacher = Teacher.copy_of(module.encoder)
+    return module
+
+
+@pytest.fixture
+def batch(make_batch, module):
+    """Words in capitals, which the teacher reads as they are."""
+    tokenizer, present = module.encoder.tokenizer, torch.ones(len(WORDS), dtype=torch.bool)
+    capitals = [word.upper() for word in WORDS]
+    views = {
+        "pivot_queries": View(tokenizer.queries(WORDS), present),
+        "pivot_passages": View(tokenizer.passages(WORDS), present),
+    }
+    return replace(make_batch(0, capitals, capitals, ["one", "two", "three", "four"]), views=views)
+
+
+def loss_of(module, batch) -> float:
+    with torch.no_grad():
+        return module._batch_loss(batch)[0].item()
+
+
+def test_padding_special_tokens_and_prefixes_change_nothing(taught, batch, make_batch):
+    """The mean over texts is that of each text alone, which has no padding, and whatever stands at its other tokens."""
+    whole = loss_of(taught, batch)
+    tokenizer, alone = taught.encoder.tokenizer, []
+    for word in WORDS:
+        views = {
+            "pivot_queries": View(tokenizer.queries([word]), torch.tensor([True])),
+            "pivot_passages": View(tokenizer.passages([word]), torch.tensor([True])),
+        }
+        alone.append(loss_of(taught, replace(make_batch(0, [word.upper()], [word.upper()]), views=views)))
+    assert whole == pytest.approx(sum(alone) / len(WORDS), abs=1e-5)
+    assert taught.encoder.tokenizer.content(batch.queries, "query").sum().item() == sum(map(len, WORDS))
+
+
+def test_training_moves_the_tokens_to_the_teachers(taught, batch, tmp_path):
+    before = loss_of(taught, batch)
+    trainer = pl.Trainer(
+        max_steps=12, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
+        enable_checkpointing=False, default_root_dir=tmp_path,
+    )  # fmt: skip
+    trainer.fit(taught, DataLoader([batch] * 12, batch_size=None))
+    assert loss_of(taught, batch) < before / 2
+
+
+def test_chunks_give_the_same_loss_and_gradient(taught, batch):
+    values, gradients = [], []
+    for size in (None, 3):
+        taught.encoder.chunk_size = size
+        taught.zero_grad()
+        loss, _ = taught._batch_loss(batch)
+        loss.backward()
+        values.append(loss.item())
+        gradients.append(torch.cat([p.grad.flatten() for p in taught.encoder.parameters() if p.grad is not None]))
+    assert values[0] == pytest.approx(values[1], rel=1e-5)
+    torch.testing.assert_close(gradients[1], gradients[0], atol=1e-6, rtol=1e-3)
+
+
+def test_layers_that_such_a_loss_would_never_train_are_refused(taught, infonce):
+    """DistributedDataParallel would fail on them at the second step."""
+    taught.encoder.append(Dense(32, 8, bias=True, activation=torch.nn.Tanh()))
+    transport = taught.loss.losses["transport"]
+    with pytest.raises(ConfigError, match=r"loss=\[transport\]: .* such as loss=\[infonce,transport\]"):
+        RetrieverModule(taught.encoder, TotalLoss({"transport": transport}), taught.optimizer, taught.teacher)
+    losses = {"infonce": infonce(), "transport": transport}
+    RetrieverModule(taught.encoder, TotalLoss(losses), taught.optimizer, taught.teacher)
+
+
+def test_no_token_vectors_without_a_loss_that_asks_for_them(module, batch, monkeypatch):
+    monkeypatch.setattr(type(module.encoder), "with_tokens", None)
+    assert loss_of(module, replace(batch, views={})) > 0
