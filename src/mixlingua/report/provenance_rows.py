@@ -8,7 +8,8 @@ _NAMES = {
     "model": "Model", "revision": "Revision of the model", "weights": "SHA-256 of the encoder before training",
     "num_parameters": "Parameters", "pretraining": "Pretrained on", "seed": "Seed", "step": "Steps trained",
     "max_steps": "Steps planned", "batch_size": "Pairs per step", "sampler": "Batches", "data": "Training data",
-    "num_rows": "Training rows", "training_languages": "Training languages", "postprocess": "Layer fitted afterwards",
+    "num_rows": "Training rows", "training_languages": "Training languages", "adapter": "Adapter",
+    "postprocess": "Layer fitted afterwards",
     "precision": "Precision",
     "hardware": "Hardware", "commit": "Commit", "mixlingua": "mixlingua", "python": "Python", "packages": "Packages",
 }  # fmt: skip
