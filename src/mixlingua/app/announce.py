@@ -10,6 +10,7 @@ from mixlingua.data.store import ParallelStore
 from mixlingua.data.switcher import CodeSwitcher
 from mixlingua.evaluation.suite import Task
 from mixlingua.model.encoder import BiEncoder
+from mixlingua.report.provenance_rows import choice_text
 
 
 def announce_training(
@@ -32,7 +33,7 @@ def announce_training(
     for note in notes:
         table.add_row("", f"[yellow]{note}[/yellow]")
     steps = f"{cfg.trainer.max_steps} steps of {cfg.data.batch_size} pairs"
-    table.add_row("batches", f"{_choice(cfg.sampler)}, {steps}, seed {cfg.seed}")
+    table.add_row("batches", f"{choice_text(cfg.sampler)}, {steps}, seed {cfg.seed}")
     table.add_row("loss", " + ".join(f"{loss.weight:g} {name}" for name, loss in cfg.loss.items()))
     if cfg.teacher is not None:
         table.add_row("teacher", cfg.teacher.name_or_path)
@@ -44,7 +45,7 @@ def announce_training(
     total = sum(p.numel() for p in encoder.parameters())
     table.add_row("model", f"{cfg.model.name_or_path}: {_count(total)} parameters, {_count(trainable)} trained")
     if cfg.adapter:
-        table.add_row("adapter", _choice(cfg.adapter))
+        table.add_row("adapter", choice_text(cfg.adapter))
     table.add_row("device", f"{cfg.trainer.devices} x {cfg.trainer.accelerator}, {cfg.trainer.precision}")
     _add_postprocess(table, cfg)
     _add_tasks(table, tasks, "before and after" if cfg.evaluation.before else "after")
@@ -79,12 +80,6 @@ def _add_postprocess(table: Table, cfg: DictConfig) -> None:
 def _add_tasks(table: Table, tasks: list[Task], when: str) -> None:
     for task in tasks:
         table.add_row("measure", f"{task.name} {when}: {task.size}")
-
-
-def _choice(node: DictConfig) -> str:
-    """Such as "hybrid (alpha 0.5, exponent 1.0)"."""
-    values = ", ".join(f"{key} {value}" for key, value in node.items() if key != "_target_")
-    return f"{node._target_.rpartition('.')[2].lower()} ({values})"
 
 
 def _count(parameters: int) -> str:

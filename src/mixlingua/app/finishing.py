@@ -19,10 +19,10 @@ def averages(cfg: DictConfig) -> list[Callback]:
 
 
 def finishers(cfg: DictConfig, module: RetrieverModule, stores: Sequence[ParallelStore]) -> list[Callback]:
-    """What changes the encoder after the last step, in order: adapters merged, a share of its start, then a postprocess.
+    """What changes the encoder after the last step, in order: adapters are merged, a share of its start, a postprocess.
 
-    module: as it starts, before it has adapters and before any checkpoint is loaded. Raises DataError where there will be too little text for the
-    postprocess, ConfigError for a share that is none.
+    module: as it starts, before it has adapters and before any checkpoint is loaded. Raises DataError where there will
+    be too little text for the postprocess, ConfigError for a share that is none.
     """
     callbacks: list[Callback] = [MergeAdapters(cfg.adapter.alpha)] if cfg.adapter else []
     if cfg.averaging.start_share != 0:

@@ -14,9 +14,9 @@ from mixlingua.model.encoder import BiEncoder
 
 @dataclass(frozen=True)
 class LoRA:
-    """W + alpha / rank * B A in the place of chosen linear layers' frozen W, with A (rank, in) and B (out, rank) trained.
+    """W + alpha / rank * B A for the weights W (out, in) of chosen linear layers, with W frozen and A, B trained.
 
-    B is 0 at first, so that training starts from the model as it was.
+    A: (rank, in), random; B: (out, rank), 0 at first, so that training starts from the model as it is.
     Source: Hu et al. 2022 (arXiv 2106.09685), section 4.1, by the library peft.
     """
 
@@ -46,14 +46,12 @@ class LoRA:
 
         chosen = [name for target in self.targets for name in _trained_layers(encoder.transformer, target)]
         if self.train_dense and not list(encoder.dense.parameters()):
-            raise ModelError(
-                "adapter.train_dense=true: the model has no layer after pooling to train. Set it to false."
-            )
+            raise ModelError("adapter.train_dense=true: the model has no layer after pooling that could be trained.")
         config = LoraConfig(
             r=self.rank,
-            lora_alpha=self.alpha,
+            lora_alpha=self.alpha,  # type: ignore[arg-type]
             lora_dropout=self.dropout,
-            target_modules=chosen,  # type: ignore[arg-type]
+            target_modules=chosen,
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -62,14 +60,13 @@ class LoRA:
 
 
 def merge_adapters(encoder: BiEncoder) -> None:
-    """Add every adapter to the layer that it is on, in place: an encoder like those that never had one."""
+    """Add every adapter to the layer that it is on, in place: a plain encoder, whose weights stay frozen."""
     from peft.tuners.lora import LoraLayer
 
     for name, layer in list(encoder.transformer.named_modules()):
         if isinstance(layer, LoraLayer):
             layer.merge()
             encoder.transformer.set_submodule(name, layer.get_base_layer())
-    del encoder.transformer.peft_config  # peft's own mark
 
 
 class MergeAdapters(Callback):

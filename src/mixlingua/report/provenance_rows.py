@@ -22,17 +22,17 @@ def provenance_rows(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(name, text) for name, text in known if text]
 
 
-def sampler_text(sampler: Mapping[str, Any]) -> str:
-    """Such as "hybrid (alpha 0.5, exponent 1.0)"."""
-    name = str(sampler.get("_target_", "")).rpartition(".")[2].lower()
-    settings = ", ".join(f"{key} {value}" for key, value in sampler.items() if key != "_target_")
+def choice_text(chosen: Mapping[str, Any]) -> str:
+    """What was chosen of a group, such as "hybrid (alpha 0.5, exponent 1.0)"."""
+    name = str(chosen.get("_target_", "")).rpartition(".")[2].lower()
+    settings = ", ".join(f"{key} {value}" for key, value in chosen.items() if key != "_target_")
     return f"{name} ({settings})" if settings else name
 
 
 def plain_text(value: Any) -> str:
     """A value of the provenance for a reader; empty for None."""
     if isinstance(value, Mapping):
-        return sampler_text(value) if "_target_" in value else ", ".join(
+        return choice_text(value) if "_target_" in value else ", ".join(
             f"{key} {plain_text(inner)}" for key, inner in value.items()
         )  # fmt: skip
     if isinstance(value, (list, tuple)):
