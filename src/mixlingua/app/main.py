@@ -38,6 +38,7 @@ ACTIONS = {
             "sampler",
             "augmentation",
             "model",
+            "adapter",
             "teacher",
             "loss",
             "optimizer",

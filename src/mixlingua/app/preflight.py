@@ -32,7 +32,7 @@ _LEAST = {
 }
 # What is built to see whether its constructor refuses a value or misses a file: nothing that loads weights or data.
 _BUILT = (
-    "sampler", "augmentation", "model", "teacher", "loss.*", "optimizer", "postprocess", "data.sources.*",
+    "sampler", "augmentation", "model", "adapter", "teacher", "loss.*", "optimizer", "postprocess", "data.sources.*",
     "data.validation_sources.*",
     "evaluation.tasks.*",
 )  # fmt: skip

@@ -51,6 +51,7 @@ def training_provenance(
         "sampler": {key: value for key, value in cfg.sampler.items()},
         "loss": {name: loss.weight for name, loss in cfg.loss.items()},
         "teacher": cfg.teacher.name_or_path if cfg.teacher is not None else None,
+        "adapter": OmegaConf.to_container(cfg.adapter, resolve=True) if cfg.adapter else None,
         "augmentation": augmentation.describe() if augmentation else None,
         "batch_size": cfg.data.batch_size,
         "max_steps": cfg.trainer.max_steps,

@@ -17,17 +17,20 @@ _ASIDE = (
     "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy", "trainer.log_every_n_steps",
     "trainer.deterministic", "trainer.use_distributed_sampler",
 )  # fmt: skip
-# What a label always says where it differs, in this order; the first five stand for the choice of a group.
-_SAMPLER, _MODEL, _DATA, _AUGMENTATION, _POSTPROCESS = "sampler", "model", "data", "augmentation", "postprocess"
-_ALWAYS = (_SAMPLER, _MODEL, _DATA, _AUGMENTATION, _POSTPROCESS, "trainer.max_steps", "data.batch_size")
+# What a label always says where it differs, in this order; the first six stand for the choice of a group.
+_SAMPLER, _MODEL, _ADAPTER, _DATA = "sampler", "model", "adapter", "data"
+_AUGMENTATION, _POSTPROCESS = "augmentation", "postprocess"
+_ALWAYS = (_SAMPLER, _MODEL, _ADAPTER, _DATA, _AUGMENTATION, _POSTPROCESS, "trainer.max_steps", "data.batch_size")
 _NEVER_NOTED = (_SAMPLER, _MODEL, _DATA, _POSTPROCESS)  # where they differ, the label says enough
 NO_SAMPLER = "none"  # a model that was not trained
 NO_POSTPROCESS = "none"
+_NO_ADAPTER = "none"
 # What a model that was not trained owes its data to: a postprocess is fitted to them.
 _FITTED_TO = ("data.sources.", "data.max_rows", "data.validation_fraction")
 # Keys whose value the name of a choice says already.
 _SAID_BY_NAME = (
     "model.name_or_path", "sampler._target_", "augmentation._target_", "augmentation.variant", "postprocess._target_",
+    "adapter._target_",
 )  # fmt: skip
 
 Settings = dict[str, Hashable]
@@ -94,6 +97,8 @@ def settings_of(run: FoundRun) -> Iterator[tuple[str, Hashable]]:
     yield _SAMPLER, _choice(run.config["sampler"]) if trained else NO_SAMPLER
     yield _POSTPROCESS, _choice(postprocess) if postprocess else NO_POSTPROCESS
     if trained:
+        adapter = run.config.get(_ADAPTER)  # as with a postprocess
+        yield _ADAPTER, _choice(adapter) if adapter else _NO_ADAPTER
         yield _DATA, "+".join(run.config["data"]["sources"])
         yield _AUGMENTATION, _augmentation(run.config.get("augmentation"))
     elif postprocess:

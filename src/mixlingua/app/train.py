@@ -37,7 +37,10 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     loss = build_loss(cfg)
     teacher = build_teacher(cfg, loss, encoder)
     module = RetrieverModule(encoder, loss, instantiate(cfg.optimizer), teacher)
+    provenance = training_provenance(cfg, encoder, stores, augmentation)
     finishing = finishers(cfg, module, stores)
+    if cfg.adapter:  # what comes before it is of the model as it is without
+        instantiate(cfg.adapter).attach(encoder, cfg.seed)
     resume = checkpoint_of(cfg.resume) if cfg.resume else None
     if resume is not None:
         check_resumable(resume, module)
@@ -56,7 +59,6 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         seed=cfg.seed,
         views=build_views(cfg, loss, encoder, teacher),
     )
-    provenance = training_provenance(cfg, encoder, stores, augmentation)
     callbacks = checkpoint_callbacks(
         run_dir,
         every_n_steps=cfg.checkpoint.every_n_steps,

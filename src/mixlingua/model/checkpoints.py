@@ -148,7 +148,7 @@ def check_resumable(path: Path, module: LightningModule) -> None:
         if saved.get(name) != current.get(name):
             raise CheckpointError(
                 f"{path}: belongs to another model: {name} is {saved.get(name, 'absent')} there and "
-                f"{current.get(name, 'absent')} in model.name_or_path. Resume with the run's own model and loss."
+                f"{current.get(name, 'absent')} here. Resume with the run's own model, adapter and loss."
             )
     # The optimiser goes on with its saved settings whatever the configuration says, which must not go unsaid.
     group = checkpoint["optimizer_states"][0]["param_groups"][0]

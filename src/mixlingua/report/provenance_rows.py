@@ -8,7 +8,8 @@ _NAMES = {
     "model": "Model", "revision": "Revision of the model", "weights": "SHA-256 of the encoder before training",
     "num_parameters": "Parameters", "pretraining": "Pretrained on", "seed": "Seed", "step": "Steps trained",
     "max_steps": "Steps planned", "batch_size": "Pairs per step", "sampler": "Batches", "data": "Training data",
-    "num_rows": "Training rows", "training_languages": "Training languages", "postprocess": "Layer fitted afterwards",
+    "num_rows": "Training rows", "training_languages": "Training languages", "adapter": "Adapter",
+    "postprocess": "Layer fitted afterwards",
     "precision": "Precision",
     "hardware": "Hardware", "commit": "Commit", "mixlingua": "mixlingua", "python": "Python", "packages": "Packages",
 }  # fmt: skip
@@ -21,17 +22,17 @@ def provenance_rows(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(name, text) for name, text in known if text]
 
 
-def sampler_text(sampler: Mapping[str, Any]) -> str:
-    """Such as "hybrid (alpha 0.5, exponent 1.0)"."""
-    name = str(sampler.get("_target_", "")).rpartition(".")[2].lower()
-    settings = ", ".join(f"{key} {value}" for key, value in sampler.items() if key != "_target_")
+def choice_text(chosen: Mapping[str, Any]) -> str:
+    """What was chosen of a group, such as "hybrid (alpha 0.5, exponent 1.0)"."""
+    name = str(chosen.get("_target_", "")).rpartition(".")[2].lower()
+    settings = ", ".join(f"{key} {value}" for key, value in chosen.items() if key != "_target_")
     return f"{name} ({settings})" if settings else name
 
 
 def plain_text(value: Any) -> str:
     """A value of the provenance for a reader; empty for None."""
     if isinstance(value, Mapping):
-        return sampler_text(value) if "_target_" in value else ", ".join(
+        return choice_text(value) if "_target_" in value else ", ".join(
             f"{key} {plain_text(inner)}" for key, inner in value.items()
         )  # fmt: skip
     if isinstance(value, (list, tuple)):

@@ -17,7 +17,7 @@ from mixlingua.report.grid import Grid, difference_grid, value_grid
 from mixlingua.report.group_table import page_table
 from mixlingua.report.page import write_page
 from mixlingua.report.plain_table import PlainTable
-from mixlingua.report.provenance_rows import data_rows, file_rows, provenance_rows, sampler_text
+from mixlingua.report.provenance_rows import choice_text, data_rows, file_rows, provenance_rows
 from mixlingua.report.shares import language_shares
 from mixlingua.report.spread import SpreadChart, spread_chart
 from mixlingua.report.tables import figure_text, headline
@@ -74,7 +74,7 @@ def write_run_page(run_dir: Path, times: Sequence[tuple[str, str]]) -> Path:
 def _title(provenance: Mapping[str, Any]) -> str:
     if "sampler" not in provenance:
         return f"{provenance.get('model', 'A model')}, as it is"
-    return f"{provenance['model']}, trained with {sampler_text(provenance['sampler']).split(' ')[0]} batches"
+    return f"{provenance['model']}, trained with {choice_text(provenance['sampler']).split(' ')[0]} batches"
 
 
 def _lead(provenance: Mapping[str, Any]) -> str:

@@ -1,0 +1,117 @@
+"""Low-rank adapters: training beside the weights of a transformer, and adding what was learned to them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import nn
+
+from mixlingua.errors import CheckpointError, ConfigError, ModelError, suggest
+from mixlingua.model.encoder import BiEncoder
+
+
+@dataclass(frozen=True)
+class LoRA:
+    """W + alpha / rank * B A for the weights W (out, in) of chosen linear layers, with W frozen and A, B trained.
+
+    A: (rank, in), random; B: (out, rank), 0 at first, so that training starts from the model as it is.
+    Source: Hu et al. 2022 (arXiv 2106.09685), section 4.1, by the library peft.
+    """
+
+    rank: int
+    alpha: float
+    dropout: float
+    targets: Sequence[str]
+    train_dense: bool
+
+    def __post_init__(self) -> None:
+        if self.rank < 1:
+            raise ConfigError(f"adapter.rank={self.rank}: 1 or more; adapter=none is training without an adapter.")
+        if not self.alpha > 0:
+            raise ConfigError(f"adapter.alpha={self.alpha}: it must be above 0.")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"adapter.dropout={self.dropout}: a probability of at least 0 and below 1.")
+        if isinstance(self.targets, str) or not self.targets:
+            raise ConfigError(f"adapter.targets={self.targets}: a list of linear layers, such as [query,value].")
+
+    def attach(self, encoder: BiEncoder, seed: int) -> None:
+        """Put an adapter on each target and freeze all else, in place; seed decides A.
+
+        Targets that are frozen already (model.freeze_layers) get none. Raises ModelError for a target that the
+        transformer has no linear layer for, or frozen ones only, and for train_dense without a layer to train.
+        """
+        from peft import LoraConfig, inject_adapter_in_model
+
+        chosen = [name for target in self.targets for name in _trained_layers(encoder.transformer, target)]
+        if self.train_dense and not list(encoder.dense.parameters()):
+            raise ModelError("adapter.train_dense=true: the model has no layer after pooling that could be trained.")
+        config = LoraConfig(
+            r=self.rank,
+            lora_alpha=self.alpha,  # type: ignore[arg-type]
+            lora_dropout=self.dropout,
+            target_modules=chosen,
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            inject_adapter_in_model(config, encoder.transformer)
+        encoder.dense.requires_grad_(self.train_dense)
+
+
+def merge_adapters(encoder: BiEncoder) -> None:
+    """Add every adapter to the layer that it is on, in place: a plain encoder, whose weights stay frozen."""
+    from peft.tuners.lora import LoraLayer
+
+    for name, layer in list(encoder.transformer.named_modules()):
+        if isinstance(layer, LoraLayer):
+            layer.merge()
+            encoder.transformer.set_submodule(name, layer.get_base_layer())
+
+
+class MergeAdapters(Callback):
+    """Merges when training has ended: after the training state was saved, which a resumed run goes on from and which
+    has the adapters apart, and before the encoder is changed otherwise, measured and saved."""
+
+    def __init__(self, alpha: float) -> None:
+        """alpha: of the adapters; unlike their rank and targets, the saved weights do not tell it."""
+        self.alpha = alpha
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run must have as well."""
+        return {"alpha": self.alpha}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Raises CheckpointError where alpha has changed: the weights would mean another model."""
+        if state_dict["alpha"] != self.alpha:
+            raise CheckpointError(
+                f"the checkpoint cannot be resumed: adapter.alpha was {state_dict['alpha']}, is {self.alpha}. "
+                "Restore these settings, or start a new run."
+            )
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Merge, on every rank alike."""
+        encoder: Any = pl_module.encoder
+        merge_adapters(encoder)
+
+
+def _trained_layers(transformer: nn.Module, target: str) -> list[str]:
+    """The names of the linear layers that target means and that would be trained."""
+    layers = {name: layer for name, layer in transformer.named_modules() if isinstance(layer, nn.Linear)}
+    found = [name for name in layers if f".{name}".endswith(f".{target}")]
+    if not found:
+        names = sorted({_end(name, 1) for name in layers})
+        hint = suggest(target, {_end(name, target.count(".") + 1) for name in layers})
+        raise ModelError(
+            f"adapter.targets: the model has no linear layer '{target}'; choose of {', '.join(names)}.{hint}"
+        )
+    trained = [name for name in found if layers[name].weight.requires_grad]
+    if not trained:
+        raise ModelError(
+            f"adapter.targets: every '{target}' lies in a frozen layer. Lower model.freeze_layers, or leave it out."
+        )
+    return trained
+
+
+def _end(name: str, num_parts: int) -> str:
+    return ".".join(name.split(".")[-num_parts:])

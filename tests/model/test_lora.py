@@ -1,0 +1,267 @@
+"""Adapters: the model that training starts from, what is trained, and the plain model that a run ends with."""
+
+from copy import deepcopy
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from sentence_transformers import SentenceTransformer
+from torch import nn
+from torch.utils.data import DataLoader
+
+from mixlingua.errors import CheckpointError, ConfigError, ModelError
+from mixlingua.model.averaging import StartShare, moving_average
+from mixlingua.model.checkpoints import checkpoint_callbacks, read_checkpoint
+from mixlingua.model.encoder import BiEncoder, Dense
+from mixlingua.model.folder import save_folder
+from mixlingua.model.lora import LoRA, MergeAdapters, merge_adapters
+from mixlingua.model.teacher import Teacher
+
+TEXTS = ["one", "zwei Wörter", "a longer text than these"]
+QUERY = "encoder.layer.1.attention.self.query"
+
+
+def lora(**changes) -> LoRA:
+    settings = {"rank": 4, "alpha": 8.0, "dropout": 0.0, "targets": ["query", "value"], "train_dense": False}
+    return LoRA(**(settings | changes))
+
+
+def learn(encoder: BiEncoder) -> None:
+    """Give every B, which is 0 at first, numbers that matter."""
+    torch.manual_seed(1)
+    for name, parameter in encoder.named_parameters():
+        if "lora_B" in name:
+            nn.init.normal_(parameter, std=0.3)
+
+
+@torch.no_grad()
+def vectors(encoder: BiEncoder) -> torch.Tensor:
+    return deepcopy(encoder).eval()(encoder.tokenizer.queries(TEXTS))
+
+
+def trained(encoder: BiEncoder) -> set[str]:
+    return {name for name, parameter in encoder.named_parameters() if parameter.requires_grad}
+
+
+@pytest.fixture
+def plain(pretrained) -> BiEncoder:
+    return pretrained().load(seed=0)
+
+
+@pytest.fixture
+def adapted(pretrained) -> BiEncoder:
+    """The same model with adapters that have learned something."""
+    encoder = pretrained().load(seed=0)
+    lora().attach(encoder, seed=0)
+    learn(encoder)
+    return encoder
+
+
+def test_a_new_adapter_changes_no_vector_and_seed_alone_decides_it(pretrained, plain):
+    def first_matrix(seed: int) -> torch.Tensor:
+        encoder = pretrained().load(seed=0)
+        lora().attach(encoder, seed)
+        assert torch.equal(vectors(encoder), vectors(plain))
+        return encoder.get_parameter(f"transformer.{QUERY}.lora_A.default.weight").detach()
+
+    state = torch.get_rng_state()
+    matrix = first_matrix(0)
+    assert matrix.shape == (4, 32) and matrix.any()
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.rand(1)
+    assert torch.equal(first_matrix(0), matrix) and not torch.equal(first_matrix(1), matrix)
+
+
+def test_merged_weights_by_hand(plain, adapted):
+    a, b = (adapted.get_parameter(f"transformer.{QUERY}.lora_{side}.default.weight").detach() for side in "AB")
+    assert not torch.equal(vectors(adapted), vectors(plain))
+    before = vectors(adapted)
+    merge_adapters(adapted)
+    torch.testing.assert_close(vectors(adapted), before, rtol=0, atol=1e-6)
+    assert (before - vectors(plain)).abs().max() > 0.01
+    start, end = plain.state_dict(), adapted.state_dict()
+    assert list(start) == list(end)
+    torch.testing.assert_close(end[f"transformer.{QUERY}.weight"], start[f"transformer.{QUERY}.weight"] + 8 / 4 * b @ a)
+    changed = {name for name in start if not torch.equal(start[name], end[name])}
+    targets = ("query", "value")
+    assert changed == {
+        f"transformer.encoder.layer.{i}.attention.self.{name}.weight" for i in (0, 1) for name in targets
+    }
+
+
+def test_merged_saved_and_loaded_is_the_same_encoder(adapted, folder_encoder, tmp_path):
+    before, apart = vectors(adapted), adapted.fingerprint()
+    merge_adapters(adapted)
+    save_folder(adapted, tmp_path / "model")
+    loaded = folder_encoder(tmp_path / "model")
+    torch.testing.assert_close(vectors(loaded), before, rtol=0, atol=1e-5)
+    assert loaded.fingerprint() == adapted.fingerprint() != apart
+    theirs = SentenceTransformer(str(tmp_path / "model"), device="cpu").encode_query(TEXTS)
+    torch.testing.assert_close(torch.from_numpy(theirs), before, rtol=0, atol=1e-5)
+
+
+def test_the_fingerprint_sees_an_adapter_learn(adapted):
+    before = adapted.fingerprint()
+    with torch.no_grad():
+        adapted.get_parameter(f"transformer.{QUERY}.lora_B.default.weight")[0, 0] += 1
+    assert adapted.fingerprint() != before
+
+
+def with_dense(encoder: BiEncoder) -> BiEncoder:
+    dense = [Dense(32, 8, bias=True, activation=nn.Tanh())]
+    return BiEncoder(encoder.transformer, encoder.tokenizer, pooling="cls", dense=dense)
+
+
+@pytest.mark.parametrize("train_dense", [False, True])
+def test_only_adapters_are_trained_and_layers_after_pooling_where_asked(plain, train_dense):
+    encoder = with_dense(plain)
+    lora(train_dense=train_dense).attach(encoder, seed=0)
+    learn(encoder)
+    encoder(encoder.tokenizer.queries(TEXTS))[:, 0].sum().backward()
+    changing = {name for name, p in encoder.named_parameters() if p.grad is not None and p.grad.any()}
+    adapters = {name for name, _ in encoder.named_parameters() if "lora_" in name}
+    assert len(adapters) == 2 * 2 * 2  # layers, targets, matrices
+    dense = {"dense.0.linear.weight", "dense.0.linear.bias"} if train_dense else set()
+    assert changing == trained(encoder) == adapters | dense
+
+
+def test_frozen_layers_get_no_adapter(pretrained):
+    encoder = pretrained(freeze_layers=1, freeze_word_embeddings=True).load(seed=0)
+    lora().attach(encoder, seed=0)
+    assert trained(encoder) == {
+        f"transformer.encoder.layer.1.attention.self.{name}.lora_{side}.default.weight"
+        for name in ("query", "value") for side in "AB"
+    }  # fmt: skip
+    with pytest.raises(ModelError, match=r"adapter\.targets: every 'query' lies in a frozen layer\. Lower model\.f"):
+        lora().attach(pretrained(freeze_layers=2).load(seed=0), seed=0)
+
+
+def test_a_target_is_a_layers_name_or_its_end(plain):
+    lora(targets=["attention.output.dense", QUERY]).attach(plain, seed=0)
+    assert {name.removeprefix("transformer.").partition(".lora_")[0] for name in trained(plain)} == {
+        "encoder.layer.0.attention.output.dense", "encoder.layer.1.attention.output.dense", QUERY,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "changes", [{"chunk_size": 2}, {"gradient_checkpointing": True}, {"chunk_size": 1, "gradient_checkpointing": True}]
+)
+def test_chunks_and_checkpointing_change_no_gradient(pretrained, changes):
+    def gradients(**settings) -> dict:
+        encoder = pretrained(dropout=0.0, **settings).load(seed=0)
+        lora().attach(encoder, seed=0)
+        learn(encoder)
+        encoder(encoder.tokenizer.queries(TEXTS))[:, 0].sum().backward()
+        return {name: p.grad for name, p in encoder.named_parameters() if p.grad is not None}
+
+    whole, other = gradients(), gradients(**changes)
+    assert whole.keys() == other.keys() and whole
+    for name, gradient in whole.items():
+        torch.testing.assert_close(other[name], gradient, rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_dropout_is_the_adapters_own_and_off_in_evaluation(pretrained):
+    encoder = pretrained(dropout=0.0).load(seed=0)
+    lora(dropout=0.5).attach(encoder, seed=0)
+    learn(encoder)
+    features = encoder.tokenizer.queries(TEXTS)
+    assert not torch.equal(encoder(features), encoder(features))
+    encoder.eval()
+    assert torch.equal(encoder(features), encoder(features))
+
+
+def test_a_teacher_made_before_stays_what_the_model_was(plain):
+    start, teacher = vectors(plain), Teacher.copy_of(plain)
+    lora().attach(plain, seed=0)
+    learn(plain)
+    merge_adapters(plain)
+    assert torch.equal(teacher(plain.tokenizer.queries(TEXTS)), start)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rank": 0}, r"adapter\.rank=0: 1 or more; adapter=none"),
+        ({"alpha": 0.0}, r"adapter\.alpha=0\.0"),
+        ({"alpha": float("nan")}, r"adapter\.alpha=nan"),
+        ({"dropout": 1.0}, r"adapter\.dropout=1\.0"),
+        ({"targets": []}, r"adapter\.targets=\[\]: a list of linear layers, such as \[query,value\]"),
+        ({"targets": "query"}, r"adapter\.targets=query: a list"),
+    ],
+)
+def test_bad_values_are_refused_before_anything_is_loaded(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        lora(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"targets": ["quary"]}, r"layer 'quary'; choose of dense, key, query, value\. Did you mean 'query'\?"),
+        ({"targets": ["query", "self.vale"]}, r"no linear layer 'self\.vale'; .* Did you mean 'self\.value'\?"),
+        ({"targets": ["uery"]}, "no linear layer 'uery'"),  # an end of whole words
+        ({"targets": ["word_embeddings"]}, r"no linear layer 'word_embeddings'; choose of dense, key, query, value\.$"),
+        ({"train_dense": True}, r"adapter\.train_dense=true: the model has no layer after pooling"),
+    ],
+)  # fmt: skip
+def test_what_the_model_does_not_have(plain, changes, message):
+    before = plain.fingerprint()
+    with pytest.raises(ModelError, match=message):
+        lora(**changes).attach(plain, seed=0)
+    assert plain.fingerprint() == before
+
+
+class Matrices(pl.Callback):
+    """Keeps the two matrices of one adapter as each step leaves them."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+        names = (f"encoder.transformer.{QUERY}.lora_{side}.default.weight" for side in "AB")
+        self.steps.append(tuple(pl_module.get_parameter(name).detach().clone() for name in names))
+
+
+@pytest.fixture
+def fit(module, toy_batches, tmp_path):
+    def run(*, average=(), finishing=(), steps=2, resume=None) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        matrices = Matrices()
+        options = {"every_n_steps": 1, "validates": False, "patience": None, "save_model": True}
+        callbacks = checkpoint_callbacks(tmp_path, **options, average=average, finishing=finishing)
+        trainer = pl.Trainer(
+            max_steps=steps, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
+            callbacks=[matrices, *callbacks], default_root_dir=tmp_path, num_sanity_val_steps=0,
+        )  # fmt: skip
+        trainer.fit(module, DataLoader(toy_batches(steps), batch_size=None), ckpt_path=resume, weights_only=True)
+        return matrices.steps
+
+    return run
+
+
+def test_a_run_ends_with_a_share_of_the_start_and_the_average_of_the_factors(module, fit, folder_encoder, tmp_path):
+    start = {name: tensor.clone() for name, tensor in module.encoder.state_dict().items()}
+    share = StartShare(module, 0.25)  # of the model as it is without adapters
+    lora().attach(module.encoder, seed=0)
+    (first, second) = fit(average=[moving_average(0.5)], finishing=[MergeAdapters(8.0), share])
+    a, b = (0.5 * one + 0.5 * other for one, other in zip(first, second, strict=True))
+    name = f"transformer.{QUERY}.weight"
+    expected = start | {name: start[name] + (1 - 0.25) * 8 / 4 * b @ a}
+    final = module.encoder.state_dict()
+    assert final.keys() == start.keys()
+    torch.testing.assert_close(final[name], expected[name])
+    assert (final[name] - start[name]).abs().max() > 1e-4
+    saved = read_checkpoint(tmp_path / "checkpoints" / "last.ckpt")["current_model_state"]
+    assert torch.equal(saved[f"encoder.transformer.{QUERY}.lora_B.default.weight"], second[1])
+    assert torch.equal(saved[f"encoder.transformer.{QUERY}.base_layer.weight"], start[name])
+    loaded = folder_encoder(tmp_path / "model").state_dict()
+    assert all(torch.equal(loaded[name], final[name]) for name in final)
+
+
+def test_another_alpha_cannot_be_resumed(module, fit, tmp_path):
+    again = deepcopy(module)
+    lora().attach(module.encoder, seed=0)
+    fit(finishing=[MergeAdapters(8.0)])
+    lora(alpha=4.0).attach(again.encoder, seed=0)
+    module.encoder = again.encoder
+    with pytest.raises(CheckpointError, match=r"adapter\.alpha was 8\.0, is 4\.0\. Restore these settings"):
+        fit(finishing=[MergeAdapters(4.0)], steps=3, resume=tmp_path / "checkpoints" / "last.ckpt")
