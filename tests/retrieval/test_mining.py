@@ -84,8 +84,8 @@ def rules(top_k=8, num_negatives=2, margin=0.25, across_languages=False):
 
 # What the German query of row "own" scores each German passage, best first; the margin of 1/4 ends at 1/2.
 RANKED = {
-    "higher": 1.0, "same id": 0.875, "own": 0.75, "near": 0.625, "overlaps": 0.5, "just right": 0.5, "same english": 0.375,
-    "right": 0.25, "far": 0.125,
+    "higher": 1.0, "same id": 0.875, "own": 0.75, "near": 0.625, "overlaps": 0.5, "just right": 0.5,
+    "same english": 0.375, "right": 0.25, "far": 0.125,
 }  # fmt: skip
 
 
@@ -132,8 +132,7 @@ def test_passages_of_equal_text_are_one_and_related_to_all_that_their_rows_are(t
 
 def test_a_text_of_a_language_that_is_not_trained_on_relates_rows_through_the_store_alone(tmp_path, hand_worked):
     """English is the pivot of the store's keys."""
-    found, names = own(Case(tmp_path / "store", *hand_worked, ["de"]), rules())
-    assert names == ["just right", "right"]
+    assert own(Case(tmp_path / "store", *hand_worked, ["de"]), rules())[1] == ["just right", "right"]
 
 
 def test_across_languages_each_is_measured_by_the_rows_passage_in_it(tmp_path):
@@ -185,8 +184,8 @@ def test_what_is_written_is_trained_on_as_the_source_was(tmp_path, hand_worked):
     rows, table = hand_worked
     case = Case(tmp_path / "store", rows, table, ["de", "en"])
     mined = case.mine(rules(num_negatives=2, margin=None))
-    for row in mined[1:3]:
-        row.found.clear()  # nothing left of two rows,
+    for number in (0, 7):
+        mined[number].found.clear()  # nothing left of two rows,
     del mined[3].found["en"]  # and of one, a language
     path = tmp_path / "case.jsonl.gz"
     assert write_mined(path, case.source, case.pools, iter(mined), 2) == len(rows) - 2
@@ -194,16 +193,16 @@ def test_what_is_written_is_trained_on_as_the_source_was(tmp_path, hand_worked):
     assert again == len(rows) - 2 and (tmp_path / "again.jsonl.gz").read_bytes() == path.read_bytes()
 
     store = ParallelStore.write(tmp_path / "trained", JsonlReader(path).rows(), name="mined", fingerprint="mined")
-    kept = [number for number in range(len(rows)) if number not in (1, 2)]
+    kept = [number for number in range(len(rows)) if number not in (0, 7)]
     assert store.ids(range(store.num_rows)) == case.store.ids(kept)
     assert store.min_negatives == 2
     assert store.rows_per_language == {"de": len(rows) - 2, "en": len(rows) - 3}
-    assert store.negatives([0], ["de"]) == [case.pools["de"].texts(mined[0].found["de"].places)]
+    assert store.negatives([0], ["de"]) == [case.pools["de"].texts(mined[1].found["de"].places)]
     assert np.array_equal(sharing(store.keys), sharing(case.store.keys[kept])), "the same rows never meet in a batch"
     assert sharing(case.store.keys).sum() > len(rows)
     with gzip.open(path, "rt", encoding="utf-8") as file:
         about = json.loads(file.readline())["mined"]["de"]
-    assert about == {"positive": 0.0, "scores": [0.0, 0.0], "ids": case.store.ids([1, 2]), "languages": ["de", "de"]}
+    assert about == {"positive": 0.0, "scores": [0.0, 0.0], "ids": case.store.ids([0, 3]), "languages": ["de", "de"]}
 
 
 def test_nothing_is_written_where_nothing_is_left(tmp_path, hand_worked):
@@ -269,7 +268,7 @@ def expected(rows, table, languages, rules):
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     sources(), st.integers(1, 9), st.integers(1, 4), st.sampled_from([None, 0.0, 0.125, 0.5]), st.booleans(),
     st.integers(1, 4),

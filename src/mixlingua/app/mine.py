@@ -1,6 +1,7 @@
 """action=mine: hard negatives of the training sources, found with an encoder; leave files to train on."""
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def _mine_source(
     distinct = {pool.languages: pool for pool in searched.values()}
     with progress_bars() as bars:
         encode = TextEncoder(encoder, cfg.evaluation.token_budget, cfg.evaluation.precision, bars, name)
-        parts = [Part(pool, _census(pool), f"source {name}") for pool in distinct.values()]
+        parts = [Part(pool, _census(pool), f"source {name}, {' '.join(pool.languages)}") for pool in distinct.values()]
         with encoded(parts, encode, encoder.embedding_dim, shard_size=shard_size, keep=False) as shards:
             vectors = dict(zip(distinct, shards, strict=True))
             by_language = {language: vectors[pool.languages] for language, pool in searched.items()}
@@ -108,6 +109,6 @@ def _show(cfg: DictConfig, run_dir: Path, figures: Mapping[str, Mapping[str, Map
     ):
         console.print(rich_table(table))
         console.print()
-    console.print(f"Written: {run_dir / 'mined'}, {run_dir / 'mining.json'}. Train on it:", soft_wrap=True)
-    command = f"python run.py --config-dir {run_dir / 'mined'} data=mined data.num_negatives={rules.num_negatives}"
-    console.print(command, soft_wrap=True, highlight=False)
+    chosen = f"--config-dir {shlex.quote(str(run_dir / 'mined'))} data=mined data.num_negatives={rules.num_negatives}"
+    console.print(f"Written: {run_dir / 'mined'}, {run_dir / 'mining.json'}.", soft_wrap=True, highlight=False)
+    console.print(f"Train on them: python run.py {chosen}", soft_wrap=True, highlight=False)

@@ -114,8 +114,8 @@ def _mining_problems(mining: dict[str, Any]) -> Iterator[str]:
     top_k, num_negatives, margin = mining["top_k"], mining["num_negatives"], mining["margin"]
     if isinstance(top_k, int) and isinstance(num_negatives, int) and top_k < num_negatives:
         yield (
-            f"mining.top_k={top_k}: mining.num_negatives={num_negatives} cannot be chosen among so few; raise top_k well "
-            "above it, since some of the first passages are filtered out."
+            f"mining.top_k={top_k}: mining.num_negatives={num_negatives} cannot be chosen among so few; raise top_k "
+            "well above it, since some of the first passages are filtered out."
         )
     numeric = isinstance(margin, int | float) and not isinstance(margin, bool)
     if margin is not None and not (numeric and 0 <= margin <= 2):

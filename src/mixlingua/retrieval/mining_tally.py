@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,7 @@ class Tally:
         self.scores += float(np.sum(mined.scores))
         self.languages.update(pool.languages[column] for column in pool.columns[mined.places].tolist())
 
-    def figures(self) -> dict[str, object]:
+    def figures(self) -> dict[str, Any]:
         """Plain values. Means are None where every query was left out."""
         complete, negatives = self.queries - self.incomplete, self.languages.total()
         return {
