@@ -31,6 +31,9 @@ def problems(conf: Path) -> Problems:
         "postprocess=centring",
         "adapter=lora adapter.rank=8 adapter.targets=[query,key,value,dense]",
         "action=evaluate postprocess=projection postprocess.dims=8",
+        "action=mine mining.margin=0",
+        "action=mine mining.margin=null mining.across_languages=true",
+        "mining.top_k=0",
     ],
 )
 def test_good_configurations_have_none(problems: Problems, overrides: str) -> None:
@@ -69,6 +72,13 @@ def test_good_configurations_have_none(problems: Problems, overrides: str) -> No
         ("action=evaluate evaluation=[]", "evaluation=[]: nothing to measure"),
         ("postprocess=projection postprocess.dims=9", "postprocess: postprocess.dims=9: the means of 9 languages"),
         ("action=evaluate postprocess=centring postprocess.languages=[de]", "postprocess: postprocess.languages: de;"),
+        ("action=mine data=[]", "data=[]: nothing to train on"),
+        ("action=mine model=folder", "model.name_or_path: needs a value"),
+        ("action=mine mining.num_negatives=0", "mining.num_negatives=0: a whole number of 1 or more"),
+        ("action=mine mining.top_k=7", "mining.top_k=7: mining.num_negatives=8 cannot be chosen among so few"),
+        ("action=mine mining.margin=-0.1", "mining.margin=-0.1: a difference of cosines from 0 to 2"),
+        ("action=mine mining.margin=5%", "mining.margin=5%: a difference of cosines"),
+        ("action=mine mining.across_languages=de", "mining.across_languages=de: it is true or false."),
         ("action=evaluate postprocess=centring data=[]", "data=[]: nothing to train on"),
         ("action=evaluate postprocess=centring data=jsonl", "data.sources.jsonl.path: needs a value"),
     ],

@@ -51,7 +51,8 @@ def test_seeds_are_replicates_and_samplers_are_set_ups() -> None:
 
 
 def test_paths_devices_and_evaluation_make_no_difference() -> None:
-    moved = run(seed=1, paths__data="/elsewhere", trainer__devices=4, data__num_workers=0, evaluation__before=False)
+    moved = run(seed=1, paths__data="/elsewhere", trainer__devices=4, mining__top_k=9, evaluation__before=False)
+    moved.config["data"]["num_workers"] = 0
     moved.config["data"]["sources"]["ntrex"]["path"] = "/elsewhere/ntrex"
     assert labels(run(), moved) == ["hybrid"]
     moved.config["data"]["sources"]["ntrex"]["path"] = "/elsewhere/other"

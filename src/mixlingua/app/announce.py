@@ -1,5 +1,6 @@
 """The short plan of what a run will do, printed before it starts."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -11,6 +12,7 @@ from mixlingua.data.switcher import CodeSwitcher
 from mixlingua.evaluation.suite import Task
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.report.provenance_rows import choice_text
+from mixlingua.retrieval.mining_pool import MiningRows
 
 
 def announce_training(
@@ -59,6 +61,20 @@ def announce_evaluation(cfg: DictConfig, run_dir: Path, tasks: list[Task]) -> No
     table.add_row("model", cfg.model.name_or_path)
     _add_postprocess(table, cfg)
     _add_tasks(table, tasks, "once")
+    table.add_row("results", str(run_dir))
+    Console().print(table)
+
+
+def announce_mining(cfg: DictConfig, run_dir: Path, sources: Mapping[str, MiningRows]) -> None:
+    """Print what negatives will be found among, and where the results will be."""
+    rules = cfg.mining
+    table = _plan("Mining")
+    for name, source in sources.items():
+        table.add_row("data", f"{name}: {source.store.num_rows:,} rows in {' '.join(source.languages)}")
+    where = "all of these languages" if rules.across_languages else "the query's language"
+    limit = "" if rules.margin is None else f", at least {rules.margin:g} below the row's own passage"
+    table.add_row("find", f"{rules.num_negatives} of the first {rules.top_k} passages in {where}{limit}")
+    table.add_row("model", cfg.model.name_or_path)
     table.add_row("results", str(run_dir))
     Console().print(table)
 

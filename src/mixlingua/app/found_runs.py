@@ -46,10 +46,10 @@ def find_runs(places: Sequence[str]) -> tuple[list[FoundRun], list[str]]:
 
 
 def _run_folders(place: Path) -> Iterator[Path]:
-    """Folders of runs, not looking inside one for others; those of comparisons and dashboards are none."""
+    """Folders of runs, not looking inside one for others; those of comparisons, dashboards and mining are none."""
     for folder, inner, files in os.walk(place):
         is_run = "status.json" in files or "metrics.json" in files
-        if is_run and read_status(Path(folder)).get("action") not in ("compare", "dashboard"):
+        if is_run and read_status(Path(folder)).get("action") not in ("compare", "dashboard", "mine"):
             inner.clear()
             yield Path(folder)
         inner[:] = sorted((name for name in inner if not name.startswith(".")), key=_natural)

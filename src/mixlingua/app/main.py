@@ -53,6 +53,7 @@ ACTIONS = {
     "evaluate": Action(
         "mixlingua.app.evaluate:evaluate", ("model", "trainer", "checkpoint", "postprocess", "evaluation", "logger")
     ),
+    "mine": Action("mixlingua.app.mine:mine_negatives", ("data", "model", "trainer", "mining")),
     "compare": Action("mixlingua.app.compare:compare", ()),
     "dashboard": Action("mixlingua.app.dashboard:dashboard", ("logger",)),
 }

@@ -55,8 +55,8 @@ def _reserve(shards: Sequence[VectorShards], dim: int, held: ExitStack) -> None:
     if needed > free:
         raise StorageError(
             f"{shards[0].folder.parent}: {passages:,} vectors need {needed / 1e9:.1f} GB, but {free / 1e9:.1f} GB are "
-            "free there. Free some space, choose another disk by the environment variable MIXLINGUA_CACHE, or evaluate "
-            "on fewer languages or a smaller pool."
+            "free there. Free some space, choose another disk by the environment variable MIXLINGUA_CACHE, or take "
+            "fewer languages or a smaller pool."
         )
 
 

@@ -15,7 +15,7 @@ from mixlingua.errors import DataError, suggest
 from mixlingua.files import content_hash
 
 VERSION = "1"
-_ROW_FIELDS = ("id", "queries", "passages", "passage_id", "negatives")
+_ROW_FIELDS = ("id", "queries", "passages", "passage_id", "touches", "negatives")
 _LANGUAGE_FIELDS = ("id", "query", "passage", "passage_id", "negatives")
 
 
@@ -23,7 +23,8 @@ class JsonlReader:
     """Rows of JSON lines, plain or .gz.
 
     path: a file or several, read one after the other in constant memory but for 8 bytes a row, with rows
-    `{"id", "queries": {"de": ...}, "passages": {"de": ...}, "passage_id"?, "negatives"?: {"de": [...]}}`;
+    `{"id", "queries": {"de": ...}, "passages": {"de": ...}, "passage_id"?, "touches"?: [...],
+    "negatives"?: {"de": [...]}}`;
     or a mapping of languages to files, joined by id in memory, with rows
     `{"id", "query", "passage", "passage_id"?, "negatives"?: [...]}`.
     Without passage_id a row's passage is its own. Other fields are ignored, unless they look like a misspelt one.
@@ -130,6 +131,7 @@ def _multilingual_row(fields: dict[str, Any], where: str) -> PairRow:
         queries=_texts(fields, "queries", name, where),
         passages=_texts(fields, "passages", name, where),
         passage_id=_passage_id(fields, where),
+        touches=_touches(fields, name, where),
         negatives=_negatives(fields.get("negatives") or {}, name, where),
     )
     for language in row.queries.keys() | row.passages.keys():
@@ -160,6 +162,13 @@ def _passage_id(fields: dict[str, Any], where: str) -> str:
     if not isinstance(value, str | int) or value == "":
         raise DataError(f"{where}: passage_id is {value!r}; it must be a text or a whole number. Drop it or set it.")
     return str(value)
+
+
+def _touches(fields: dict[str, Any], name: str, where: str) -> tuple[str, ...]:
+    touches = fields.get("touches") or []
+    if not isinstance(touches, list) or not all(isinstance(other, str) for other in touches):
+        raise DataError(f"{where}: touches of row '{name}' must be a list of texts: ids of what its passage contains.")
+    return tuple(touches)
 
 
 def _texts(fields: dict[str, Any], field: str, name: str, where: str) -> dict[str, str]:
