@@ -52,6 +52,7 @@ ACTIONS = {
     "evaluate": Action(
         "mixlingua.app.evaluate:evaluate", ("model", "trainer", "checkpoint", "postprocess", "evaluation", "logger")
     ),
+    "translate": Action("mixlingua.app.translate:translate", ("data", "translator", "translation", "trainer")),
     "compare": Action("mixlingua.app.compare:compare", ()),
     "dashboard": Action("mixlingua.app.dashboard:dashboard", ("logger",)),
 }
