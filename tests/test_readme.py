@@ -98,7 +98,9 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert [target for target in inside if not (page.parent / target).exists()] == []
 
 
-@pytest.mark.parametrize("group", ["sampler", "augmentation", "model", "data", "evaluation", "postprocess", "trainer"])
+@pytest.mark.parametrize(
+    "group", ["sampler", "augmentation", "model", "data", "evaluation", "postprocess", "translator", "trainer"]
+)
 def test_the_readme_lists_every_choice(group: str) -> None:
     (line,) = re.findall(rf"^\| `{group}` \| (.*) \|$", README.read_text(encoding="utf-8"), flags=re.MULTILINE)
     shorthands = {"ntrex_lohelp_debian"}

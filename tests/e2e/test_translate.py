@@ -3,8 +3,10 @@
 import gzip
 import json
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ import yaml
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "translation"))
 import fakes
 
+FAKES = Path(fakes.__file__).parent
 Launch = Callable[..., int]
 TRANSLATE = (
     "action=translate", "translator=folder", "translator._target_=fakes.LetterModel", "translator.name_or_path=letters",
@@ -71,10 +74,10 @@ def test_rows_in_english_become_parallel_rows_that_train(
     (translator,) = fakes.LOADED
     assert len(translator.called) == len(set(translator.called)) == 2 * 90
 
-    rejected = lines(run / "rejected.jsonl.gz")
+    rejected = {code: lines(run / "rejected" / f"{code}.jsonl.gz") for code in ("de", "ru")}
     reasons = ["empty", "loop", "cut_off", "copied", "script", "length"]
-    assert [line["reason"] for line in rejected if line["language"] == "de"] == reasons
-    assert [line["source"].split()[0] for line in rejected if line["language"] == "ru"] == FAILING
+    assert [line["reason"] for line in rejected["de"]] == reasons
+    assert [line["source"].split()[0] for line in rejected["ru"]] == FAILING
     counts = json.loads((run / "translation.json").read_text())["languages"]["de"]
     assert counts == {"num_texts": 90, "rejected": dict.fromkeys(counts["rejected"], 1), "ratio": 1.0, "num_rows": 54}
     assert sorted(counts["rejected"]) == sorted(reasons)
@@ -96,7 +99,7 @@ def test_resuming_translates_nothing_again_and_refuses_other_settings(
     (translator,) = fakes.LOADED
     assert {target for target, _ in translator.called} == {"ru"}
     assert "90 of them there already" in " ".join(capfd.readouterr().out.split())
-    reasons = {line["reason"] for line in lines(tmp_path / "again" / "rejected.jsonl.gz")}
+    reasons = {line["reason"] for line in lines(tmp_path / "again" / "rejected" / "de.jsonl.gz")}
     assert reasons == {"empty", "loop", "cut_off", "length"}
 
     before = (tmp_path / "made" / "translations" / "en-de.jsonl").read_bytes()
@@ -116,3 +119,43 @@ def test_fewer_rows_are_those_that_training_would_take(translate: Launch, tmp_pa
     assert len(numbers) == 20 and numbers == sorted(numbers) and numbers != list(range(20))
     config = yaml.safe_load((tmp_path / "part" / "config.yaml").read_text())
     assert config["translation"]["gate"]["max_repeats"] == 3
+
+
+def test_a_killed_run_ends_as_one_that_was_not(
+    translate: Launch, start: Callable[..., Popen], tmp_path: Path, english: Path
+) -> None:
+    (tmp_path / "slow.py").write_text(
+        f"import sys; sys.path.insert(0, {str(FAKES)!r})\n"
+        "from fakes import LetterModel, LetterTranslator\n"
+        "class Slow(LetterModel):\n"
+        "    def load(self, languages, *, device, precision):\n"
+        "        return LetterTranslator(pause=0.5)\n"
+    )
+    budget = "translation.token_budget=40"
+    victim = start(
+        *TRANSLATE,
+        f"data.sources.jsonl.path={english}",
+        "translator._target_=slow.Slow",
+        "hydra.run.dir=killed",
+        budget,
+    )
+    journal = tmp_path / "killed" / "translations" / "en-de.jsonl"
+    while not journal.exists() or journal.read_bytes().count(b"\n") < 3:
+        assert victim.poll() is None, victim.communicate()
+        time.sleep(0.05)
+    victim.kill()
+    victim.wait()
+    kept = sum(len(json.loads(line)["pieces"]) for line in journal.read_bytes().split(b"\n")[1:-1])
+    assert not list((tmp_path / "killed").rglob("*.gz"))
+
+    assert translate("hydra.run.dir=killed", budget) == 0
+    (translator,) = fakes.LOADED
+    assert len(translator.called) == 2 * 90 - kept
+    assert translate("hydra.run.dir=whole", budget) == 0
+    for name in ("pairs/jsonl.jsonl.gz", "rejected/ru.jsonl.gz", "translation.json", "translations/en-de.jsonl"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_nothing_to_translate_is_said(translate: Launch, data: Path, capfd: pytest.CaptureFixture) -> None:
+    assert translate(f"data.sources.jsonl.path={data / 'pairs.jsonl'}", "translation.languages=[de]") == 2
+    assert "nothing to translate. Choose another translation.source" in capfd.readouterr().err

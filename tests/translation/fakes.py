@@ -44,11 +44,12 @@ class LetterTranslator:
         if "SAME" in text:
             return Translated(text, True)
         if "WRONG" in text:
-            return Translated("ก" * len(text), True)
+            return Translated("".join(chr(0x0E01 + place % 40) for place in range(len(text))), True)
         if "GONE" in text:
             return Translated(plain.split()[0], True)
         if "OTHER" in text:
-            return Translated("".join("q" if letter.isalpha() else letter for letter in plain)[::-1] + "z", True)
+            other = ALPHABETS[target][11:] + ALPHABETS[target][:11]
+            return Translated(plain.translate(str.maketrans(ALPHABETS[target], other)), True)
         return Translated(plain, "UNENDING" not in text)
 
 

@@ -15,7 +15,7 @@ from mixlingua.translation.codes import model_languages
     [("de", "deu_Latn"), ("ar", "arb_Arab"), ("zh", "zho_Hans"), ("zh-Hant", "zho_Hant"), ("ko", "kor_Hang"),
      ("ja", "jpn_Jpan"), ("fa", "pes_Arab"), ("sw", "swh_Latn"), ("no", "nob_Latn"), ("nb", "nob_Latn"),
      ("nn", "nno_Latn"), ("lv", "lvs_Latn"), ("et", "est_Latn"), ("ms", "zsm_Latn"), ("sr", "srp_Cyrl"),
-     ("ps", "pbt_Arab"), ("tl", "tgl_Latn"), ("el", "ell_Grek"), ("tw", "twi_Latn"), ("ak", "aka_Latn")],
+     ("ps", "pbt_Arab"), ("tl", "tgl_Latn"), ("el", "ell_Grek"), ("ak", "aka_Latn")],
 )  # fmt: skip
 def test_nllb(code, name):
     assert model_languages([*NLLB, "deu", "▁the"])[code] == (name, name)

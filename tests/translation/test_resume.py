@@ -25,6 +25,12 @@ def contents(folder):
     return {file.name: file.read_bytes() for file in sorted(folder.glob("*.jsonl"))}
 
 
+@pytest.fixture(autouse=True)
+def without_waiting_for_the_disk(monkeypatch):
+    """A killed process leaves what it wrote to the system, synchronised or not."""
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+
+
 @pytest.fixture
 def whole(tmp_path, gate):
     """(files, verdicts, texts translated) of a run that nothing stopped."""

@@ -1,7 +1,6 @@
 """action=translate: give rows the languages that they lack, by a translation model; leave files that data=jsonl
 reads."""
 
-import gzip
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,11 +12,12 @@ from mixlingua.app.resume import translations_of
 from mixlingua.app.takeover import take_over_translations
 from mixlingua.app.translation_report import LanguageReport, TranslationBar, announce_translation, show_translation
 from mixlingua.data.rows import PairRow, Reader
-from mixlingua.files import atomic_write, lock
+from mixlingua.errors import DataError
+from mixlingua.files import lock
 from mixlingua.sampling.part import rows_of_part
 from mixlingua.translation.accepted import Accepted
 from mixlingua.translation.job import Job
-from mixlingua.translation.output import completed, rejected_lines, write_rows
+from mixlingua.translation.output import completed, packed, rejected_lines, write_rows
 from mixlingua.translation.pieces import Pieces
 from mixlingua.translation.settings import Translation
 from mixlingua.translation.texts import SourceTexts
@@ -27,8 +27,8 @@ def translate(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     """Translate what the chosen sources lack, on one device. Returns the share of accepted texts by language.
 
     RUN/translations holds what was translated so far: a run that was stopped goes on where it is, in the same folder or
-    by `resume`. RUN/pairs/NAME.jsonl.gz holds each source's rows, RUN/rejected.jsonl.gz what was not good enough,
-    RUN/translation.json the counts.
+    by `resume`. RUN/pairs/NAME.jsonl.gz holds each source's rows, RUN/rejected/LANGUAGE.jsonl.gz what was not good
+    enough, RUN/translation.json the counts.
     """
     settings: Translation = instantiate(cfg.translation)
     readers = [instantiate(source) for source in cfg.data.sources.values()]
@@ -59,22 +59,24 @@ def translate(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
 
 
 def _translate_all(cfg: DictConfig, job: Job, run_dir: Path) -> tuple[dict[str, Accepted], dict[str, LanguageReport]]:
-    """The accepted texts and the counts of each language that some row lacks; RUN/rejected.jsonl.gz."""
+    """The accepted texts and the counts of each language that some row lacks; what was rejected goes to RUN/rejected."""
     texts = job.sources.texts
     languages = [language for language in job.settings.languages if job.sources.needed(language)]
+    if not languages:
+        raise DataError(
+            f"translation.languages={list(job.settings.languages)}: no row has '{job.settings.source}' and lacks one "
+            "of them, so that there is nothing to translate. Choose another translation.source or other languages."
+        )
     costs = {language: job.cost(language) for language in languages}
     announce_translation(cfg, run_dir, job, costs)
     num_tokens = sum(cost.num_tokens for cost in costs.values())
     accepted: dict[str, Accepted] = {}
     reports: dict[str, LanguageReport] = {}
-    with (
-        atomic_write(run_dir / "rejected.jsonl.gz") as partial,
-        gzip.open(partial, "wt", encoding="utf-8") as rejected,
-        TranslationBar(num_tokens * (2 if job.settings.gate.min_round_trip is not None else 1)) as bar,
-    ):
+    with TranslationBar(num_tokens * (2 if job.settings.gate.min_round_trip is not None else 1)) as bar:
         for language in languages:
             verdicts, ratio = job.translate(language, bar)
-            rejected.writelines(f"{line}\n" for line in rejected_lines(language, texts, verdicts))
+            with packed(run_dir / "rejected" / f"{language}.jsonl.gz") as file:
+                file.writelines(f"{line}\n" for line in rejected_lines(texts, verdicts))
             accepted[language] = Accepted.write(job.folder / f"{language}.arrow", verdicts, len(texts))
             reports[language] = LanguageReport.of(verdicts, ratio)
     return accepted, reports

@@ -96,6 +96,7 @@ class TranslationBar:
         self._clock = clock
         self._started = clock()
         self._batches = 0
+        self._done = self._stage_done = 0  # tokens, in all and of the stage
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -109,10 +110,13 @@ class TranslationBar:
         """Show that `done` of a stage's tokens are translated."""
         if stage not in self._tasks:
             self._tasks[stage] = self._bar.add_task(stage, total=total)
+            self._stage_done = 0
         self._bar.update(self._tasks[stage], completed=done)
         self._batches += 1
-        if self._batches == _FIRST_BATCHES and len(self._tasks) == 1:
-            left = (self._clock() - self._started) / done * (self._num_tokens - done)
+        self._done += done - self._stage_done
+        self._stage_done = done
+        if self._batches == _FIRST_BATCHES:
+            left = (self._clock() - self._started) / self._done * (self._num_tokens - self._done)
             log.info("After %d batches: about %s to go.", _FIRST_BATCHES, duration(left))
 
 
@@ -152,4 +156,4 @@ def show_translation(
     files = ", ".join(f"{name}.jsonl.gz" for name in cfg.data.sources)
     console.print(f"Rows in {run_dir / 'pairs'} ({files}); read them with data=jsonl", soft_wrap=True, highlight=False)
     if met:
-        console.print(f"Rejected texts in {run_dir / 'rejected.jsonl.gz'}", soft_wrap=True, highlight=False)
+        console.print(f"Rejected texts in {run_dir / 'rejected'}", soft_wrap=True, highlight=False)

@@ -2,10 +2,12 @@
 
 import gzip
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from mixlingua.data.rows import PairRow
 from mixlingua.files import atomic_write
@@ -40,7 +42,7 @@ def completed(row: PairRow, source: str, languages: Iterable[str], lookup: Looku
 def write_rows(file: Path, rows: Iterable[PairRow]) -> dict[str, int]:
     """Write rows in the format that data=jsonl reads, packed, atomically. Returns the rows of each language."""
     counts: dict[str, int] = {}
-    with atomic_write(file) as partial, gzip.open(partial, "wt", encoding="utf-8") as out:
+    with packed(file) as out:
         for row in rows:
             fields: dict[str, Any] = {"id": row.id, "queries": row.queries, "passages": row.passages}
             fields["passage_id"] = row.passage_id
@@ -52,9 +54,21 @@ def write_rows(file: Path, rows: Iterable[PairRow]) -> dict[str, int]:
     return counts
 
 
-def rejected_lines(language: str, texts: Sequence[str], verdicts: Mapping[int, Verdict]) -> Iterable[str]:
-    """A JSON line for each rejected text: language, reason, value, source and translation."""
+@contextmanager
+def packed(file: Path) -> Iterator[TextIO]:
+    """A .gz file to write text to, which appears once it is complete; equal text gives equal bytes."""
+    with (
+        atomic_write(file) as partial,
+        partial.open("wb") as raw,
+        gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as archive,
+        TextIOWrapper(archive, encoding="utf-8") as text,
+    ):
+        yield text
+
+
+def rejected_lines(texts: Sequence[str], verdicts: Mapping[int, Verdict]) -> Iterable[str]:
+    """A JSON line for each rejected text: reason, value, source and translation."""
     for position, verdict in verdicts.items():
         if verdict.reason is not None:
-            fields = {"language": language, "reason": verdict.reason, "value": verdict.value}
+            fields = {"reason": verdict.reason, "value": verdict.value}
             yield json.dumps(fields | {"source": texts[position], "translation": verdict.text}, ensure_ascii=False)
