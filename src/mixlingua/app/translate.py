@@ -59,7 +59,7 @@ def translate(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
 
 
 def _translate_all(cfg: DictConfig, job: Job, run_dir: Path) -> tuple[dict[str, Accepted], dict[str, LanguageReport]]:
-    """The accepted texts and the counts of each language that some row lacks; what was rejected goes to RUN/rejected."""
+    """The accepted texts and the counts of each language that some row lacks; RUN/rejected is written."""
     texts = job.sources.texts
     languages = [language for language in job.settings.languages if job.sources.needed(language)]
     if not languages:
@@ -83,7 +83,7 @@ def _translate_all(cfg: DictConfig, job: Job, run_dir: Path) -> tuple[dict[str, 
 
 
 def _rows(reader: Reader, number: int, cfg: DictConfig) -> Iterator[PairRow]:
-    """The rows of a source, no more than data.max_rows: those that training would take."""
+    """The rows of a source, no more than data.max_rows: those that training takes without a held-out share."""
     if cfg.data.max_rows is None:
         return reader.rows()
     num_rows = sum(1 for _ in reader.rows())

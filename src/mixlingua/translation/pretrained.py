@@ -55,10 +55,10 @@ class PretrainedTranslator:
         # Only what was saved by some versions of transformers lists M2M100's language tokens in the vocabulary.
         known = model_languages([*tokenizer.get_vocab(), *getattr(tokenizer, "lang_token_to_id", ())])
         self._check_languages(languages, known)
-        model = _load_model(folder, _DTYPES[precision])
-        model.to(device.type)
+        model: Any = _load_model(folder, _DTYPES[precision])
+        model.to(device).eval()
         identity = {"weights": _fingerprint(folder), "precision": str(_DTYPES[precision]).removeprefix("torch.")}
-        return Seq2SeqTranslator(model.eval(), tokenizer, {code: known[code] for code in languages}, identity)
+        return Seq2SeqTranslator(model, tokenizer, {code: known[code] for code in languages}, identity)
 
     def _check_languages(self, languages: Sequence[str], known: dict[str, ModelLanguage]) -> None:
         if not known:
