@@ -13,14 +13,14 @@ ByPiece = Mapping[int, int] | Sequence[int]
 
 
 def open_batches(wanted: Sequence[int], lengths: ByPiece, journal: Journal, token_budget: int) -> list[list[int]]:
-    """The batches of the wanted pieces, longest first, without the pieces that the journal holds.
+    """Batches of the wanted pieces that the journal does not hold, longest first.
 
-    A batch that no process finished has the same pieces as ever, and so the same translations; with another token
-    budget, what is left is shared out anew.
+    Where it holds the first batches of all, these are the others of all: a piece is translated in the same company, and
+    so in the same way, whether or not the process was stopped before.
     """
-    batches = length_sorted_batches([lengths[piece] for piece in wanted], token_budget)
-    rest = ([wanted[place] for place in batch if wanted[place] not in journal.translated] for batch in batches)
-    return [batch for batch in rest if batch]
+    rest = [piece for piece in wanted if piece not in journal.translated]
+    batches = length_sorted_batches([lengths[piece] for piece in rest], token_budget)
+    return [[rest[place] for place in batch] for batch in batches]
 
 
 def translate_batches(
