@@ -79,11 +79,9 @@ class Job:
         batches = open_batches(fitting, lengths, back, self.settings.token_budget)
         source = self.settings.source
         translate_batches(self.translator, back, batches, texts, lengths, language, source, self.settings, progress)
-        of_text = ([p for p in self.pieces.of_text[text] if p in back.translated] for text in accepted)
-        returned = [joined([back.translated[piece].text for piece in found], source) for found in of_text]
-        scores = chrf(returned, [self.sources.texts[text] for text in accepted])
-        for text, score in zip(accepted, scores, strict=True):
-            if score < least:
+        for text in accepted:
+            found = [back.translated[p].text for p in self.pieces.of_text[text] if p in back.translated]
+            if (score := chrf(joined(found, source), self.sources.texts[text])) < least:
                 verdicts[text] = Verdict(verdicts[text].text, "round_trip", score)
 
     def _wanted(self, language: str) -> list[int]:
