@@ -204,3 +204,22 @@ def test_without_a_network_the_ways_out_are_named(monkeypatch, tmp_path):
         load("nllb")
     with pytest.raises(ConfigError, match=r"trainer\.precision=64-true"):
         load("nllb", precision="64-true")
+
+
+def test_a_job_with_a_model_is_the_same_when_it_goes_on(nllb, tmp_path, gate):
+    from journal_worker import job, verdicts
+
+    def made():
+        given = {"languages": ["de"], "token_budget": 300, "max_growth": 1.0}
+        return job(tmp_path / "whole", load(nllb, ["en", "de"]), gate(), **given)
+
+    found = verdicts(made())
+    file = tmp_path / "whole" / "en-de.jsonl"
+    whole = file.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    assert len(lines) > 4
+    file.write_bytes(b"".join(lines[:3]) + lines[3][:20])
+    again = made()
+    assert again.cost("de").num_batches == len(lines) - 3
+    assert verdicts(again) == found
+    assert file.read_bytes() == whole

@@ -143,9 +143,10 @@ def show_translation(
     with atomic_write(run_dir / "translation.json") as partial:
         partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     met = [reason for reason in REASONS if any(reason in report.rejected for report in reports.values())]
-    table = Table(title=f"{sources.num_rows:,} rows, translated from {cfg.translation.source}", title_justify="left")
-    for name in ("language", "texts", "accepted", *met, "length ratio", "rows"):
-        table.add_column(name, justify="left" if name == "language" else "right")
+    title = f"{sources.num_rows:,} rows, translated from {cfg.translation.source}"
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1))
+    for name in ("language", "texts", "accepted", *met, "ratio", "rows"):
+        table.add_column(name, justify="left" if name == "language" else "right", overflow="fold")
     for language, report in reports.items():
         counts = (f"{report.rejected.get(reason, 0):,}" for reason in met)
         ratio = "" if report.ratio is None else f"{report.ratio:.2f}"
