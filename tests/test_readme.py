@@ -99,7 +99,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "group", ["sampler", "augmentation", "model", "adapter", "data", "evaluation", "postprocess", "trainer"]
+    "group",
+    ["sampler", "augmentation", "model", "adapter", "data", "evaluation", "postprocess", "translator", "trainer"],
 )
 def test_the_readme_lists_every_choice(group: str) -> None:
     (line,) = re.findall(rf"^\| `{group}` \| (.*) \|$", README.read_text(encoding="utf-8"), flags=re.MULTILINE)

@@ -115,3 +115,33 @@ def test_several_machines_need_a_launcher(problems: Problems, monkeypatch: pytes
     assert any("no SLURM job" in problem for problem in problems(slurm))
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     assert problems(slurm) == []
+
+
+TRANSLATE = "action=translate translator=folder translator.name_or_path=x"
+
+
+def test_a_translation_uses_no_model_of_vectors(problems: Problems) -> None:
+    assert problems(f"{TRANSLATE} sampler.alpha=7 model=folder evaluation=[] translation.languages=[de,zh-Hant]") == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "start"),
+    [
+        ("translation.languages=[en]", "translation: translation.languages=['en']: nothing to translate 'en' into"),
+        ("translation.languages=[de,xx]", "translation: translation.languages: unknown language 'xx'"),
+        ("translation.gate.min_script_share=2", "translation: translation.gate.min_script_share=2"),
+        ("translation.num_beams=0", "translation: translation.num_beams=0: a whole number"),
+        ("trainer.devices=2", "trainer.devices: 2 processes, but action=translate uses one device"),
+        ("resume=nowhere", "resume=nowhere: no translations at nowhere/translations."),
+        ("data=[]", "data=[]: nothing to train on"),
+    ],
+)
+def test_a_problem_of_a_translation_is_named(problems: Problems, overrides: str, start: str) -> None:
+    (found,) = problems(f"{TRANSLATE} {overrides}")
+    assert found.startswith(start)
+
+
+def test_a_translator_needs_a_name(problems: Problems) -> None:
+    assert problems("action=translate translator=folder") == [
+        "translator.name_or_path: needs a value; add translator.name_or_path=... to the command."
+    ]

@@ -50,6 +50,12 @@ def test_seeds_are_replicates_and_samplers_are_set_ups() -> None:
     assert notes == []
 
 
+def test_how_data_would_be_translated_makes_no_difference() -> None:
+    """Runs of versions that could not translate are compared with later ones."""
+    later = run(seed=1, translator__name_or_path="m2m100", translation__num_beams=4)
+    assert labels(run(), later) == ["hybrid"]
+
+
 def test_paths_devices_and_evaluation_make_no_difference() -> None:
     moved = run(seed=1, paths__data="/elsewhere", trainer__devices=4, mining__top_k=9, evaluation__before=False)
     moved.config["data"]["num_workers"] = 0

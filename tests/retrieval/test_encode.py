@@ -6,7 +6,8 @@ from torch import nn
 
 from mixlingua.errors import ConfigError
 from mixlingua.model import distributed
-from mixlingua.retrieval.encode import encode, length_sorted_batches
+from mixlingua.retrieval.encode import encode
+from mixlingua.retrieval.length_batches import length_sorted_batches
 
 TEXTS = ["kurz", "ein längerer Text mit vielen Wörtern", "kurz", "a", "mittel lang", "", "zuletzt " * 9, "mittel  lang"]
 

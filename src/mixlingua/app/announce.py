@@ -26,7 +26,7 @@ def announce_training(
 ) -> None:
     """Print what will be trained on what, how it will be measured, and where the results will be."""
     languages = set(cfg.data.languages)
-    table = _plan("Training")
+    table = plan_table("Training")
     for store in stores:
         held = [language for language in store.languages if language in languages]
         table.add_row(
@@ -57,7 +57,7 @@ def announce_training(
 
 def announce_evaluation(cfg: DictConfig, run_dir: Path, tasks: list[Task]) -> None:
     """Print what will be measured, and where the results will be."""
-    table = _plan("Evaluation")
+    table = plan_table("Evaluation")
     table.add_row("model", cfg.model.name_or_path)
     _add_postprocess(table, cfg)
     _add_tasks(table, tasks, "once")
@@ -68,7 +68,7 @@ def announce_evaluation(cfg: DictConfig, run_dir: Path, tasks: list[Task]) -> No
 def announce_mining(cfg: DictConfig, run_dir: Path, sources: Mapping[str, MiningRows]) -> None:
     """Print what negatives will be found among, and where the results will be."""
     rules = cfg.mining
-    table = _plan("Mining")
+    table = plan_table("Mining")
     for name, source in sources.items():
         table.add_row("data", f"{name}: {source.store.num_rows:,} rows in {' '.join(source.languages)}")
     where = "all of these languages" if rules.across_languages else "the query's language"
@@ -79,7 +79,8 @@ def announce_mining(cfg: DictConfig, run_dir: Path, sources: Mapping[str, Mining
     Console().print(table)
 
 
-def _plan(title: str) -> Table:
+def plan_table(title: str) -> Table:
+    """A table of what will be done: a bold word, and what is said to it."""
     table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 1))
     table.add_column(style="bold", no_wrap=True)
     table.add_column()

@@ -54,6 +54,7 @@ ACTIONS = {
         "mixlingua.app.evaluate:evaluate", ("model", "trainer", "checkpoint", "postprocess", "evaluation", "logger")
     ),
     "mine": Action("mixlingua.app.mine:mine_negatives", ("data", "model", "trainer", "mining")),
+    "translate": Action("mixlingua.app.translate:translate", ("data", "translator", "translation", "trainer")),
     "compare": Action("mixlingua.app.compare:compare", ()),
     "dashboard": Action("mixlingua.app.dashboard:dashboard", ("logger",)),
 }

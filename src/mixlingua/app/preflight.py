@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mixlingua.app.binding import binding_problems, signature_problems
-from mixlingua.app.resume import checkpoint_of
+from mixlingua.app.resume import checkpoint_of, translations_of
 from mixlingua.app.user_errors import user_error
 from mixlingua.errors import MixlinguaError, suggest
 from mixlingua.evaluation.averages import AVERAGES
@@ -37,7 +37,7 @@ _LEAST = {
 _BUILT = (
     "sampler", "augmentation", "model", "adapter", "teacher", "loss.*", "optimizer", "postprocess", "data.sources.*",
     "data.validation_sources.*",
-    "evaluation.tasks.*",
+    "evaluation.tasks.*", "translator", "translation",
 )  # fmt: skip
 
 
@@ -68,6 +68,8 @@ def check(cfg: DictConfig, uses: Sequence[str], *, multirun: bool) -> list[str]:
         found += _data_problems(tree)
     if "mining" in uses:
         found += _mining_problems(tree["mining"])
+    if "translation" in uses:
+        found += _translation_problems(tree)
     if "evaluation" in uses:
         found += average_problems(tree["evaluation"]["average"])
     if "evaluation" in uses and tree["action"] == "evaluate" and not tree["evaluation"]["tasks"]:
@@ -106,7 +108,7 @@ def _data_problems(tree: dict[str, Any]) -> Iterator[str]:
     twice = sorted({language for language in data["languages"] if data["languages"].count(language) > 1})
     if twice:
         yield f"data.languages: {', '.join(twice)} given more than once."
-    if tree["resume"] is not None and not checkpoint_of(tree["resume"]).is_file():
+    if tree["resume"] is not None and tree["action"] != "translate" and not checkpoint_of(tree["resume"]).is_file():
         yield f"resume={tree['resume']}: no checkpoint at {checkpoint_of(tree['resume'])}."
 
 
@@ -122,6 +124,18 @@ def _mining_problems(mining: dict[str, Any]) -> Iterator[str]:
         yield f"mining.margin={margin}: a difference of cosines from 0 to 2 is needed, or null for no limit."
     if not isinstance(mining["across_languages"], bool):
         yield f"mining.across_languages={mining['across_languages']}: it is true or false."
+
+
+def _translation_problems(tree: dict[str, Any]) -> Iterator[str]:
+    from mixlingua.app.trainer import num_processes
+
+    if (processes := num_processes(tree["trainer"])) > 1:
+        yield (
+            f"trainer.devices: {processes} processes, but action=translate uses one device; start a command for each "
+            "device, with some of translation.languages and a hydra.run.dir of its own."
+        )
+    if tree["resume"] is not None and not translations_of(tree["resume"]).is_dir():
+        yield f"resume={tree['resume']}: no translations at {translations_of(tree['resume'])}."
 
 
 def _trainer_problems(tree: dict[str, Any], multirun: bool) -> Iterator[str]:

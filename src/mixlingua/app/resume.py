@@ -12,6 +12,11 @@ def checkpoint_of(resume: str) -> Path:
     return path / "checkpoints" / "last.ckpt" if path.is_dir() else path
 
 
+def translations_of(resume: str) -> Path:
+    """The folder of translations that `resume` names, in action=translate: that of a run folder."""
+    return Path(resume) / "translations"
+
+
 def with_arguments_of_resumed(arguments: Sequence[str]) -> list[str]:
     """The command line of a resumed run: what the stopped one was started with, then what is said now.
 

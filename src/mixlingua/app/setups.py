@@ -10,8 +10,9 @@ from mixlingua.app.found_runs import FoundRun
 # Keys, or beginnings of keys, that change where and how a run is computed, watched or written, not what it learns, and
 # those that repeat another.
 _ASIDE = (
-    "action", "seed", "resume", "overwrite", "paths", "runs", "baseline", "comparison", "mining", "logger",
-    "data.num_workers", "checkpoint.every_n_steps", "checkpoint.save_model", "evaluation.tasks", "evaluation.average",
+    "action", "seed", "resume", "overwrite", "paths", "runs", "baseline", "comparison", "mining", "translator",
+    "translation", "logger", "data.num_workers", "checkpoint.every_n_steps", "checkpoint.save_model",
+    "evaluation.tasks", "evaluation.average",
     "evaluation.before", "evaluation.every_n_steps", "evaluation.token_budget", "model.pretraining", "model.compile",
     "model.gradient_checkpointing", "model.chunk_size", "sampler.max_steps", "sampler.batches_per_step",
     "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy", "trainer.log_every_n_steps",

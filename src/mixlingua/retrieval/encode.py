@@ -11,6 +11,7 @@ from mixlingua.data.protocols import Side
 from mixlingua.errors import ConfigError, ModelError, suggest
 from mixlingua.model import distributed
 from mixlingua.model.encoder import BiEncoder
+from mixlingua.retrieval.length_batches import length_sorted_batches
 
 Progress = Callable[[int, int], None]  # texts encoded so far by this rank, texts this rank encodes
 
@@ -91,21 +92,6 @@ def check_vectors(vectors: Tensor, num_texts: int, side: Side, where: str) -> Te
             "diverged or overflows in this precision. Evaluate an earlier checkpoint, or with precision=32-true."
         )
     return vectors
-
-
-def length_sorted_batches(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
-    """Positions of `lengths` in batches, longest first (what does not fit in memory fails at once).
-
-    In each batch, size x longest <= token_budget, unless it is a single text.
-    """
-    order = sorted(range(len(lengths)), key=lambda position: -lengths[position])
-    batches: list[list[int]] = []
-    for position in order:
-        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= token_budget:
-            batches[-1].append(position)
-        else:
-            batches.append([position])
-    return batches
 
 
 def _gather(rows: list[int], vectors: Tensor) -> list[tuple[list[int], Tensor]]:

@@ -1,0 +1,33 @@
+"""Rows, settings and jobs with the translator of fakes.py."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from fakes import LetterTranslator
+
+from mixlingua.translation.gate import Gate
+from mixlingua.translation.settings import Translation
+
+
+@pytest.fixture
+def gate() -> Callable[..., Gate]:
+    """A gate with the bounds of conf/config.yaml, but for those given."""
+    bounds = {"max_repeats": 3, "max_copied_words": 4, "min_script_share": 0.5, "max_length_deviation": 3.0}
+    return lambda **given: Gate(**{**bounds, "min_round_trip": None, **given})
+
+
+@pytest.fixture
+def settings(gate: Callable[..., Gate]) -> Callable[..., Translation]:
+    values = {"source": "en", "languages": ["de", "ru"], "num_beams": 2, "piece_tokens": 12, "max_growth": 3.0}
+    return lambda **given: Translation(**{**values, "token_budget": 40, "gate": gate(), **given})
+
+
+@pytest.fixture
+def translator() -> Any:
+    return LetterTranslator()
