@@ -6,6 +6,7 @@ from typing import Any
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -35,17 +36,22 @@ def sweep_table(jobs: list[tuple[list[str], JobResult]]) -> Table:
     """One line for each job: the overrides in which jobs differ, state and the figures that the actions returned."""
     common = set.intersection(*(set(overrides) for overrides, _ in jobs)) if len(jobs) > 1 else set()
     names = list(dict.fromkeys(name for _, result in jobs for name in result.metrics))
-    table = Table(title="Sweep", title_justify="left")
+    table = Table(title="Sweep", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("job", justify="right")
-    table.add_column("overrides")
+    table.add_column("overrides", no_wrap=True)
     table.add_column("state")
     for name in names:
-        table.add_column(name, justify="right")
+        table.add_column(_heading(name), justify="right")
     for number, (overrides, result) in enumerate(jobs):
         state = "[red]failed" if result.error else "finished"
-        different = " ".join(override for override in overrides if override not in common)
+        different = "\n".join(override for override in overrides if override not in common)
         table.add_row(str(number), different, state, *(_figure(result.metrics.get(name)) for name in names))
     return table
+
+
+def _heading(name: str) -> str:
+    """A metric's key on several lines, so that a terminal of 80 columns shows all of it."""
+    return name.replace("/", "\n").replace("lingual", "-\nlingual").replace("_", "_\n")
 
 
 def _figure(value: float | None) -> str:
