@@ -77,10 +77,12 @@ def _text(value: float | None) -> str:
 
 def _cells(old: float | None, new: float | None, *, change: bool) -> Iterator[str | Text]:
     yield _text(new)
-    if change and (old is None or new is None):
+    if not change:
+        return
+    if old is None or new is None:
         yield ""
-    elif change:
-        difference = new - old  # type: ignore[operator]
+    else:
+        difference = new - old
         yield Text(f"{difference:+.3f}", style="green" if difference > 0 else "red" if difference < 0 else "")
 
 
