@@ -32,6 +32,13 @@ def known_regions() -> dict[str, str]:
     return {code: name for code, name in Locale("en").territories.items() if len(code) == 2}
 
 
+def two_letter(code: str) -> str:
+    """The ISO 639-1 code of an ISO 639-3 one, such as "de" for "deu" or "fa" for "pes" (CLDR); others as they are."""
+    from babel.core import get_global
+
+    return str(get_global("language_aliases").get(code, code)) if len(code) == 3 else code
+
+
 def language_name(code: str) -> str:
     """The English name of a code, such as "German" for "de" or "Chinese (Traditional)" for "zh-Hant"; the code itself
     where CLDR has no name."""
