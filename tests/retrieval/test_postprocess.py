@@ -48,6 +48,16 @@ def test_parallel_rows_are_drawn_for_all_their_languages(stores):
     assert {name[0] for name in rows["en"]} == {"a", "b"}, "from both sources"
 
 
+def test_rows_that_have_every_language_come_before_others(stores):
+    """30 of the 40 rows with German lack French: drawn for German, they would tell topics apart, not languages."""
+    drawn = draw_texts(stores, ["de", "fr"], rows_per_language=10, seed=0)
+    german, french = (named(drawn[code].queries, code, "q") for code in ("de", "fr"))
+    assert german == french
+    assert sorted(german) == [f"b{n}" for n in range(10)]
+    more = draw_texts(stores, ["de", "fr"], rows_per_language=12, seed=0)
+    assert named(more["de"].queries, "de", "q")[:10] == german
+
+
 def test_each_language_takes_the_first_rows_that_have_it(stores):
     drawn = draw_texts(stores, ["de", "fr"], rows_per_language=15, seed=3)
     french = named(drawn["fr"].queries, "fr", "q")

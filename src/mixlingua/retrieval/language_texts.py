@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mixlingua.data.store import ParallelStore
 from mixlingua.errors import DataError
@@ -38,28 +39,39 @@ def draw_texts(
 ) -> dict[str, LanguageTexts]:
     """language -> texts of `rows_per_language` of its rows, drawn without replacement from all stores alike.
 
-    The rows come from one random order of all rows, of which each language takes the first that have it: parallel rows
-    are drawn for all their languages, so that what the texts are about differs little between languages.
+    The rows come from one random order of all rows: first those that have every language, which are drawn for each
+    alike, so that what the texts are about is the same in all of them; then, for languages that need more, the others.
     Raises DataError as `check_texts`.
     """
     check_texts(stores, languages, rows_per_language)
     starts = np.cumsum([0, *(store.num_rows for store in stores)])
     order = KeyedPermutation(int(starts[-1]), int(words(seed, Purpose.PARTS, (0, 1), 1)[0]))
     drawn: dict[str, list[tuple[int, int]]] = {language: [] for language in languages}
-    for start in range(0, order.size, _ROWS_AT_ONCE):
-        piece = order(np.arange(start, min(start + _ROWS_AT_ONCE, order.size)))
-        owners = np.searchsorted(starts, piece, side="right") - 1
-        for language, rows in drawn.items():
-            has = np.zeros(len(piece), dtype=np.bool_)
-            for number, store in enumerate(stores):
-                own = np.flatnonzero(owners == number)
-                if language in store.languages:
-                    has[own] = held_languages(store, piece[own] - starts[number], [language])[:, 0]
-            taken = np.flatnonzero(has)[: rows_per_language - len(rows)]
-            rows += [(int(owners[i]), int(piece[i] - starts[owners[i]])) for i in taken]
-        if all(len(rows) == rows_per_language for rows in drawn.values()):
-            break
+    for complete in (True, False):
+        for start in range(0, order.size, _ROWS_AT_ONCE):
+            if all(len(rows) == rows_per_language for rows in drawn.values()):
+                break
+            piece = order(np.arange(start, min(start + _ROWS_AT_ONCE, order.size)))
+            owners = np.searchsorted(starts, piece, side="right") - 1
+            numbers = piece - starts[owners]
+            held = _held(stores, owners, numbers, languages)
+            held &= (held.all(1) == complete)[:, None]
+            for column, rows in enumerate(drawn.values()):
+                taken = np.flatnonzero(held[:, column])[: rows_per_language - len(rows)]
+                rows += [(int(owners[i]), int(numbers[i])) for i in taken]
     return {language: _read(stores, language, rows) for language, rows in drawn.items()}
+
+
+def _held(
+    stores: Sequence[ParallelStore], owners: NDArray[np.int64], numbers: NDArray[np.int64], languages: Sequence[str]
+) -> NDArray[np.bool_]:
+    """(M, L) whether the rows `numbers` of the stores `owners`, M each, have the L languages."""
+    held = np.zeros((len(owners), len(languages)), dtype=np.bool_)
+    for number, store in enumerate(stores):
+        own = np.flatnonzero(owners == number)
+        columns = [column for column, language in enumerate(languages) if language in store.languages]
+        held[np.ix_(own, columns)] = held_languages(store, numbers[own], [languages[column] for column in columns])
+    return held
 
 
 def _read(stores: Sequence[ParallelStore], language: str, rows: Sequence[tuple[int, int]]) -> LanguageTexts:
