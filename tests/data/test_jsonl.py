@@ -23,12 +23,12 @@ def file(tmp_path, request):
 
 
 def test_rows_are_read_plain_and_packed(file):
-    write(file, [row("a", passage_id="p1", touches=["s1", "s2"], negatives={"de": ["n"]}), row(7)])
+    write(file, [row("a", passage_id="p1", touches=["s1", "s2"], negatives={"de": ["n"]}, split_key=3), row(7)])
     first, second = JsonlReader(str(file)).rows()
     assert (first.id, first.queries, first.passages) == ("a", {"de": "f", "en": "q"}, {"de": "a", "en": "p"})
     assert (first.passage_id, first.negatives) == ("p1", {"de": ["n"]})
-    assert first.touches == ("s1", "s2")
-    assert (second.id, second.passage_id, second.touches, second.negatives) == ("7", "7", (), {})
+    assert (first.touches, first.split_key) == (("s1", "s2"), "3")
+    assert (second.id, second.passage_id, second.touches, second.negatives, second.split_key) == ("7", "7", (), {}, "")
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,7 @@ def test_rows_are_read_plain_and_packed(file):
         (row("x", negatives={"fr": ["n"]}), "negatives in 'fr'"),
         (row("x", negatives=["n"]), "negatives of row 'x' must be lists"),
         (row("x", passage_id=None), "passage_id is None"),
+        (row("x", split_key=""), "split_key is ''"),
         (row("x", touches="s1"), "touches of row 'x' must be a list of texts"),
         (row("x", touches=[1]), "touches of row 'x' must be a list of texts"),
         (row("x") | {"negative": []}, "unknown field 'negative'. Did you mean 'negatives'"),

@@ -40,7 +40,7 @@ def test_negatives_go_along_and_a_row_without_any_goes_without_the_language():
 def test_rows_are_read_back_as_they_were_written(tmp_path):
     rows = [
         made(row(negatives={"en": ["n1"]})),
-        row(id="2", queries={"zh": "问"}, passages={"zh": "答"}, passage_id="x"),
+        row(id="2", queries={"zh": "问"}, passages={"zh": "答"}, passage_id="x", touches=("s1", "s2"), split_key="d"),
     ]
     assert write_rows(tmp_path / "rows.jsonl.gz", rows) == {"en": 1, "de": 1, "zh": 1}
     assert list(JsonlReader(tmp_path / "rows.jsonl.gz").rows()) == rows

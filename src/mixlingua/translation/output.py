@@ -46,8 +46,8 @@ def write_rows(file: Path, rows: Iterable[PairRow]) -> dict[str, int]:
         for row in rows:
             fields: dict[str, Any] = {"id": row.id, "queries": row.queries, "passages": row.passages}
             fields["passage_id"] = row.passage_id
-            if row.negatives:
-                fields["negatives"] = row.negatives
+            optional = {"touches": row.touches, "negatives": row.negatives, "split_key": row.split_key}
+            fields |= {field: value for field, value in optional.items() if value}
             out.write(json.dumps(fields, ensure_ascii=False) + "\n")
             for language in row.queries:
                 counts[language] = counts.get(language, 0) + 1

@@ -15,7 +15,7 @@ from mixlingua.errors import DataError, suggest
 from mixlingua.files import content_hash
 
 VERSION = "1"
-_ROW_FIELDS = ("id", "queries", "passages", "passage_id", "touches", "negatives")
+_ROW_FIELDS = ("id", "queries", "passages", "passage_id", "touches", "negatives", "split_key")
 _LANGUAGE_FIELDS = ("id", "query", "passage", "passage_id", "negatives")
 
 
@@ -24,10 +24,11 @@ class JsonlReader:
 
     path: a file or several, read one after the other in constant memory but for 8 bytes a row, with rows
     `{"id", "queries": {"de": ...}, "passages": {"de": ...}, "passage_id"?, "touches"?: [...],
-    "negatives"?: {"de": [...]}}`;
+    "negatives"?: {"de": [...]}, "split_key"?}`;
     or a mapping of languages to files, joined by id in memory, with rows
     `{"id", "query", "passage", "passage_id"?, "negatives"?: [...]}`.
-    Without passage_id a row's passage is its own. Other fields are ignored, unless they look like a misspelt one.
+    Without passage_id a row's passage is its own; without split_key it is passages that are held out whole, not
+    documents. Other fields are ignored, unless they look like a misspelt one.
     """
 
     def __init__(self, path: str | Path | Sequence[str | Path] | Mapping[str, str | Path], name: str = "jsonl") -> None:
@@ -130,9 +131,10 @@ def _multilingual_row(fields: dict[str, Any], where: str) -> PairRow:
         id=name,
         queries=_texts(fields, "queries", name, where),
         passages=_texts(fields, "passages", name, where),
-        passage_id=_passage_id(fields, where),
+        passage_id=_name(fields, "passage_id", fields["id"], where),
         touches=_touches(fields, name, where),
         negatives=_negatives(fields.get("negatives") or {}, name, where),
+        split_key=_name(fields, "split_key", "", where),
     )
     for language in row.queries.keys() | row.passages.keys():
         language_of(language, where)
@@ -150,17 +152,20 @@ def _language_row(fields: dict[str, Any], language: str, where: str) -> PairRow:
         id=name,
         queries={language: fields["query"]},
         passages={language: fields["passage"]},
-        passage_id=_passage_id(fields, where),
+        passage_id=_name(fields, "passage_id", fields["id"], where),
         negatives=_negatives({language: negatives} if negatives else {}, name, where),
     )
     check_texts(row, where)
     return row
 
 
-def _passage_id(fields: dict[str, Any], where: str) -> str:
-    value = fields.get("passage_id", fields["id"])
+def _name(fields: dict[str, Any], field: str, otherwise: str | int, where: str) -> str:
+    """What a field names something by; `otherwise` where it is absent."""
+    if field not in fields:
+        return str(otherwise)
+    value = fields[field]
     if not isinstance(value, str | int) or value == "":
-        raise DataError(f"{where}: passage_id is {value!r}; it must be a text or a whole number. Drop it or set it.")
+        raise DataError(f"{where}: {field} is {value!r}; it must be a text or a whole number. Drop it or set it.")
     return str(value)
 
 
