@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mixlingua.data.store import ParallelStore
-from mixlingua.data.views import PivotTexts, Variants
+from mixlingua.data.views import TeacherTexts, Variants
 
 
 @pytest.fixture
@@ -35,10 +35,18 @@ def test_whether_rows_hold_a_language(store):
 
 def test_the_pivot_side_of_each_row_that_has_one(store, batch, tokenizer, decode):
     batch = replace(batch, passage_languages=["fr", "fr", "de"])
-    queries, passages = (PivotTexts(side, "en", tokenizer)(store, batch) for side in ("query", "passage"))
+    queries, passages = (TeacherTexts(side, "en", tokenizer)(store, batch) for side in ("query", "passage"))
     assert decode(queries.features["input_ids"]) == ["query 0 en", "query 1 de", "query 2 de"]
     assert decode(passages.features["input_ids"]) == ["passage 0 en", "passage 1 fr", "passage 2 de"]
     assert queries.present.tolist() == passages.present.tolist() == [True, False, False]
+
+
+def test_the_teacher_reads_a_batchs_own_texts(store, batch, tokenizer, decode):
+    batch = replace(batch, passage_languages=["fr", "fr", "de"])
+    queries, passages = (TeacherTexts(side, None, tokenizer)(store, batch) for side in ("query", "passage"))
+    assert decode(queries.features["input_ids"]) == ["query 0 de", "query 1 de", "query 2 de"]
+    assert decode(passages.features["input_ids"]) == ["passage 0 fr", "passage 1 fr", "passage 2 de"]
+    assert queries.present.all() and passages.present.all()
 
 
 def test_variants_are_in_another_training_language_and_depend_on_seed_batch_and_row(store, batch, tokenizer, decode):

@@ -4,11 +4,15 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from mixlingua.data.views import (
+    OWN_PASSAGES,
+    OWN_QUERIES,
+    PIVOT_PASSAGES,
+    PIVOT_QUERIES,
     SIDES,
     TEACHER_VIEWS,
     VARIANT_PASSAGES,
     VARIANT_QUERIES,
-    PivotTexts,
+    TeacherTexts,
     Variants,
     ViewMaker,
 )
@@ -37,7 +41,10 @@ def build_views(cfg: DictConfig, loss: TotalLoss, encoder: BiEncoder, teacher: T
     views: dict[str, ViewMaker] = {}
     if teacher is not None:
         tokenizer = teacher.tokenizer.limited(*lengths)
-        views |= {name: PivotTexts(SIDES[name], cfg.data.pivot, tokenizer) for name in TEACHER_VIEWS}
+        for name in (PIVOT_QUERIES, PIVOT_PASSAGES):
+            views[name] = TeacherTexts(SIDES[name], cfg.data.pivot, tokenizer)
+        for name in (OWN_QUERIES, OWN_PASSAGES):
+            views[name] = TeacherTexts(SIDES[name], None, tokenizer)
     own, languages = encoder.tokenizer.limited(*lengths), tuple(cfg.data.languages)
     for name in (VARIANT_QUERIES, VARIANT_PASSAGES):
         if name in loss.views:

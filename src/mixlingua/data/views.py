@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,14 +15,18 @@ from mixlingua.data.store import ParallelStore
 QUERIES, PASSAGES = "queries", "passages"  # not views, but the batch's own texts
 PIVOT_QUERIES = "pivot_queries"  # each row's query in the pivot language, for a teacher
 PIVOT_PASSAGES = "pivot_passages"  # its passage
+OWN_QUERIES = "own_queries"  # each row's query as the batch has it, for a teacher
+OWN_PASSAGES = "own_passages"  # its passage
 VARIANT_QUERIES = "variant_queries"  # its query in another language than the batch's, for the model itself
 VARIANT_PASSAGES = "variant_passages"  # its passage in one or several other languages, for the model itself
-TEACHER_VIEWS = (PIVOT_QUERIES, PIVOT_PASSAGES)
+TEACHER_VIEWS = (PIVOT_QUERIES, PIVOT_PASSAGES, OWN_QUERIES, OWN_PASSAGES)
 SIDES: Mapping[str, Side] = {
     QUERIES: "query",
     PASSAGES: "passage",
     PIVOT_QUERIES: "query",
     PIVOT_PASSAGES: "passage",
+    OWN_QUERIES: "query",
+    OWN_PASSAGES: "passage",
     VARIANT_QUERIES: "query",
     VARIANT_PASSAGES: "passage",
 }
@@ -50,18 +55,20 @@ class ViewMaker(Protocol):
 
 
 @dataclass(frozen=True)
-class PivotTexts:
-    """Queries or passages in the pivot language, as the teacher reads them."""
+class TeacherTexts:
+    """Queries or passages as the teacher reads them; language: in the pivot language, None: in those of the batch."""
 
     side: Side
-    pivot: str
+    language: str | None
     tokenizer: PairTokenizer
 
     def __call__(self, store: ParallelStore, batch: PlannedBatch) -> View:
         """The texts of the batch's rows; rows without the pivot language are absent."""
-        present = store.holds(batch.rows, self.pivot)
-        own = batch.query_languages if self.side == "query" else batch.passage_languages
-        languages = [self.pivot if there else language for there, language in zip(present, own, strict=True)]
+        languages = list(batch.query_languages if self.side == "query" else batch.passage_languages)
+        present = np.ones(len(languages), np.bool_)
+        if self.language is not None:
+            present = store.holds(batch.rows, self.language)
+            languages = [self.language if there else own for there, own in zip(present, languages, strict=True)]
         texts = store.texts(batch.rows.tolist(), self.side, languages)
         features = self.tokenizer.queries(texts) if self.side == "query" else self.tokenizer.passages(texts)
         return View(features, torch.from_numpy(present))

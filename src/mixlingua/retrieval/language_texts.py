@@ -69,7 +69,7 @@ def _held(
     held = np.zeros((len(owners), len(languages)), dtype=np.bool_)
     for number, store in enumerate(stores):
         own = np.flatnonzero(owners == number)
-        columns = [column for column, language in enumerate(languages) if language in store.languages]
+        columns = np.flatnonzero([language in store.languages for language in languages])
         held[np.ix_(own, columns)] = held_languages(store, numbers[own], [languages[column] for column in columns])
     return held
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mixlingua.errors import ConfigError
-from mixlingua.model.losses.distillation import Distillation, Relational
+from mixlingua.model.losses.distillation import Distillation, Relational, Retention
 
 X, Y = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
 
@@ -27,6 +27,34 @@ def test_rows_without_a_pivot_side_do_not_count(step):
     assert Distillation(1.0, "query")(step(queries, passages, **views)).item() == pytest.approx(2.0)
     nothing = {"pivot_queries": (torch.stack([X, Y]), torch.tensor([False, False]))}
     assert Distillation(1.0, "query")(step(queries, passages, **nothing)).item() == 0.0
+
+
+def test_retention_holds_a_text_to_its_own_vector_and_distillation_to_its_pivots(step):
+    queries, passages = torch.stack([X, X]), torch.stack([Y, X])
+    own = {"own_queries": torch.stack([X, Y]), "own_passages": torch.stack([Y, Y])}
+    pivot = {"pivot_queries": torch.stack([Y, Y]), "pivot_passages": torch.stack([Y, X])}
+    made = step(queries, passages, **own, **pivot)
+    assert Retention(1.0, "query")(made).item() == pytest.approx(1.0)
+    assert Retention(1.0, "both")(made).item() == pytest.approx(1.0)
+    assert Distillation(1.0, "both")(made).item() == pytest.approx(1.0)
+    assert Distillation(1.0, "query")(made).item() == pytest.approx(2.0)
+    assert Retention(1.0, "both").views == {"own_queries": 1, "own_passages": 1}
+
+
+def test_both_together_have_their_least_between_the_two_targets(step, vectors):
+    """|v - a|^2 + 3 |v - b|^2 is least on the sphere where v is along a + 3 b."""
+    own, pivot = vectors(3, 0), vectors(3, 1)
+
+    def total(queries):
+        made = step(queries, vectors(3, 2), own_queries=own, pivot_queries=pivot)
+        return Retention(1.0, "query")(made) + 3 * Distillation(1.0, "query")(made)
+
+    best = torch.nn.functional.normalize(own + 3 * pivot, dim=1)
+    rest = best.detach().requires_grad_()
+    total(rest).backward()
+    tangential = rest.grad - (rest.grad * best).sum(1, keepdim=True) * best
+    torch.testing.assert_close(tangential, torch.zeros_like(best), rtol=0, atol=1e-6)
+    assert all(total(best) < total(other) for other in (own, pivot, vectors(3, 5)))
 
 
 def test_hard_negatives_have_no_teacher(step):

@@ -1,16 +1,19 @@
-"""Learning from a frozen teacher's view of the pivot side: its vectors, or only how it ranks."""
+"""Learning from a frozen teacher: its vectors of the pivot side or of the same text, or only how it ranks."""
 
 import math
+from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mixlingua.data.protocols import Side
 from mixlingua.data.views import PIVOT_PASSAGES, PIVOT_QUERIES
 from mixlingua.errors import ConfigError
 from mixlingua.model.losses.loss import StepLoss
 from mixlingua.model.losses.masks import positive_columns
-from mixlingua.model.losses.sides import PIVOT, Sides, chosen_sides
+from mixlingua.model.losses.sides import OWN, PIVOT, Sides, chosen_sides
 from mixlingua.model.losses.step import StepVectors, Targets
 
 
@@ -22,27 +25,44 @@ class Distillation(StepLoss):
     Source: Reimers and Gurevych 2020 (arXiv 2004.09813), eq. 1, summed over components instead of averaged.
     """
 
+    name: ClassVar[str] = "distillation"
+    of: ClassVar[Mapping[Side, str]] = PIVOT
+
     def __init__(self, weight: float, sides: Sides) -> None:
         super().__init__(weight)
-        self.sides = chosen_sides("distillation", sides)
+        self.sides = chosen_sides(self.name, sides)
 
     @property
     def views(self) -> dict[str, int]:
-        return {PIVOT[side]: 1 for side in self.sides}
+        return {self.of[side]: 1 for side in self.sides}
 
     def forward(self, step: StepVectors) -> Tensor:
         """The mean over rows, a scalar. Raises ConfigError where the teacher's vectors have another length."""
-        vectors = {PIVOT_QUERIES: step.queries, PIVOT_PASSAGES: step.passages[: len(step.queries)]}
-        losses = [self._distance(step, view, vectors[view], step.targets[view]) for view in self.views]
+        vectors: dict[Side, Tensor] = {"query": step.queries, "passage": step.passages[: len(step.queries)]}
+        views = {side: self.of[side] for side in self.sides}
+        losses = [self._distance(step, view, vectors[side], step.targets[view]) for side, view in views.items()]
         return torch.stack(losses).mean()
 
     def _distance(self, step: StepVectors, view: str, vectors: Tensor, targets: Targets) -> Tensor:
         if vectors.shape[1] != targets.vectors.shape[1]:
             raise ConfigError(
-                f"loss=distillation: the teacher's vectors have {targets.vectors.shape[1]} components, the model's "
+                f"loss={self.name}: the teacher's vectors have {targets.vectors.shape[1]} components, the model's "
                 f"{vectors.shape[1]}. Choose a teacher of the same size, or loss=relational."
             )
         return step.mean_over(view, (vectors - targets.vectors).square().sum(1))
+
+
+class Retention(Distillation):
+    """Squared distance between a text's vector and the teacher's vector of that same text, in whatever language it is.
+
+    The counterweight of the other losses: what the model could do before training, monolingual retrieval above all, is
+    to stay. Together with distillation, a text's target lies between its own vector and that of its pivot side, by the
+    two weights.
+    Source: learning without forgetting (Li and Hoiem 2016, arXiv 1606.09282), of vectors in place of class scores.
+    """
+
+    name = "retention"
+    of = OWN
 
 
 class Relational(StepLoss):
