@@ -70,7 +70,9 @@ def _held(
     for number, store in enumerate(stores):
         own = np.flatnonzero(owners == number)
         columns = np.flatnonzero([language in store.languages for language in languages])
-        held[np.ix_(own, columns)] = held_languages(store, numbers[own], [languages[column] for column in columns])
+        held[np.ix_(own, columns)] = held_languages(
+            store, numbers[own], [languages[column] for column in columns.tolist()]
+        )
     return held
 
 
