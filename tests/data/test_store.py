@@ -32,6 +32,7 @@ def uneven_rows(languages_by_row):
             queries={code: f"q{number} {code}" for code in languages},
             passages={code: f"p{number} {code}" for code in languages},
             passage_id=f"p{number}",
+            split_key="" if number % 3 == 2 else f"d{number // 2}",
         )
         for number, languages in enumerate(languages_by_row)
     ]
@@ -45,6 +46,7 @@ def test_every_text_comes_back_and_coverage_says_which_there_are(tmp_path_factor
     assert store.languages == tuple(sorted(union))
     for row, languages in enumerate(languages_by_row):
         assert store.ids([row]) == [str(row)]
+        assert store.split_keys([row]) == ["" if row % 3 == 2 else f"d{row // 2}"]
         for bit, code in enumerate(store.languages):
             if code in languages:
                 assert store.texts([row], "query", [code]) == [f"q{row} {code}"]

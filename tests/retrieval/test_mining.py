@@ -25,7 +25,8 @@ CPU = torch.device("cpu")
 
 def pair(name, passages, passage_id="", touches=()):
     queries = {language: f"{name} {language}?" for language in passages}
-    return PairRow(name, queries, passages, passage_id or f"id {name}", touches)
+    split_key = "" if name == "other" else f"document {len(name)}"
+    return PairRow(name, queries, passages, passage_id or f"id {name}", touches, split_key=split_key)
 
 
 @dataclass
@@ -195,6 +196,7 @@ def test_what_is_written_is_trained_on_as_the_source_was(tmp_path, hand_worked):
     store = ParallelStore.write(tmp_path / "trained", JsonlReader(path).rows(), name="mined", fingerprint="mined")
     kept = [number for number in range(len(rows)) if number not in (0, 7)]
     assert store.ids(range(store.num_rows)) == case.store.ids(kept)
+    assert store.split_keys(range(store.num_rows)) == case.store.split_keys(kept)
     assert store.min_negatives == 2
     assert store.rows_per_language == {"de": len(rows) - 2, "en": len(rows) - 3}
     assert store.negatives([0], ["de"]) == [case.pools["de"].texts(mined[1].found["de"].places)]

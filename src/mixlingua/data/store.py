@@ -27,9 +27,9 @@ class ParallelStore:
     keys: (num_rows, K) int64; rows that share a key never belong in one batch. A row's keys stand for its passage_id,
     its `touches` and its passage's text in one language (English where it has it); shorter rows repeat their first key.
 
-    A folder holds store.json, coverage.npy, keys.npy, ids.arrow (column `id`) and, per language, de.arrow (columns
-    `query`, `passage`, `negatives`, null where the row lacks the language). The Arrow files have record batches of
-    `batch_rows` rows, so that row -> (batch, offset) is arithmetic.
+    A folder holds store.json, coverage.npy, keys.npy, ids.arrow (columns `id`, `split_key`) and, per language, de.arrow
+    (columns `query`, `passage`, `negatives`, null where the row lacks the language). The Arrow files have record
+    batches of `batch_rows` rows, so that row -> (batch, offset) is arithmetic.
     """
 
     def __init__(self, path: str | Path, rows: np.ndarray | None = None) -> None:
@@ -116,8 +116,15 @@ class ParallelStore:
 
     def ids(self, rows: Sequence[int]) -> list[str]:
         """The ids that the source gave to these rows."""
+        return self._names(rows, "id")
+
+    def split_keys(self, rows: Sequence[int]) -> list[str]:
+        """What these rows are held out with, such as their documents; empty where the source did not say."""
+        return self._names(rows, "split_key")
+
+    def _names(self, rows: Sequence[int], column: str) -> list[str]:
         found = (self._file_row(int(row)) for row in rows)
-        return [self._batch("ids", row).column("id")[row % self._batch_rows].as_py() for row in found]
+        return [self._batch("ids", row).column(column)[row % self._batch_rows].as_py() for row in found]
 
     def _values(self, rows: Sequence[int], column: str, languages: Sequence[str]) -> list:
         values = []

@@ -11,11 +11,11 @@ from mixlingua.data.keys import PIVOT, conflict_rate, id_key, text_key
 from mixlingua.data.rows import PairRow
 from mixlingua.errors import DataError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 BATCH_ROWS = 2048
 MAX_LANGUAGES = 64  # one bit each in the coverage
 _TEXTS = pa.schema([("query", pa.string()), ("passage", pa.string()), ("negatives", pa.list_(pa.string()))])
-_IDS = pa.schema([("id", pa.string())])
+_IDS = pa.schema([("id", pa.string()), ("split_key", pa.string())])
 _SIDE_FILES = ("keys.raw", "widths.raw", "coverage.raw")
 
 
@@ -78,7 +78,8 @@ class StoreWriter:
 
     def _flush(self) -> None:
         rows = self._pending
-        self._writer("ids", _IDS).write_batch(pa.record_batch([[row.id for row in rows]], schema=_IDS))
+        names = [[row.id for row in rows], [row.split_key for row in rows]]
+        self._writer("ids", _IDS).write_batch(pa.record_batch(names, schema=_IDS))
         for language in {language for row in rows for language in row.queries} | self._rows_per_language.keys():
             self._writer(language, _TEXTS).write_batch(self._texts(rows, language))
         positions = {language: position for position, language in enumerate(self._rows_per_language)}

@@ -44,12 +44,14 @@ def _line(source: MiningRows, pools: Mapping[str, Pool], row: int, found: Mappin
     store = source.store
     # The ids behind a store's keys are not kept, but keys that are equal stay equal under any name of theirs.
     passage_id, *touches = (f"{key:016x}" for key in dict.fromkeys(store.keys[row].astype(np.uint64).tolist()))
+    split_key = store.split_keys([row])[0]
     return {
         "id": store.ids([row])[0],
         "queries": dict(zip(languages, store.texts(rows, "query", languages), strict=True)),
         "passages": dict(zip(languages, store.texts(rows, "passage", languages), strict=True)),
         "passage_id": passage_id,
         "touches": touches,
+        **({"split_key": split_key} if split_key else {}),
         "negatives": {name: pools[name].texts(mined.places) for name, mined in found.items()},
         "mined": {name: _about(pools[name], mined) for name, mined in found.items()},
     }
