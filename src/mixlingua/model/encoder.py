@@ -11,6 +11,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
+from mixlingua.model.length_groups import length_groups
 from mixlingua.model.pooling import POOLINGS, Pooling
 from mixlingua.model.tokenizer import PairTokenizer
 
@@ -130,7 +131,11 @@ class BiEncoder(nn.Module):
         ]
 
     def _encode(self, features: dict[str, Tensor]) -> Tensor:
-        return self._pooled(*self._states(features), features["attention_mask"])
+        groups = length_groups(features)
+        vectors = [self._pooled(*self._states(part), part["attention_mask"]) for _, part in groups]
+        if len(vectors) == 1:
+            return vectors[0]
+        return torch.cat(vectors)[torch.argsort(torch.cat([rows for rows, _ in groups]))]
 
     def _encode_tokens(self, features: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         hidden, pooler_output = self._states(features)
