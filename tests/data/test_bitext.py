@@ -48,8 +48,29 @@ def test_bad_folders_are_named(folder, tmp_path):
     with pytest.raises(DataError, match=r"talks\.en-fa has one side, talks\.en-fa\.en"):
         BitextReader(folder).fingerprint()
     write(folder, talks_en__fa_fa="آب\nنان\n")
-    with pytest.raises(DataError, match=r"talks\.en-fa\.fa:2: more lines|talks\.en-fa\.en.*ends here"):
+    with pytest.raises(DataError, match=r"talks\.en-fa\.en: the file ends before line 2, which .*talks\.en-fa\.fa has"):
+        list(BitextReader(folder).rows())
+    (folder / "talks.en-fa.en").write_text("Water\nBread\nSalt\n")
+    with pytest.raises(DataError, match=r"talks\.en-fa\.fa: the file ends before line 3, which .*talks\.en-fa\.en has"):
         list(BitextReader(folder).rows())
     write(folder, talks_en__qq_en="Water\n", talks_en__qq_qq="x\n")
     with pytest.raises(DataError, match="unknown language 'qq'"):
         BitextReader(folder).fingerprint()
+
+
+def test_a_code_that_is_not_understood_is_not_passed_over(folder):
+    for side in ("en", "zh_CN"):
+        (folder / f"talks.en-zh_CN.{side}").write_text("x\n")
+    with pytest.raises(DataError, match=r"talks\.en-zh_CN\.zh_CN: unknown language 'zh_CN'"):
+        BitextReader(folder).fingerprint()
+
+
+def test_lines_that_are_blank_on_a_side_are_left_out_and_counted(folder, caplog):
+    (folder / "talks.deu-eng.deu").write_text("Ja.\n \nDoch.\nSo?\n")
+    (folder / "talks.deu-eng.eng").write_text("Yes.\nNo.\n\nReally?\n")
+    rows = [row for row in BitextReader(folder).rows() if "de" in row.queries]
+    assert [(row.id, row.queries["de"], row.queries["en"]) for row in rows] == [
+        ("talks.deu-eng:1", "Ja.", "Yes."),
+        ("talks.deu-eng:4", "So?", "Really?"),
+    ]
+    assert "talks.deu-eng: lines left out that are blank on a side: 2." in caplog.text

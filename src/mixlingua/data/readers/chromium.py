@@ -79,7 +79,7 @@ class ChromiumReader:
         if "en" not in files:
             raise DataError(
                 f"{folder}: {'no en-US.pak or en-GB.pak' if found else 'no <locale>.pak files'}. Give the folder "
-                f"'locales' of a Chrome or Chromium as data.sources.{self.name}.path, or set it to null and: {INSTALL}"
+                f"'locales' of a Chrome or Chromium as data.sources.{self.name}.path, or null after: {INSTALL}"
             )
         return files
 
