@@ -10,13 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mixlingua.data.protocols import Side
-from mixlingua.errors import ConfigError, suggest
 from mixlingua.evaluation.bias import mixed_ranks, preference_metrics
 from mixlingua.evaluation.judgements import Group, groups_of
 from mixlingua.evaluation.metrics import RelevantRanks, metrics_of, relevant_ranks
 from mixlingua.evaluation.per_query import Metrics, PerQueryMetric
 from mixlingua.evaluation.results import PerQueryTable, TaskResult
-from mixlingua.evaluation.settings import SETTINGS
 from mixlingua.evaluation.worst_queries import WorstQueries
 from mixlingua.model import distributed
 from mixlingua.retrieval.encode import Encode, check_vectors
@@ -26,20 +24,19 @@ if TYPE_CHECKING:
     from mixlingua.evaluation.task import RetrievalTask
 
 
-def evaluate(task: RetrievalTask, encode: Encode, *, settings: Sequence[str] | None = None) -> TaskResult:
-    """Rank every query's pool in each setting (default: those of the task) and measure it.
+def evaluate(task: RetrievalTask, encode: Encode) -> TaskResult:
+    """Rank every query's pool in each of the task's settings and measure it.
 
     encode: (texts, side) -> (N, D) float32 vectors on the CPU, called once per side with the texts of all languages
     (once in all for a symmetric task); the inner product is the score. Every rank must call this; each ranks a part of
     the queries, all get one result.
-    Raises ConfigError for an unknown setting, ModelError where a vector is not finite (it would rank anything).
+    Raises ModelError where a vector is not finite (it would rank anything).
     """
-    settings = _known(task.settings if settings is None else settings)
     query_vectors, passage_vectors = _encode_all(task, encode)
-    scorer = ExactScorer(passage_vectors)
+    scorer = ExactScorer(_index(task, passage_vectors))
 
-    groups = {setting: groups_of(task, setting) for setting in settings}
-    metrics = {setting: PerQueryMetric(_metrics_of(setting, task)) for setting in settings}
+    groups = {setting: groups_of(task, setting) for setting in task.settings}
+    metrics = {setting: PerQueryMetric(_metrics_of(setting, task)) for setting in task.settings}
     worst = WorstQueries(task)
     start = turn = 0
     for language in task.languages:
@@ -47,7 +44,7 @@ def evaluate(task: RetrievalTask, encode: Encode, *, settings: Sequence[str] | N
         start += len(vectors)
         own = [
             (index, group)
-            for setting in settings
+            for setting in task.settings
             for index, group in enumerate(groups[setting])
             if group.query_language == language
         ]
@@ -55,7 +52,7 @@ def evaluate(task: RetrievalTask, encode: Encode, *, settings: Sequence[str] | N
             if turn % distributed.world_size() == distributed.rank():
                 _measure(own, metrics, worst, scorer(vectors[block]), block)
             turn += 1
-    tables = {setting: _table(task, groups[setting], metrics[setting]) for setting in settings}
+    tables = {setting: _table(task, groups[setting], metrics[setting]) for setting in task.settings}
     return TaskResult(task.name, task.provenance(), tables, worst.gathered())
 
 
@@ -125,9 +122,11 @@ def _encode_all(task: RetrievalTask, encode: Encode) -> tuple[Tensor, Tensor]:
     return encode_checked(task.name, encode, queries, "query"), encode_checked(task.name, encode, passages, "passage")
 
 
-def _known(settings: Sequence[str]) -> tuple[str, ...]:
-    for setting in settings:
-        if setting not in SETTINGS:
-            choices = ", ".join(SETTINGS)
-            raise ConfigError(f"settings: '{setting}' is none of {choices}.{suggest(setting, SETTINGS)}")
-    return tuple(settings)
+def _index(task: RetrievalTask, passages: Tensor) -> Tensor:
+    """The vectors that are searched: those of the passages, or what the task's expansion makes of them."""
+    expansion = task.expansion
+    if expansion is None:
+        return passages
+    languages = [language for language in task.passage_languages for _ in task.passages[language]]
+    return distributed.on_first_rank(lambda: expansion(passages, languages))
+

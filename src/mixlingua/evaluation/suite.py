@@ -45,7 +45,12 @@ def evaluate_encoder(
     token_budget, precision: as `mixlingua.retrieval.encode.encode` takes them. Rank zero shows a bar, which goes away.
     """
     with progress_bars() as bars:
-        return [task.evaluate(TextEncoder(encoder, token_budget, precision, bars, task.name)) for task in tasks]
+        encode_texts = TextEncoder(encoder, token_budget, precision, bars, "")
+        results = []
+        for task in tasks:
+            encode_texts.purpose = task.name
+            results.append(task.evaluate(encode_texts))
+        return results
 
 
 def progress_bars() -> Progress:
@@ -55,17 +60,24 @@ def progress_bars() -> Progress:
 
 
 class TextEncoder:
-    """An `Encode` with a bar for each call; purpose: what the bar says the vectors are for."""
+    """An `Encode` with a bar for each call; purpose: what the bar says the vectors are for.
+
+    The latest texts of each side are remembered, so that tasks that follow one another over the same texts, such as
+    `xquad_r` and `xquad_r_expanded`, have them encoded once. The encoder must stay as it is.
+    """
 
     def __init__(self, encoder: BiEncoder, token_budget: int, precision: str, bars: Progress, purpose: str) -> None:
         self.encoder, self.token_budget, self.precision = encoder, token_budget, precision
         self.bars, self.purpose = bars, purpose
+        self._latest: dict[Side, tuple[list[str], Tensor]] = {}
 
     @cached_property
     def fingerprint(self) -> str:
         return content_hash(self.encoder.fingerprint(), self.precision)
 
     def __call__(self, texts: Sequence[str], side: Side) -> Tensor:
+        if side in self._latest and self._latest[side][0] == list(texts):
+            return self._latest[side][1]
         bar = self.bars.add_task(f"{self.purpose}: {side} vectors", total=None)
         vectors = encode(
             self.encoder,
@@ -76,4 +88,5 @@ class TextEncoder:
             progress=lambda done, total: self.bars.update(bar, completed=done, total=total),
         )
         self.bars.remove_task(bar)
+        self._latest[side] = list(texts), vectors
         return vectors

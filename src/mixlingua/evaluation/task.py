@@ -9,6 +9,7 @@ from mixlingua.evaluation.results import TaskResult
 from mixlingua.evaluation.settings import SETTINGS
 from mixlingua.languages import check_language
 from mixlingua.retrieval.encode import Encode
+from mixlingua.retrieval.expansion import NeighbourExpansion
 
 Texts = Mapping[str, Mapping[str, str]]  # language -> id -> text
 Qrels = Mapping[str, Mapping[str, Mapping[str, int]]]  # query language -> query id -> passage id -> grade
@@ -25,10 +26,12 @@ class RetrievalTask:
     language -> query id -> passage id (of any language) -> grade; a grade above 0 is relevant. files: SHA-256 by name
     of the files it was read from. symmetric: queries and passages are texts of one kind, such as sentences and their
     translations, so that all are encoded as queries. excluded: passages that a query cannot find, such as its own text:
-    no answers, whatever the qrels say, and last in a ranking.
+    no answers, whatever the qrels say, and last in a ranking. expansion: of the passages of all languages, before they
+    are searched; of the multilingual setting alone, since other pools hold no passages in other languages.
 
     Raises DataError, naming the ids, where a language is empty, a text is blank, a passage id occurs in two languages,
-    a query has no relevant passage, or a judgement or exclusion names a query or passage that does not exist.
+    a query has no relevant passage, a judgement or exclusion names a query or passage that does not exist, or there is an
+    expansion in other settings or of one language.
     """
 
     name: str
@@ -43,6 +46,7 @@ class RetrievalTask:
     files: Mapping[str, str] = field(default_factory=dict)
     symmetric: bool = False
     excluded: Excluded = field(default_factory=dict)
+    expansion: NeighbourExpansion | None = None
 
     def __post_init__(self) -> None:
         problems = list(_problems(self))
@@ -90,6 +94,7 @@ class RetrievalTask:
             "num_queries": self.num_queries,
             "num_candidates": self.num_passages,
             "files": dict(self.files),
+            "expansion": None if self.expansion is None else repr(self.expansion),
         }
 
 
@@ -105,6 +110,10 @@ def _problems(task: RetrievalTask) -> Iterator[str]:
             yield f"queries are in {_few(languages)}, but {name} in {_few(part)}"
     if unknown := set(task.settings) - set(SETTINGS):
         yield f"settings {_few(unknown)} are none of {', '.join(SETTINGS)}"
+    if task.expansion is not None and tuple(task.settings) != ("multilingual",):
+        yield f"an expansion is for the multilingual setting alone, not for {_few(set(task.settings))}"
+    if task.expansion is not None and len(task.passages) < 2:
+        yield f"an expansion needs passages in two languages or more, not in {_few(task.passages)} alone"
     for language in sorted(languages):
         check_language(language, f"task {task.name}")
     for name, texts_by_language in (("queries", task.queries), ("passages", task.passages)):

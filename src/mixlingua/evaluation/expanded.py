@@ -1,0 +1,20 @@
+"""A benchmark's multilingual setting over an index whose passages are joined with their neighbours in other languages."""
+
+from dataclasses import replace
+
+from mixlingua.evaluation.task import RetrievalTask
+from mixlingua.retrieval.expansion import NeighbourExpansion
+
+
+def expanded(task: RetrievalTask, expansion: NeighbourExpansion) -> RetrievalTask:
+    """The task as NAME_expanded, in the multilingual setting: the same questions, passages and judgements.
+
+    Raises DataError where all its passages are in one language.
+    """
+    return replace(
+        task,
+        name=f"{task.name}_expanded",
+        settings=("multilingual",),
+        note=f"{task.note} Each passage is joined with its nearest ones in other languages before any question is asked.",
+        expansion=expansion,
+    )
