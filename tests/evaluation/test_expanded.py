@@ -17,7 +17,9 @@ EXPANSION = NeighbourExpansion(0.5)
 @pytest.fixture
 def biased() -> RetrievalTask:
     """Two questions in two languages; a text is "meaning language", each a number (see `Biased`)."""
-    texts = {language: {f"{language}{m}": f"{m} {place}" for m in (0, 1)} for place, language in enumerate(("de", "en"))}
+    texts = {
+        language: {f"{language}{m}": f"{m} {place}" for m in (0, 1)} for place, language in enumerate(("de", "en"))
+    }
     answers = {f"q{m}": {f"de{m}": 1, f"en{m}": 1} for m in (0, 1)}
     queries = {language: {f"q{m}": text for m, text in enumerate(own.values())} for language, own in texts.items()}
     return RetrievalTask("biased", "1", "CC0", "By hand.", queries, texts, {"de": answers, "en": answers})
@@ -51,7 +53,9 @@ def test_language_bias_goes_and_the_rest_of_the_benchmark_is_the_same(biased):
 def test_what_was_done_is_written_down(biased):
     task = expanded(biased, EXPANSION)
     assert task.provenance()["expansion"] == "NeighbourExpansion(temperature=0.5)"
-    assert task.note == "By hand. Each passage is joined with its nearest ones in other languages before any question is asked."
+    assert (
+        task.note == "By hand. Each passage is joined with its nearest ones in other languages before it is searched."
+    )
     assert biased.provenance()["expansion"] is None
 
 

@@ -16,7 +16,8 @@ from mixlingua.model.pretrained import PretrainedEncoder
 from mixlingua.model.tokenizer import PairTokenizer
 
 SETTINGS = {
-    "name_or_path": "tiny", "revision": None, "pooling": "mean", "query_prefix": "", "passage_prefix": "",
+    "name_or_path": "tiny", "revision": None, "pooling": "mean", "layer_weights": None,
+    "query_prefix": "", "passage_prefix": "",
     "max_query_length": 16, "max_passage_length": 16, "temperature": 0.05, "dropout": None,
     "freeze_word_embeddings": False, "freeze_layers": 0, "gradient_checkpointing": False, "chunk_size": None,
     "compile": False, "pretraining": None,
@@ -25,7 +26,9 @@ PLAIN = {
     "weight": 1.0, "temperature": 0.1, "learn_temperature": False, "symmetric": False, "hardness": 0.0,
     "own_margin": None, "teacher_margin": None, "dims": None,
 }  # fmt: skip
-FOLDERS_OWN = dict.fromkeys(("pooling", "query_prefix", "passage_prefix", "max_query_length", "max_passage_length"))
+FOLDERS_OWN = dict.fromkeys(
+    ("pooling", "layer_weights", "query_prefix", "passage_prefix", "max_query_length", "max_passage_length")
+)
 
 
 @pytest.fixture(scope="session")

@@ -52,6 +52,22 @@ def test_token_vectors_are_unit_rows_of_the_last_hidden_state(encoder):
 
 
 @torch.inference_mode()
+def test_layers_are_averaged_by_their_weights_before_pooling(pretrained, encoder):
+    features = encoder.tokenizer.queries(["one", "a longer text"])
+    states = encoder.transformer(**features, output_hidden_states=True).hidden_states
+    assert len(states) == 3  # the embeddings and two layers
+    hidden = 0.25 * states[1] + 0.75 * states[2]
+    by_hand = normalize(torch.stack([hidden[0, :5].mean(0), hidden[1].mean(0)]), dim=-1)
+    mixed = pretrained(layer_weights=[0.5, 1.5]).load(seed=0).eval()
+    torch.testing.assert_close(mixed(features), by_hand, rtol=0, atol=1e-6)
+    vectors, tokens = mixed.with_tokens(features)
+    torch.testing.assert_close(vectors, by_hand, rtol=0, atol=1e-6)
+    torch.testing.assert_close(tokens, normalize(hidden, dim=-1), rtol=0, atol=1e-6)
+    assert mixed.fingerprint() != encoder.fingerprint()
+    assert torch.equal(pretrained(layer_weights=[1]).load(seed=0).eval()(features), encoder(features))
+
+
+@torch.inference_mode()
 def test_a_dense_layer_follows_pooling_and_decides_the_dimension(encoder):
     dense = Dense(32, 5, bias=True, activation=nn.Tanh())
     with_dense = BiEncoder(encoder.transformer, encoder.tokenizer, pooling="cls", dense=[dense])

@@ -153,7 +153,7 @@ def edit(file, **changes):
             lambda f: (f / "2_Dense/model.safetensors").write_text("cut off"),
             "2_Dense/model.safetensors: cannot be read",
         ),
-        (lambda f: edit(f / "2_Dense/config.json", out_features=5), "does not fit its config"),
+        (lambda f: edit(f / "2_Dense/config.json", out_features=5), "the weights do not fit config.json"),
     ],
 )
 def test_a_folder_that_cannot_be_followed_is_refused(dense_encoder, folder_encoder, tmp_path, break_it, message):
@@ -196,3 +196,26 @@ def test_weights_of_a_dense_layer_are_read_not_drawn(dense_encoder, folder_encod
     weights = {"linear.weight": torch.ones(12, 32), "linear.bias": torch.zeros(12)}
     save_file(weights, tmp_path / "model/2_Dense/model.safetensors")
     assert torch.equal(folder_encoder(tmp_path / "model").dense[0].linear.weight, torch.ones(12, 32))
+
+
+def test_sentence_transformers_reads_the_weights_of_layers(pretrained, folder_encoder, tmp_path):
+    encoder = pretrained(layer_weights=[0.3, 0.7], query_prefix="query: ").load(seed=0).eval()
+    save_folder(encoder, tmp_path / "model")
+    assert_same_vectors(encoder, SentenceTransformer(str(tmp_path / "model"), device="cpu"))
+    again = folder_encoder(tmp_path / "model")
+    for ours, theirs in zip(vectors(encoder), vectors(again), strict=True):
+        assert torch.equal(ours, theirs)
+    assert again.fingerprint() == encoder.fingerprint()
+
+
+def test_weights_of_layers_that_do_not_fit_are_refused(pretrained, folder_encoder, tmp_path):
+    folder = tmp_path / "model"
+    save_folder(pretrained(layer_weights=[0.3, 0.7]).load(seed=0), folder)
+    with pytest.raises(ModelError, match=r"model.layer_weights='\(1.0, 1.0\)' but .* was saved with '\(0.3"):
+        pretrained(name_or_path=str(folder), layer_weights=[1.0, 1.0]).load(0)
+    save_file({"layer_weights": torch.ones(3)}, folder / "1_WeightedLayerPooling" / "model.safetensors")
+    with pytest.raises(ModelError, match=r"3 layer_weights, but config.json is of 2"):
+        folder_encoder(folder)
+    (folder / "1_WeightedLayerPooling" / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match="pickled weights"):
+        folder_encoder(folder)

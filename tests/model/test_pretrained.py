@@ -72,6 +72,12 @@ def test_lengths_above_the_position_limit_are_refused(pretrained, key):
         pretrained(**{key: 513}).load(seed=0)
 
 
+def test_more_weights_than_layers_are_refused(pretrained):
+    assert pretrained(layer_weights=[1, 2]).load(seed=0).layer_weights == (1.0, 2.0)
+    with pytest.raises(ModelError, match=r"model\.layer_weights: 3, but tiny has 2 layers"):
+        pretrained(layer_weights=[1, 1, 1]).load(seed=0)
+
+
 @torch.inference_mode()
 def test_robertas_positions_start_after_the_padding_index(folder_encoder, pretrained, plain):
     vocab_size = json.loads((plain / "config.json").read_text())["vocab_size"]
@@ -91,6 +97,10 @@ def test_robertas_positions_start_after_the_padding_index(folder_encoder, pretra
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"layer_weights": []}, r"model\.layer_weights=\[\]: numbers of 0 or more, not all 0"),
+        ({"layer_weights": [0.0, 0]}, r"model\.layer_weights=\[0.0, 0\]: numbers of 0 or more"),
+        ({"layer_weights": [1, -1]}, r"model\.layer_weights=\[1, -1\]: numbers of 0 or more"),
+        ({"layer_weights": [1, 1], "pooling": "pooler"}, r"pooling=pooler reads the last layer alone"),
         ({"pooling": "meen"}, r"model\.pooling=meen: choose one of cls, mean, pooler\. Did you mean 'mean'\?"),
         ({"max_query_length": 3}, r"model\.max_query_length=3: at least 4"),
         ({"max_passage_length": 0}, r"model\.max_passage_length=0: at least 4"),

@@ -129,4 +129,3 @@ def _index(task: RetrievalTask, passages: Tensor) -> Tensor:
         return passages
     languages = [language for language in task.passage_languages for _ in task.passages[language]]
     return distributed.on_first_rank(lambda: expansion(passages, languages))
-

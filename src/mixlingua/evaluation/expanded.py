@@ -1,4 +1,4 @@
-"""A benchmark's multilingual setting over an index whose passages are joined with their neighbours in other languages."""
+"""A benchmark's multilingual setting over passages that are joined with their neighbours in other languages."""
 
 from dataclasses import replace
 
@@ -15,6 +15,6 @@ def expanded(task: RetrievalTask, expansion: NeighbourExpansion) -> RetrievalTas
         task,
         name=f"{task.name}_expanded",
         settings=("multilingual",),
-        note=f"{task.note} Each passage is joined with its nearest ones in other languages before any question is asked.",
+        note=f"{task.note} Each passage is joined with its nearest ones in other languages, before it is searched.",
         expansion=expansion,
     )

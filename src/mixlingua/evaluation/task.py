@@ -30,8 +30,8 @@ class RetrievalTask:
     are searched; of the multilingual setting alone, since other pools hold no passages in other languages.
 
     Raises DataError, naming the ids, where a language is empty, a text is blank, a passage id occurs in two languages,
-    a query has no relevant passage, a judgement or exclusion names a query or passage that does not exist, or there is an
-    expansion in other settings or of one language.
+    a query has no relevant passage, a judgement or exclusion names a query or passage that does not exist, or there is
+    an expansion in other settings or of one language.
     """
 
     name: str

@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from mixlingua.model.length_groups import length_groups
-from mixlingua.model.pooling import POOLINGS, Pooling
+from mixlingua.model.pooling import POOLINGS, Pooling, weighted_layers
 from mixlingua.model.tokenizer import PairTokenizer
 
 OPTIONAL_POOLER = ("bert", "xlm-roberta", "roberta")  # architectures whose own pooling layer may be left out
@@ -56,15 +56,19 @@ class BiEncoder(nn.Module):
         *,
         pooling: Pooling,
         dense: Sequence[PooledLayer],
+        layer_weights: Sequence[float] = (1.0,),
         chunk_size: int | None = None,
     ) -> None:
-        """dense: the layers after pooling in their order. chunk_size: texts whose activations are held at once in
-        training; None: those of all."""
+        """dense: the layers after pooling in their order. layer_weights: of the transformer's last layers, whose
+        states are averaged before they are pooled; the last one's last. chunk_size: texts whose activations are held at
+        once in training; None: those of all."""
         super().__init__()
         self.chunk_size = chunk_size
         self.transformer = transformer
         self.tokenizer = tokenizer
         self.pooling = pooling
+        self.layer_weights = tuple(layer_weights)
+        transformer.config.output_hidden_states = len(self.layer_weights) > 1
         self.dense = nn.ModuleList(dense)
         # D, the number of components of an embedding.
         self.embedding_dim: int = dense[-1].out_features if len(dense) else transformer.config.hidden_size
@@ -84,7 +88,7 @@ class BiEncoder(nn.Module):
         tokenizer = self.tokenizer
         words = json.loads(tokenizer.tokenizer.backend_tokenizer.to_str())
         words.update(truncation=None, padding=None)  # left there by the latest call
-        settings = (words, self.pooling, tokenizer.prefix, tokenizer.max_length, str(self.dense))
+        settings = (words, self.pooling, self.layer_weights, tokenizer.prefix, tokenizer.max_length, str(self.dense))
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
         for name, tensor in self.state_dict().items():
             digest.update(name.encode())
@@ -105,7 +109,7 @@ class BiEncoder(nn.Module):
         return torch.cat([checkpoint(self._encode, chunk, use_reentrant=False) for chunk in chunks])
 
     def with_tokens(self, features: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """What `forward` gives, and the last hidden state of each token, (N, L, H) float32 rows of length one.
+        """What `forward` gives, and the state of each token that is pooled, (N, L, H) float32 rows of length one.
 
         With chunk_size, these are held for all texts; the activations behind them are not. Where a column pads all
         texts of a chunk, its rows are zero.
@@ -144,7 +148,10 @@ class BiEncoder(nn.Module):
 
     def _states(self, features: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
         output = self.transformer(**features)
-        return output.last_hidden_state, output.pooler_output if self.pooling == "pooler" else None
+        hidden = output.last_hidden_state
+        if len(self.layer_weights) > 1:
+            hidden = weighted_layers(output.hidden_states, self.layer_weights)
+        return hidden, output.pooler_output if self.pooling == "pooler" else None
 
     def _pooled(self, hidden: Tensor, pooler_output: Tensor | None, mask: Tensor) -> Tensor:
         pooled = POOLINGS[self.pooling](hidden, mask, pooler_output)

@@ -1,7 +1,8 @@
 """The sentence-transformers folder: what RUN/model is, and what any encoder may be loaded from.
 
 Written in the layout that every version since 2.0 reads: the transformer and its tokenizer at the top, modules.json,
-1_Pooling, 2_Dense, ..., N_Normalize, and the prefixes as prompts. The per-side length limits, which that layout does
+1_Pooling (after 1_WeightedLayerPooling, where several layers are pooled), 2_Dense, ..., N_Normalize, and the prefixes
+as prompts. The per-side length limits, which that layout does
 not know, stand in mixlingua.json. A LanguageCentring, which that library does not have, is named by its own class.
 """
 
@@ -10,9 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from mixlingua.errors import ModelError
 from mixlingua.files import atomic_folder
@@ -41,6 +43,7 @@ class FolderSettings:
 
     transformer: Path
     pooling: Pooling | None = None
+    layer_weights: tuple[float, ...] | None = None  # of the last layers, whose states are averaged before pooling
     layers: tuple[tuple[str, Path], ...] = ()  # Dense or LanguageCentringModule, and where it is
     query_prefix: str | None = None
     passage_prefix: str | None = None
@@ -52,19 +55,21 @@ def read_settings(folder: Path) -> FolderSettings:
     """Read modules.json and its fellows. Raises ModelError for a module that mixlingua does not have."""
     if not (folder / "modules.json").exists():
         return FolderSettings(transformer=folder)
-    transformer, pooling, layers = folder, None, []
+    transformer, pooling, layer_weights, layers = folder, None, None, []
     for module in _read_json(folder / "modules.json"):
         kind, place = module["type"].rpartition(".")[2], folder / module["path"]
         if kind == "Transformer":
             transformer = place
+        elif kind == "WeightedLayerPooling":
+            layer_weights = _read_layer_weights(place)
         elif kind == "Pooling":
             pooling = _read_pooling(place / "config.json")
         elif kind in _LAYERS:
             layers.append((kind, place))
         elif kind != "Normalize":
             raise ModelError(
-                f"{folder / 'modules.json'}: module '{kind}' is not supported; mixlingua reads Transformer, Pooling "
-                f"(cls or mean), {', '.join(_LAYERS)} and Normalize."
+                f"{folder / 'modules.json'}: module '{kind}' is not supported; mixlingua reads Transformer, "
+                f"WeightedLayerPooling, Pooling (cls or mean), {', '.join(_LAYERS)} and Normalize."
             )
     prompts = _read_json_if_there(folder / "config_sentence_transformers.json").get("prompts", {})
     passage_prompt = next((prompts[name] for name in ("document", "passage", "corpus") if prompts.get(name)), None)
@@ -73,6 +78,7 @@ def read_settings(folder: Path) -> FolderSettings:
     return FolderSettings(
         transformer=transformer,
         pooling=pooling,
+        layer_weights=layer_weights,
         layers=tuple(layers),
         query_prefix=own.get("query_prefix", prompts.get("query") or None),
         passage_prefix=own.get("passage_prefix", passage_prompt),
@@ -89,12 +95,7 @@ def read_layer(kind: str, place: Path) -> PooledLayer:
 def _read_dense(place: Path) -> Dense:
     """A Dense module's weights and activation. Raises ModelError for a pickle or an unknown activation."""
     config = _read_json(place / "config.json")
-    weights = place / "model.safetensors"
-    if not weights.exists():
-        raise ModelError(
-            f"{weights}: not found; pickled weights (pytorch_model.bin) are never loaded. Convert the module once with "
-            "safetensors.torch.save_file."
-        )
+    weights = _read_weights(place)
     activation = config["activation_function"].rpartition(".")[2]
     if activation not in _ACTIVATIONS:
         raise ModelError(f"{place / 'config.json'}: activation '{activation}' is not one of {sorted(_ACTIVATIONS)}.")
@@ -102,12 +103,24 @@ def _read_dense(place: Path) -> Dense:
         config["in_features"], config["out_features"], bias=config["bias"], activation=_ACTIVATIONS[activation]()
     )
     try:
-        dense.load_state_dict(load_file(weights))
-    except (RuntimeError, SafetensorError) as error:
-        raise ModelError(
-            f"{weights}: cannot be read, or does not fit its config.json. Copy the model folder again."
-        ) from error
+        dense.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ModelError(f"{place}: the weights do not fit config.json. Copy the model folder again.") from error
     return dense
+
+
+def _read_weights(place: Path) -> dict[str, Tensor]:
+    """A module's tensors. Raises ModelError for a pickle, and for a file that cannot be read."""
+    file = place / "model.safetensors"
+    if not file.exists():
+        raise ModelError(
+            f"{file}: not found; pickled weights (pytorch_model.bin) are never loaded. Convert the module once with "
+            "safetensors.torch.save_file."
+        )
+    try:
+        return load_file(file)
+    except SafetensorError as error:
+        raise ModelError(f"{file}: cannot be read. Copy the model folder again.") from error
 
 
 _LAYERS: dict[str, Callable[[Path], PooledLayer]] = {
@@ -129,10 +142,14 @@ def save_folder(encoder: BiEncoder, target: Path) -> None:
     with atomic_folder(target) as folder:
         encoder.transformer.save_pretrained(folder)
         tokenizer.tokenizer.save_pretrained(folder)
-        modules = [(f"{_MODULES}Transformer", ""), (f"{_MODULES}Pooling", "1_Pooling")]
-        _write_json(folder / "1_Pooling" / "config.json", _pooling_config(encoder))
-        for index, layer in enumerate(encoder.dense, start=2):
-            place = folder / f"{index}_{type(layer).__name__}"
+        modules = [(f"{_MODULES}Transformer", "")]
+        if len(encoder.layer_weights) > 1:
+            modules.append((f"{_MODULES}WeightedLayerPooling", "1_WeightedLayerPooling"))
+            _write_layer_weights(encoder, folder / modules[-1][1])
+        modules.append((f"{_MODULES}Pooling", f"{len(modules)}_Pooling"))
+        _write_json(folder / modules[-1][1] / "config.json", _pooling_config(encoder))
+        for layer in encoder.dense:
+            place = folder / f"{len(modules)}_{type(layer).__name__}"
             place.mkdir()
             if isinstance(layer, LanguageCentring):
                 modules.append((_CENTRING, place.name))
@@ -163,6 +180,25 @@ def save_folder(encoder: BiEncoder, target: Path) -> None:
         own: dict[str, str | int] = {f"{side}_prefix": prefix for side, prefix in tokenizer.prefix.items()}
         own |= {f"max_{side}_length": length for side, length in tokenizer.max_length.items()}
         _write_json(folder / "mixlingua.json", own)
+
+
+def _write_layer_weights(encoder: BiEncoder, place: Path) -> None:
+    config = encoder.transformer.config
+    first = config.num_hidden_layers + 1 - len(encoder.layer_weights)  # the embeddings, below all layers, count as 0
+    sizes = {"word_embedding_dimension": config.hidden_size, "num_hidden_layers": config.num_hidden_layers}
+    _write_json(place / "config.json", {**sizes, "layer_start": first})
+    save_file({"layer_weights": torch.tensor(encoder.layer_weights)}, place / "model.safetensors")
+
+
+def _read_layer_weights(place: Path) -> tuple[float, ...]:
+    """Raises ModelError where the weights are a pickle, cannot be read or do not fit their config.json."""
+    config = _read_json(place / "config.json")
+    weights = _read_weights(place).get("layer_weights", torch.empty(0))
+    if len(weights) != (count := config["num_hidden_layers"] + 1 - config["layer_start"]):
+        raise ModelError(
+            f"{place}: {len(weights)} layer_weights, but config.json is of {count}. Copy the model folder again."
+        )
+    return tuple(weights.tolist())
 
 
 def _pooling_config(encoder: BiEncoder) -> dict:

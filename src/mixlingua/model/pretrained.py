@@ -1,5 +1,7 @@
 """From a model's configuration to a loaded bi-encoder: which weights, where they are, how their vectors are made."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -18,21 +20,23 @@ from mixlingua.model.pooling import POOLINGS, Pooling
 from mixlingua.model.sources import find_weights
 from mixlingua.model.tokenizer import PairTokenizer
 
-T = TypeVar("T", bound=str)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class PretrainedEncoder:
     """What conf/model/*.yaml says. Constructing it loads nothing; load() does.
 
-    None for pooling, a prefix or a length means: as the model's own folder says. A setting that contradicts the folder
-    is refused, since vectors made in another way than trained are quietly worse. dropout: the probability in training,
-    None for the transformer's own.
+    None for pooling, layer_weights, a prefix or a length means: as the model's own folder says. A setting that
+    contradicts the folder is refused, since vectors made in another way than trained are quietly worse. layer_weights:
+    of the last layers, whose states are averaged before pooling (`pooling.weighted_layers`); where neither says any,
+    the last layer alone. dropout: the probability in training, None for the transformer's own.
     """
 
     name_or_path: str
     revision: str | None
     pooling: Pooling | None
+    layer_weights: Sequence[float] | None
     query_prefix: str | None
     passage_prefix: str | None
     max_query_length: int | None
@@ -52,6 +56,11 @@ class PretrainedEncoder:
             raise ConfigError(
                 f"model.pooling={self.pooling}: choose one of {choices}.{suggest(self.pooling, POOLINGS)}"
             )
+        if self.layer_weights is not None:
+            # As float32, in which a folder holds them, and not as the configuration's own kind of list.
+            object.__setattr__(self, "layer_weights", _weights(self.layer_weights))
+            if self.pooling == "pooler":
+                raise ConfigError("model.layer_weights: pooling=pooler reads the last layer alone. Use cls or mean.")
         for key in ("max_query_length", "max_passage_length"):
             if (length := getattr(self, key)) is not None and length < 4:
                 raise ConfigError(f"model.{key}={length}: at least 4 tokens (two of them are special).")
@@ -74,7 +83,10 @@ class PretrainedEncoder:
         pooling: Pooling | None = self._agreed("pooling", self.pooling, settings.pooling)
         if pooling is None:
             raise ModelError(f"model.pooling is null and {self.name_or_path} does not state one. Set model.pooling.")
+        weights = self._agreed("layer_weights", self.layer_weights, settings.layer_weights) or (1.0,)
         transformer = _load_transformer(settings.transformer, needs_pooler=pooling == "pooler")
+        if len(weights) > (num_layers := transformer.config.num_hidden_layers):
+            raise ModelError(f"model.layer_weights: {len(weights)}, but {self.name_or_path} has {num_layers} layers.")
         tokenizer = _load_tokenizer(settings.transformer)
         limit = _position_limit(transformer, tokenizer)
         encoder = BiEncoder(
@@ -88,6 +100,7 @@ class PretrainedEncoder:
             ),
             pooling=pooling,
             dense=[read_layer(kind, place) for kind, place in settings.layers],
+            layer_weights=weights,
             chunk_size=self.chunk_size,
         )
         if self.dropout is not None:
@@ -96,7 +109,7 @@ class PretrainedEncoder:
                     layer.p = self.dropout
         if self.freeze_word_embeddings:
             transformer.get_input_embeddings().requires_grad_(False)
-        if self.freeze_layers > (num_layers := transformer.config.num_hidden_layers):
+        if self.freeze_layers > num_layers:
             raise ModelError(f"model.freeze_layers={self.freeze_layers}: {self.name_or_path} has {num_layers} layers.")
         freeze_lowest(transformer, self.freeze_layers)
         if self.gradient_checkpointing:
@@ -123,6 +136,17 @@ class PretrainedEncoder:
                 f"model.{key}={configured}: {self.name_or_path} has positions for {limit} tokens. Lower it."
             )
         return configured
+
+
+def _weights(configured: Sequence[float]) -> tuple[float, ...]:
+    """Raises ConfigError where they are no weights."""
+    fits = len(configured) > 0 and all(0 <= weight < math.inf for weight in configured) and sum(configured) > 0
+    if not fits:
+        raise ConfigError(
+            f"model.layer_weights={list(configured)}: numbers of 0 or more, not all 0, such as [0.25,0.75]; the last is "
+            "that of the last layer."
+        )
+    return tuple(torch.tensor(list(configured), dtype=torch.float32).tolist())
 
 
 def _load_transformer(folder: Path, *, needs_pooler: bool) -> PreTrainedModel:
