@@ -143,8 +143,8 @@ def _weights(configured: Sequence[float]) -> tuple[float, ...]:
     fits = len(configured) > 0 and all(0 <= weight < math.inf for weight in configured) and sum(configured) > 0
     if not fits:
         raise ConfigError(
-            f"model.layer_weights={list(configured)}: numbers of 0 or more, not all 0, such as [0.25,0.75]; the last is "
-            "that of the last layer."
+            f"model.layer_weights={list(configured)}: numbers of 0 or more, not all 0, such as [0.25,0.75], of "
+            "which the last one is the last layer's."
         )
     return tuple(torch.tensor(list(configured), dtype=torch.float32).tolist())
 
