@@ -11,6 +11,7 @@ from rich.console import Console
 from mixlingua.app.status import read_status
 from mixlingua.evaluation.results import ResultRow
 from mixlingua.evaluation.run_folder import read_results
+from mixlingua.evaluation.settings import ALL_LANGUAGES
 from mixlingua.report.group_table import group_table
 from mixlingua.report.heatmap import save_heatmap, save_share_heatmap
 from mixlingua.report.pairs import log_pairs
@@ -50,12 +51,12 @@ def show_outcome(
 
 
 def _save_heatmaps(run_dir: Path, before: list[ResultRow] | None, after: list[ResultRow]) -> dict[str, Path]:
-    heatmaps = {
-        task: run_dir / f"heatmap_{task}.png"
-        for task in dict.fromkeys(row.task for row in after if row.metric == "map")
-    }
+    """Where the mAP of language pairs is, by task; a task that has none may have shares of languages all the same."""
+    pairs = (row for row in after if row.metric == "map" and row.passage_language != ALL_LANGUAGES)
+    heatmaps = {task: run_dir / f"heatmap_{task}.png" for task in dict.fromkeys(row.task for row in pairs)}
     for task, path in heatmaps.items():
         save_heatmap(path, task, before, after)
+    for task in dict.fromkeys(row.task for row in after):
         if language_shares(after, task):
             save_share_heatmap(run_dir / f"languages_{task}.png", task, after)
     return heatmaps

@@ -1,0 +1,34 @@
+"""A run that pools two layers and measures an expanded index as well: its files, and the saved model measured again."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Launch = Callable[..., int]
+EXPANDED = "evaluation=xquad_r_expanded"
+
+
+def metrics(run: Path, name: str = "metrics") -> dict[str, float]:
+    found: dict[str, float] = json.loads((run / f"{name}.json").read_text())
+    return found
+
+
+def test_trained_measured_and_measured_again(launch: Launch, tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    assert launch(EXPANDED, "model.layer_weights=[0.3,0.7]", "hydra.run.dir=run") == 0
+    run = tmp_path / "run"
+    assert "xquad_r_expanded" in capfd.readouterr().out
+    found = metrics(run)
+    assert found["xquad_r_expanded/multilingual/map"] != found["xquad_r/multilingual/map"]
+    assert not [key for key in found if key.startswith(("xquad_r_expanded/mono", "xquad_r_expanded/cross"))]
+    assert metrics(run, "metrics_before").keys() == found.keys()
+    about = json.loads((run / "report.json").read_text())["provenance"]["tasks"]
+    assert about["xquad_r"]["expansion"] is None
+    assert about["xquad_r_expanded"]["expansion"] == "NeighbourExpansion(temperature=0.05)"
+    pictures = {path.name for path in run.glob("*.png")}
+    assert pictures == {"heatmap_xquad_r.png", "languages_xquad_r.png", "languages_xquad_r_expanded.png"}
+
+    saved = ["model=folder", f"model.name_or_path={run / 'model'}", "hydra.run.dir=again"]
+    assert launch("action=evaluate", EXPANDED, *saved) == 0
+    assert metrics(tmp_path / "again") == pytest.approx(found, abs=1e-6)
