@@ -66,6 +66,21 @@ def test_candidates_with_their_context(folder):
     assert mlqa_r(folder, languages=["de", "en"]) == plain
 
 
+def test_the_first_articles_alone(folder, monkeypatch):
+    monkeypatch.setattr(lareqa, "XQUAD_R", lareqa.MLQA_R)
+    whole, first = (xquad_r(folder, languages=["de", "es"], articles=count) for count in (None, 1))
+    assert first.queries == {"de": {"a": "a?", "b": "b?"}, "es": {"a": "a?"}}
+    assert first.passages["es"] == {"es:0.0.0": "Es pequeña Bonn."}
+    assert first.qrels == {
+        "de": {"a": {"de:0.0.1": 1, "es:0.0.0": 1}, "b": {"de:0.0.0": 1}},
+        "es": {"a": {"de:0.0.1": 1, "es:0.0.0": 1}},
+    }
+    assert first.revision == f"{whole.revision}+first1"
+    for count in (0, 2):
+        with pytest.raises(ConfigError, match=rf"articles={count}: 1 to 1, the first so many"):
+            xquad_r(folder, languages=["de", "es"], articles=count)
+
+
 def test_unknown_candidates_are_refused(folder):
     message = r"task mlqa_r: candidates 'sentences' is none of sentence, sentence_context. Did you mean 'sentence'"
     with pytest.raises(ConfigError, match=message):

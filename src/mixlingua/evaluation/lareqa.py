@@ -98,16 +98,21 @@ MLQA_R = _Benchmark(
 )
 
 
-def xquad_r(folder: str | Path, languages: Sequence[str] | None = None, candidates: str = "sentence") -> RetrievalTask:
+def xquad_r(
+    folder: str | Path,
+    languages: Sequence[str] | None = None,
+    candidates: str = "sentence",
+    articles: int | None = None,
+) -> RetrievalTask:
     """XQuAD-R: 1,190 questions in each of eleven languages, with one relevant sentence in every language.
 
     folder: where de.json, ... are looked for before the cache and the network. languages: all eleven by default.
     candidates: "sentence", or "sentence_context", the sentence and then its paragraph (`_candidate`), with a revision
-    of its own. A copy that differs from the pinned commit is used, likewise. Raises DataError for a file that is
-    missing and cannot be fetched, or is malformed; ConfigError for a language that the benchmark does not have, or
-    other candidates.
+    of its own. articles: the first so many of the 48 alone, for a quick look, likewise. A copy that differs from the
+    pinned commit is used, likewise. Raises DataError for a file that is missing and cannot be fetched, or is malformed;
+    ConfigError for a language that the benchmark does not have, other candidates, or articles that are not there.
     """
-    return _task(XQUAD_R, Path(folder), languages, candidates)
+    return _task(XQUAD_R, Path(folder), languages, candidates, articles)
 
 
 def mlqa_r(folder: str | Path, languages: Sequence[str] | None = None, candidates: str = "sentence") -> RetrievalTask:
@@ -118,7 +123,13 @@ def mlqa_r(folder: str | Path, languages: Sequence[str] | None = None, candidate
     return _task(MLQA_R, Path(folder), languages, candidates)
 
 
-def _task(benchmark: _Benchmark, folder: Path, languages: Sequence[str] | None, candidates: str) -> RetrievalTask:
+def _task(
+    benchmark: _Benchmark,
+    folder: Path,
+    languages: Sequence[str] | None,
+    candidates: str,
+    articles: int | None = None,
+) -> RetrievalTask:
     if candidates not in CANDIDATES:
         raise ConfigError(
             f"task {benchmark.name}: candidates '{candidates}' is none of {', '.join(CANDIDATES)}."
@@ -127,13 +138,17 @@ def _task(benchmark: _Benchmark, folder: Path, languages: Sequence[str] | None, 
     chosen = choose_languages(benchmark.name, languages, benchmark.counts)
     paths = {language: _path(benchmark, folder, language) for language in chosen}
     files = {language: read_sentences(path) for language, path in paths.items()}
+    revision = _revision(benchmark, paths, files) + ("" if candidates == "sentence" else f"+{candidates}")
+    if articles is not None:
+        files = {language: _first(benchmark, content, articles) for language, content in files.items()}
+        revision += f"+first{articles}"
     answers: dict[str, dict[str, int]] = {}
     for language, content in files.items():
         for question, sentence in content.answers.items():
             answers.setdefault(question, {})[f"{language}:{sentence}"] = 1
     return RetrievalTask(
         name=benchmark.name,
-        revision=_revision(benchmark, paths, files) + ("" if candidates == "sentence" else f"+{candidates}"),
+        revision=revision,
         licence=benchmark.licence,
         note=benchmark.note,
         queries={language: content.questions for language, content in files.items()},
@@ -148,6 +163,15 @@ def _task(benchmark: _Benchmark, folder: Path, languages: Sequence[str] | None, 
         settings=SETTINGS if len(chosen) > 1 else ("monolingual",),
         files={path.name: sha256(path) for path in paths.values()},
     )
+
+
+def _first(benchmark: _Benchmark, content: SentenceFile, articles: int) -> SentenceFile:
+    if not 1 <= articles <= content.num_articles:
+        raise ConfigError(
+            f"task {benchmark.name}: articles={articles}: 1 to {content.num_articles}, the first so many of the "
+            "benchmark's, or null for all."
+        )
+    return content.first(articles)
 
 
 def _candidate(content: SentenceFile, key: str, candidates: str) -> str:

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from mixlingua.errors import DataError
 
@@ -19,6 +19,23 @@ class SentenceFile:
     sentences: dict[str, str] = field(default_factory=dict)
     contexts: dict[str, str] = field(default_factory=dict)
     answers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def num_articles(self) -> int:
+        """The number of articles that have sentences."""
+        return len({_article(key) for key in self.sentences})
+
+    def first(self, articles: int) -> Self:
+        """The questions and sentences of the first articles alone."""
+        sentences = {key: text for key, text in self.sentences.items() if _article(key) < articles}
+        answers = {question: key for question, key in self.answers.items() if key in sentences}
+        return replace(
+            self,
+            questions={question: self.questions[question] for question in answers},
+            sentences=sentences,
+            contexts={key: self.contexts[key] for key in sentences},
+            answers=answers,
+        )
 
 
 def read_sentences(path: Path) -> SentenceFile:
@@ -70,6 +87,10 @@ def _add_paragraph(content: SentenceFile, paragraph: Any, key: str, where: str) 
             raise DataError(f"{at}: question '{identity}' has no answer within its paragraph (answer_start {start}).")
         content.questions[identity] = _get(question, "question", str, at)
         content.answers[identity] = f"{key}.{answering_sentence(breaks, start)}"
+
+
+def _article(sentence: str) -> int:
+    return int(sentence.partition(".")[0])
 
 
 def _is_span(entry: Any) -> bool:
