@@ -16,7 +16,8 @@ def metrics(run: Path, name: str = "metrics") -> dict[str, float]:
 
 
 def test_trained_measured_and_measured_again(launch: Launch, tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
-    assert launch(EXPANDED, "model.layer_weights=[0.3,0.7]", "hydra.run.dir=run") == 0
+    options = ["model.layer_weights=[0.3,0.7]", "model.pretraining=a dictionary", "hydra.run.dir=run"]
+    assert launch(EXPANDED, *options) == 0
     run = tmp_path / "run"
     assert "xquad_r_expanded" in capfd.readouterr().out
     found = metrics(run)
@@ -32,3 +33,4 @@ def test_trained_measured_and_measured_again(launch: Launch, tmp_path: Path, cap
     saved = ["model=folder", f"model.name_or_path={run / 'model'}", "hydra.run.dir=again"]
     assert launch("action=evaluate", EXPANDED, *saved) == 0
     assert metrics(tmp_path / "again") == pytest.approx(found, abs=1e-6)
+    assert "Pretrained weights: a dictionary." in capfd.readouterr().out, "the folder says so too"

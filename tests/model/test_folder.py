@@ -219,3 +219,13 @@ def test_weights_of_layers_that_do_not_fit_are_refused(pretrained, folder_encode
     (folder / "1_WeightedLayerPooling" / "model.safetensors").unlink()
     with pytest.raises(ModelError, match="pickled weights"):
         folder_encoder(folder)
+
+
+def test_what_the_weights_had_seen_stays_with_them(pretrained, folder_encoder, tmp_path):
+    save_folder(pretrained(pretraining="the dictionary").load(seed=0), tmp_path / "first")
+    again = folder_encoder(tmp_path / "first")
+    assert again.pretraining == "the dictionary"
+    save_folder(again, tmp_path / "second")
+    assert folder_encoder(tmp_path / "second").pretraining == "the dictionary"
+    save_folder(pretrained().load(seed=0), tmp_path / "silent")
+    assert folder_encoder(tmp_path / "silent").pretraining is None

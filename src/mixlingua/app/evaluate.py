@@ -39,7 +39,7 @@ def evaluate(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         figures = {key: value for result in results for key, value in result.aggregate(average).items()}
         for logger in loggers:
             logger.log_metrics(without_shares(figures), step=0)
-        return show_outcome(cfg, run_dir, loggers, seen_languages=None)
+        return show_outcome(run_dir, loggers, seen_languages=None)
 
 
 def _postprocess(cfg: DictConfig, run_dir: Path, encoder: BiEncoder) -> None:

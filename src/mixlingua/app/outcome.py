@@ -4,7 +4,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 from rich.console import Console
 
@@ -20,9 +19,7 @@ from mixlingua.report.shares import language_shares
 from mixlingua.report.tables import before_after_table
 
 
-def show_outcome(
-    cfg: DictConfig, run_dir: Path, loggers: list[Logger], seen_languages: list[str] | None
-) -> dict[str, float]:
+def show_outcome(run_dir: Path, loggers: list[Logger], seen_languages: list[str] | None) -> dict[str, float]:
     """Read the run folder's results, write its heatmaps and page, give the pairs to the loggers and print the table.
 
     seen_languages: the languages trained on, shown apart from the others; None: no training, all shown together.
@@ -40,8 +37,8 @@ def show_outcome(
         console.print(before_after_table(before, after.rows, seen, after.average))
         if groups := group_table(before, after.rows, main_metrics, after.average):
             console.print("", groups)
-        if cfg.model.pretraining:
-            console.print(f"Pretrained weights: {cfg.model.pretraining}.", style="dim")
+        if pretraining := after.provenance["pretraining"]:
+            console.print(f"Pretrained weights: {pretraining}.", style="dim")
     console.print(f"Results in {run_dir}; {page.name} shows them", soft_wrap=True, highlight=False)
     return {
         key: value

@@ -33,7 +33,7 @@ def provenance(cfg: DictConfig, encoder: BiEncoder) -> dict[str, object]:
         "revision": cfg.model.revision,
         "weights": encoder.fingerprint(),
         "num_parameters": sum(parameter.numel() for parameter in encoder.parameters()),
-        "pretraining": cfg.model.pretraining,
+        "pretraining": encoder.pretraining,
         "precision": cfg.trainer.precision,
         "postprocess": _postprocess(cfg),
     }

@@ -78,7 +78,7 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         trainer.fit(module, datamodule, ckpt_path=resume, weights_only=True)
         if distributed.rank() > 0:
             return {}
-        return show_outcome(cfg, run_dir, loggers, list(cfg.data.languages))
+        return show_outcome(run_dir, loggers, list(cfg.data.languages))
 
 
 def _evaluation(cfg: DictConfig, run_dir: Path, tasks: list, provenance: dict[str, object]) -> ZeroShotEvaluation:

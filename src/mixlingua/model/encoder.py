@@ -58,12 +58,15 @@ class BiEncoder(nn.Module):
         dense: Sequence[PooledLayer],
         layer_weights: Sequence[float] = (1.0,),
         chunk_size: int | None = None,
+        pretraining: str | None = None,
     ) -> None:
         """dense: the layers after pooling in their order. layer_weights: of the transformer's last layers, whose
         states are averaged before they are pooled; the last one's last. chunk_size: texts whose activations are held at
-        once in training; None: those of all."""
+        once in training; None: those of all. pretraining: what its weights had seen before they came here, for readers
+        of its scores."""
         super().__init__()
         self.chunk_size = chunk_size
+        self.pretraining = pretraining
         self.transformer = transformer
         self.tokenizer = tokenizer
         self.pooling = pooling

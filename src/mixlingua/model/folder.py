@@ -2,8 +2,8 @@
 
 Written in the layout that every version since 2.0 reads: the transformer and its tokenizer at the top, modules.json,
 1_Pooling (after 1_WeightedLayerPooling, where several layers are pooled), 2_Dense, ..., N_Normalize, and the prefixes
-as prompts. The per-side length limits, which that layout does
-not know, stand in mixlingua.json. A LanguageCentring, which that library does not have, is named by its own class.
+as prompts. What that layout does not know, the length limits of each side and what the weights were pre-trained on,
+stands in mixlingua.json. A LanguageCentring, which that library does not have, is named by its own class.
 """
 
 import json
@@ -49,6 +49,7 @@ class FolderSettings:
     passage_prefix: str | None = None
     max_query_length: int | None = None
     max_passage_length: int | None = None
+    pretraining: str | None = None
 
 
 def read_settings(folder: Path) -> FolderSettings:
@@ -84,6 +85,7 @@ def read_settings(folder: Path) -> FolderSettings:
         passage_prefix=own.get("passage_prefix", passage_prompt),
         max_query_length=own.get("max_query_length", limit),
         max_passage_length=own.get("max_passage_length", limit),
+        pretraining=own.get("pretraining"),
     )
 
 
@@ -179,6 +181,7 @@ def save_folder(encoder: BiEncoder, target: Path) -> None:
         _write_json(folder / "sentence_bert_config.json", settings)
         own: dict[str, str | int] = {f"{side}_prefix": prefix for side, prefix in tokenizer.prefix.items()}
         own |= {f"max_{side}_length": length for side, length in tokenizer.max_length.items()}
+        own |= {"pretraining": encoder.pretraining} if encoder.pretraining else {}
         _write_json(folder / "mixlingua.json", own)
 
 

@@ -27,10 +27,11 @@ T = TypeVar("T")
 class PretrainedEncoder:
     """What conf/model/*.yaml says. Constructing it loads nothing; load() does.
 
-    None for pooling, layer_weights, a prefix or a length means: as the model's own folder says. A setting that
-    contradicts the folder is refused, since vectors made in another way than trained are quietly worse. layer_weights:
-    of the last layers, whose states are averaged before pooling (`pooling.weighted_layers`); where neither says any,
-    the last layer alone. dropout: the probability in training, None for the transformer's own.
+    None for pooling, layer_weights, a prefix, a length or pretraining means: as the model's own folder says. A setting
+    that contradicts the folder is refused, since vectors made in another way than trained are quietly worse.
+    layer_weights: of the last layers, whose states are averaged before pooling (`pooling.weighted_layers`); where
+    neither says any, the last layer alone. dropout: the probability in training, None for the transformer's own.
+    pretraining: what the weights had seen before, which their scores are to be read with.
     """
 
     name_or_path: str
@@ -102,6 +103,7 @@ class PretrainedEncoder:
             dense=[read_layer(kind, place) for kind, place in settings.layers],
             layer_weights=weights,
             chunk_size=self.chunk_size,
+            pretraining=self.pretraining or settings.pretraining,
         )
         if self.dropout is not None:
             for layer in transformer.modules():
