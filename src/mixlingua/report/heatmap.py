@@ -25,7 +25,7 @@ def save_share_heatmap(path: Path, task: str, rows: Sequence[ResultRow]) -> None
     """Write the share of each language (column) among the first ten passages, by query language (row), to a PNG."""
     languages, matrix = _square(language_shares(rows, task))
     side = 0.48 * max(len(languages), 5)
-    figure = Figure(figsize=(side + 2.6, side + 1.1), layout="constrained")
+    figure = Figure(figsize=(side + 3.0, side + 1.1), layout="constrained")
     norm = Normalize(0.0, float(np.nanmax(matrix)))
     _panel(figure.subplots(), matrix, languages, f"{task}: share of the top 10", cmap="viridis", norm=norm, form=".2f")
     with atomic_write(path) as partial:
@@ -38,7 +38,7 @@ def save_heatmap(path: Path, task: str, before: Sequence[ResultRow] | None, afte
     old_languages, old = pair_matrix(before or (), task, "map")
     panels = 2 if before and old_languages == languages else 1
     side = 0.48 * max(len(languages), 5)
-    figure = Figure(figsize=(panels * (side + 2.6), side + 1.1), layout="constrained")
+    figure = Figure(figsize=(panels * (side + 3.0), side + 1.1), layout="constrained")
     axes = figure.subplots(1, panels, squeeze=False)[0]
     lowest = 0.1 * np.floor(10 * np.nanmin(matrix))
     _panel(axes[0], matrix, languages, f"{task}: mAP", cmap="viridis", norm=Normalize(lowest, 1.0), form=".2f")
