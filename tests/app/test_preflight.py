@@ -56,6 +56,11 @@ def test_good_configurations_have_none(problems: Problems, overrides: str) -> No
         ("data.languages=[de,en,de]", "data.languages: de given more than once."),
         ("data=[]", "data=[]: nothing to train on"),
         ("data=jsonl", "data.sources.jsonl.path: needs a value; add data.sources.jsonl.path=... to the command."),
+        (
+            "+data.sources.ntrex.span=1",
+            "data.sources.ntrex: settings (span) of something that is not chosen. Choose it as well (data=[...,ntrex])"
+            ", or take them out with '~data.sources.ntrex'.",
+        ),
         ("model=folder", "model.name_or_path: needs a value"),
         ("adapter=lora adapter.rank=0", "adapter: adapter.rank=0: 1 or more; adapter=none is training without"),
         ("adapter=lora adapter.targets=query", "adapter: adapter.targets=query: a list of linear layers"),

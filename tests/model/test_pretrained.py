@@ -99,6 +99,8 @@ def test_robertas_positions_start_after_the_padding_index(folder_encoder, pretra
     [
         ({"layer_weights": []}, r"model\.layer_weights=\[\]: numbers of 0 or more, not all 0"),
         ({"layer_weights": [0.0, 0]}, r"model\.layer_weights=\[0.0, 0\]: numbers of 0 or more"),
+        ({"layer_weights": 2}, r"model\.layer_weights=2: numbers of 0 or more"),
+        ({"layer_weights": "0.5"}, r"model\.layer_weights=.*: numbers of 0 or more"),
         ({"layer_weights": [1, -1]}, r"model\.layer_weights=\[1, -1\]: numbers of 0 or more"),
         ({"layer_weights": [1, 1], "pooling": "pooler"}, r"pooling=pooler reads the last layer alone"),
         ({"pooling": "meen"}, r"model\.pooling=meen: choose one of cls, mean, pooler\. Did you mean 'mean'\?"),

@@ -177,6 +177,12 @@ def _refusals(cfg: DictConfig, tree: dict[str, Any]) -> Iterator[str]:
             node = OmegaConf.select(cfg, name)
             if not node or node.get("_partial_", False):
                 continue
+            if "_target_" not in node:
+                yield (
+                    f"{name}: settings ({', '.join(node)}) of something that is not chosen. Choose it as well "
+                    f"({group.split('.')[0]}=[...,{name.rpartition('.')[2]}]), or take them out with '~{name}'."
+                )
+                continue
             try:
                 instantiate(node)
             except Exception as error:

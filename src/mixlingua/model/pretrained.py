@@ -142,13 +142,14 @@ class PretrainedEncoder:
 
 def _weights(configured: Sequence[float]) -> tuple[float, ...]:
     """Raises ConfigError where they are no weights."""
-    fits = len(configured) > 0 and all(0 <= weight < math.inf for weight in configured) and sum(configured) > 0
-    if not fits:
+    given = list(configured) if isinstance(configured, Sequence) else configured
+    numbers = isinstance(given, list) and all(isinstance(weight, int | float) for weight in given)
+    if not numbers or not sum(given) > 0 or not all(0 <= weight < math.inf for weight in given):
         raise ConfigError(
-            f"model.layer_weights={list(configured)}: numbers of 0 or more, not all 0, such as [0.25,0.75], of "
+            f"model.layer_weights={given}: numbers of 0 or more, not all 0, such as [0.25,0.75], of "
             "which the last one is the last layer's."
         )
-    return tuple(torch.tensor(list(configured), dtype=torch.float32).tolist())
+    return tuple(torch.tensor(given, dtype=torch.float32).tolist())
 
 
 def _load_transformer(folder: Path, *, needs_pooler: bool) -> PreTrainedModel:
