@@ -1,0 +1,131 @@
+"""The documents held out of the training sources, as a benchmark: to choose settings by, in place of a test set."""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mixlingua.data.build import build_store
+from mixlingua.data.protocols import Side
+from mixlingua.data.rows import Reader
+from mixlingua.data.store import ParallelStore
+from mixlingua.errors import ConfigError, DataError
+from mixlingua.evaluation.choice import choose_languages
+from mixlingua.evaluation.settings import SETTINGS
+from mixlingua.evaluation.task import RetrievalTask
+from mixlingua.files import cache_dir, content_hash
+
+_SIDES: tuple[Side, Side] = ("query", "passage")
+
+logger = logging.getLogger(__name__)
+
+
+def held_out(
+    sources: Mapping[str, Reader],
+    validation_fraction: float,
+    rows: int,
+    languages: Sequence[str] | None = None,
+    cache: str | Path | None = None,
+) -> RetrievalTask:
+    """Queries of held-out rows, over the passages of the held-out rows of all sources, in every setting.
+
+    sources (name -> reader) and validation_fraction: as in training. Training with this fraction or a larger one sees
+    none of the rows, since the split is by a hash of the document. rows: of each source at most, drawn at random, the
+    same ones whatever the seed of a run. languages: of queries and passages, trained on or not; None: all that the
+    sources have. cache: the folder of the stores.
+
+    Relevant are a row's passages in all languages, and those of rows whose query is the same text. Equal passages of a
+    language are one candidate. Rows that have only one of several languages are left out, and so are those with one
+    text for query and passage, such as sentences with their translations: they find themselves.
+    Raises ConfigError for a fraction of 0, fewer than one row, or a language that no source has; DataError where no row
+    is left in a language, or a source cannot be read.
+    """
+    if rows < 1:
+        raise ConfigError(f"evaluation.tasks.held_out.rows={rows}: rows of each source, at least 1.")
+    stores = _stores(sources, validation_fraction, Path(cache) if cache else cache_dir())
+    chosen = choose_languages("held_out", languages, sorted({one for own in stores.values() for one in own.languages}))
+    drawn = {name: list(_draw(name, store, rows, chosen)) for name, store in stores.items()}
+    if silent := [name for name, found in drawn.items() if not found]:
+        logger.info("held_out: left out, having no row with a query of its own: %s", ", ".join(silent))
+    found = [row for of_source in drawn.values() for row in of_source]
+    if lacking := [language for language in chosen if not any(language in row.queries for row in found)]:
+        raise DataError(
+            f"task held_out: of {', '.join(drawn)}, no row has a query of its own in {', '.join(lacking)} and a second "
+            "of the languages. Choose others by evaluation.tasks.held_out.languages, further data, or a larger "
+            f"data.validation_fraction, which is {validation_fraction}; translations of sentences are measured by "
+            "evaluation=ntrex and tatoeba."
+        )
+    return _task(found, chosen)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """queries, passages: language -> text, in the same languages."""
+
+    id: str
+    queries: dict[str, str]
+    passages: dict[str, str]
+
+
+def _stores(sources: Mapping[str, Reader], fraction: float, cache: Path) -> dict[str, ParallelStore]:
+    pairs = {name: build_store(reader, cache, validation_fraction=fraction) for name, reader in sources.items()}
+    held = {name: validation for name, (_, validation) in pairs.items() if validation is not None}
+    if not held:
+        raise ConfigError(
+            f"task held_out: data.validation_fraction={fraction} holds nothing out. Set it to what the model was or "
+            "will be trained with, such as data.validation_fraction=0.1."
+        )
+    return held
+
+
+def _draw(name: str, store: ParallelStore, count: int, languages: Sequence[str]) -> Iterator[_Row]:
+    """`count` random rows, or all where they are fewer, in those of the languages that they have."""
+    held = {language: store.holds(np.arange(store.num_rows), language) for language in languages}
+    usable = np.flatnonzero(np.sum(list(held.values()), axis=0) >= min(2, len(languages)))
+    for row in np.random.default_rng(0).permutation(usable).tolist():
+        own = [language for language in languages if held[language][row]]
+        queries, passages = (store.texts([row] * len(own), side, own) for side in _SIDES)
+        if queries == passages:
+            continue
+        key = f"{name}:{store.ids([row])[0]}"
+        yield _Row(key, dict(zip(own, queries, strict=True)), dict(zip(own, passages, strict=True)))
+        count -= 1
+        if not count:
+            return
+
+
+def _task(rows: Sequence[_Row], languages: Sequence[str]) -> RetrievalTask:
+    """Ids are those of the rows; a passage that several rows share has the id of the first one."""
+    ids: dict[str, dict[str, str]] = {language: {} for language in languages}  # language -> passage -> its id
+    asking: dict[str, dict[str, list[_Row]]] = {language: {} for language in languages}  # language -> query -> rows
+    for row in rows:
+        for language, query in row.queries.items():
+            ids[language].setdefault(row.passages[language], f"{language}:{row.id}")
+            asking[language].setdefault(query, []).append(row)
+
+    def answers(rows: Sequence[_Row]) -> dict[str, int]:
+        return {ids[language][text]: 1 for row in rows for language, text in row.passages.items()}
+
+    content = json.dumps([[row.id, row.queries, row.passages] for row in rows], sort_keys=True)
+    return RetrievalTask(
+        name="held_out",
+        revision=content_hash(content)[:16],
+        licence="that of the training data",
+        note="Held-out rows of the training data, in its style and with its templates: to choose settings by. Only for "
+        "models whose data.validation_fraction was at least this one.",
+        queries={
+            language: {row.id: row.queries[language] for row in rows if language in row.queries}
+            for language in languages
+        },
+        passages={language: {key: text for text, key in of_language.items()} for language, of_language in ids.items()},
+        qrels={
+            language: {
+                row.id: answers(asking[language][row.queries[language]]) for row in rows if language in row.queries
+            }
+            for language in languages
+        },
+        settings=SETTINGS if len(languages) > 1 else ("monolingual",),
+    )

@@ -1,0 +1,124 @@
+"""The benchmark of held-out rows: which rows, what is relevant, and what cannot be asked."""
+
+import logging
+from dataclasses import dataclass
+
+import pytest
+
+from mixlingua.data.build import build_store
+from mixlingua.data.rows import PairRow
+from mixlingua.errors import ConfigError, DataError
+from mixlingua.evaluation.held_out import held_out
+
+
+@dataclass
+class Rows:
+    listed: list[PairRow]
+    name: str = "listed"
+
+    def fingerprint(self):
+        return repr(self.listed)
+
+    def rows(self):
+        return iter(self.listed)
+
+
+def row(number, languages=("de", "en"), *, query=None, passage=None):
+    return PairRow(
+        id=f"r{number}",
+        queries={language: query or f"query {number} {language}" for language in languages},
+        passages={language: passage or f"passage {number} {language}" for language in languages},
+        passage_id=f"p{number}",
+        split_key=f"document {number // 2}",
+    )
+
+
+@pytest.fixture
+def make(tmp_path):
+    """The task of some rows, nearly all of which are held out (a store of no training rows is refused)."""
+
+    def make(*rows, fraction=0.9, count=1000, languages=("de", "en"), **more):
+        sources = {"listed": Rows([*rows, *(row(number) for number in range(100, 140))]), **more}
+        return held_out(sources, fraction, count, languages, tmp_path)
+
+    return make
+
+
+def held(tmp_path, rows, fraction):
+    """Ids of the held-out and of the training rows."""
+    train, validation = build_store(Rows(rows), tmp_path, validation_fraction=fraction)
+    return [set(store.ids(range(store.num_rows))) for store in (validation, train)]
+
+
+def test_the_rows_are_those_that_training_leaves_out(tmp_path):
+    rows = [row(number) for number in range(200)]
+    task = held_out({"source": Rows(rows)}, 0.2, 1000, ["de", "en"], tmp_path)
+    out, trained = held(tmp_path, rows, 0.2)
+    assert out and trained
+    assert set(task.queries["de"]) == set(task.queries["en"]) == {f"source:{name}" for name in out}
+    assert task.settings == ("monolingual", "crosslingual", "multilingual")
+    # Training that holds out more leaves out these rows too.
+    assert not {key.removeprefix("source:") for key in task.queries["de"]} & held(tmp_path, rows, 0.4)[1]
+
+
+def test_a_row_has_its_passages_of_all_languages_as_answers(make):
+    task = make()
+    for language in ("de", "en"):
+        for key, text in task.queries[language].items():
+            number = key.removeprefix("listed:r")
+            assert text == f"query {number} {language}"
+            assert task.qrels[language][key] == {f"de:{key}": 1, f"en:{key}": 1}
+            assert task.passages["en"][f"en:{key}"] == f"passage {number} en"
+
+
+def test_rows_that_ask_the_same_share_their_answers(make):
+    task = make(*(row(number, query="overview") for number in range(30)))
+    alike = [key for key, text in task.queries["de"].items() if text == "overview"]
+    assert len(alike) > 10
+    expected = {f"{language}:{key}": 1 for key in alike for language in ("de", "en")}
+    assert all(task.qrels["de"][key] == expected for key in alike)
+
+
+def test_equal_passages_are_one_candidate(make):
+    task = make(*(row(number, passage="the same") for number in range(30)))
+    shared = [key for key, text in task.passages["de"].items() if text == "the same"]
+    asking = [key for key in task.queries["de"] if int(key.removeprefix("listed:r")) < 30]
+    assert len(shared) == 1 and len(asking) > 10
+    assert all(task.qrels["de"][key] == {shared[0]: 1, shared[0].replace("de", "en", 1): 1} for key in asking)
+
+
+def test_sentences_with_their_translations_and_lone_languages_are_left_out(make, caplog):
+    caplog.set_level(logging.INFO)
+    bitext = Rows([row(n, query=f"text {n}", passage=f"text {n}") for n in range(40)], name="bitext")
+    lone = [row(number, languages=("de",)) for number in range(30)]
+    task = make(*lone, bitext=bitext)
+    assert all(int(key.removeprefix("listed:r")) >= 100 for key in task.queries["de"])
+    assert "left out, having no row with a query of its own: bitext" in caplog.text
+    assert len(make(*lone, languages=("de",)).queries["de"]) > len(task.queries["de"])
+    assert make(*lone, languages=("de",)).settings == ("monolingual",)
+
+
+def test_no_more_rows_than_asked_for_of_each_source_and_always_the_same(make):
+    other = Rows([row(number) for number in range(40)], name="other")
+    task = make(count=5, second=other)
+    of_source = [key.partition(":")[0] for key in task.queries["de"]]
+    assert (of_source.count("listed"), of_source.count("second")) == (5, 5)
+    assert make(count=5, second=other) == task
+    assert make(count=6, second=other).revision != task.revision
+    assert set(task.queries["de"]) < set(make(count=6, second=other).queries["de"])
+
+
+def test_all_languages_of_the_sources_are_the_default(make):
+    assert make(*(row(number, ("de", "el")) for number in range(30)), languages=None).languages == ("de", "el", "en")
+
+
+def test_what_cannot_be_asked_is_refused(make):
+    with pytest.raises(ConfigError, match=r"data.validation_fraction=0\.0 holds nothing out"):
+        make(fraction=0.0)
+    with pytest.raises(ConfigError, match="rows=0: rows of each source, at least 1"):
+        make(count=0)
+    with pytest.raises(ConfigError, match="no language 'xx'; it has de, en"):
+        make(languages=["de", "xx"])
+    bitext = Rows([row(n, ("de", "ru"), query=f"text {n}", passage=f"text {n}") for n in range(40)], name="bitext")
+    with pytest.raises(DataError, match="of listed, bitext, no row has a query of its own in ru"):
+        make(languages=["de", "en", "ru"], bitext=bitext)
