@@ -81,3 +81,45 @@ def test_texts_of_both_are_encoded_once(biased, monkeypatch):
     longer = {"de": biased.passages["de"], "en": biased.passages["en"] | {"en2": "0 1"}}
     suite.evaluate_encoder(object(), [biased, replace(biased, passages=longer)], token_budget=8, precision="32-true")
     assert encoded[2:] == [("query", 4), ("passage", 4), ("passage", 5)]
+
+
+class Drawn:
+    """A random vector for each text, "language number"; with an expansion, passages are joined as their texts say."""
+
+    fingerprint = "drawn"
+
+    def __init__(self, expansion=None):
+        self.expansion = expansion
+
+    def __call__(self, texts, side):
+        rows = [torch.randn(6, generator=torch.Generator().manual_seed(sum(map(ord, text)))) for text in texts]
+        vectors = torch.nn.functional.normalize(torch.stack(rows), dim=1)
+        if self.expansion and side == "passage":
+            return self.expansion(vectors, [text.partition(" ")[0] for text in texts])
+        return vectors
+
+
+@pytest.fixture
+def uneven() -> RetrievalTask:
+    """Three languages, of which each has more passages than the one before, given in no order."""
+    passages = {
+        language: {f"{language}{n}": f"{language} {n}" for n in range(count)}
+        for language, count in (("th", 9), ("de", 3), ("en", 5))
+    }
+    questions = {language: {f"q{n}": f"{language} question {n}" for n in range(3)} for language in passages}
+    answers = {f"q{n}": {f"{language}{n}": 1 for language in passages} for n in range(3)}
+    return RetrievalTask("uneven", "1", "CC0", "By hand.", questions, passages, dict.fromkeys(passages, answers))
+
+
+def test_each_passage_is_joined_as_one_of_its_own_language(uneven):
+    found = expanded(uneven, EXPANSION).evaluate(Drawn())
+    by_hand = replace(uneven, name="uneven_expanded", settings=("multilingual",)).evaluate(Drawn(EXPANSION))
+    assert found.aggregate() == pytest.approx(by_hand.aggregate(), abs=1e-6)
+    plain = uneven.evaluate(Drawn()).aggregate()
+    assert found.aggregate()["uneven_expanded/multilingual/map"] != plain["uneven/multilingual/map"]
+
+
+def test_equal_on_all_ranks(uneven, on_ranks):
+    alone = expanded(uneven, EXPANSION).evaluate(Drawn()).rows
+    for result in on_ranks(3, lambda: expanded(uneven, EXPANSION).evaluate(Drawn())):
+        assert result.rows == alone

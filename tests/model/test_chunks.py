@@ -22,6 +22,18 @@ def test_value_and_gradients_are_those_of_the_whole_batch(module, make_batch, ch
         torch.testing.assert_close(gradients[1][name], gradient, atol=1e-6, rtol=1e-4)
 
 
+def test_so_they_are_where_several_layers_are_pooled(pretrained, make_batch):
+    features = make_batch(0, ["x", "river and stone", "a maple"], ["a", "b", "c"]).queries
+    gradients = []
+    for size in (None, 2):
+        encoder = pretrained(layer_weights=[0.5, 0.25, 0.25], chunk_size=size, dropout=0.0).load(seed=0)
+        (encoder(features) * torch.arange(32)).sum().backward()
+        gradients.append({name: p.grad for name, p in encoder.named_parameters() if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, atol=1e-5, rtol=1e-4, msg=name)
+
+
 @pytest.mark.parametrize("chunk_size", [1, 3])
 def test_token_vectors_and_their_gradients_are_those_of_the_whole_batch(module, make_batch, chunk_size):
     features = make_batch(0, ["x", "river and stone", "a maple"], ["a", "b", "c"]).queries

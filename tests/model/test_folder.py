@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense as TheirDense
-from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer, WeightedLayerPooling
 from torch import nn
 
 from mixlingua.errors import ModelError
@@ -206,6 +206,16 @@ def test_sentence_transformers_reads_the_weights_of_layers(pretrained, folder_en
     for ours, theirs in zip(vectors(encoder), vectors(again), strict=True):
         assert torch.equal(ours, theirs)
     assert again.fingerprint() == encoder.fingerprint()
+
+
+@pytest.mark.parametrize("layer_start", [0, 1])
+def test_weights_of_layers_that_sentence_transformers_saved_are_read(pretrained, folder_encoder, tmp_path, layer_start):
+    save_folder(pretrained(layer_weights=[0.3, 0.7]).load(seed=0), tmp_path / "ours")
+    theirs = SentenceTransformer(str(tmp_path / "ours"), device="cpu")
+    weights = nn.Parameter(torch.tensor([0.1, 0.4, 0.7][layer_start:]))
+    theirs[1] = WeightedLayerPooling(32, num_hidden_layers=2, layer_start=layer_start, layer_weights=weights)
+    theirs.save_pretrained(str(tmp_path / "theirs"))
+    assert_same_vectors(folder_encoder(tmp_path / "theirs"), theirs)
 
 
 def test_weights_of_layers_that_do_not_fit_are_refused(pretrained, folder_encoder, tmp_path):

@@ -74,8 +74,9 @@ def test_lengths_above_the_position_limit_are_refused(pretrained, key):
 
 def test_more_weights_than_layers_are_refused(pretrained):
     assert pretrained(layer_weights=[1, 2]).load(seed=0).layer_weights == (1.0, 2.0)
-    with pytest.raises(ModelError, match=r"model\.layer_weights: 3, but tiny has 2 layers"):
-        pretrained(layer_weights=[1, 1, 1]).load(seed=0)
+    assert pretrained(layer_weights=[1, 1, 1]).load(seed=0).layer_weights == (1.0, 1.0, 1.0)  # with the embeddings
+    with pytest.raises(ModelError, match=r"model\.layer_weights: 4, but tiny has 2 layers, and the embeddings below"):
+        pretrained(layer_weights=[1, 1, 1, 1]).load(seed=0)
 
 
 @torch.inference_mode()
@@ -148,10 +149,10 @@ def test_dropout_is_the_configured_one_and_off_in_evaluation(pretrained):
         pretrained(dropout=1.0)
 
 
-@pytest.mark.parametrize("frozen", [False, True])
-def test_gradient_checkpointing_changes_no_gradient(pretrained, frozen):
+@pytest.mark.parametrize("options", [{}, {"freeze_word_embeddings": True}, {"layer_weights": [0.5, 0.25, 0.25]}])
+def test_gradient_checkpointing_changes_no_gradient(pretrained, options):
     def gradients(checkpointing: bool) -> dict:
-        encoder = pretrained(gradient_checkpointing=checkpointing, freeze_word_embeddings=frozen).load(seed=0)
+        encoder = pretrained(gradient_checkpointing=checkpointing, **options).load(seed=0)
         assert encoder.transformer.is_gradient_checkpointing == checkpointing
         torch.manual_seed(0)  # dropout draws the same in both, also when a layer is computed again
         encoder(encoder.tokenizer.queries(["one", "two words"]))[:, 0].sum().backward()

@@ -86,8 +86,11 @@ class PretrainedEncoder:
             raise ModelError(f"model.pooling is null and {self.name_or_path} does not state one. Set model.pooling.")
         weights = self._agreed("layer_weights", self.layer_weights, settings.layer_weights) or (1.0,)
         transformer = _load_transformer(settings.transformer, needs_pooler=pooling == "pooler")
-        if len(weights) > (num_layers := transformer.config.num_hidden_layers):
-            raise ModelError(f"model.layer_weights: {len(weights)}, but {self.name_or_path} has {num_layers} layers.")
+        if len(weights) > (num_layers := transformer.config.num_hidden_layers) + 1:
+            raise ModelError(
+                f"model.layer_weights: {len(weights)}, but {self.name_or_path} has {num_layers} layers, and the "
+                "embeddings below them."
+            )
         tokenizer = _load_tokenizer(settings.transformer)
         limit = _position_limit(transformer, tokenizer)
         encoder = BiEncoder(

@@ -36,7 +36,7 @@ class Teacher:
 
     @torch.no_grad()
     def with_tokens(self, features: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """The same, and the last hidden state of each token, (N, L, H) float32 unit rows."""
+        """The same, and the state of each token that is pooled, (N, L, H) float32 unit rows."""
         return self._beside(features).with_tokens(features)
 
     def _beside(self, features: dict[str, Tensor]) -> BiEncoder:

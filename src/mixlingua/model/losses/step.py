@@ -22,7 +22,7 @@ class Targets:
 class Tokens:
     """The tokens of N texts.
 
-    vectors: (N, L, H) unit rows, the transformer's last hidden states. content: (N, L) bool, the tokens of the texts
+    vectors: (N, L, H) unit rows, the states that are pooled. content: (N, L) bool, the tokens of the texts
     themselves; the others are padding, special tokens and prefixes.
     """
 
