@@ -36,6 +36,13 @@ def test_it_is_the_formula(temperature):
     torch.testing.assert_close(found, by_hand(passages, LANGUAGES, temperature), atol=1e-6, rtol=0)
 
 
+def test_two_languages_are_enough():
+    passages, languages = unit_rows(9, 5), ["de", "en", "de"] * 3
+    found = NeighbourExpansion(0.5)(passages, languages)
+    torch.testing.assert_close(found, by_hand(passages, languages, 0.5), atol=1e-6, rtol=0)
+    assert (found - passages).abs().max() > 0.05
+
+
 def test_passages_of_one_language_stay_as_they_are():
     passages = unit_rows(6, 8)
     assert torch.equal(NeighbourExpansion(0.05)(passages, ["hi"] * 6), passages)
