@@ -19,7 +19,7 @@ def swept(launch: Launch, *arguments: str, keys: tuple[str, ...]) -> list[tuple[
 
     def probe(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         seen.append(tuple(OmegaConf.select(cfg, key) for key in keys))
-        return {"atlas/multilingual/map": 1 - abs(cfg.sampler.get("alpha", 0) - 0.5)}
+        return {cfg.objective or "figure": 1 - abs(cfg.sampler.get("alpha", 0) - 0.5)}
 
     assert launch(*arguments, "action=probe", "hydra.sweep.dir=sweep", probe=probe) == 0
     return seen
