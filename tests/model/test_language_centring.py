@@ -44,6 +44,21 @@ def test_worked_by_hand():
     torch.testing.assert_close(centring(7 * unit), expected)  # whatever the length of what it is given
 
 
+def test_the_posterior_is_that_of_normal_distributions_with_one_covariance():
+    """Languages of different spread around means of different length, so that no term of the discriminant cancels."""
+    vectors = toy({"de": [0.9, 0, 0.1], "en": [0.3, 0.5, 0.2], "ru": [0.1, 0.2, 0.9]}, content=0.6)
+    centring = fit_language_centring(vectors)
+    means = torch.stack([rows.double().mean(0) for rows in vectors.values()])
+    residuals = torch.cat([rows.double() - mean for rows, mean in zip(vectors.values(), means, strict=True)])
+    normal = torch.distributions.MultivariateNormal(means, shrunk_covariance(residuals))
+    rows = vectors["en"][:50]
+    expected = normal.log_prob(rows.double()[:, None]).softmax(1)
+    assert 0.05 < expected[:, 1].min() < 0.5
+    torch.testing.assert_close(centring.posterior(rows), expected.float(), rtol=0, atol=1e-5)
+    torch.testing.assert_close(centring(rows), rows - (expected @ means).float(), rtol=0, atol=1e-5)
+    assert centring.out_features == 8
+
+
 def test_exact_where_languages_are_far_apart():
     vectors = toy(FAR)
     centring = fit_language_centring(vectors)
@@ -80,12 +95,12 @@ def test_languages_that_cannot_be_told_apart_share_their_means():
     torch.testing.assert_close(centring(rows), rows - rows.mean(0), rtol=0, atol=0.06)
 
 
-@pytest.mark.parametrize("num_rows", [3, 20, 500])
-def test_the_covariance_is_scikit_learns_ledoit_wolf(num_rows):
+@pytest.mark.parametrize(("num_rows", "spread"), [(3, 12), (20, 12), (500, 12), (9, 1)])
+def test_the_covariance_is_scikit_learns_ledoit_wolf(num_rows, spread):
     torch.manual_seed(num_rows)
-    rows = torch.randn(num_rows, 12, dtype=torch.float64) * torch.arange(1, 13)
+    rows = torch.randn(num_rows, 12, dtype=torch.float64) * torch.linspace(1, spread, 12)
     expected, share = ledoit_wolf(rows.numpy(), assume_centered=True)
-    assert 0 < share <= 1
+    assert (0 < share < 1) == (spread > 1), "and one case in which nothing of the sample is left"
     torch.testing.assert_close(shrunk_covariance(rows), torch.from_numpy(expected))
 
 

@@ -95,6 +95,16 @@ def test_relational_is_zero_for_the_teacher_itself_and_leaves_out_absent_passage
     assert values[0] == pytest.approx(values[1], abs=1e-12) and values[0] > 0
 
 
+def test_relational_over_some_passages_is_that_without_the_others(step, vectors):
+    queries, passages, asked, every = (vectors(4, seed) for seed in range(4))
+    present = torch.tensor([True, True, True, False])
+    views = {"pivot_queries": asked, "pivot_passages": (every, present)}
+    found = Relational(1.0, 0.5, 0.3)(step(queries, passages, **views))
+    log_p = (queries @ passages[:3].T / 0.5).log_softmax(1)
+    q = (asked @ every[:3].T / 0.3).softmax(1)
+    torch.testing.assert_close(found, (q * (q.log() - log_p)).sum(1).mean())
+
+
 def test_gradients_are_finite_with_absent_rows(step, vectors):
     queries, present = vectors(4, 0).requires_grad_(), torch.tensor([True, False, True, False])
     views = {"pivot_queries": (vectors(4, 2), present), "pivot_passages": (vectors(4, 3), present)}
