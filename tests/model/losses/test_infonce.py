@@ -89,6 +89,21 @@ def test_hardness_raises_the_loss_and_leaves_equal_negatives_alone(vectors, step
     assert infonce(hardness=1.0)(alone).item() == pytest.approx(infonce()(alone).item(), abs=1e-12)
 
 
+def test_hardness_is_the_formula_whatever_the_number_of_negatives(vectors):
+    """-log e^p / (e^p + Σ w_j e^{s_j}) with w_j = n exp(β s_j) / Σ exp(β s_k), over a query's own n negatives."""
+    queries, passages, beta, scale = vectors(4, 0), vectors(6, 1), 0.7, 3.0
+    ignored = torch.zeros(4, 6, dtype=torch.bool)
+    ignored[0, 1:3] = ignored[1, 4] = ignored[3, [0, 1, 2, 4]] = True
+    losses = []
+    for query, row in enumerate((queries @ passages.T * scale).tolist()):
+        others = [score for place, score in enumerate(row) if place != query and not ignored[query, place]]
+        share = len(others) / sum(math.exp(beta * score) for score in others)
+        weighed = sum(share * math.exp(beta * score) * math.exp(score) for score in others)
+        losses.append(math.log(1 + weighed / math.exp(row[query])))
+    found = info_nce(queries, passages, torch.arange(4), ignored, scale, hardness=beta)
+    assert found.item() == pytest.approx(sum(losses) / 4, rel=1e-6)
+
+
 def test_a_query_without_negatives_stays_finite_under_hardness(vectors, step, infonce):
     alone = step(vectors(1, 0).requires_grad_(), vectors(1, 1))
     loss = infonce(hardness=1.0)(alone)
