@@ -4,6 +4,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
 
 from mixlingua.app.overrides import check_command_line
 from mixlingua.errors import ConfigError
@@ -47,6 +48,7 @@ def test_valid_commands_pass(arguments: str, conf: Path) -> None:
         ("+data.batch_size=3", "every key is declared, so '\\+' would .* write data.batch_size=3."),
         ("++seed=3", "every key is declared, .* write seed=3."),
         ("~logger", "cannot be deleted; write logger=\\[\\] where"),
+        ("~data.sources.ntrexx", "no key or group 'data.sources.ntrexx'."),
         ("logger=null", "logger=null: write logger=\\[\\] for none."),
         ("trainer=[cpu,gpu]", "trainer takes one choice"),
         (
@@ -83,3 +85,11 @@ def test_choices_of_a_further_folder_count(conf: Path, tmp_path: Path) -> None:
 def test_a_plugin_that_is_missing_is_named_with_its_package(override: str, conf: Path) -> None:
     with pytest.raises(ConfigError, match=r"pip install hydra-optuna-sweeper==1\.3\.0 brings it"):
         check_command_line(["-m", override], conf)
+
+
+def test_what_is_held_by_name_may_be_taken_out(conf: Path) -> None:
+    """As the message says on settings of a loss, a source or a benchmark that is not chosen."""
+    without = ["experiment=best_small", "loss=[distillation,relational]", "~loss.retention"]
+    check_command_line([*without, "data=[lohelp,debian]", "~data.sources.ntrex"], conf)
+    with initialize_config_dir(str(conf), version_base="1.3"):
+        assert list(compose("config", without).loss) == ["distillation", "relational"]

@@ -24,6 +24,13 @@ from omegaconf.errors import OmegaConfBaseException
 from mixlingua.app.problems import raise_problems
 from mixlingua.errors import suggest
 
+_NAMED = (
+    "loss",
+    "data.sources",
+    "data.validation_sources",
+    "evaluation.tasks",
+)  # hold things by name, which may be taken out
+
 
 def check_command_line(arguments: list[str], conf: Path) -> None:
     """Raise ConfigError with every override that names no group, choice or key, each with its nearest valid name."""
@@ -92,7 +99,7 @@ class _Checker:
             if name.startswith("hydra."):
                 return ""  # Hydra has settings that it does not declare
             return f"every key is declared, so '+' would only add one that nothing reads; write {_plain(override)}."
-        if override.is_delete():
+        if override.is_delete() and name.rpartition(".")[0] not in _NAMED:
             empty = f"{name}=[]" if name in self.groups else f"{name}=null"
             return f"keys and groups cannot be deleted; write {empty} where it may be empty."
         if override.is_sweep_override() and not self.multirun:
@@ -133,7 +140,8 @@ class _Checker:
             if key in known:
                 inner = known[key]
                 if (
-                    isinstance(inner, dict)
+                    not override.is_delete()
+                    and isinstance(inner, dict)
                     and inner
                     and not all(isinstance(value, dict) for value in _values(override))
                 ):
