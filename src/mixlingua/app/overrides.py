@@ -24,12 +24,8 @@ from omegaconf.errors import OmegaConfBaseException
 from mixlingua.app.problems import raise_problems
 from mixlingua.errors import suggest
 
-_NAMED = (
-    "loss",
-    "data.sources",
-    "data.validation_sources",
-    "evaluation.tasks",
-)  # hold things by name, which may be taken out
+# What holds things by name, each of which may be taken out, as by ~loss.retention.
+_NAMED = ("loss", "data.sources", "data.validation_sources", "evaluation.tasks")
 
 
 def check_command_line(arguments: list[str], conf: Path) -> None:
