@@ -116,3 +116,9 @@ def test_the_number_of_steps_is_part_of_the_description(make_source):
 def test_values_that_cannot_be_meant(change, message):
     with pytest.raises(ConfigError, match=message):
         scheduled(**change)
+
+
+@pytest.mark.parametrize(("schedule", "told"), [("two_phase", True), ("linear", False), ("cosine", False)])
+def test_the_switch_is_described_where_there_is_one(schedule, told):
+    """So that resuming refuses another switch, and not one that is never used."""
+    assert ("switch_at" in scheduled(schedule=schedule).values()) == told
