@@ -281,3 +281,6 @@ def test_many_set_ups_are_called_by_what_sets_them_apart_from_the_common_one() -
     assert labels(*one)[1] == "model.freeze_layers=6 optimizer.lr=0.0001"
     grid = [losing(name, optimizer__lr=lr) for name in ("infonce", "distillation") for lr in (1e-4, 1e-5)]
     assert labels(*grid)[0] == "loss=infonce optimizer.lr=0.0001"
+    # A run of a version without a setting is called in full: by differences it would have the common one's name.
+    earlier = losing("infonce")
+    assert len(set(labels(*one, distilled, english, earlier))) == 6

@@ -115,10 +115,21 @@ def test_all_languages_of_the_sources_are_the_default(make):
 def test_what_cannot_be_asked_is_refused(make):
     with pytest.raises(ConfigError, match=r"data.validation_fraction=0\.0 holds nothing out"):
         make(fraction=0.0)
-    with pytest.raises(ConfigError, match="rows=0: rows of each source, at least 1"):
-        make(count=0)
-    with pytest.raises(ConfigError, match="no language 'xx'; it has de, en"):
+    for count in (0, 1.5, True):
+        with pytest.raises(ConfigError, match=f"rows={count}: a whole number of rows of each source, at least 1"):
+            make(count=count)
+    with pytest.raises(ConfigError, match="task held_out: unknown language 'xx'"):
         make(languages=["de", "xx"])
+    with pytest.raises(
+        DataError, match=r"no held-out row of listed has .* in two of de, ru\. For data in one language"
+    ):
+        make(languages=["de", "ru"])
+
+
+def test_languages_that_no_row_asks_in_are_left_out(make, caplog):
     bitext = Rows([row(n, ("de", "ru"), query=f"text {n}", passage=f"text {n}") for n in range(40)], name="bitext")
-    with pytest.raises(DataError, match="of listed, bitext, no row has a query of its own in ru"):
-        make(languages=["de", "en", "ru"], bitext=bitext)
+    assert make(languages=["de", "en", "ru"], bitext=bitext).languages == ("de", "en")
+    assert "held_out: no held-out row of listed, bitext is in ru" in caplog.text
+    caplog.clear()
+    assert make(languages=None, bitext=bitext).languages == ("de", "en")
+    assert "is in" not in caplog.text, "nobody asked for Russian"

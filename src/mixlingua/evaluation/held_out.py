@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,10 @@ from mixlingua.data.protocols import Side
 from mixlingua.data.rows import Reader
 from mixlingua.data.store import ParallelStore
 from mixlingua.errors import ConfigError, DataError
-from mixlingua.evaluation.choice import choose_languages
 from mixlingua.evaluation.settings import SETTINGS
 from mixlingua.evaluation.task import RetrievalTask
 from mixlingua.files import cache_dir, content_hash
+from mixlingua.languages import check_language
 
 _SIDES: tuple[Side, Side] = ("query", "passage")
 
@@ -34,30 +35,34 @@ def held_out(
 
     sources (name -> reader) and validation_fraction: as in training. Training with this fraction or a larger one sees
     none of the rows, since the split is by a hash of the document. rows: of each source at most, drawn at random, the
-    same ones whatever the seed of a run. languages: of queries and passages, trained on or not; None: all that the
-    sources have. cache: the folder of the stores.
+    same ones whatever the seed of a run. languages: of queries and passages, trained on or not; those that no row has
+    are left out, with a warning; None: all that the sources have. cache: the folder of the stores.
 
     Relevant are a row's passages in all languages, and those of rows whose query is the same text. Equal passages of a
     language are one candidate. Rows that have only one of several languages are left out, and so are those with one
     text for query and passage, such as sentences with their translations: they find themselves.
-    Raises ConfigError for a fraction of 0, fewer than one row, or a language that no source has; DataError where no row
-    is left in a language, or a source cannot be read.
+    Raises ConfigError for a fraction of 0, rows that are no number of at least 1, or a code that is no language;
+    DataError where no row is left, or a source cannot be read.
     """
-    if rows < 1:
-        raise ConfigError(f"evaluation.tasks.held_out.rows={rows}: rows of each source, at least 1.")
+    if isinstance(rows, bool) or not isinstance(rows, int) or rows < 1:
+        raise ConfigError(f"evaluation.tasks.held_out.rows={rows}: a whole number of rows of each source, at least 1.")
     stores = _stores(sources, validation_fraction, Path(cache) if cache else cache_dir())
-    chosen = choose_languages("held_out", languages, sorted({one for own in stores.values() for one in own.languages}))
-    drawn = {name: list(_draw(name, store, rows, chosen)) for name, store in stores.items()}
+    known = sorted({language for store in stores.values() for language in store.languages})
+    wanted = known if languages is None else [check_language(one, "task held_out") for one in languages]
+    drawn = {name: list(islice(_asking(name, store, wanted), rows)) for name, store in stores.items()}
     if silent := [name for name, found in drawn.items() if not found]:
         logger.info("held_out: left out, having no row with a query of its own: %s", ", ".join(silent))
     found = [row for of_source in drawn.values() for row in of_source]
-    if lacking := [language for language in chosen if not any(language in row.queries for row in found)]:
+    if not found:
         raise DataError(
-            f"task held_out: of {', '.join(drawn)}, no row has a query of its own in {', '.join(lacking)} and a second "
-            "of the languages. Choose others by evaluation.tasks.held_out.languages, further data, or a larger "
-            f"data.validation_fraction, which is {validation_fraction}; translations of sentences are measured by "
-            "evaluation=ntrex and tatoeba."
+            f"task held_out: no held-out row of {', '.join(drawn)} has a query other than its passage in "
+            f"{'two of ' if len(wanted) > 1 else ''}{', '.join(wanted)}. For data in one language: evaluation.tasks."
+            "held_out.languages=[en]; for translations of sentences: evaluation=ntrex or tatoeba; or hold out more "
+            f"than data.validation_fraction={validation_fraction}."
         )
+    chosen = [language for language in wanted if any(language in row.queries for row in found)]
+    if languages is not None and (lacking := [language for language in wanted if language not in chosen]):
+        logger.warning("held_out: no held-out row of %s is in %s", ", ".join(drawn), ", ".join(lacking))
     return _task(found, chosen)
 
 
@@ -81,20 +86,16 @@ def _stores(sources: Mapping[str, Reader], fraction: float, cache: Path) -> dict
     return held
 
 
-def _draw(name: str, store: ParallelStore, count: int, languages: Sequence[str]) -> Iterator[_Row]:
-    """`count` random rows, or all where they are fewer, in those of the languages that they have."""
+def _asking(name: str, store: ParallelStore, languages: Sequence[str]) -> Iterator[_Row]:
+    """The rows of a store in a random order, each in those of the languages that it has."""
     held = {language: store.holds(np.arange(store.num_rows), language) for language in languages}
     usable = np.flatnonzero(np.sum(list(held.values()), axis=0) >= min(2, len(languages)))
     for row in np.random.default_rng(0).permutation(usable).tolist():
         own = [language for language in languages if held[language][row]]
         queries, passages = (store.texts([row] * len(own), side, own) for side in _SIDES)
-        if queries == passages:
-            continue
-        key = f"{name}:{store.ids([row])[0]}"
-        yield _Row(key, dict(zip(own, queries, strict=True)), dict(zip(own, passages, strict=True)))
-        count -= 1
-        if not count:
-            return
+        if queries != passages:
+            key = f"{name}:{store.ids([row])[0]}"
+            yield _Row(key, dict(zip(own, queries, strict=True)), dict(zip(own, passages, strict=True)))
 
 
 def _task(rows: Sequence[_Row], languages: Sequence[str]) -> RetrievalTask:

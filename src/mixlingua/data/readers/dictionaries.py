@@ -41,10 +41,10 @@ def dictionary_files(folder: Path) -> dict[tuple[str, str], list[Path]]:
         raise DataError(f"{folder}: no such folder of dictionaries. {WHERE_FROM}.")
     found: dict[tuple[str, str], list[Path]] = {}
     for file in sorted(folder.iterdir()):
-        pair = next((name.groups() for pattern in _NAMES if (name := pattern.fullmatch(file.name))), ("", ""))
-        source, target = map(two_letter, pair)
-        if source != target and max(len(source.partition("-")[0]), len(target.partition("-")[0])) == 2:
-            found.setdefault((source, target), []).append(file)
+        for name in filter(None, (pattern.fullmatch(file.name) for pattern in _NAMES)):
+            source, target = map(two_letter, name.groups())
+            if source != target and all(len(code.partition("-")[0]) == 2 for code in (source, target)):
+                found.setdefault((source, target), []).append(file)
     if not found:
         raise DataError(f"{folder}: no dictionary, that is, no file with a name such as en-de.txt. {WHERE_FROM}.")
     return found
