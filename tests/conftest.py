@@ -1,6 +1,9 @@
 """Fixtures for every test."""
 
+import io
 import os
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -17,3 +20,18 @@ def shared_data() -> Path:
             f"no public data sets at {folder}; set MIXLINGUA_DATA to the folder that holds ntrex/, xquad-r/, ..."
         )
     return folder
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """What the network answers by the end of the URL; anything else is unreachable."""
+    answers: dict[str, bytes] = {}
+
+    def urlopen(url: str, timeout: float) -> io.BytesIO:
+        for end, body in answers.items():
+            if url.endswith(end):
+                return io.BytesIO(body)
+        raise urllib.error.URLError("Name or service not known")
+
+    monkeypatch.setattr(urllib.request, "urlopen", urlopen)
+    return answers

@@ -12,13 +12,13 @@ from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from mixlingua import fetch
 from mixlingua.app.help import config_groups
 from mixlingua.app.main import ACTIONS
 from mixlingua.app.overrides import check_command_line
 from mixlingua.app.preflight import check
 from mixlingua.data.readers.jsonl import JsonlReader
 from mixlingua.errors import MixlinguaError
-from mixlingua.evaluation import fetch
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CONF = REPOSITORY / "conf"

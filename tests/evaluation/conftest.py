@@ -1,9 +1,6 @@
 """A world small enough to work out by hand, and several ranks in one process."""
 
-import io
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -87,21 +84,6 @@ class Ranks:
             patch.setattr(distributed, "world_size", lambda: world_size)
             patch.setattr(distributed, "all_gather_objects", gather)
             return list(pool.map(on_rank, range(world_size)))
-
-
-@pytest.fixture
-def network(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
-    """What the network answers by the end of the URL; anything else is unreachable."""
-    answers: dict[str, bytes] = {}
-
-    def urlopen(url: str, timeout: float) -> io.BytesIO:
-        for end, body in answers.items():
-            if url.endswith(end):
-                return io.BytesIO(body)
-        raise urllib.error.URLError("Name or service not known")
-
-    monkeypatch.setattr(urllib.request, "urlopen", urlopen)
-    return answers
 
 
 @pytest.fixture

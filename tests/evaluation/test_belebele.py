@@ -5,9 +5,9 @@ import logging
 
 import pytest
 
+from mixlingua.data.published import public_files
 from mixlingua.errors import ConfigError, DataError
 from mixlingua.evaluation.belebele import COUNTS, belebele
-from mixlingua.evaluation.published import public_files
 from mixlingua.languages import check_language
 
 

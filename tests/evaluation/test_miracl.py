@@ -1,13 +1,10 @@
 """MIRACL and Mr. TyDi: the real judgements where they are, exactly shaped small files elsewhere."""
 
 import gzip
-import io
 import json
 import logging
 import shutil
 import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -30,21 +27,6 @@ DOCS = ["7#0", "7#1", "7#2", "8#0", "9#0"]
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path / "cache"))
-
-
-@pytest.fixture
-def network(monkeypatch):
-    """What the network answers by the end of the URL; anything else is unreachable."""
-    answers: dict[str, bytes] = {}
-
-    def urlopen(url, timeout):
-        for end, body in answers.items():
-            if url.endswith(end):
-                return io.BytesIO(body)
-        raise urllib.error.URLError("Name or service not known")
-
-    monkeypatch.setattr(urllib.request, "urlopen", urlopen)
-    return answers
 
 
 def write_docs(path, ids, **more):

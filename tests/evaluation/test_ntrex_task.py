@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from mixlingua.data.published import public_files
 from mixlingua.errors import ConfigError, DataError
 from mixlingua.evaluation.ntrex import COMMIT, ntrex
-from mixlingua.evaluation.published import public_files
 from mixlingua.languages import check_language
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from mixlingua.data.published import public_files
 from mixlingua.errors import ConfigError, DataError
-from mixlingua.evaluation.published import public_files
 from mixlingua.evaluation.tatoeba import COMMIT, XTREME, tatoeba
 from mixlingua.languages import check_language
 

@@ -32,7 +32,7 @@ def test_m2m100():
 def test_each_language_of_nllb_has_one_code_as_elsewhere_in_the_project():
     found = {code: language.name for code, language in model_languages(NLLB).items() if code != "no"}
     assert len(set(found.values())) == len(found) > 120
-    table = tomllib.loads(files("mixlingua.evaluation").joinpath("public_files.toml").read_text(encoding="utf-8"))
+    table = tomllib.loads(files("mixlingua.data").joinpath("public_files.toml").read_text(encoding="utf-8"))
     belebele = table["belebele"]
     both = {code for code, name in belebele.items() if name in NLLB and code in found}
     assert {code: found[code] for code in both} == {code: belebele[code] for code in both}

@@ -8,13 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mixlingua.data.published import public_files
 from mixlingua.data.readers.lines import read_lines
 from mixlingua.errors import DataError
-from mixlingua.evaluation.fetch import local_or_fetched
 from mixlingua.evaluation.lareqa import XQUAD_R
-from mixlingua.evaluation.published import chosen_languages, naming_local_languages, public_files
+from mixlingua.evaluation.published import chosen_languages, naming_local_languages
 from mixlingua.evaluation.settings import SETTINGS
 from mixlingua.evaluation.task import RetrievalTask
+from mixlingua.fetch import local_or_fetched
 from mixlingua.files import cache_dir, content_hash, sha256
 
 URL = "https://huggingface.co/datasets/facebook/belebele/resolve/main/data"
@@ -132,7 +133,9 @@ def _path(folder: Path, dialect: str) -> Path:
     name = _name(dialect)
     cached = cache_dir() / "belebele" / name
     verify = partial(_verify, dialect)
-    return local_or_fetched(name, task="belebele", folder=folder, cached=cached, url=f"{URL}/{name}", verify=verify)
+    return local_or_fetched(
+        name, needed_by="task belebele", folder=folder, cached=cached, url=f"{URL}/{name}", verify=verify
+    )
 
 
 def _verify(dialect: str, path: Path) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from mixlingua.errors import ConfigError, DataError, suggest
 from mixlingua.evaluation.choice import choose_languages
-from mixlingua.evaluation.fetch import local_or_fetched
 from mixlingua.evaluation.settings import SETTINGS
 from mixlingua.evaluation.squad import SentenceFile, read_sentences
 from mixlingua.evaluation.task import RetrievalTask
+from mixlingua.fetch import local_or_fetched
 from mixlingua.files import cache_dir, content_hash, sha256
 
 COMMIT = "354d67d1cd066854cdfbf5ad0e6105528976141d"
@@ -189,7 +189,7 @@ def _path(benchmark: _Benchmark, folder: Path, language: str) -> Path:
     name = f"{language}.json"
     return local_or_fetched(
         name,
-        task=benchmark.name,
+        needed_by=f"task {benchmark.name}",
         folder=folder,
         cached=cache_dir() / "lareqa" / COMMIT / benchmark.folder / name,
         url=f"{URL}/{benchmark.folder}/{name}",

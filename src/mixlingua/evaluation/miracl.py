@@ -8,9 +8,9 @@ from pathlib import Path
 from mixlingua.errors import DataError
 from mixlingua.evaluation.choice import choose_languages
 from mixlingua.evaluation.corpus_task import CorpusTask
-from mixlingua.evaluation.fetch import local_or_fetched
 from mixlingua.evaluation.judged_files import num_judgements, read_trec_qrels, read_tsv_queries
 from mixlingua.evaluation.released import Judged, Published, released_task
+from mixlingua.fetch import local_or_fetched
 from mixlingua.files import cache_dir, sha256
 from mixlingua.retrieval.corpus import JsonLinesCorpus
 
@@ -94,7 +94,7 @@ def _path(folder: Path, language: str, kind: str) -> Path:
     of_the_hub = folder / f"miracl-v1.0-{language}" / kind
     return local_or_fetched(
         name,
-        task="miracl",
+        needed_by="task miracl",
         folder=of_the_hub if (of_the_hub / name).is_file() else folder,
         cached=cache_dir() / "miracl" / name,
         url=f"{URL}/{name}",

@@ -14,10 +14,10 @@ from mixlingua.errors import ConfigError, DataError
 from mixlingua.evaluation.answer_task import AnswerTask
 from mixlingua.evaluation.beir import URL as BEIR_URL
 from mixlingua.evaluation.corpus_census import LOCAL
-from mixlingua.evaluation.fetch import local_or_fetched
 from mixlingua.evaluation.judged_files import plain_or_gz
 from mixlingua.evaluation.mkqa_questions import Questions, read_questions
 from mixlingua.evaluation.published import chosen_languages
+from mixlingua.fetch import local_or_fetched
 from mixlingua.files import cache_dir, sha256
 from mixlingua.retrieval.corpus import Corpus, JsonLinesCorpus
 from mixlingua.retrieval.dpr_corpus import DprCorpus
@@ -96,7 +96,7 @@ def _file(folder: Path) -> Path:
     if plain.is_file():
         return plain
     return local_or_fetched(
-        NAME, task="mkqa", folder=folder, cached=cache_dir() / "mkqa" / NAME, url=URL, verify=_verify
+        NAME, needed_by="task mkqa", folder=folder, cached=cache_dir() / "mkqa" / NAME, url=URL, verify=_verify
     )
 
 

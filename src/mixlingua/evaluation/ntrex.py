@@ -6,23 +6,14 @@ Source: Federmann, Kocmi, Xin 2022, github.com/MicrosoftTranslator/NTREX.
 from collections.abc import Sequence
 from pathlib import Path
 
+from mixlingua.data.published import is_published, public_files
 from mixlingua.data.readers.lines import read_aligned, read_lines
+from mixlingua.data.readers.ntrex_files import COMMIT, NUM_LINES, local_name, public_name, sentences_file
 from mixlingua.errors import ConfigError
 from mixlingua.evaluation.lareqa import XQUAD_R
-from mixlingua.evaluation.published import (
-    chosen_languages,
-    fetched_lines,
-    is_published,
-    naming_local_languages,
-    public_files,
-    revision_of,
-)
+from mixlingua.evaluation.published import chosen_languages, naming_local_languages, revision_of
 from mixlingua.evaluation.task import RetrievalTask
-from mixlingua.files import cache_dir, sha256
-
-COMMIT = "c9f006f2c132c932b83ccd7aaa6a35930dd9c370"
-URL = f"https://raw.githubusercontent.com/MicrosoftTranslator/NTREX/{COMMIT}/NTREX-128"
-NUM_LINES = 1997
+from mixlingua.files import sha256
 
 
 def ntrex(folder: str | Path, languages: Sequence[str] | None = None) -> RetrievalTask:
@@ -43,9 +34,9 @@ def ntrex(folder: str | Path, languages: Sequence[str] | None = None) -> Retriev
     chosen = chosen_languages("ntrex", languages, known, tuple(XQUAD_R.counts))
     if len(chosen) == 1:
         raise ConfigError(f"task ntrex: languages [{chosen[0]}]: a translation needs two languages or more.")
-    with naming_local_languages("ntrex", folder, {language: [_local_name(folder, language)] for language in known}):
-        paths = {language: _path(folder, language) for language in chosen}
-    others = [path for language, path in paths.items() if not is_published(_public_name(language), path, NUM_LINES)]
+    with naming_local_languages("ntrex", folder, {language: [local_name(folder, language)] for language in known}):
+        paths = {language: sentences_file(folder, language, "task ntrex") for language in chosen}
+    others = [path for language, path in paths.items() if not is_published(public_name(language), path, NUM_LINES)]
     first = paths[chosen[0]]
     number = sum(1 for _ in read_lines(first))
     lines = {language: read_aligned(path, number, first) for language, path in paths.items()}
@@ -64,28 +55,7 @@ def ntrex(folder: str | Path, languages: Sequence[str] | None = None) -> Retriev
         },
         qrels=dict.fromkeys(chosen, versions),
         settings=("crosslingual", "multilingual"),
-        files={_public_name(language): sha256(path) for language, path in paths.items()},
+        files={public_name(language): sha256(path) for language, path in paths.items()},
         symmetric=True,
         excluded={language: {key: (f"{language}:{key}",) for key in ids} for language in chosen},
-    )
-
-
-def _public_name(language: str) -> str:
-    return (
-        "newstest2019-src.eng.txt" if language == "en" else f"newstest2019-ref.{public_files()['ntrex'][language]}.txt"
-    )
-
-
-def _local_name(folder: Path, language: str) -> str:
-    return f"{language}.txt" if (folder / f"{language}.txt").is_file() else _public_name(language)
-
-
-def _path(folder: Path, language: str) -> Path:
-    return fetched_lines(
-        _local_name(folder, language),
-        task="ntrex",
-        folder=folder,
-        cached=cache_dir() / "ntrex" / COMMIT / _public_name(language),
-        url=f"{URL}/{_public_name(language)}",
-        num_lines=NUM_LINES,
     )

@@ -1,26 +1,14 @@
 """What the loaders of public benchmarks share: the choice of languages, missing files, and which data was read."""
 
 import logging
-import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
-from mixlingua.data.readers.lines import read_lines
 from mixlingua.errors import ConfigError, DataError, suggest
-from mixlingua.evaluation.fetch import local_or_fetched
-from mixlingua.files import content_hash, sha256
+from mixlingua.files import content_hash
 
 logger = logging.getLogger(__name__)
-
-
-@cache
-def public_files() -> dict[str, dict[str, Any]]:
-    """The tables of public_files.toml: what benchmarks call their languages, and checksums."""
-    return tomllib.loads(files("mixlingua.evaluation").joinpath("public_files.toml").read_text(encoding="utf-8"))
 
 
 def chosen_languages(
@@ -59,30 +47,6 @@ def naming_local_languages(task: str, folder: Path, names: Mapping[str, Collecti
         raise DataError(
             f"{error} The languages that are there: evaluation.tasks.{task}.languages=[{','.join(here)}]."
         ) from error
-
-
-def is_published(name: str, path: Path, num_lines: int) -> bool:
-    """Whether the file of lines at `path` is the published one of that name.
-
-    By its checksum where the project has seen the file, else, which is weaker, by its published number of lines.
-    """
-    checksums = public_files()["checksums"]
-    if name in checksums:
-        return sha256(path) == checksums[name]
-    return sum(1 for _ in read_lines(path)) == num_lines
-
-
-def fetched_lines(name: str, *, task: str, folder: Path, cached: Path, url: str, num_lines: int) -> Path:
-    """The path of a file of lines, as `local_or_fetched`; what is fetched is kept only where `is_published`."""
-
-    def verify(path: Path) -> None:
-        if not is_published(name, path, num_lines):
-            raise DataError(
-                f"{url}: what was fetched is not the published file (SHA-256 {sha256(path)}); it was not kept. "
-                "Fetch it again, or put a trusted copy into the task's folder."
-            )
-
-    return local_or_fetched(name, task=task, folder=folder, cached=cached, url=url, verify=verify)
 
 
 def revision_of(task: str, published: str, paths: Sequence[Path], others: Sequence[Path]) -> str:

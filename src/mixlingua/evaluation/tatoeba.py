@@ -3,20 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from mixlingua.data.published import is_published, public_files
 from mixlingua.data.readers.lines import read_aligned, read_lines
+from mixlingua.data.readers.tatoeba_files import COMMIT, names, pair_files
 from mixlingua.evaluation.bitext import BitextTask
-from mixlingua.evaluation.published import (
-    chosen_languages,
-    fetched_lines,
-    is_published,
-    naming_local_languages,
-    public_files,
-    revision_of,
-)
-from mixlingua.files import cache_dir, sha256
-
-COMMIT = "fec5c7d63daa2bea9d127e8252b10e87278586c0"
-URL = f"https://raw.githubusercontent.com/facebookresearch/LASER/{COMMIT}/data/tatoeba/v1"
+from mixlingua.evaluation.published import chosen_languages, naming_local_languages, revision_of
+from mixlingua.files import sha256
 
 # What XTREME (arXiv 2003.11080) reports, and most papers after it.
 XTREME = (
@@ -37,8 +29,8 @@ def tatoeba(folder: str | Path, languages: Sequence[str] | None = None) -> Bitex
     """
     folder, known = Path(folder), public_files()["tatoeba"]
     chosen = chosen_languages("tatoeba", languages, {language: code for language, (code, _) in known.items()}, XTREME)
-    with naming_local_languages("tatoeba", folder, {language: _names(language) for language in known}):
-        paths = {language: [_path(folder, language, name) for name in _names(language)] for language in chosen}
+    with naming_local_languages("tatoeba", folder, {language: names(language) for language in known}):
+        paths = {language: pair_files(folder, language, "task tatoeba") for language in chosen}
     every = [path for pair in paths.values() for path in pair]
     others = [
         path
@@ -54,22 +46,6 @@ def tatoeba(folder: str | Path, languages: Sequence[str] | None = None) -> Bitex
         "recall_at_1 is the accuracy that others report.",
         bitexts={(language, "en"): _sides(*pair) for language, pair in paths.items()},
         files={path.name: sha256(path) for path in every},
-    )
-
-
-def _names(language: str) -> tuple[str, str]:
-    code, _ = public_files()["tatoeba"][language]
-    return f"tatoeba.{code}-eng.{code}", f"tatoeba.{code}-eng.eng"
-
-
-def _path(folder: Path, language: str, name: str) -> Path:
-    return fetched_lines(
-        name,
-        task="tatoeba",
-        folder=folder,
-        cached=cache_dir() / "tatoeba" / COMMIT / name,
-        url=f"{URL}/{name}",
-        num_lines=public_files()["tatoeba"][language][1],
     )
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from mixlingua.errors import DataError
 from mixlingua.evaluation.captions import NAME, read_captions
-from mixlingua.evaluation.fetch import local_or_fetched
 from mixlingua.evaluation.published import chosen_languages
 from mixlingua.evaluation.settings import SETTINGS
 from mixlingua.evaluation.task import RetrievalTask
+from mixlingua.fetch import local_or_fetched
 from mixlingua.files import cache_dir
 
 URL = "https://google.github.io/crossmodal-3600/web-data/captions.zip"
@@ -79,7 +79,7 @@ def _path(folder: Path) -> Path:
     if (folder / NAME).is_file():
         return folder / NAME
     cached = cache_dir() / "xm3600" / ARCHIVE
-    return local_or_fetched(ARCHIVE, task="xm3600", folder=folder, cached=cached, url=URL, verify=_verify)
+    return local_or_fetched(ARCHIVE, needed_by="task xm3600", folder=folder, cached=cached, url=URL, verify=_verify)
 
 
 def _verify(path: Path) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixlingua.errors import ConfigError, DataError, suggest
-from mixlingua.evaluation.fetch import local_or_fetched
+from mixlingua.fetch import local_or_fetched
 from mixlingua.files import atomic_write, cache_dir, content_hash, sha256
 
 LICENCE = "CC BY-NC 4.0"
@@ -49,7 +49,7 @@ class PublicFile:
         try:
             archive = local_or_fetched(
                 self.archive,
-                task="xnli",
+                needed_by="task xnli",
                 folder=folder,
                 cached=cache_dir() / "xnli" / self.archive,
                 url=self.url,

@@ -64,10 +64,13 @@ class BitextReader:
             if blank:
                 log.warning("%s: lines left out that are blank on a side: %d.", first.parent / pair, blank)
 
+    def _files(self) -> list[Path]:
+        return sorted(self.path.glob("*.*-*.*"))
+
     def _pairs(self) -> dict[str, dict[str, Path]]:
         """Pair such as `tatoeba.deu-eng` -> language -> file."""
         pairs: dict[str, dict[str, Path]] = {}
-        for file in sorted(self.path.glob("*.*-*.*")):
+        for file in self._files():
             name = _NAME.fullmatch(file.name)
             if name and name["side"] in (name["first"], name["second"]):
                 language = language_of(two_letter(name["side"]), str(file))

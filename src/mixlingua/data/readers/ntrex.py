@@ -3,11 +3,12 @@
 Source: Federmann, Kocmi, Xin 2022, github.com/MicrosoftTranslator/NTREX.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mixlingua.data.keys import unit_interval
 from mixlingua.data.readers.lines import language_of, read_aligned, read_lines
+from mixlingua.data.readers.ntrex_files import documents_file, sentences_file
 from mixlingua.data.rows import PairRow
 from mixlingua.errors import ConfigError, DataError
 from mixlingua.files import content_hash
@@ -20,34 +21,36 @@ UNSPACED = ("ja", "zh")  # languages that write sentences without a space betwee
 class NtrexReader:
     """Rows from a folder of `<language>.txt` files, one sentence a line, and `docs.tsv`, the document of each line.
 
+    fetched: the languages that are fetched, as they are published, where `path` is no folder.
     The query is a sentence, the passage the next `span` sentences of its document (fewer at its end). With probability
     include_query, decided by a hash of the line and equal in all languages, the passage also begins with the sentence
     itself. A row touches every sentence in its query and its passage, so rows that overlap never meet in a batch.
     """
 
-    def __init__(self, path: str | Path, span: int, include_query: float, name: str = "ntrex") -> None:
+    def __init__(
+        self, path: str | Path, span: int, include_query: float, fetched: Sequence[str] = (), name: str = "ntrex"
+    ) -> None:
         if span < 1:
             raise ConfigError(f"data.sources.{name}.span is {span}; a passage needs at least 1 sentence.")
         if not 0.0 <= include_query <= 1.0:
             raise ConfigError(f"data.sources.{name}.include_query is {include_query}; a probability is within [0, 1].")
         self.name = name
         self.path = Path(path)
+        self.fetched = fetched
         self.span = span
         self.include_query = include_query
 
     def fingerprint(self) -> str:
         """A hash of the files' content and the options. Raises DataError where the folder or a file is missing."""
-        files = self._files()
+        files, documents = self._files()
         options = f"{self.span} {float(self.include_query)} {' '.join(files)}"
-        return content_hash("ntrex", VERSION, options, self.path / DOCUMENTS, *files.values())
+        return content_hash("ntrex", VERSION, options, documents, *files.values())
 
     def rows(self) -> Iterator[PairRow]:
         """The rows in line order. Raises DataError for files of different length, blank lines and invalid UTF-8."""
-        files = self._files()
-        documents = [document for _, document in read_lines(self.path / DOCUMENTS)]
-        sentences = {
-            language: read_aligned(file, len(documents), self.path / DOCUMENTS) for language, file in files.items()
-        }
+        files, ids = self._files()
+        documents = [document for _, document in read_lines(ids)]
+        sentences = {language: read_aligned(file, len(documents), ids) for language, file in files.items()}
         for line, document in enumerate(documents):
             end = line + 1
             while end <= line + self.span and end < len(documents) and documents[end] == document:
@@ -68,7 +71,12 @@ class NtrexReader:
                 split_key=document,
             )
 
-    def _files(self) -> dict[str, Path]:
+    def _files(self) -> tuple[dict[str, Path], Path]:
+        """The sentences of each language, in alphabetical order, and the document of each line."""
+        if self.fetched and not self.path.is_dir():
+            source = f"data.sources.{self.name}"
+            files = {language: sentences_file(self.path, language, source) for language in sorted(self.fetched)}
+            return files, documents_file(self.path, source)
         files = {file.stem: file for file in sorted(self.path.glob("*.txt"))}
         if not files or not (self.path / DOCUMENTS).is_file():
             missing = f"no {DOCUMENTS}" if files else "no <language>.txt files"
@@ -77,4 +85,4 @@ class NtrexReader:
                 f"newstest2019-ref.deu.txt named de.txt and so on, and its document ids as {DOCUMENTS}; "
                 f"or set data.sources.{self.name}.path or paths.data."
             )
-        return {language_of(language, str(file)): file for language, file in files.items()}
+        return {language_of(language, str(file)): file for language, file in files.items()}, self.path / DOCUMENTS
