@@ -70,7 +70,9 @@ def test_fingerprints_follow_files_and_options(debian):
 
 
 def test_bad_options_and_damaged_files_are_named(debian):
-    with pytest.raises(ConfigError, match=r"data.sources.debian.languages: no language 'deu'; there are .* Did you"):
+    with pytest.raises(
+        ConfigError, match=r"data.sources.debian.published.languages: no language 'deu'; there are .* Did you"
+    ):
         DebianReader(debian, ["deu", "en"], 2)
     with pytest.raises(ConfigError, match=r"languages=\[de\]: English, en, must be among them"):
         DebianReader(debian, ["de"], 1)

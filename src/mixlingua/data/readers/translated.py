@@ -28,12 +28,12 @@ class TranslatedReader(ABC):
     def __init__(self, path: str | Path, languages: Sequence[str], min_languages: int, name: str) -> None:
         if not 1 <= min_languages <= len(languages):
             raise ConfigError(
-                f"data.sources.{name}.min_languages is {min_languages}; it must be at least 1, and {len(languages)}, "
+                f"data.sources.{name}.published.min_languages is {min_languages}; it must be at least 1, and {len(languages)}, "
                 "the number of languages, at most."
             )
         self.name = name
         self.path = Path(path)
-        self.files = files_by_language(self.table, languages, f"data.sources.{name}.languages")
+        self.files = files_by_language(self.table, languages, f"data.sources.{name}.published.languages")
         self.min_languages = min_languages
 
     @abstractmethod
