@@ -28,8 +28,8 @@ class TranslatedReader(ABC):
     def __init__(self, path: str | Path, languages: Sequence[str], min_languages: int, name: str) -> None:
         if not 1 <= min_languages <= len(languages):
             raise ConfigError(
-                f"data.sources.{name}.published.min_languages is {min_languages}; it must be at least 1, and {len(languages)}, "
-                "the number of languages, at most."
+                f"data.sources.{name}.published.min_languages is {min_languages}; it must be at least 1, and "
+                f"{len(languages)}, the number of languages, at most."
             )
         self.name = name
         self.path = Path(path)
