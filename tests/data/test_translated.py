@@ -74,6 +74,8 @@ def test_bad_options_and_damaged_files_are_named(debian):
         ConfigError, match=r"data.sources.debian.published.languages: no language 'deu'; there are .* Did you"
     ):
         DebianReader(debian, ["deu", "en"], 2)
+    with pytest.raises(ConfigError, match=r"languages: 'en' is given more than once"):
+        DebianReader(debian, ["en", "de", "en"], 3)
     with pytest.raises(ConfigError, match=r"languages=\[de\]: English, en, must be among them"):
         DebianReader(debian, ["de"], 1)
     for number in (0, 3):

@@ -22,11 +22,13 @@ def public_files() -> dict[str, dict[str, Any]]:
 def files_by_language(table: str, languages: Sequence[str], where: str) -> dict[str, str]:
     """The name of the file that each language has in a table of public_files.toml.
 
-    where: the config key of the languages. Raises ConfigError, naming it, for one that the table does not have, and
-    where English, which tells a translation from what was left as it is, is not among them.
+    where: the config key of the languages. Raises ConfigError, naming it, for one that the table does not have or that
+    is given twice, and where English, which tells a translation from what was left as it is, is not among them.
     """
     known = public_files()[table]
     for language in languages:
+        if list(languages).count(language) > 1:
+            raise ConfigError(f"{where}: '{language}' is given more than once.")
         if language not in known:
             raise ConfigError(
                 f"{where}: no language '{language}'; there are {', '.join(known)}.{suggest(language, known)}"

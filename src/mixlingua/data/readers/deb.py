@@ -22,8 +22,9 @@ def installed_files(package: Path, suffix: str) -> Iterator[tuple[str, bytes]]:
     try:
         with tarfile.open(fileobj=io.BytesIO(_data(package.read_bytes()))) as archive:
             for member in archive:
-                if member.isfile() and member.name.endswith(suffix):
-                    yield member.name.removeprefix("./"), archive.extractfile(member).read()  # type: ignore[union-attr]
+                file = archive.extractfile(member) if member.name.endswith(suffix) else None
+                if file is not None:
+                    yield member.name.removeprefix("./"), file.read()
     except (ValueError, EOFError, tarfile.TarError, lzma.LZMAError) as error:
         raise DataError(f"{package}: damaged or incomplete package ({error}). Fetch the file again.") from error
 
@@ -33,7 +34,8 @@ def _data(content: bytes) -> bytes:
         raise ValueError("no archive of ar")
     at = len(_MAGIC)
     while at < len(content):
-        name, size = content[at:][_NAME].decode().strip(" /"), int(content[at:][_SIZE])
+        header = content[at : at + _HEADER]
+        name, size = header[_NAME].decode().strip(" /"), int(header[_SIZE])
         at += _HEADER
         if at + size > len(content):
             raise ValueError(f"it ends within {name}")

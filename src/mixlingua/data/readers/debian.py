@@ -5,7 +5,7 @@ Source: ddtp.debian.org, as in Debian 12.15. Licences: those of the packages.
 
 import bz2
 import lzma
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from mixlingua.data.readers.translated import TranslatedReader
@@ -20,9 +20,6 @@ class DebianReader(TranslatedReader):
     table = "debian"
     url = "https://deb.debian.org/debian/dists/bookworm/main/i18n"
     version = "1"
-
-    def __init__(self, path: str | Path, languages: Sequence[str], min_languages: int, name: str = "debian") -> None:
-        super().__init__(path, languages, min_languages, name)
 
     def texts(self, file: Path) -> Iterator[tuple[str, tuple[str, str]]]:
         """Checksum, short and long description of each paragraph that has them."""

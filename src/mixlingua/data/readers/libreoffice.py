@@ -3,7 +3,7 @@
 Source: the packages libreoffice-help-* of Debian 12.15 (LibreOffice 7.4). Licence: MPL-2.0 or LGPL-3+.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -25,9 +25,6 @@ class LibreOfficeReader(TranslatedReader):
     table = "lohelp"
     url = "https://deb.debian.org/debian/pool/main/libr/libreoffice"
     version = "1"
-
-    def __init__(self, path: str | Path, languages: Sequence[str], min_languages: int, name: str = "lohelp") -> None:
-        super().__init__(path, languages, min_languages, name)
 
     def texts(self, file: Path) -> Iterator[tuple[str, tuple[str, str]]]:
         """`page#section`, heading and text of each section."""

@@ -18,22 +18,23 @@ class TranslatedReader(ABC):
     """A row for each English text and its translations, where these are in min_languages, English among them.
 
     path: a folder that may have the files, under the names in public_files.toml; what it lacks is fetched. languages:
-    those read, English among them. A passage that equals the English one is no translation.
+    those read, English among them. name: the table's by default. A passage that equals the English one is no
+    translation.
     """
 
     table: ClassVar[str]  # of public_files.toml
     url: ClassVar[str]  # of the folder with the files
     version: ClassVar[str]
 
-    def __init__(self, path: str | Path, languages: Sequence[str], min_languages: int, name: str) -> None:
-        if not 1 <= min_languages <= len(languages):
-            raise ConfigError(
-                f"data.sources.{name}.published.min_languages is {min_languages}; it must be at least 1, and "
-                f"{len(languages)}, the number of languages, at most."
-            )
-        self.name = name
+    def __init__(self, path: str | Path, languages: Sequence[str], min_languages: int, name: str | None = None) -> None:
+        self.name = name or self.table
         self.path = Path(path)
-        self.files = files_by_language(self.table, languages, f"data.sources.{name}.published.languages")
+        self.files = files_by_language(self.table, languages, f"data.sources.{self.name}.published.languages")
+        if not 1 <= min_languages <= len(self.files):
+            raise ConfigError(
+                f"data.sources.{self.name}.published.min_languages is {min_languages}; it must be at least 1, and "
+                f"{len(self.files)}, the number of languages, at most."
+            )
         self.min_languages = min_languages
 
     @abstractmethod
