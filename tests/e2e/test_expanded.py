@@ -21,14 +21,16 @@ def test_trained_measured_and_measured_again(launch: Launch, tmp_path: Path, cap
     run = tmp_path / "run"
     assert "xquad_r_expanded" in capfd.readouterr().out
     found = metrics(run)
-    assert found["xquad_r_expanded/multilingual/map"] != found["xquad_r/multilingual/map"]
-    assert not [key for key in found if key.startswith(("xquad_r_expanded/mono", "xquad_r_expanded/cross"))]
+    for setting in ("monolingual", "crosslingual", "multilingual"):
+        assert found[f"xquad_r_expanded/{setting}/map"] != found[f"xquad_r/{setting}/map"]
     assert metrics(run, "metrics_before").keys() == found.keys()
     about = json.loads((run / "report.json").read_text())["provenance"]["tasks"]
     assert about["xquad_r"]["expansion"] is None
     assert about["xquad_r_expanded"]["expansion"] == "NeighbourExpansion(temperature=0.05)"
     pictures = {path.name for path in run.glob("*.png")}
-    assert pictures == {"heatmap_xquad_r.png", "languages_xquad_r.png", "languages_xquad_r_expanded.png"}
+    assert pictures == {
+        f"{kind}_{task}.png" for kind in ("heatmap", "languages") for task in ("xquad_r", "xquad_r_expanded")
+    }
 
     saved = ["model=folder", f"model.name_or_path={run / 'model'}", "hydra.run.dir=again"]
     assert launch("action=evaluate", EXPANDED, *saved) == 0

@@ -47,7 +47,7 @@ def test_language_bias_goes_and_the_rest_of_the_benchmark_is_the_same(biased):
     assert before["biased/multilingual/rank_distance"] == pytest.approx(2)
     assert after["biased_expanded/multilingual/map"] == pytest.approx(1)
     assert after["biased_expanded/multilingual/rank_distance"] == pytest.approx(1)
-    assert {row.setting for row in joined.rows} == {"multilingual"}
+    assert {row.setting for row in joined.rows} == {"monolingual", "crosslingual", "multilingual"}
 
 
 def test_what_was_done_is_written_down(biased):
@@ -57,9 +57,7 @@ def test_what_was_done_is_written_down(biased):
     assert biased.provenance()["expansion"] is None
 
 
-def test_it_is_not_for_other_settings_or_for_one_language(biased):
-    with pytest.raises(DataError, match="for the multilingual setting alone, not for crosslingual, monolingual"):
-        replace(biased, expansion=EXPANSION)
+def test_it_is_not_for_one_language(biased):
     one = replace(biased, passages={"de": biased.passages["de"]},
                   qrels={language: {f"q{m}": {f"de{m}": 1} for m in (0, 1)} for language in ("de", "en")})  # fmt: skip
     with pytest.raises(DataError, match="two languages or more, not in de alone"):
@@ -113,10 +111,11 @@ def uneven() -> RetrievalTask:
 
 def test_each_passage_is_joined_as_one_of_its_own_language(uneven):
     found = expanded(uneven, EXPANSION).evaluate(Drawn())
-    by_hand = replace(uneven, name="uneven_expanded", settings=("multilingual",)).evaluate(Drawn(EXPANSION))
+    by_hand = replace(uneven, name="uneven_expanded").evaluate(Drawn(EXPANSION))
     assert found.aggregate() == pytest.approx(by_hand.aggregate(), abs=1e-6)
     plain = uneven.evaluate(Drawn()).aggregate()
-    assert found.aggregate()["uneven_expanded/multilingual/map"] != plain["uneven/multilingual/map"]
+    for setting in ("monolingual", "crosslingual", "multilingual"):
+        assert found.aggregate()[f"uneven_expanded/{setting}/map"] != plain[f"uneven/{setting}/map"]
 
 
 def test_equal_on_all_ranks(uneven, on_ranks):

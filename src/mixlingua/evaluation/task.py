@@ -27,11 +27,11 @@ class RetrievalTask:
     of the files it was read from. symmetric: queries and passages are texts of one kind, such as sentences and their
     translations, so that all are encoded as queries. excluded: passages that a query cannot find, such as its own text:
     no answers, whatever the qrels say, and last in a ranking. expansion: of the passages of all languages, before they
-    are searched; of the multilingual setting alone, since other pools hold no passages in other languages.
+    are searched, all of them or those in one language.
 
     Raises DataError, naming the ids, where a language is empty, a text is blank, a passage id occurs in two languages,
     a query has no relevant passage, a judgement or exclusion names a query or passage that does not exist, or there is
-    an expansion in other settings or of one language.
+    an expansion of one language.
     """
 
     name: str
@@ -110,8 +110,6 @@ def _problems(task: RetrievalTask) -> Iterator[str]:
             yield f"queries are in {_few(languages)}, but {name} in {_few(part)}"
     if unknown := set(task.settings) - set(SETTINGS):
         yield f"settings {_few(unknown)} are none of {', '.join(SETTINGS)}"
-    if task.expansion is not None and tuple(task.settings) != ("multilingual",):
-        yield f"an expansion is for the multilingual setting alone, not for {_few(set(task.settings))}"
     if task.expansion is not None and len(task.passages) < 2:
         yield f"an expansion needs passages in two languages or more, not in {_few(task.passages)} alone"
     for language in sorted(languages):
