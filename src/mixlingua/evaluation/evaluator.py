@@ -18,6 +18,7 @@ from mixlingua.evaluation.results import PerQueryTable, TaskResult
 from mixlingua.evaluation.worst_queries import WorstQueries
 from mixlingua.model import distributed
 from mixlingua.retrieval.encode import Encode, check_vectors
+from mixlingua.retrieval.indexing import Indexing
 from mixlingua.retrieval.search import ExactScorer, blocks
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def evaluate(task: RetrievalTask, encode: Encode) -> TaskResult:
     Raises ModelError where a vector is not finite (it would rank anything).
     """
     query_vectors, passage_vectors = _encode_all(task, encode)
-    scorer = ExactScorer(_index(task, passage_vectors))
+    scorer = ExactScorer(passage_vectors)
 
     groups = {setting: groups_of(task, setting) for setting in task.settings}
     metrics = {setting: PerQueryMetric(_metrics_of(setting, task)) for setting in task.settings}
@@ -114,18 +115,29 @@ def encode_checked(task: str, encode: Encode, texts: Sequence[str], side: Side) 
 
 
 def _encode_all(task: RetrievalTask, encode: Encode) -> tuple[Tensor, Tensor]:
+    """The vectors that search and those that are searched: of all queries and passages, after the task's indexing."""
     queries = [text for language in task.languages for text in task.queries[language].values()]
     passages = [text for language in task.passage_languages for text in task.passages[language].values()]
+    candidates = [*passages, *_contexts(task)]
     if task.symmetric:
-        vectors = encode_checked(task.name, encode, [*queries, *passages], "query")
-        return vectors[: len(queries)], vectors[len(queries) :]
-    return encode_checked(task.name, encode, queries, "query"), encode_checked(task.name, encode, passages, "passage")
+        vectors = encode_checked(task.name, encode, [*queries, *candidates], "query")
+        query_vectors, candidate_vectors = vectors[: len(queries)], vectors[len(queries) :]
+    else:
+        query_vectors = encode_checked(task.name, encode, queries, "query")
+        candidate_vectors = encode_checked(task.name, encode, candidates, "passage")
+    index = _index(task, candidate_vectors[: len(passages)], candidate_vectors[len(passages) :])
+    return task.indexing.queries(query_vectors), index
 
 
-def _index(task: RetrievalTask, passages: Tensor) -> Tensor:
-    """The vectors that are searched: those of the passages, or what the task's expansion makes of them."""
-    expansion = task.expansion
-    if expansion is None:
+def _contexts(task: RetrievalTask) -> list[str]:
+    """The context of each passage, in the order of the passages; none where the index does without."""
+    if not task.indexing.context_weight:
+        return []
+    return [task.contexts[language][key] for language in task.passage_languages for key in task.passages[language]]
+
+
+def _index(task: RetrievalTask, passages: Tensor, contexts: Tensor) -> Tensor:
+    if task.indexing == Indexing():
         return passages
     languages = [language for language in task.passage_languages for _ in task.passages[language]]
-    return distributed.on_first_rank(lambda: expansion(passages, languages))
+    return distributed.on_first_rank(lambda: task.indexing.passages(passages, contexts, languages))

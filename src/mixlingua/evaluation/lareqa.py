@@ -156,6 +156,10 @@ def _task(
             language: {f"{language}:{key}": _candidate(content, key, candidates) for key in content.sentences}
             for language, content in files.items()
         },
+        contexts={
+            language: {f"{language}:{key}": content.contexts[key] for key in content.sentences}
+            for language, content in files.items()
+        },
         qrels={
             language: {question: answers[question] for question in content.questions}
             for language, content in files.items()
@@ -202,10 +206,14 @@ def _revision(benchmark: _Benchmark, paths: Mapping[str, Path], files: Mapping[s
     if not others:
         return COMMIT
     revision = f"local-{content_hash(*paths.values())[:16]}"
-    logger.warning(
-        "task %s: %s differ from the published files; scores carry revision %s and compare with no published figure",
-        benchmark.name,
-        ", ".join(map(str, others)),
-        revision,
+    _warn_once(
+        f"task {benchmark.name}: {', '.join(map(str, others))} differ from the published files; scores carry revision "
+        f"{revision} and compare with no published figure"
     )
     return revision
+
+
+@functools.cache
+def _warn_once(message: str) -> None:
+    """A benchmark is made again for each index of it, from the same files."""
+    logger.warning("%s", message)

