@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mixlingua.data.readers.dictionaries import dictionary_files, read_dictionary
+from mixlingua.data.readers.dictionaries import dictionary_files, read_dictionary, read_files
 from mixlingua.errors import DataError
 
 DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
@@ -71,6 +71,11 @@ def test_names_say_the_languages_in_three_letters(tmp_path: Path) -> None:
     for name in ("freedict-eng-deu", "freedict-ell-eng", "freedict-kha-eng", "wn"):
         write(tmp_path, [("a", "a\nb\n")], name)
     assert set(dictionary_files(tmp_path)) == {("en", "de"), ("el", "en")}  # Khasi has no two-letter code
+
+
+def test_the_index_belongs_to_what_is_read(tmp_path: Path) -> None:
+    file, plain = write(tmp_path, [("a", "a\nb\n")]), tmp_path / "en-de.txt"
+    assert read_files([plain, file]) == [plain, file, tmp_path / "freedict-eng-deu.index"]
 
 
 def test_files_that_do_not_fit_are_named(tmp_path: Path) -> None:

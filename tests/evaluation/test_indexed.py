@@ -140,7 +140,7 @@ def test_equal_on_all_ranks(uneven, on_ranks):
 
 
 def test_contexts_and_centring_reach_the_ranking(uneven):
-    """The first question's answer and another passage are as near; the paragraph decides, and so does a hub's crowd."""
+    """Against scores worked out here, with paragraphs of two passages each."""
     contexts = {
         language: {key: f"{language} paragraph {int(key[2:]) // 2}" for key in own}
         for language, own in uneven.passages.items()

@@ -6,10 +6,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 from torch.nn import functional
 
 from mixlingua.errors import ModelError
-from mixlingua.model.language_subspace import language_means, language_subspace, projection
+from mixlingua.model.encoder import Dense
+from mixlingua.model.language_subspace import is_projection, language_means, language_subspace, projection
 
 # Around (0, 0, 0.5) by (2, 0), (-1, 1) and (-1, -1): squares of 6 along the first axis and of 2 along the second.
 THREE = torch.tensor([[2.0, 0.0, 0.5], [-1.0, 1.0, 0.5], [-1.0, -1.0, 0.5]], dtype=torch.float64)
@@ -89,3 +91,28 @@ def test_means_that_differ_in_fewer_directions_are_refused():
     once = THREE.float() @ projection(language_subspace(THREE, dims=1)).linear.weight.detach()
     with pytest.raises(ModelError, match="3 languages differ in 1 directions"):
         language_subspace(once.double(), dims=2)
+
+
+def test_a_projection_is_known_from_other_layers_and_not_trained():
+    layer = projection(language_subspace(THREE, dims=2))
+    assert is_projection(layer)
+    assert not layer.linear.weight.requires_grad
+    size = layer.out_features
+
+    def changed(weight=None, *, bias=False, activation=None):
+        other = Dense(size, size, bias=bias, activation=activation or nn.Identity())
+        with torch.no_grad():
+            other.linear.weight.copy_(layer.linear.weight if weight is None else weight)
+        return other
+
+    assert is_projection(changed())
+    weight = layer.linear.weight.detach()
+    for other in (
+        changed(bias=True),
+        changed(activation=nn.Tanh()),
+        changed(torch.eye(size)),
+        changed(0.9 * weight),
+        changed(weight + 1e-3 * torch.randn(size, size, generator=torch.Generator().manual_seed(0))),
+        Dense(size, 2, bias=False, activation=nn.Identity()),
+    ):
+        assert not is_projection(other)

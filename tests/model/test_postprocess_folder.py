@@ -80,6 +80,15 @@ def test_mixlingua_reads_back_the_same_encoder_to_the_bit(finished, folder_encod
     assert torch.equal(queries(loaded), queries(finished)) and torch.equal(passages(loaded), passages(finished))
 
 
+def test_training_on_leaves_the_projection_as_it_is(encoder, folder_encoder, tmp_path):
+    encoder.append(fit(encoder, "projection"))
+    save_folder(encoder, tmp_path / "model")
+    for one in (encoder, folder_encoder(tmp_path / "model")):
+        tanh, projected = one.dense
+        assert all(parameter.requires_grad for parameter in tanh.parameters())
+        assert not any(parameter.requires_grad for parameter in projected.parameters())
+
+
 def test_sentence_transformers_makes_the_same_vectors(finished, tmp_path, folder_encoder):
     save_folder(finished, tmp_path / "model")
     own_class = "LanguageCentring" in str(finished.dense)

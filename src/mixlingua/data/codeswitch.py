@@ -7,7 +7,13 @@ Code-Switched Data", Findings of ACL, arXiv 2305.05295 (its BL-CS and ML-CS; the
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from mixlingua.data.readers.dictionaries import WHERE_FROM, Dictionary, dictionary_files, read_dictionary
+from mixlingua.data.readers.dictionaries import (
+    WHERE_FROM,
+    Dictionary,
+    dictionary_files,
+    read_dictionary,
+    read_files,
+)
 from mixlingua.data.switcher import CodeSwitcher
 from mixlingua.data.words import is_spaced
 from mixlingua.errors import ConfigError, DataError, suggest
@@ -68,7 +74,7 @@ class Codeswitch:
             variant=self.variant,
             probability=self.probability,
             seed=seed,
-            fingerprints={"-".join(pair): content_hash(*self._files[pair])[:16] for pair in pairs},
+            fingerprints={"-".join(pair): content_hash(*read_files(self._files[pair]))[:16] for pair in pairs},
             notes=list(self._notes(dictionaries)),
         )
 

@@ -20,6 +20,7 @@ from mixlingua.errors import ModelError
 from mixlingua.files import atomic_folder
 from mixlingua.model.encoder import OPTIONAL_POOLER, BiEncoder, Dense, PooledLayer
 from mixlingua.model.language_centring import LanguageCentring, LanguageCentringModule
+from mixlingua.model.language_subspace import is_projection
 from mixlingua.model.pooling import Pooling
 
 _MODULES = "sentence_transformers.models."
@@ -95,7 +96,10 @@ def read_layer(kind: str, place: Path) -> PooledLayer:
 
 
 def _read_dense(place: Path) -> Dense:
-    """A Dense module's weights and activation. Raises ModelError for a pickle or an unknown activation."""
+    """A Dense module's weights and activation; a projection is frozen, since training would make it none.
+
+    Raises ModelError for a pickle or an unknown activation.
+    """
     config = _read_json(place / "config.json")
     weights = _read_weights(place)
     activation = config["activation_function"].rpartition(".")[2]
@@ -108,7 +112,7 @@ def _read_dense(place: Path) -> Dense:
         dense.load_state_dict(weights)
     except RuntimeError as error:
         raise ModelError(f"{place}: the weights do not fit config.json. Copy the model folder again.") from error
-    return dense
+    return dense.requires_grad_(not is_projection(dense))
 
 
 def _read_weights(place: Path) -> dict[str, Tensor]:

@@ -11,6 +11,8 @@ from mixlingua.model.encoder import Dense
 
 logger = logging.getLogger(__name__)
 
+_ROUNDING = 1e-5  # of float32 weights, in a sum over up to some thousand of them
+
 
 def language_means(vectors: Mapping[str, Tensor]) -> Tensor:
     """(L, D) float64 mean vectors of L languages, in their order; vectors: language -> (N, D) unit rows."""
@@ -43,7 +45,7 @@ def language_subspace(means: Tensor, dims: int | None) -> Tensor:
 
 
 def projection(subspace: Tensor) -> Dense:
-    """The layer x -> x - U U^T x; subspace: U, (D, r) orthonormal columns.
+    """The layer x -> x - U U^T x, which is not trained; subspace: U, (D, r) orthonormal columns.
 
     It has no bias, so that the length of x makes no difference: vectors that are normalised afterwards are the same
     whether it is given them before or after a normalisation.
@@ -52,4 +54,17 @@ def projection(subspace: Tensor) -> Dense:
     layer = Dense(dim, dim, bias=False, activation=nn.Identity())
     with torch.no_grad():
         layer.linear.weight.copy_(torch.eye(dim, dtype=subspace.dtype) - subspace @ subspace.T)
-    return layer
+    return layer.requires_grad_(False)
+
+
+def is_projection(layer: Dense) -> bool:
+    """Whether a layer is one of `projection`: without bias or activation, symmetric, and the same when done twice.
+
+    The identity, which takes nothing out, is none.
+    """
+    weight = layer.linear.weight.detach().double()
+    if layer.linear.bias is not None or not isinstance(layer.activation, nn.Identity) or len(weight) != len(weight.T):
+        return False
+    identity = torch.eye(len(weight), dtype=weight.dtype)
+    same = [torch.allclose(one, weight, rtol=0, atol=_ROUNDING) for one in (weight.T, weight @ weight, identity)]
+    return same == [True, True, False]

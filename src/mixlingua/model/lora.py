@@ -45,7 +45,7 @@ class LoRA:
         from peft import LoraConfig, inject_adapter_in_model
 
         chosen = [name for target in self.targets for name in _trained_layers(encoder.transformer, target)]
-        if self.train_dense and not list(encoder.dense.parameters()):
+        if self.train_dense and not any(parameter.requires_grad for parameter in encoder.dense.parameters()):
             raise ModelError("adapter.train_dense=true: the model has no layer after pooling that could be trained.")
         config = LoraConfig(
             r=self.rank,
@@ -56,7 +56,8 @@ class LoRA:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             inject_adapter_in_model(config, encoder.transformer)
-        encoder.dense.requires_grad_(self.train_dense)
+        if not self.train_dense:
+            encoder.dense.requires_grad_(False)
 
 
 def merge_adapters(encoder: BiEncoder) -> None:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mixlingua.data.readers.freedict import read_freedict
+from mixlingua.data.readers.freedict import index_of, read_freedict
 from mixlingua.data.readers.lines import read_lines
 from mixlingua.data.words import WORD, looked_up
 from mixlingua.errors import DataError
@@ -58,12 +58,21 @@ def read_dictionary(files: Sequence[Path], source: str) -> Dictionary:
     """
     entries: dict[str, dict[str, None]] = {}
     for file in files:
-        for word, translation in read_freedict(file) if ".dict" in file.suffixes else _columns(file):
+        for word, translation in read_freedict(file) if _is_freedict(file) else _columns(file):
             if WORD.fullmatch(word):
                 entries.setdefault(looked_up(word, source), {})[translation] = None
     if not entries:
         raise DataError(f"{files[0]}: no entry whose first column is a single word. Lines are source<TAB>target.")
     return {word: tuple(translations) for word, translations in entries.items()}
+
+
+def read_files(files: Sequence[Path]) -> list[Path]:
+    """All that `read_dictionary` reads of these files: FreeDict's have their index beside them."""
+    return [part for file in files for part in ([file, index_of(file)] if _is_freedict(file) else [file])]
+
+
+def _is_freedict(file: Path) -> bool:
+    return ".dict" in file.suffixes
 
 
 def _columns(file: Path) -> Iterator[tuple[str, str]]:

@@ -35,7 +35,7 @@ def read_freedict(file: Path) -> Iterator[tuple[str, str]]:
     outside of it.
     """
     content = _content(file)
-    index = file.with_name(file.name.partition(".dict")[0] + ".index")
+    index = index_of(file)
     for number, line in read_lines(index):
         headword, *place = line.split("\t")
         if not headword or " " in headword or headword.startswith(_OWN):
@@ -47,6 +47,11 @@ def read_freedict(file: Path) -> Iterator[tuple[str, str]]:
         if headword.casefold() in map(str.strip, _BETWEEN.split(_PRONOUNCED.split(first, 1)[0].casefold())):
             for line in lines:
                 yield from ((headword, translation) for translation in _translations(line))
+
+
+def index_of(file: Path) -> Path:
+    """The file that says where in a .dict or .dict.dz file each word stands."""
+    return file.with_name(file.name.partition(".dict")[0] + ".index")
 
 
 def _content(file: Path) -> bytes:
