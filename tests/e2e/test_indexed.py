@@ -39,20 +39,22 @@ def test_trained_measured_and_measured_again(launch: Launch, tmp_path: Path, cap
 
 
 def test_every_index_of_a_benchmark(launch: Launch, tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
-    fewer = "evaluation.tasks.xquad_r_context_centred.centring.neighbours"
+    fewer = "evaluation.tasks.xquad_r_centred.centring.neighbours"
     options = ["action=evaluate", "evaluation=xquad_r_indexes", f"{fewer}=5", "hydra.run.dir=run"]
     assert launch(*options) == 0
     found = metrics(tmp_path / "run")
     for setting in ("monolingual", "crosslingual", "multilingual"):
-        plain = found[f"xquad_r/{setting}/map"]
-        assert found[f"xquad_r_context/{setting}/map"] == pytest.approx(plain), "each paragraph is one sentence"
-    for index in ("context_centred", "context_expanded_centred"):
+        centred = found[f"xquad_r_centred/{setting}/map"]
+        assert found[f"xquad_r_context_centred/{setting}/map"] == pytest.approx(centred), (
+            "each paragraph is one sentence"
+        )
+    for index in ("centred", "context_expanded_centred"):
         assert found[f"xquad_r_{index}/multilingual/map"] != found["xquad_r/multilingual/map"]
     about = json.loads((tmp_path / "run" / "report.json").read_text())["provenance"]["tasks"]
-    assert "centring=LocalizedCentring(weight=0.4, neighbours=5)" in about["xquad_r_context_centred"]["indexing"]
+    assert "centring=LocalizedCentring(weight=0.4, neighbours=5)" in about["xquad_r_centred"]["indexing"]
 
     capfd.readouterr()
     assert launch(*options[:2], "hydra.run.dir=small") == 2
     said = capfd.readouterr().err
-    assert "task xquad_r_context_centred: centring.neighbours=50: needs more than 50 passages in each language" in said
+    assert "task xquad_r_centred: centring.neighbours=50: needs more than 50 passages in each language" in said
     assert "there are fewer in de (12), en (12). Set it to 11" in said
