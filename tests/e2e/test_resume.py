@@ -117,6 +117,34 @@ def test_other_data_is_refused(launch: Launch, stopped: Path, capfd: pytest.Capt
     assert "fingerprint.jsonl was" in capfd.readouterr().err.splitlines()[-1]
 
 
+@pytest.mark.parametrize("ema_decay", ["null", "0.5"])
+def test_a_run_that_is_killed_while_it_is_measured_is_measured(
+    launch: Launch, tmp_path: Path, capfd: pytest.CaptureFixture, ema_decay: str
+) -> None:
+    """All steps are done, and the last checkpoint is there: what comes after it is done again."""
+    options = ["data.validation_fraction=0.4", "data.validation_batches=1", "trainer.val_check_interval=2"]
+    options += ["averaging.start_share=0.3", "postprocess=projection", "postprocess.rows_per_language=20"]
+    options += ["trainer.max_steps=4", f"averaging.ema_decay={ema_decay}"]
+    assert launch(*options, "hydra.run.dir=whole") == 0
+    whole = tmp_path / "whole"
+    expected, state = (results(whole), weights(whole)), read_checkpoint(whole / "checkpoints" / "last.ckpt")
+    for file in ("metrics.json", "report.json", "model/model.safetensors"):
+        (whole / file).unlink()
+    capfd.readouterr()
+
+    assert launch("hydra.run.dir=again", "resume=whole", *options) == 0
+    assert "no step left of 4: the resumed run is finished and measured" in (tmp_path / "again/run.log").read_text()
+    assert launch("hydra.run.dir=whole", "resume=whole", "overwrite=true", *options) == 0
+    for run in (tmp_path / "again", whole):
+        found = results(run), weights(run)
+        assert same(found[1], expected[1])
+        assert {**found[0], "log": None} == {**expected[0], "log": None}
+        again = read_checkpoint(run / "checkpoints" / "last.ckpt")
+        assert [again[name] for name in ("global_step", "PairDataModule")] == [4, state["PairDataModule"]]
+    assert launch("hydra.run.dir=other", "resume=whole", *options, "averaging.start_share=0.9") == 0
+    assert not same(weights(tmp_path / "other"), expected[1])
+
+
 def test_resuming_in_another_folder_ends_like_one_run(launch: Launch, tmp_path: Path) -> None:
     options = ["optimizer.schedule=constant", "optimizer.lr=1e-2", "data.validation_fraction=0.4"]
     options += ["data.validation_batches=1", "trainer.val_check_interval=2"]

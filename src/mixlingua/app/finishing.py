@@ -1,16 +1,19 @@
 """From the configuration to what becomes of the weights when training ends, before they are measured and saved."""
 
+import logging
 from collections.abc import Sequence
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from pytorch_lightning import Callback
+from pytorch_lightning import Callback, LightningModule, Trainer
 
 from mixlingua.data.store import ParallelStore
 from mixlingua.evaluation.postprocessing import Postprocessing
 from mixlingua.model.averaging import StartShare, moving_average
 from mixlingua.model.lora import MergeAdapters
 from mixlingua.model.module import RetrieverModule
+
+logger = logging.getLogger(__name__)
 
 
 def averages(cfg: DictConfig) -> list[Callback]:
@@ -33,3 +36,25 @@ def finishers(cfg: DictConfig, module: RetrieverModule, stores: Sequence[Paralle
         budget, precision = cfg.evaluation.token_budget, cfg.evaluation.precision
         callbacks.append(Postprocessing(method, stores, seed=cfg.seed, token_budget=budget, precision=precision))
     return callbacks
+
+
+class EndWithoutSteps(Callback):
+    """Ends a training that is resumed and has no step left, as of a run that was stopped while it was measured.
+
+    Lightning does nothing there. callbacks: those that end training, in their order.
+    """
+
+    def __init__(self, callbacks: Sequence[Callback]) -> None:
+        self.callbacks = list(callbacks)
+        self._ended = False
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Steps were left, and Lightning has told the others."""
+        self._ended = True
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Tell the others where Lightning has not, on every rank."""
+        if not self._ended:
+            logger.info("no step left of %d: the resumed run is finished and measured", trainer.global_step)
+            for callback in self.callbacks:
+                callback.on_train_end(trainer, pl_module)

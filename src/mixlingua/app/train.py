@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from mixlingua.app.announce import announce_training
 from mixlingua.app.batch_mix import BatchMix
 from mixlingua.app.data import open_stores, plan_makers
-from mixlingua.app.finishing import averages, finishers
+from mixlingua.app.finishing import EndWithoutSteps, averages, finishers
 from mixlingua.app.learning import build_loss, build_teacher, build_views
 from mixlingua.app.loggers import run_loggers
 from mixlingua.app.outcome import show_outcome
@@ -69,6 +69,7 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         finishing=finishing,
     )
     callbacks += [SeedEachBatch(cfg.seed), BatchMix(), _evaluation(cfg, run_dir, tasks, provenance)]
+    callbacks.append(EndWithoutSteps(callbacks))
     with run_loggers(cfg, run_dir) as loggers:
         trainer = build_trainer(cfg.trainer, run_dir, callbacks, loggers)
         if trainer.is_global_zero:
