@@ -7,8 +7,12 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+settings.register_profile("untimed", deadline=None)  # a time says more of the machine than of the code
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -61,6 +61,11 @@ def test_good_configurations_have_none(problems: Problems, overrides: str) -> No
             "data.sources.ntrex: settings (span) of something that is not chosen. Choose it as well (data=[...,ntrex])"
             ", or take them out with '~data.sources.ntrex'.",
         ),
+        (
+            "+postprocess.dims=4",
+            "postprocess: settings (dims) of something that is not chosen. Choose it as well (postprocess=NAME), or "
+            "leave it out with postprocess=none.",
+        ),
         ("model=folder", "model.name_or_path: needs a value"),
         ("adapter=lora adapter.rank=0", "adapter: adapter.rank=0: 1 or more; adapter=none is training without"),
         ("adapter=lora adapter.targets=query", "adapter: adapter.targets=query: a list of linear layers"),

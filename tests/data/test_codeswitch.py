@@ -6,7 +6,7 @@ from itertools import pairwise
 from unicodedata import normalize
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mixlingua.data.codeswitch import Codeswitch
@@ -153,7 +153,6 @@ LOWER = st.text(
 ).map(lambda text: normalize("NFC", text).lower())
 
 
-@settings(deadline=None)
 @given(LOWER)
 def test_what_is_between_words_stays(text):
     """Words translated by themselves leave the text as it was."""

@@ -38,7 +38,7 @@ def uneven_rows(languages_by_row):
     ]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.sets(st.sampled_from(["ar", "de", "en", "fr", "zh"]), min_size=1), min_size=1, max_size=14))
 def test_every_text_comes_back_and_coverage_says_which_there_are(tmp_path_factory, languages_by_row):
     store = write(tmp_path_factory.mktemp("store") / "s", uneven_rows(languages_by_row))
@@ -87,7 +87,7 @@ def test_keys_stand_for_passage_id_touches_and_the_english_text(tmp_path):
     ]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 4), st.sets(st.integers(0, 4), max_size=2)), min_size=2, max_size=9))
 def test_conflict_rate_bounds_the_share_of_pairs_that_share_a_key(tmp_path_factory, drawn):
     rows = [

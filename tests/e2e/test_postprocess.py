@@ -90,3 +90,17 @@ def test_too_little_text_is_said_before_training(launch: Launch, tmp_path: Path,
     assert "postprocess.rows_per_language=61: jsonl has fewer rows in de (60), en (60), fr (60)" in message
     assert read_status(tmp_path / "run")["state"] == "failed"
     assert not (tmp_path / "run" / "checkpoints").exists() and not (tmp_path / "run" / "metrics_before.json").exists()
+
+
+def test_none_leaves_out_what_an_experiment_chose(launch: Launch, tmp_path: Path) -> None:
+    experiment = tmp_path / "own" / "experiment" / "mine.yaml"
+    experiment.parent.mkdir(parents=True)
+    experiment.write_text(
+        "# @package _global_\ndefaults:\n  - override /postprocess: projection\npostprocess:\n  rows_per_language: 25\n"
+    )
+    mine = (f"--config-dir={tmp_path / 'own'}", "experiment=mine", "action=evaluate", "checkpoint.save_model=false")
+    assert launch(*mine, "hydra.run.dir=with") == 0
+    assert launch(*mine, "postprocess=none", "hydra.run.dir=without") == 0
+    assert launch("action=evaluate", "hydra.run.dir=plain") == 0
+    assert metrics(tmp_path / "without") == metrics(tmp_path / "plain") != metrics(tmp_path / "with")
+    assert launch(*mine, "postprocess=none", "postprocess.rows_per_language=5", "hydra.run.dir=both") == 2

@@ -106,7 +106,7 @@ def ranks_of(result):
     }
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 1000), st.booleans(), st.integers(1, 60), st.integers(1, 60))
 def test_ranks_are_those_of_everything_sorted(seed, ties, num_passages, shard_size):
     *parts, vectors = world(seed, ties=ties, num_passages=num_passages)

@@ -3,7 +3,7 @@
 import unicodedata
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mixlingua.evaluation.answers import AnswerIndex, tokens
@@ -71,7 +71,6 @@ def test_containing(answer, text, contained):
 WORDS = st.lists(st.sampled_from(["a", "B", "b", "a.", "ab", "é", "-"]), max_size=5).map(" ".join)
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(WORDS, max_size=3), max_size=4), st.lists(WORDS, max_size=6))
 def test_equal_to_comparing_every_answer_at_every_place(answers, texts):
     def contains(text, answer):

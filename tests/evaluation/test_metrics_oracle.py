@@ -77,7 +77,7 @@ def example_run(*scores_and_grades):
     return np.array([scores], np.float32), np.array([grades], float)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(runs())
 @example(example_run((0.5, 1), (0.5, 0), (0.5, 0)))  # the answer ties with others
 @example(example_run((0.5, 1), (0.5, 3), (0.5, 2)))  # graded answers tie
@@ -95,7 +95,7 @@ def test_equal_to_ir_measures(run):
         assert values == pytest.approx(expected[name], abs=1e-9), name
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(runs())
 @example((np.array([[0.5, 0.0], [-np.inf, -np.inf]], np.float32), np.array([[1.0, 0.0], [0.0, 2.0]])))
 def test_means_run_over_the_queries_of_the_qrels(run):

@@ -40,7 +40,7 @@ def test_the_strongest_directions_go_first(dims, kept, caplog):
     assert ("75.0 %" if dims == 1 else "100.0 %") in caplog.text  # 6 of 6 + 2
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10_000), num_languages=st.integers(2, 6), dims=st.integers(1, 5))
 def test_a_projection(seed, num_languages, dims):
     torch.manual_seed(seed)

@@ -270,7 +270,7 @@ def expected(rows, table, languages, rules):
     return found
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     sources(), st.integers(1, 9), st.integers(1, 4), st.sampled_from([None, 0.0, 0.125, 0.5]), st.booleans(),
     st.integers(1, 4),

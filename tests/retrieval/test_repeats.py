@@ -11,7 +11,7 @@ from mixlingua.retrieval.repeats import repeats
 NUMBERS = st.sampled_from([0, 1, 2**63 - 1, 2**63, 2**64 - 1, 7 * 2**60])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows=st.lists(st.tuples(NUMBERS, NUMBERS), max_size=40), part=st.integers(1, 9), together=st.integers(1, 9))
 def test_equal_to_a_dictionary(rows, part, together):
     digests = np.array(rows, np.uint64).reshape(-1, 2)

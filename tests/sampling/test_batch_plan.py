@@ -55,7 +55,7 @@ GOLDEN = [
         [("de", "en"), ("tr", "de"), ("tr", "de"), ("tr", "en")],
     ),
 ]
-PROPERTY = settings(derandomize=True, max_examples=15, deadline=None)
+PROPERTY = settings(derandomize=True, max_examples=15)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from mixlingua.sampling.turns import in_turn
 UNLIKELY = 1e-4
 LANGUAGES = ("ar", "de", "en", "tr")
 RARE = ("de", "en", "tr")
-PROPERTY = settings(derandomize=True, max_examples=10, deadline=None)
+PROPERTY = settings(derandomize=True, max_examples=10)
 
 
 def crosslingual(pairs, batch_pairs, pair_exponent=1.0):
@@ -108,7 +108,7 @@ def test_rounds_go_on_over_the_edge_of_a_block(make_source):
     assert len(set(pairs)) == 12
 
 
-@settings(derandomize=True, max_examples=100, deadline=None)
+@settings(derandomize=True, max_examples=100)
 @given(num_pairs=st.integers(1, 5000), start=st.integers(0, 10**6), count=st.integers(1, 300))
 def test_turns_are_the_same_from_wherever_they_are_read(num_pairs, start, count):
     turns = in_turn(num_pairs, start, count, seed=3, source=1)

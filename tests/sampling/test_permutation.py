@@ -18,7 +18,7 @@ def test_it_is_a_bijection_at_the_sizes_where_bases_and_powers_of_two_change(siz
     assert np.array_equal(np.sort(whole(size, 7)), np.arange(size))
 
 
-@settings(derandomize=True, max_examples=100, deadline=None)
+@settings(derandomize=True, max_examples=100)
 @given(size=st.integers(1, 5000), key=st.integers(0, 2**64 - 1))
 def test_it_is_a_bijection(size, key):
     assert np.array_equal(np.sort(whole(size, key)), np.arange(size))

@@ -19,7 +19,7 @@ def plan_of(sources, strategy, *, languages=("ar", "de", "en", "tr"), batch_size
     return BatchPlan(sources, strategy=strategy, languages=languages, batch_size=batch_size, seed=seed)
 
 
-@settings(derandomize=True, max_examples=6, deadline=None)
+@settings(derandomize=True, max_examples=6)
 @given(alpha=st.floats(0, 1), seed=st.integers(0, 2**64 - 1))
 def test_alpha_is_the_share_of_monolingual_steps(make_source, alpha, seed):
     plan = plan_of([make_source(500)], Hybrid(alpha=alpha, exponent=1.0, **UNIFORM), seed=seed)

@@ -19,7 +19,7 @@ def one_by_one(keys: list[list[int]]) -> list[int]:
     return kept
 
 
-@settings(derandomize=True, max_examples=200, deadline=None)
+@settings(derandomize=True, max_examples=200)
 @given(st.integers(1, 3).flatmap(lambda k: st.lists(st.lists(st.integers(0, 30), min_size=k, max_size=k), min_size=1)))
 def test_a_row_is_kept_unless_it_shares_a_key_with_a_kept_one(keys):
     assert first_compatible(np.array(keys)).tolist() == one_by_one(keys)
@@ -29,7 +29,7 @@ def test_a_row_that_was_passed_over_shuts_nothing_out():
     assert first_compatible(np.array([[1, 2], [2, 3], [3, 4]])).tolist() == [0, 2]
 
 
-@settings(derandomize=True, max_examples=60, deadline=None)
+@settings(derandomize=True, max_examples=60)
 @given(
     count=st.integers(1, 60),
     segment=st.tuples(st.integers(0, 300), st.integers(0, 300)).map(sorted),
@@ -56,7 +56,7 @@ def test_rows_are_taken_in_order_whatever_the_pieces_in_which_they_are_read(
 PAIRS = [Requirement(languages, 2) for languages in (("ar", "tr"), ("de", "tr"), ("ar", "de"))]
 
 
-@settings(derandomize=True, max_examples=60, deadline=None)
+@settings(derandomize=True, max_examples=60)
 @given(
     counts=st.lists(st.integers(0, 12), min_size=3, max_size=3),
     segment=st.tuples(st.integers(0, 2000), st.integers(0, 2000)).map(sorted),

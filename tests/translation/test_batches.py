@@ -3,7 +3,6 @@
 import pytest
 from fakes import LetterTranslator
 from hypothesis import given
-from hypothesis import settings as checked
 from hypothesis import strategies as st
 
 from mixlingua.data.rows import PairRow
@@ -22,7 +21,6 @@ class Held:
         self.translated = dict.fromkeys(pieces)
 
 
-@checked(deadline=None)
 @given(st.lists(st.integers(1, 30), max_size=40), st.integers(1, 60), st.data())
 def test_batches_hold_every_open_piece_once_within_the_budget(lengths, budget, data):
     wanted = sorted(data.draw(st.sets(st.sampled_from(range(len(lengths)))))) if lengths else []
@@ -34,7 +32,6 @@ def test_batches_hold_every_open_piece_once_within_the_budget(lengths, budget, d
         assert len(batch) == 1 or len(batch) * max(lengths[piece] for piece in batch) <= budget
 
 
-@checked(deadline=None)
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=40), st.integers(1, 60), st.integers(0, 8))
 def test_what_is_left_after_some_batches_is_the_other_batches(lengths, budget, done):
     wanted = range(len(lengths))
@@ -43,7 +40,6 @@ def test_what_is_left_after_some_batches_is_the_other_batches(lengths, budget, d
     assert open_batches(wanted, lengths, Held(held), budget) == batches[done:]
 
 
-@checked(deadline=None)
 @given(st.lists(SENTENCES.map(" ".join).filter(bool), max_size=8, unique=True), st.integers(1, 12))
 def test_pieces_hold_each_text_whole_and_each_sentence_once(texts, limit):
     translator = LetterTranslator()

@@ -1,7 +1,7 @@
 """chrF: worked out by hand, and as torchmetrics computes it where the definitions agree."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torchmetrics.functional.text import chrf_score
 
@@ -22,7 +22,6 @@ def test_recall_counts_double_and_orders_that_a_text_lacks_do_not_count():
 LETTERS = st.text("abc", min_size=12, max_size=12)
 
 
-@settings(deadline=None)
 @given(LETTERS, LETTERS)
 def test_texts_of_one_length_score_as_elsewhere(text, reference):
     """There precision is recall at every order, so that it does not matter what is averaged."""

@@ -85,6 +85,7 @@ def run_job(cfg: DictConfig) -> JobResult:
     hydra = HydraConfig.get()
     run_dir = Path(hydra.runtime.output_dir)
     overrides = list(hydra.overrides.task)
+    _leave_out(cfg, overrides)
     if hydra.mode != RunMode.MULTIRUN:
         with errors_on_stderr():  # before Hydra, which would print a traceback
             return JobResult(run_dir, _run(cfg, run_dir, overrides, multirun=False))
@@ -97,6 +98,13 @@ def run_job(cfg: DictConfig) -> JobResult:
         message = str(known or error) or type(error).__name__
         print(f"job {hydra.job.num} ({' '.join(overrides)}) failed: {message}", file=sys.stderr, flush=True)
         return JobResult(run_dir, error=message)
+
+
+def _leave_out(cfg: DictConfig, overrides: list[str]) -> None:
+    """What was chosen as none, such as postprocess=none, is none, though an experiment has settings for it."""
+    for group in ("adapter", "augmentation", "postprocess"):
+        if f"{group}=none" in overrides and not any(text.lstrip("+").startswith(f"{group}.") for text in overrides):
+            cfg[group] = None
 
 
 @contextmanager

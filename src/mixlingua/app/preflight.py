@@ -178,9 +178,12 @@ def _refusals(cfg: DictConfig, tree: dict[str, Any]) -> Iterator[str]:
             if not node or node.get("_partial_", False):
                 continue
             if "_target_" not in node:
+                part, chosen = group.split(".")[0], name.rpartition(".")[2]
+                how = f"{part}=[...,{chosen}]), or take them out with '~{name}'"
+                if name == group:
+                    how = f"{part}=NAME), or leave it out with {part}=none"
                 yield (
-                    f"{name}: settings ({', '.join(node)}) of something that is not chosen. Choose it as well "
-                    f"({group.split('.')[0]}=[...,{name.rpartition('.')[2]}]), or take them out with '~{name}'."
+                    f"{name}: settings ({', '.join(node)}) of something that is not chosen. Choose it as well ({how}."
                 )
                 continue
             try:

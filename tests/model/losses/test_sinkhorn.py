@@ -40,7 +40,7 @@ def test_a_small_epsilon_gives_the_optimum_of_the_linear_programme(seed, sizes):
     assert plan[0].flatten().tolist() == pytest.approx(solved.x.tolist(), abs=2e-2)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**31), st.integers(1, 5), st.integers(1, 5))
 def test_sums_are_the_masses(seed, rows, columns):
     cost, left, right = problem(seed, (rows, columns))
