@@ -25,3 +25,11 @@ def test_nothing_is_added_without_a_run_folder_or_in_a_sweep(tmp_path):
     run = stopped_run(tmp_path / "run")
     for given in (["sampler=hybrid"], ["resume=nowhere"], ["-m", f"resume={run}", "seed=0,1"], ["resume=null"]):
         assert with_arguments_of_resumed(given) == given
+
+
+def test_a_group_that_is_none_now_loses_the_settings_that_it_had(tmp_path):
+    with recorded(tmp_path, "train", ["postprocess=projection", "postprocess.dims=4", "trainer.max_steps=4"]):
+        pass
+    (tmp_path / "checkpoints").mkdir()
+    given = [f"resume={tmp_path}", "postprocess=none"]
+    assert with_arguments_of_resumed(given) == ["trainer.max_steps=4", *given]

@@ -42,6 +42,8 @@ def test_every_index_of_a_benchmark(launch: Launch, tmp_path: Path, capfd: pytes
     fewer = "evaluation.tasks.xquad_r_centred.centring.neighbours"
     options = ["action=evaluate", "evaluation=xquad_r_indexes", f"{fewer}=5", "hydra.run.dir=run"]
     assert launch(*options) == 0
+    warning = "differ from the published files"
+    assert capfd.readouterr().err.count(warning) == (tmp_path / "run" / "run.log").read_text().count(warning) == 1
     found = metrics(tmp_path / "run")
     for setting in ("monolingual", "crosslingual", "multilingual"):
         centred = found[f"xquad_r_centred/{setting}/map"]
@@ -57,4 +59,4 @@ def test_every_index_of_a_benchmark(launch: Launch, tmp_path: Path, capfd: pytes
     assert launch(*options[:2], "hydra.run.dir=small") == 2
     said = capfd.readouterr().err
     assert "task xquad_r_centred: centring.neighbours=50: needs more than 50 passages in each language" in said
-    assert "there are fewer in de (12), en (12). Set it to 11" in said
+    assert "too few are in de (12), en (12). Set it to 11" in said

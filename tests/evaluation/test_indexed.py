@@ -185,7 +185,7 @@ def test_contexts_are_encoded_once_and_beside_what_is_known(biased, monkeypatch)
 def test_what_a_benchmark_lacks_is_said(biased):
     with pytest.raises(DataError, match=r"biased_context: context_weight=0.2, but its passages are parts of no longer"):
         indexed(biased, "context", context_weight=0.2)
-    with pytest.raises(DataError, match=r"biased_centred: centring.neighbours=2: .* fewer in de \(2\), en \(2\)"):
+    with pytest.raises(DataError, match=r"biased_centred: centring.neighbours=2: .* too few are in de \(2\), en \(2\)"):
         indexed(biased, "centred", centring=LocalizedCentring(0.5, 2))
     with pytest.raises(DataError, match="its contexts are not those of its passages"):
         replace(biased, contexts={"de": {"de0": "a paragraph"}, "en": {}})

@@ -55,6 +55,11 @@ def test_parallel_answers_share_question_ids(folder):
     c = {"en:0.1.1": 1, "es:1.0.1": 1}
     assert task.qrels == {"de": {"a": a, "b": b}, "en": {"a": a, "c": c}, "es": {"a": a, "b": b, "c": c}}
     assert task.passages["es"]["es:1.0.1"] == "Roma es grande."
+    assert {key: own.keys() for key, own in task.contexts.items()} == {
+        key: own.keys() for key, own in task.passages.items()
+    }
+    assert task.contexts["es"]["es:1.0.1"] == task.contexts["es"]["es:1.0.0"] == "Grande.  Roma es grande."
+    assert task.contexts["en"]["en:0.0.0"] == "Bonn is small."
 
 
 def test_candidates_with_their_context(folder):

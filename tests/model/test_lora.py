@@ -14,6 +14,7 @@ from mixlingua.model.averaging import StartShare, moving_average
 from mixlingua.model.checkpoints import checkpoint_callbacks, read_checkpoint
 from mixlingua.model.encoder import BiEncoder, Dense
 from mixlingua.model.folder import save_folder
+from mixlingua.model.language_subspace import projection
 from mixlingua.model.lora import LoRA, MergeAdapters, merge_adapters
 from mixlingua.model.teacher import Teacher
 
@@ -123,6 +124,17 @@ def test_only_adapters_are_trained_and_layers_after_pooling_where_asked(plain, t
     assert len(adapters) == 2 * 2 * 2  # layers, targets, matrices
     dense = {"dense.0.linear.weight", "dense.0.linear.bias"} if train_dense else set()
     assert changing == trained(encoder) == adapters | dense
+
+
+def test_a_projection_is_trained_by_no_adapter(plain):
+    only = projection(torch.eye(32, 3, dtype=torch.float64))
+    encoder = BiEncoder(plain.transformer, plain.tokenizer, pooling="cls", dense=[only])
+    with pytest.raises(ModelError, match=r"train_dense=true: the model has no layer after pooling that could be train"):
+        lora(train_dense=True).attach(encoder, seed=0)
+    encoder = with_dense(plain)
+    encoder.append(projection(torch.eye(8, 3, dtype=torch.float64)))
+    lora(train_dense=True).attach(encoder, seed=0)
+    assert {name for name in trained(encoder) if "dense" in name} == {"dense.0.linear.weight", "dense.0.linear.bias"}
 
 
 def test_frozen_layers_get_no_adapter(pretrained):

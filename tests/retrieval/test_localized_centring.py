@@ -92,7 +92,7 @@ def test_settings_that_are_none_are_refused(weight, neighbours, message):
 
 
 def test_a_language_with_too_few_passages_is_named():
-    with pytest.raises(DataError, match=r"neighbours=3: .* there are fewer in de \(3\), th \(3\). Set it to 2, or"):
+    with pytest.raises(DataError, match=r"neighbours=3: .* too few are in de \(3\), th \(3\). Set it to 2, or"):
         LocalizedCentring(0.25, 3)(unit_rows(10, 5), LANGUAGES)
     with pytest.raises(DataError, match="10 passages, but the languages of 2"):
         LocalizedCentring(0.25, 3)(unit_rows(10, 5), ["de", "en"])

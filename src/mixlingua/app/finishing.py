@@ -53,8 +53,8 @@ class EndWithoutSteps(Callback):
         self._ended = True
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Tell the others where Lightning has not, on every rank."""
-        if not self._ended:
+        """Tell the others where Lightning has not, on every rank; not where a training came to nothing."""
+        if not self._ended and trainer.global_step >= trainer.max_steps:
             logger.info("no step left of %d: the resumed run is finished and measured", trainer.global_step)
             for callback in self.callbacks:
                 callback.on_train_end(trainer, pl_module)

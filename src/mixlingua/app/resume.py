@@ -20,14 +20,19 @@ def translations_of(resume: str) -> Path:
 def with_arguments_of_resumed(arguments: Sequence[str]) -> list[str]:
     """The command line of a resumed run: what the stopped one was started with, then what is said now.
 
-    An argument given now replaces the stopped run's own. Unchanged where nothing is resumed, in a sweep, and where the
-    checkpoint lies in no run folder.
+    An argument given now replaces the stopped run's own; a group given now as none loses the settings that it had.
+    Unchanged where nothing is resumed, in a sweep, and where the checkpoint lies in no run folder.
     """
     given = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
     if "resume" not in given or {"-m", "--multirun"} & set(arguments):
         return list(arguments)
     run_dir = checkpoint_of(given["resume"]).parent.parent
-    earlier = [argument for argument in read_status(run_dir).get("overrides", []) if _key(argument) not in given]
+    left_out = tuple(f"{group}." for group, choice in given.items() if choice == "none")
+    earlier = [
+        argument
+        for argument in read_status(run_dir).get("overrides", [])
+        if _key(argument) not in given and not _key(argument).startswith(left_out)
+    ]
     return [*earlier, *arguments]
 
 

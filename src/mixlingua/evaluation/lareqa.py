@@ -206,14 +206,10 @@ def _revision(benchmark: _Benchmark, paths: Mapping[str, Path], files: Mapping[s
     if not others:
         return COMMIT
     revision = f"local-{content_hash(*paths.values())[:16]}"
-    _warn_once(
-        f"task {benchmark.name}: {', '.join(map(str, others))} differ from the published files; scores carry revision "
-        f"{revision} and compare with no published figure"
+    logger.warning(
+        "task %s: %s differ from the published files; scores carry revision %s and compare with no published figure",
+        benchmark.name,
+        ", ".join(map(str, others)),
+        revision,
     )
     return revision
-
-
-@functools.cache
-def _warn_once(message: str) -> None:
-    """A benchmark is made again for each index of it, from the same files."""
-    logger.warning("%s", message)

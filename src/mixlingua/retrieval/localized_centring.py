@@ -41,7 +41,7 @@ class LocalizedCentring:
         counts = ", ".join(f"{name} ({count})" for name, count in few.items())
         return (
             f"centring.neighbours={self.neighbours}: needs more than {self.neighbours} passages in each language; "
-            f"there are fewer in {counts}. Set it to {max(min(few.values()) - 1, 1)}, or leave the centring out."
+            f"too few are in {counts}. Set it to {max(min(few.values()) - 1, 1)}, or leave the centring out."
         )
 
     def __call__(self, passages: Tensor, languages: Sequence[str]) -> Tensor:
