@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 def main() -> None:
     arguments = sys.argv[1:]
     if "--help" in arguments or "-h" in arguments:  # answered without Hydra, which takes a second for it
-        from mixlingua.app.help import help_text
+        from mixlingua.cli.main import help_text
 
         print(help_text(CONF))
         return
 
     import hydra
 
-    from mixlingua.app import main as app
-    from mixlingua.app.overrides import check_command_line
-    from mixlingua.app.resume import with_arguments_of_resumed
+    from mixlingua.cli import main as app
+    from mixlingua.cli.check import check_command_line
+    from mixlingua.cli.run_record import with_arguments_of_resumed
 
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
     def job(cfg: "DictConfig") -> app.JobResult:

@@ -82,10 +82,11 @@ def _write(folder: Path, passages: int, queries: int) -> None:
 
 def _evaluate(folder: Path, passages: int) -> None:
     """One evaluation; prints what it took as JSON."""
-    from mixlingua.evaluation import corpus_evaluator, corpus_vectors
-    from mixlingua.evaluation.miracl import miracl
+    from mixlingua.evaluation.benchmarks.miracl import miracl
+    from mixlingua.evaluation.engines import on_disk as corpus_evaluator
     from mixlingua.evaluation.suite import evaluate_encoder
     from mixlingua.model.pretrained import PretrainedEncoder
+    from mixlingua.retrieval import shards as corpus_vectors
 
     seconds = {"census": 0.0, "encode": 0.0, "search": 0.0}
     memory = {"start": _peak()}

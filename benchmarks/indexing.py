@@ -21,17 +21,16 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from mixlingua.data.build import build_store
-from mixlingua.data.protocols import Side
 from mixlingua.data.readers.ntrex import NtrexReader
-from mixlingua.evaluation.evaluator import evaluate
-from mixlingua.evaluation.indexed import indexed
-from mixlingua.evaluation.task import RetrievalTask
+from mixlingua.data.rows import Side
+from mixlingua.evaluation.benchmarks.common import indexed
+from mixlingua.evaluation.engines.in_memory import evaluate
+from mixlingua.evaluation.tasks import RetrievalTask
 from mixlingua.files import cache_dir
 from mixlingua.model.pretrained import PretrainedEncoder
 from mixlingua.retrieval.encode import encode
-from mixlingua.retrieval.expansion import NeighbourExpansion
-from mixlingua.retrieval.language_texts import LanguageTexts, draw_texts
-from mixlingua.retrieval.localized_centring import LocalizedCentring
+from mixlingua.retrieval.passage_transforms import LocalizedCentring, NeighbourExpansion
+from mixlingua.retrieval.postprocess import LanguageTexts, draw_texts
 
 LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh")
 KEPT = (0.1, 0.3, 0.6, 1.0)

@@ -31,15 +31,15 @@ from mixlingua.data.build import build_store
 from mixlingua.data.datamodule import PairDataModule
 from mixlingua.data.store import ParallelStore
 from mixlingua.files import cache_dir
+from mixlingua.losses.base import TotalLoss
+from mixlingua.losses.infonce import InfoNCE
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.folder import save_folder
-from mixlingua.model.losses.infonce import InfoNCE
-from mixlingua.model.losses.total import TotalLoss
-from mixlingua.model.module import RetrieverModule
-from mixlingua.model.optimizer import AdamW
 from mixlingua.model.pretrained import PretrainedEncoder
 from mixlingua.sampling.plan import BatchPlan
 from mixlingua.sampling.strategies import Hybrid
+from mixlingua.training.module import RetrieverModule
+from mixlingua.training.optimizer import AdamW
 
 LANGUAGES = ("ar", "de", "en", "es", "hi", "ru", "th", "tr", "zh")
 TEMPERATURE = 0.02

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mixlingua.evaluation.lareqa import MLQA_R, XQUAD_R
+from mixlingua.evaluation.benchmarks.lareqa import MLQA_R, XQUAD_R
 from mixlingua.languages import family, known_languages, resource_class, script
 
 # Benchmarks by their papers: MIRACL, Mr. TyDi, XNLI, XM3600 (without fil and quz), the 36 of Tatoeba in XTREME.

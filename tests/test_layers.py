@@ -20,8 +20,8 @@ HOMES = {
     "jinja2": ["report/page.py"],
     "wandb_workspaces": ["report/wandb_dashboard.py"],
     "sklearn": ["evaluation/"],
-    "hydra": ["app/"],
-    "omegaconf": ["app/"],
+    "hydra": ["cli/"],
+    "omegaconf": ["cli/"],
 }
 
 

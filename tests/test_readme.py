@@ -12,11 +12,9 @@ from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from mixlingua import fetch
-from mixlingua.app.help import config_groups
-from mixlingua.app.main import ACTIONS
-from mixlingua.app.overrides import check_command_line
-from mixlingua.app.preflight import check
+from mixlingua import files as fetch
+from mixlingua.cli.check import check, check_command_line
+from mixlingua.cli.main import ACTIONS, config_groups
 from mixlingua.data.readers.jsonl import JsonlReader
 from mixlingua.errors import MixlinguaError
 

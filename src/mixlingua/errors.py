@@ -1,7 +1,8 @@
-"""The errors that a user can cause, and the near-miss hint that each of them may carry."""
+"""Which part of an error is meant for the user."""
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Sequence
 
 
 class MixlinguaError(ValueError):
@@ -36,3 +37,37 @@ def suggest(name: str, choices: Iterable[str]) -> str:
     """A sentence naming the nearest of choices, with a leading space, or an empty string where none is near."""
     near = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.6)
     return f" Did you mean '{near[0]}'?" if near else ""
+
+
+def raise_problems(problems: Sequence[str]) -> None:
+    """Raise one ConfigError that lists every problem, numbered where there are several; return where there is none."""
+    if len(problems) == 1:
+        raise ConfigError(problems[0])
+    if problems:
+        lines = (f"  {number}. {problem}" for number, problem in enumerate(problems, start=1))
+        raise ConfigError(f"{len(problems)} problems in the configuration:\n" + "\n".join(lines))
+
+
+# How Python ends the traceback of one of the project's errors, which is all that comes from another process.
+_LAST_IN_TRACEBACK = re.compile(r".*^mixlingua\.errors\.(\w+): (.+)", re.DOTALL | re.MULTILINE)
+
+
+def user_error(error: BaseException | None) -> MixlinguaError | None:
+    """The error meant for the user in a chain of causes, or None.
+
+    Hydra wraps those of constructors; those of a spawned process and of a DataLoader's worker arrive as the text of
+    their traceback.
+    """
+    for cause in _chain(error):
+        if found := _LAST_IN_TRACEBACK.match(str(cause)):
+            kind = globals().get(found[1], MixlinguaError)
+            return kind(found[2].strip())
+        if isinstance(cause, MixlinguaError):
+            return cause
+    return None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixlingua.data.codeswitch import Codeswitch
-from mixlingua.data.switcher import CodeSwitcher
-from mixlingua.data.words import WORD
+from mixlingua.data.codeswitch.dictionaries import WORD
+from mixlingua.data.codeswitch.switcher import Codeswitch, CodeSwitcher
 from mixlingua.errors import ConfigError, DataError
 
 # One translation a word, so that with probability 1 and one target a text is determined.

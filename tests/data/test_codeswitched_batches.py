@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from mixlingua.data.codeswitch import Codeswitch
+from mixlingua.data.batches import StepDataset, StepLoader, StepSampler
+from mixlingua.data.codeswitch.switcher import Codeswitch
 from mixlingua.data.datamodule import PairDataModule
-from mixlingua.data.steps import StepDataset, StepLoader, StepSampler
 from mixlingua.data.store import ParallelStore
 
 FILES = {

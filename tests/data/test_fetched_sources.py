@@ -5,11 +5,10 @@ import json
 
 import pytest
 
-from mixlingua.data.published import public_files
-from mixlingua.data.readers.ntrex import NtrexReader
-from mixlingua.data.readers.ntrex_files import NUM_LINES
-from mixlingua.data.readers.prepared import PreparedReader
-from mixlingua.data.readers.tatoeba import TatoebaReader
+from mixlingua.data.public_corpora import public_files
+from mixlingua.data.readers.bitext import TatoebaReader
+from mixlingua.data.readers.jsonl import PreparedReader
+from mixlingua.data.readers.ntrex import NUM_LINES, NtrexReader
 from mixlingua.errors import DataError
 from mixlingua.files import sha256
 

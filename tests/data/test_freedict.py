@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mixlingua.data.readers.dictionaries import dictionary_files, read_dictionary, read_files
+from mixlingua.data.codeswitch.dictionaries import dictionary_files, read_dictionary, read_files
 from mixlingua.errors import DataError
 
 DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"

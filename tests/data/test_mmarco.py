@@ -3,8 +3,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from mixlingua.data.build import build_store
+from mixlingua.data.readers import mmarco as mmarco_files
 from mixlingua.data.readers import mmarco as mmarco_module
-from mixlingua.data.readers import mmarco_files
 from mixlingua.data.readers.mmarco import MmarcoReader
 from mixlingua.errors import ConfigError, DataError
 

@@ -1,6 +1,6 @@
 import pytest
 
-from mixlingua.data.readers.sentences import sentence_spans
+from mixlingua.data.readers.squad import sentence_spans
 
 
 @pytest.mark.parametrize(

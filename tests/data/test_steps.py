@@ -3,9 +3,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mixlingua.data.keys import text_key
-from mixlingua.data.rows import PairRow
-from mixlingua.data.steps import StepDataset, StepLoader, StepSampler
+from mixlingua.data.batches import StepDataset, StepLoader, StepSampler
+from mixlingua.data.rows import PairRow, text_key
 from mixlingua.data.store import ParallelStore
 
 

@@ -8,10 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixlingua.data.keys import id_key, text_key
-from mixlingua.data.rows import PairRow
-from mixlingua.data.store import ParallelStore
-from mixlingua.data.store_writer import StoreWriter
+from mixlingua.data.rows import PairRow, id_key, text_key
+from mixlingua.data.store import ParallelStore, StoreWriter
 from mixlingua.errors import DataError
 
 

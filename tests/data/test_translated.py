@@ -7,7 +7,7 @@ import tarfile
 
 import pytest
 
-from mixlingua.data.published import public_files
+from mixlingua.data.public_corpora import public_files
 from mixlingua.data.readers.debian import DebianReader
 from mixlingua.data.readers.libreoffice import LibreOfficeReader
 from mixlingua.errors import ConfigError, DataError

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mixlingua.data.batches import TeacherTexts, Variants
 from mixlingua.data.store import ParallelStore
-from mixlingua.data.views import TeacherTexts, Variants
 
 
 @pytest.fixture

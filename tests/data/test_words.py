@@ -2,7 +2,7 @@
 
 import pytest
 
-from mixlingua.data.words import WORD, in_case_of, is_spaced, looked_up
+from mixlingua.data.codeswitch.dictionaries import WORD, in_case_of, is_spaced, looked_up
 
 
 @pytest.mark.parametrize(

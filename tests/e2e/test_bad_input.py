@@ -10,11 +10,11 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from mixlingua.app.status import read_status
+from mixlingua.cli.run_record import read_status
 from mixlingua.errors import StorageError
 from mixlingua.files import atomic_write
-from mixlingua.model.checkpoints import check_resumable, read_checkpoint
-from mixlingua.model.module import RetrieverModule
+from mixlingua.training.checkpoints import check_resumable, read_checkpoint
+from mixlingua.training.module import RetrieverModule
 
 Launch = Callable[..., int]
 

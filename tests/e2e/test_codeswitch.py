@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from mixlingua.model.checkpoints import read_checkpoint
+from mixlingua.training.checkpoints import read_checkpoint
 
 Launch = Callable[..., int]
 SHORT = ["optimizer.schedule=constant", "evaluation=[]"]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mixlingua.model.checkpoints import read_checkpoint
+from mixlingua.training.checkpoints import read_checkpoint
 
 Launch = Callable[..., int]
 QUERY = "encoder.layer.1.attention.self.query"

@@ -9,8 +9,8 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from mixlingua.app.overrides import check_command_line
-from mixlingua.app.status import read_status
+from mixlingua.cli.check import check_command_line
+from mixlingua.cli.run_record import read_status
 
 Launch = Callable[..., int]
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mixlingua.app.status import read_status
-from mixlingua.model.checkpoints import read_checkpoint
+from mixlingua.cli.run_record import read_status
+from mixlingua.training.checkpoints import read_checkpoint
 
 Launch = Callable[..., int]
 ROWS = "postprocess.rows_per_language=25"

@@ -13,8 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mixlingua.app.status import read_status
-from mixlingua.model.checkpoints import read_checkpoint
+from mixlingua.cli.run_record import read_status
+from mixlingua.training.checkpoints import read_checkpoint
 
 Start = Callable[..., Popen]
 Launch = Callable[..., int]

@@ -9,10 +9,9 @@ from subprocess import Popen
 import pytest
 from torch.multiprocessing.spawn import ProcessRaisedException
 
-from mixlingua.app.status import read_status
-from mixlingua.app.user_errors import user_error
-from mixlingua.errors import TrainingError
-from mixlingua.model.tiny import tiny_folder
+from mixlingua.cli.run_record import read_status
+from mixlingua.errors import TrainingError, user_error
+from mixlingua.model.local_weights import tiny_folder
 
 Start = Callable[..., Popen]
 
@@ -20,7 +19,7 @@ Start = Callable[..., Popen]
 RANKS = """
 import json
 from pytorch_lightning.loggers import Logger
-from mixlingua.model import distributed
+from mixlingua import distributed
 
 class Ranks(Logger):
     def __init__(self, run_dir):

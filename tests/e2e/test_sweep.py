@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from subprocess import Popen
 
-from mixlingua.app.status import read_status
+from mixlingua.cli.run_record import read_status
 
 Start = Callable[..., Popen]
 

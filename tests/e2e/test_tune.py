@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from mixlingua.app.status import read_status
+from mixlingua.cli.run_record import read_status
 
 
 @pytest.mark.skipif(find_spec("optuna") is None, reason="pip install hydra-optuna-sweeper==1.3.0")

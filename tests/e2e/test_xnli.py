@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mixlingua.app.status import read_status
+from mixlingua.cli.run_record import read_status
 
 LABELS = ("entailment", "neutral", "contradiction")
 COLUMNS = ("language", "gold_label", "sentence1", "sentence2", "pairID")

@@ -12,8 +12,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from corpora import ByHash
 
-from mixlingua.evaluation import answer_ranks
-from mixlingua.evaluation.mkqa import mkqa
+from mixlingua.evaluation.benchmarks.mkqa import mkqa
+from mixlingua.evaluation.engines import answers as answer_ranks
+from mixlingua.evaluation.suite import evaluate_task
 
 
 def evaluated(folder: Path, pause: float) -> tuple[dict, int]:
@@ -26,8 +27,8 @@ def evaluated(folder: Path, pause: float) -> tuple[dict, int]:
 
     answer_ranks._save = slow
     try:
-        result = mkqa(folder, folder / "corpus.jsonl", ["de", "en"], shard_size=3, keep_vectors=False).evaluate(
-            ByHash()
+        result = evaluate_task(
+            mkqa(folder, folder / "corpus.jsonl", ["de", "en"], shard_size=3, keep_vectors=False), ByHash()
         )
     finally:
         answer_ranks._save = save

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from mixlingua.evaluation.task import RetrievalTask
-from mixlingua.model import distributed
+from mixlingua import distributed
+from mixlingua.evaluation.tasks import RetrievalTask
 
 
 class OneHot:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mixlingua.evaluation.corpus_task import CorpusTask
-from mixlingua.evaluation.task import RetrievalTask
+from mixlingua.evaluation.corpus_tasks import CorpusTask
+from mixlingua.evaluation.tasks import RetrievalTask
 from mixlingua.retrieval.corpus import Passage
 
 

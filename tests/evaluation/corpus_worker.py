@@ -12,7 +12,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from corpora import ByHash
 
-from mixlingua.evaluation.corpus_folder import folder_task
+from mixlingua.evaluation.benchmarks.folder import folder_task
+from mixlingua.evaluation.suite import evaluate_task
 
 
 class Slow(ByHash):
@@ -29,7 +30,7 @@ class Slow(ByHash):
 def evaluated(folder: str, shard_size: int, pause: float) -> tuple[dict, int]:
     encode = Slow(pause)
     task = folder_task(folder, "world", None, "map", None, shard_size, keep_vectors=False)
-    result = task.evaluate(encode)
+    result = evaluate_task(task, encode)
     values = {
         setting: {metric: part.tolist() for metric, part in table.values.items()}
         for setting, table in result.per_query.items()

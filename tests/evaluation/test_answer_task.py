@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from ir_measures import Qrel, ScoredDoc, Success
 
 from mixlingua.errors import ConfigError, DataError
-from mixlingua.evaluation import answer_ranks, answer_task
-from mixlingua.evaluation.answer_task import AnswerTask
-from mixlingua.evaluation.answers import tokens
+from mixlingua.evaluation.corpus_tasks import AnswerTask
+from mixlingua.evaluation.engines import answers as answer_ranks
+from mixlingua.evaluation.engines import answers as answer_task
+from mixlingua.evaluation.engines.answers import tokens
+from mixlingua.evaluation.suite import evaluate_task
 from mixlingua.files import cache_dir
 from mixlingua.retrieval.corpus import Passage
 
@@ -112,7 +114,7 @@ def test_ranks_are_those_of_everything_sorted(seed, ties, num_passages, shard_si
     *parts, vectors = world(seed, ties=ties, num_passages=num_passages)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(answer_task, "SUCCESS", {"rank": lambda result: result.ranks[:, 0]})
-        result = task_of(*parts, shard_size=shard_size).evaluate(ByText(vectors))
+        result = evaluate_task(task_of(*parts, shard_size=shard_size), ByText(vectors))
     assert ranks_of(result) == expected_ranks(*parts, vectors)
 
 
@@ -120,7 +122,7 @@ def test_ranks_are_those_of_everything_sorted(seed, ties, num_passages, shard_si
 def test_equal_to_ir_measures(ties):
     """Every question counts, also q2, which no passage answers; questions in English are the monolingual ones."""
     queries, answers, passages, vectors = world(5, ties=ties)
-    result = task_of(queries, answers, passages).evaluate(ByText(vectors))
+    result = evaluate_task(task_of(queries, answers, passages), ByText(vectors))
     qrels, run = [], []
     for question, own in answers.items():
         relevant = answering(own, passages)
@@ -158,7 +160,7 @@ def test_worked_out_by_hand():
         patch.setattr(answer_task, "SUCCESS", {f"at_{k}": lambda r, k=k: r.ranks[:, 0] <= k for k in (2, 3)})
         for size in (1, 2, 5):
             task = task_of({"en": {"q": "?"}}, {"q": ["1066"]}, passages, shard_size=size)
-            found[size] = task.evaluate(ByText(vectors)).per_query["monolingual"].values
+            found[size] = evaluate_task(task, ByText(vectors)).per_query["monolingual"].values
     assert {(bool(own["at_2"][0]), bool(own["at_3"][0])) for own in found.values()} == {(False, True)}
 
 
@@ -172,7 +174,7 @@ def test_a_search_that_stopped_goes_on_where_it_was(own_cache, monkeypatch, ties
     *parts, vectors = world(7, ties=ties)
     with monkeypatch.context() as patch:
         patch.setattr(answer_task, "SUCCESS", {"rank": lambda result: result.ranks[:, 0]})
-        expected = ranks_of(task_of(*parts).evaluate(ByText(vectors)))
+        expected = ranks_of(evaluate_task(task_of(*parts), ByText(vectors)))
         judge, judged = answer_ranks.AnswerIndex.answered, []
         patch.setattr(answer_ranks.AnswerIndex, "answered", lambda *given: judged.append(1) or judge(*given))
         save = answer_ranks._save
@@ -187,10 +189,10 @@ def test_a_search_that_stopped_goes_on_where_it_was(own_cache, monkeypatch, ties
 
                 with patch.context() as inner, pytest.raises(StoppedError):
                     inner.setattr(answer_ranks, "_save", stopping)
-                    task_of(*parts).evaluate(ByText(vectors))
+                    evaluate_task(task_of(*parts), ByText(vectors))
                 judged.clear()
                 encode = ByText(vectors)
-                assert ranks_of(task_of(*parts).evaluate(encode)) == expected
+                assert ranks_of(evaluate_task(task_of(*parts), encode)) == expected
                 assert [side for side, _ in encode.calls] == ["query"], "vectors were encoded again"
                 assert len(judged) == max(4 - stop - saved, 0), "shards were judged again"
                 assert not list((cache_dir() / "vectors").glob("*")), "vectors and state are removed"
@@ -199,27 +201,27 @@ def test_a_search_that_stopped_goes_on_where_it_was(own_cache, monkeypatch, ties
 def test_the_state_of_a_search_is_that_of_one_shard_size(monkeypatch):
     *parts, vectors = world(7, ties=False)
     monkeypatch.setattr(answer_task, "SUCCESS", {"rank": lambda result: result.ranks[:, 0]})
-    expected = ranks_of(task_of(*parts).evaluate(ByText(vectors)))
+    expected = ranks_of(evaluate_task(task_of(*parts), ByText(vectors)))
     with monkeypatch.context() as patch, pytest.raises(StoppedError):
         patch.setattr(answer_ranks, "_count", lambda *_: (_ for _ in ()).throw(StoppedError))
-        task_of(*parts).evaluate(ByText(vectors))
-    assert ranks_of(task_of(*parts, shard_size=30).evaluate(ByText(vectors))) == expected
-    assert ranks_of(task_of(*parts).evaluate(ByText(vectors))) == expected
+        evaluate_task(task_of(*parts), ByText(vectors))
+    assert ranks_of(evaluate_task(task_of(*parts, shard_size=30), ByText(vectors))) == expected
+    assert ranks_of(evaluate_task(task_of(*parts), ByText(vectors))) == expected
 
 
 def test_equal_on_all_ranks(on_ranks, monkeypatch):
     *parts, vectors = world(3, ties=True)
     monkeypatch.setattr(answer_task, "SUCCESS", {"rank": lambda result: result.ranks[:, 0]})
     expected = expected_ranks(*parts, vectors)
-    for result in on_ranks(2, lambda: task_of(*parts).evaluate(ByText(vectors))):
+    for result in on_ranks(2, lambda: evaluate_task(task_of(*parts), ByText(vectors))):
         assert ranks_of(result) == expected
 
 
 def test_vectors_are_kept_where_asked_and_used_again(own_cache):
     *parts, vectors = world(1, ties=False)
-    task_of(*parts, keep_vectors=True).evaluate(ByText(vectors))
+    evaluate_task(task_of(*parts, keep_vectors=True), ByText(vectors))
     encode = ByText(vectors)
-    task_of(*parts).evaluate(encode)
+    evaluate_task(task_of(*parts), encode)
     assert [side for side, _ in encode.calls] == ["query"]
     assert not list((cache_dir() / "vectors").glob("*"))
 
@@ -236,7 +238,7 @@ def test_a_corpus_that_changes_between_readings_is_refused():
             return (Passage(first if name == "p0" else name, text) for name, text in self.texts.items())
 
     with pytest.raises(DataError, match="task asked: corpus en: changed while it was read"):
-        task_of(*parts, corpus=Changing(parts[2])).evaluate(ByText(vectors))
+        evaluate_task(task_of(*parts, corpus=Changing(parts[2])), ByText(vectors))
 
 
 def test_answers_are_looked_for_in_what_is_judged():
@@ -245,7 +247,7 @@ def test_answers_are_looked_for_in_what_is_judged():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(answer_task, "SUCCESS", {"rank": lambda result: result.ranks[:, 0]})
         task = task_of({"en": {"q": "?"}}, {"q": ["1066"]}, encoded, judged=ListCorpus(judged))
-        assert ranks_of(task.evaluate(ByText(vectors))) == {("en", "q"): 2}
+        assert ranks_of(evaluate_task(task, ByText(vectors))) == {("en", "q"): 2}
 
 
 def test_what_identifies_the_data(caplog):
@@ -279,5 +281,5 @@ def test_unknown_languages_are_refused():
 def test_how_many_questions_the_corpus_answers_is_said(caplog):
     *parts, _ = world(1, ties=False)
     with caplog.at_level(logging.INFO):
-        task_of(*parts).evaluate(ByHash())
+        evaluate_task(task_of(*parts), ByHash())
     assert "task asked: the corpus answers 4 of 5 questions" in caplog.text

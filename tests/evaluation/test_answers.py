@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixlingua.evaluation.answers import AnswerIndex, tokens
+from mixlingua.evaluation.engines.answers import AnswerIndex, tokens
 
 
 def decomposed(*words):

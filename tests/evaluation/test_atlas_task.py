@@ -1,7 +1,7 @@
 """The embedded benchmark as a task: parallel questions, one answer in each language."""
 
 from mixlingua.data.atlas import REVISION, evaluation_part
-from mixlingua.evaluation.atlas import atlas
+from mixlingua.evaluation.benchmarks.atlas import atlas
 
 
 def test_the_answer_is_relevant_in_every_language():

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from mixlingua.evaluation.averages import aggregate
-from mixlingua.evaluation.results import ResultRow
+from mixlingua.evaluation.results import ResultRow, aggregate
 
 
 def rows(*cells, metric="recall_at_10"):

@@ -5,9 +5,9 @@ import logging
 
 import pytest
 
-from mixlingua.data.published import public_files
+from mixlingua.data.public_corpora import public_files
 from mixlingua.errors import ConfigError, DataError
-from mixlingua.evaluation.belebele import COUNTS, belebele
+from mixlingua.evaluation.benchmarks.belebele import COUNTS, belebele
 from mixlingua.languages import check_language
 
 

@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mixlingua.evaluation import bias
-from mixlingua.evaluation.bias import PREFERENCE, MixedRanks, mixed_ranks, preference_metrics
-from mixlingua.evaluation.metric_names import PARTIAL
+from mixlingua.evaluation.bias import PREFERENCE, MixedRanks, mixed_ranks, preference_metrics, top_language_shares
 from mixlingua.evaluation.metrics import BIAS
-from mixlingua.evaluation.top_languages import top_language_shares
+from mixlingua.evaluation.results import PARTIAL
 
 
 def mixed(ranks, own, top=(0.5, 0.5), pool=(0.5, 0.5), language=0, pool_size=100):

@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mixlingua.comparison.compare import Resampling, compare
+from mixlingua.comparison.runs import common_tasks, read_run
 from mixlingua.errors import ConfigError, DataError, ModelError
-from mixlingua.evaluation.bitext import BitextTask
-from mixlingua.evaluation.comparison import Resampling, compare
-from mixlingua.evaluation.evaluated_run import common_tasks, read_run
 from mixlingua.evaluation.run_folder import write_results
+from mixlingua.evaluation.suite import evaluate_task
+from mixlingua.evaluation.tasks import BitextTask
 
 GERMAN, ENGLISH = ("p0", "p1", "p2"), ("p0=1 p1=0.2", "p1=0.4 p2=0.5", "p2=0.9")
 FRENCH, OTHER_ENGLISH = ("p5", "p6"), ("p6=0.7 p2=9", "p0=9")
@@ -31,7 +32,7 @@ def values(result, metric):
 
 
 def test_both_directions_by_hand(task, one_hot):
-    result = task.evaluate(one_hot)
+    result = evaluate_task(task, one_hot)
     # Scores of German (rows) and English: 1 0 0 / 0.2 0.4 0 / 0 0.5 0.9. English sentence 2 is nearer to German 3.
     # Of French and its English: 0 0 / 0.7 0. French 1 ties at 0; French 2 scores its own 0, the other 0.7.
     # The English of the other pair (p2=9, p0=9) would come first for German 1 and 3, but is not in their pool.
@@ -47,7 +48,7 @@ def test_both_directions_by_hand(task, one_hot):
 
 def test_each_distinct_text_is_encoded_once_and_as_a_query(task, one_hot):
     repeated = replace(task, bitexts={**task.bitexts, ("es", "en"): (("p7", "p8", "p9"), ENGLISH)})
-    repeated.evaluate(one_hot)
+    evaluate_task(repeated, one_hot)
     ((texts, side),) = one_hot.calls
     assert side == "query"
     assert sorted(texts) == sorted([*GERMAN, *ENGLISH, *FRENCH, *OTHER_ENGLISH, "p7", "p8", "p9"])
@@ -55,7 +56,7 @@ def test_each_distinct_text_is_encoded_once_and_as_a_query(task, one_hot):
 
 def test_a_repeated_sentence_ties_with_its_copy_and_loses(task, one_hot):
     twice = replace(task, bitexts={("de", "en"): (("p0", "p1"), ("p0", "p0"))})
-    result = twice.evaluate(one_hot)
+    result = evaluate_task(twice, one_hot)
     # German 1 finds both copies with one score, so its own is second; German 2 scores 0 and 0. The other way round the
     # two equal queries find German 1 first: right for one line, wrong for the other.
     assert values(result, "recall_at_1") == {("de", "en"): 0, ("en", "de"): 1 / 2}
@@ -63,7 +64,7 @@ def test_a_repeated_sentence_ties_with_its_copy_and_loses(task, one_hot):
 
 
 def test_the_two_directions_of_a_line_are_one_question(task, one_hot):
-    table = task.evaluate(one_hot).per_query["crosslingual"]
+    table = evaluate_task(task, one_hot).per_query["crosslingual"]
     cells = zip(table.query_ids, table.query_languages, table.passage_languages, strict=True)
     assert [cell for cell in cells if cell[0].endswith(":2")] == [
         ("de-en:2", "de", "en"), ("de-en:2", "en", "de"), ("en-fr:2", "fr", "en"), ("en-fr:2", "en", "fr"),
@@ -71,8 +72,8 @@ def test_the_two_directions_of_a_line_are_one_question(task, one_hot):
 
 
 def test_equal_on_all_ranks(task, one_hot, on_ranks):
-    whole = task.evaluate(one_hot)
-    for result in on_ranks(3, lambda: task.evaluate(one_hot)):
+    whole = evaluate_task(task, one_hot)
+    for result in on_ranks(3, lambda: evaluate_task(task, one_hot)):
         assert result.rows == whole.rows
         assert result.per_query["crosslingual"].query_ids == whole.per_query["crosslingual"].query_ids
 
@@ -84,7 +85,7 @@ def test_runs_can_be_compared(task, one_hot, tmp_path):
         return vectors
 
     for name, encode in (("one", one_hot), ("other", stretched)):
-        write_results(tmp_path / name, [task.evaluate(encode)], {"seed": 0})
+        write_results(tmp_path / name, [evaluate_task(task, encode)], {"seed": 0})
     runs = {name: [read_run(tmp_path / name)] for name in ("one", "other")}
     assert common_tasks([run for (run,) in runs.values()]) == (["lines"], [])
     assert runs["one"][0].tasks["lines"].questions == ("de-en:1", "de-en:2", "de-en:3", "en-fr:1", "en-fr:2")
@@ -127,4 +128,4 @@ def test_languages_are_iso_codes_and_vectors_finite(task):
     with pytest.raises(ConfigError, match="task lines: unknown language 'deu'"):
         replace(task, bitexts={("deu", "en"): (("a",), ("b",))})
     with pytest.raises(ModelError, match="task lines: 10 of 10 query vectors"):
-        task.evaluate(lambda texts, side: torch.full((len(texts), 2), torch.nan))
+        evaluate_task(task, lambda texts, side: torch.full((len(texts), 2), torch.nan))

@@ -10,9 +10,9 @@ from pytorch_lightning.loggers import CSVLogger
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mixlingua.evaluation import task as task_module
-from mixlingua.evaluation.callback import ZeroShotEvaluation
+from mixlingua.evaluation import tasks as task_module
 from mixlingua.evaluation.run_folder import read_results
+from mixlingua.training.callbacks import ZeroShotEvaluation
 
 
 class WordTokenizer:

@@ -9,11 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mixlingua.comparison.compare import Resampling, compare, family_of
+from mixlingua.comparison.runs import common_tasks, read_run
 from mixlingua.errors import DataError
-from mixlingua.evaluation.comparison import Resampling, compare
-from mixlingua.evaluation.comparison_rows import family_of
-from mixlingua.evaluation.evaluated_run import common_tasks, read_run
-from mixlingua.evaluation.evaluator import evaluate
+from mixlingua.evaluation.engines.in_memory import evaluate
 from mixlingua.evaluation.run_folder import write_results
 
 RESAMPLING = Resampling(resamples=200, confidence=0.95, seed=0)

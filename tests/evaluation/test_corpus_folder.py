@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from mixlingua.errors import ConfigError, DataError
-from mixlingua.evaluation.beir import beir
-from mixlingua.evaluation.corpus_folder import folder_task
+from mixlingua.evaluation.benchmarks.folder import beir, folder_task
+from mixlingua.evaluation.suite import evaluate_task
 
 sys.path.insert(0, str(Path(__file__).parent))
 from corpora import ByHash
@@ -60,7 +60,7 @@ def test_the_documented_example_by_hand(folder):
         return rows
 
     encode.fingerprint = "by hand"
-    result = task(folder).evaluate(encode)
+    result = evaluate_task(task(folder), encode)
     found = {(r.setting, r.query_language, r.passage_language): r.value for r in result.rows if r.metric == "map"}
     assert found == {
         ("monolingual", "de", "de"): 1.0,  # both relevant ones first
@@ -81,20 +81,20 @@ def test_the_documented_example_by_hand(folder):
 
 def test_packed_files_give_the_same(folder):
     plain = task(folder)
-    revision, rows = plain.revision, plain.evaluate(ByHash()).rows
+    revision, rows = plain.revision, evaluate_task(plain, ByHash()).rows
     for path in list(folder.rglob("*.*")):
         path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
         path.unlink()
     packed = task(folder)
     assert packed.revision == revision
-    assert packed.evaluate(ByHash()).rows == rows
+    assert evaluate_task(packed, ByHash()).rows == rows
 
 
 def test_languages_name_and_metric_can_be_chosen(folder):
     chosen = task(folder, name="library", languages=["de"], main_metric="map")
     assert set(chosen.qrels) == {("de", "de")} and set(chosen.corpora) == {"de"}
-    assert chosen.evaluate(ByHash()).provenance["main_metric"] == "map"
-    assert "library/monolingual/map" in chosen.evaluate(ByHash()).aggregate()
+    assert evaluate_task(chosen, ByHash()).provenance["main_metric"] == "map"
+    assert "library/monolingual/map" in evaluate_task(chosen, ByHash()).aggregate()
     assert task(folder, languages=["en"], pool="judged").provenance()["num_candidates"] == {"en": 2}
 
 
@@ -134,10 +134,10 @@ def test_what_is_wrong_in_a_corpus_is_named_before_anything_is_encoded(folder):
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     write(path, "".join([*lines, lines[0]]))
     with pytest.raises(DataError, match=r"de\.jsonl:4: duplicate id, first seen at .*de\.jsonl:1 \(1 in all\)"):
-        task(folder).evaluate(encode)
+        evaluate_task(task(folder), encode)
     write(path, "".join([*lines, "{"]))
     with pytest.raises(DataError, match=r"de\.jsonl:4: malformed JSON"):
-        task(folder).evaluate(encode)
+        evaluate_task(task(folder), encode)
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def scifact(tmp_path):
 
 def test_beir(scifact):
     def result(split):
-        return beir(scifact, "sci-fact", "en", split, None, 1, False).evaluate(ByHash())
+        return evaluate_task(beir(scifact, "sci-fact", "en", split, None, 1, False), ByHash())
 
     rows = result("test").rows
     assert {(row.task, row.setting, row.query_language, row.num_queries) for row in rows} == {

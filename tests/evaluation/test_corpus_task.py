@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import torch
 
+from mixlingua import distributed
 from mixlingua.errors import DataError, StorageError
-from mixlingua.evaluation import corpus_evaluator
 from mixlingua.evaluation.bias import OWN, PREFERENCE
-from mixlingua.evaluation.metric_names import share_language
+from mixlingua.evaluation.engines import on_disk as corpus_evaluator
+from mixlingua.evaluation.results import share_language
+from mixlingua.evaluation.suite import evaluate_task
 from mixlingua.files import cache_dir
-from mixlingua.model import distributed
 from mixlingua.retrieval.shards import VectorShards
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -60,10 +61,10 @@ def test_equal_to_pools_in_memory(cache, shard_size, ties):
     """Monolingual, cross-lingual and multilingual cells; repeated texts stand in one shard or in two."""
     for seed in range(3):
         *world, vectors = random_world(seed, ties=ties)
-        expected = in_memory(*world).evaluate(ByText(vectors))
+        expected = evaluate_task(in_memory(*world), ByText(vectors))
         assert set(expected.per_query) == {"monolingual", "crosslingual", "multilingual"}
         assert not np.isnan(expected.per_query["multilingual"].values["map_drop_without_own"]).all()
-        assert_same(corpus_task(*world, shard_size=shard_size).evaluate(ByText(vectors)), expected)
+        assert_same(evaluate_task(corpus_task(*world, shard_size=shard_size), ByText(vectors)), expected)
         assert left(cache) == [], "vectors are removed"
 
 
@@ -78,7 +79,7 @@ def test_a_text_that_two_shards_hold_ties_although_the_encoder_rounds_it_differe
     encode.fingerprint = "rounds"
     for shard_size in (1, 2, 4):
         task = corpus_task({"de": {"q": "q?"}}, passages, {"de": {"q": {"answer": 1}}}, shard_size=shard_size)
-        assert task.evaluate(encode).aggregate()["world/monolingual/map"] == 1 / 2
+        assert evaluate_task(task, encode).aggregate()["world/monolingual/map"] == 1 / 2
 
 
 def test_settings_follow_from_the_judgements():
@@ -88,7 +89,7 @@ def test_settings_follow_from_the_judgements():
     only_english = {pair: part for pair, part in task.qrels.items() if pair[0] == "en"}
 
     def cells(part):
-        result = corpus_task(queries, passages, qrels, qrels=part).evaluate(ByHash())
+        result = evaluate_task(corpus_task(queries, passages, qrels, qrels=part), ByHash())
         return {(row.setting, row.query_language, row.passage_language) for row in result.rows}
 
     assert cells(own) == {("monolingual", language, language) for language in ("de", "en", "zh")}
@@ -106,7 +107,7 @@ def test_negative_grades_and_queries_without_an_answer_do_not_count():
     task = corpus_task(queries, passages, {"en": {"q1": {"a": 2, "b": -1}, "q2": {"b": 0, "c": -2}}})
     assert task.asked == {"en": ["q1"]}
     assert task.provenance()["num_queries"] == {"en": 1}
-    assert {row.num_queries for row in task.evaluate(ByHash()).rows} == {1}
+    assert {row.num_queries for row in evaluate_task(task, ByHash()).rows} == {1}
 
 
 def test_judged_passages_that_the_corpus_lacks_are_reported_and_never_found(caplog):
@@ -115,7 +116,7 @@ def test_judged_passages_that_the_corpus_lacks_are_reported_and_never_found(capl
     qrels = {("en", "en"): {"q": {"a": 3, "lost": 1, "gone": 0}}}
     task = corpus_task(queries, {"en": {"a": "a", "b": "b"}}, {"en": {"q": {"a": 1}}}, qrels=qrels)
     with caplog.at_level(logging.WARNING):
-        result = task.evaluate(ByText(vectors)).aggregate()
+        result = evaluate_task(task, ByText(vectors)).aggregate()
     assert "corpus en: lacks 2 of 3 judged passages, 1 of them relevant, such as 'lost'" in caplog.text
     assert result["world/monolingual/map"] == 1 / 2
     assert result["world/monolingual/recall_at_100"] == 1 / 2
@@ -128,17 +129,17 @@ def test_another_corpus_than_that_of_the_qrels_is_refused():
     with pytest.raises(
         DataError, match="corpus en: has none of the 2 passages that the qrels call relevant, such as 'x1'"
     ):
-        task.evaluate(ByHash())
+        evaluate_task(task, ByHash())
 
 
 @pytest.mark.parametrize("world_size", [2, 3])
 def test_equal_on_all_ranks_of_which_one_writes(cache, on_ranks, monkeypatch, world_size):
     *world, vectors = random_world(0, ties=True)
-    expected = in_memory(*world).evaluate(ByText(vectors))
+    expected = evaluate_task(in_memory(*world), ByText(vectors))
     writers = set()
     write = VectorShards.write
     monkeypatch.setattr(VectorShards, "write", lambda *given: writers.add(distributed.rank()) or write(*given))
-    for result in on_ranks(world_size, lambda: corpus_task(*world).evaluate(ByText(vectors))):
+    for result in on_ranks(world_size, lambda: evaluate_task(corpus_task(*world), ByText(vectors))):
         assert_same(result, expected)
     assert writers == {0}
 
@@ -153,7 +154,7 @@ def test_an_error_on_the_first_rank_ends_all(on_ranks, monkeypatch):
 
     def run():
         try:
-            corpus_task(*world).evaluate(ByHash())
+            evaluate_task(corpus_task(*world), ByHash())
         except StorageError as error:
             seen.append(str(error))
 
@@ -169,7 +170,7 @@ def test_an_evaluation_that_stopped_goes_on_where_it_was(monkeypatch):
     def task():
         return corpus_task(queries, passages, qrels, qrels=own)
 
-    expected = task().evaluate(ByHash())
+    expected = evaluate_task(task(), ByHash())
     shutil.rmtree(cache_dir())
     write, count = VectorShards.write, iter(range(1000))
 
@@ -180,7 +181,7 @@ def test_an_evaluation_that_stopped_goes_on_where_it_was(monkeypatch):
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(VectorShards, "write", write_nine)
-        task().evaluate(ByHash())
+        evaluate_task(task(), ByHash())
 
     encoded = []
 
@@ -189,7 +190,7 @@ def test_an_evaluation_that_stopped_goes_on_where_it_was(monkeypatch):
             encoded.append((side, len(texts)))
             return super().__call__(texts, side)
 
-    assert_same(task().evaluate(Counting()), expected)
+    assert_same(evaluate_task(task(), Counting()), expected)
     # 60 German passages in six shards were searched; three English shards of seven (67 passages) were there. The first
     # 50 texts are distinct, the others repeat one of an earlier shard.
     assert [size for side, size in encoded if side == "passage"] == [10, 10, *[10] * 5]
@@ -198,14 +199,14 @@ def test_an_evaluation_that_stopped_goes_on_where_it_was(monkeypatch):
 
 def test_vectors_are_kept_where_asked_and_used_again():
     *world, vectors = random_world(0, ties=False)
-    first = corpus_task(*world, keep_vectors=True).evaluate(ByText(vectors))
+    first = evaluate_task(corpus_task(*world, keep_vectors=True), ByText(vectors))
     assert len(list((cache_dir() / "vectors").glob("*/manifest.json"))) == 3
     encode = ByText(vectors)
-    assert_same(corpus_task(*world).evaluate(encode), first)
+    assert_same(evaluate_task(corpus_task(*world), encode), first)
     assert [side for side, _ in encode.calls] == ["query"]
     other = ByText(vectors)
     other.fingerprint = "other"
-    corpus_task(*world).evaluate(other)
+    evaluate_task(corpus_task(*world), other)
     assert "passage" in [side for side, _ in other.calls], "another encoder's vectors were used"
 
 
@@ -215,7 +216,7 @@ def test_too_little_room_is_said_before_anything_is_encoded(monkeypatch):
     monkeypatch.setattr(corpus_evaluator.shutil, "disk_usage", lambda _: usage._replace(free=201 * 64 * 4 - 1))
     encode = ByText(vectors)
     with pytest.raises(StorageError, match=r"201 vectors need 0\.0 GB, .*MIXLINGUA_CACHE"):
-        corpus_task(*world).evaluate(encode)
+        evaluate_task(corpus_task(*world), encode)
     assert [side for side, _ in encode.calls] == ["query"]
 
 

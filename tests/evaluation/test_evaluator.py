@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from mixlingua import distributed
 from mixlingua.errors import ModelError
-from mixlingua.evaluation import evaluator
 from mixlingua.evaluation.bias import PREFERENCE
-from mixlingua.evaluation.evaluator import evaluate
-from mixlingua.evaluation.metric_names import PARTIAL
+from mixlingua.evaluation.engines import in_memory as evaluator
+from mixlingua.evaluation.engines.in_memory import evaluate
 from mixlingua.evaluation.metrics import BIAS, QUALITY
-from mixlingua.evaluation.task import RetrievalTask
-from mixlingua.model import distributed
+from mixlingua.evaluation.results import PARTIAL
+from mixlingua.evaluation.tasks import RetrievalTask
 from mixlingua.retrieval import search
 
 

@@ -8,7 +8,7 @@ import pytest
 from mixlingua.data.build import build_store
 from mixlingua.data.rows import PairRow
 from mixlingua.errors import ConfigError, DataError
-from mixlingua.evaluation.held_out import held_out
+from mixlingua.evaluation.benchmarks.held_out import held_out
 
 
 @dataclass

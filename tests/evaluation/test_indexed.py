@@ -7,10 +7,10 @@ import torch
 
 from mixlingua.errors import DataError
 from mixlingua.evaluation import suite
-from mixlingua.evaluation.indexed import indexed
-from mixlingua.evaluation.task import RetrievalTask
-from mixlingua.retrieval.expansion import NeighbourExpansion
-from mixlingua.retrieval.localized_centring import LocalizedCentring
+from mixlingua.evaluation.benchmarks.common import indexed
+from mixlingua.evaluation.suite import evaluate_task
+from mixlingua.evaluation.tasks import RetrievalTask
+from mixlingua.retrieval.passage_transforms import LocalizedCentring, NeighbourExpansion
 
 EXPANSION = NeighbourExpansion(0.5)
 
@@ -45,7 +45,7 @@ class Biased:
 
 
 def test_language_bias_goes_and_the_rest_of_the_benchmark_is_the_same(biased):
-    plain, joined = biased.evaluate(Biased()), expanded(biased, EXPANSION).evaluate(Biased())
+    plain, joined = evaluate_task(biased, Biased()), evaluate_task(expanded(biased, EXPANSION), Biased())
     before, after = plain.aggregate(), joined.aggregate()
     # The other passage in the question's language is before the answer in the other language: ranks 1 and 3.
     assert before["biased/multilingual/map"] == pytest.approx((1 + 2 / 3) / 2)
@@ -89,7 +89,7 @@ def test_texts_of_both_are_encoded_once(biased, monkeypatch):
     )
     encoder = suite.TextEncoder(object(), 8, "32-true", suite.progress_bars(), "")
     for task in (biased, others, biased):
-        task.evaluate(encoder)
+        evaluate_task(task, encoder)
     assert encoded[5:] == [("query", 4), ("passage", 4), ("passage", 5), ("passage", 4)], "only the latest are kept"
 
 
@@ -125,17 +125,17 @@ def uneven() -> RetrievalTask:
 
 
 def test_each_passage_is_joined_as_one_of_its_own_language(uneven):
-    found = expanded(uneven, EXPANSION).evaluate(Drawn())
-    by_hand = replace(uneven, name="uneven_expanded").evaluate(Drawn(EXPANSION))
+    found = evaluate_task(expanded(uneven, EXPANSION), Drawn())
+    by_hand = evaluate_task(replace(uneven, name="uneven_expanded"), Drawn(EXPANSION))
     assert found.aggregate() == pytest.approx(by_hand.aggregate(), abs=1e-6)
-    plain = uneven.evaluate(Drawn()).aggregate()
+    plain = evaluate_task(uneven, Drawn()).aggregate()
     for setting in ("monolingual", "crosslingual", "multilingual"):
         assert found.aggregate()[f"uneven_expanded/{setting}/map"] != plain[f"uneven/{setting}/map"]
 
 
 def test_equal_on_all_ranks(uneven, on_ranks):
-    alone = expanded(uneven, EXPANSION).evaluate(Drawn()).rows
-    for result in on_ranks(3, lambda: expanded(uneven, EXPANSION).evaluate(Drawn())):
+    alone = evaluate_task(expanded(uneven, EXPANSION), Drawn()).rows
+    for result in on_ranks(3, lambda: evaluate_task(expanded(uneven, EXPANSION), Drawn())):
         assert result.rows == alone
 
 
@@ -152,7 +152,7 @@ def test_contexts_and_centring_reach_the_ranking(uneven):
         for side, texts in (("query", task.queries), ("passage", task.passages), ("context", contexts))
     }
     for options in ({"context_weight": 0.7}, {"centring": centring}, {"context_weight": 0.7, "centring": centring}):
-        found = indexed(task, "other", **options).evaluate(Drawn()).aggregate()
+        found = evaluate_task(indexed(task, "other", **options), Drawn()).aggregate()
         values = []
         for language in task.languages:
             passages = vectors["passage"][language]
@@ -165,7 +165,7 @@ def test_contexts_and_centring_reach_the_ranking(uneven):
             ranks = [1 + int((row > row[number]).sum()) for number, row in enumerate(scores)]
             values.append(sum(1 / rank for rank in ranks) / len(ranks))
         assert found["uneven_other/monolingual/map"] == pytest.approx(sum(values) / 3)
-        assert found != uneven.evaluate(Drawn()).aggregate()
+        assert found != evaluate_task(uneven, Drawn()).aggregate()
 
 
 def test_contexts_are_encoded_once_and_beside_what_is_known(biased, monkeypatch):

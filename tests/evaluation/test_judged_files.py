@@ -5,7 +5,7 @@ import gzip
 import pytest
 
 from mixlingua.errors import DataError
-from mixlingua.evaluation.judged_files import (
+from mixlingua.evaluation.benchmarks.trec_files import (
     plain_or_gz,
     read_ids,
     read_json_queries,

@@ -7,9 +7,8 @@ import logging
 import pytest
 
 from mixlingua.errors import ConfigError, DataError
-from mixlingua.evaluation import lareqa
-from mixlingua.evaluation.lareqa import mlqa_r, xquad_r
-from mixlingua.evaluation.squad import answering_sentence
+from mixlingua.evaluation.benchmarks import lareqa
+from mixlingua.evaluation.benchmarks.lareqa import answering_sentence, mlqa_r, xquad_r
 
 
 def paragraph(sentences, **answers):

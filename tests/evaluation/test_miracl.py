@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 
 from mixlingua.errors import ConfigError, DataError
-from mixlingua.evaluation import miracl as module
-from mixlingua.evaluation.judged_files import read_trec_qrels
-from mixlingua.evaluation.miracl import miracl
-from mixlingua.evaluation.mr_tydi import mr_tydi
-from mixlingua.evaluation.released import Published
+from mixlingua.evaluation.benchmarks import miracl as module
+from mixlingua.evaluation.benchmarks.miracl import Published, miracl, mr_tydi
+from mixlingua.evaluation.benchmarks.trec_files import read_trec_qrels
+from mixlingua.evaluation.suite import evaluate_task
 
 sys.path.insert(0, str(Path(__file__).parent))
 from corpora import ByHash
@@ -64,7 +63,7 @@ def test_other_places_of_the_corpus_and_the_judgements(folder, place):
         target = folder / "miracl-v1.0-sw" / kind
         target.mkdir(parents=True)
         shutil.move(folder / f"{kind}.miracl-v1.0-sw-dev.tsv", target)
-    result = task(folder).evaluate(ByHash())
+    result = evaluate_task(task(folder), ByHash())
     assert {(row.setting, row.query_language, row.passage_language) for row in result.rows} == {
         ("monolingual", "sw", "sw")
     }
@@ -151,7 +150,7 @@ def test_the_real_judgements(shared_data, tmp_path, caplog):
         language: module.PUBLISHED[language].queries for language in REAL
     }
     small = miracl(tmp_path, ["yo", "bn"], "judged", shard_size=1000, keep_vectors=False)
-    result = small.evaluate(ByHash())
+    result = evaluate_task(small, ByHash())
     assert result.provenance["num_candidates"] == {"bn": 3729, "yo": 942}
     assert {row.query_language: row.num_queries for row in result.rows} == {"bn": 411, "yo": 119}
 
@@ -172,7 +171,7 @@ def archive(tmp_path):
 
 
 def test_mr_tydi_as_unpacked(archive):
-    result = mr_tydi(archive, ["sw"], None, 2, False).evaluate(ByHash())
+    result = evaluate_task(mr_tydi(archive, ["sw"], None, 2, False), ByHash())
     assert result.provenance["main_metric"] == "mrr_at_100"
     assert {"mr_tydi/monolingual/mrr_at_100", "mr_tydi/monolingual/recall_at_100"} <= set(result.aggregate())
     assert result.provenance["num_candidates"] == {"sw": 5}

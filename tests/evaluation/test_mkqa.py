@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from mixlingua.errors import ConfigError, DataError
-from mixlingua.evaluation import mkqa as module
-from mixlingua.evaluation.mkqa import LANGUAGES, mkqa
-from mixlingua.evaluation.mkqa_questions import read_questions
+from mixlingua.evaluation.benchmarks import mkqa as module
+from mixlingua.evaluation.benchmarks.mkqa import LANGUAGES, mkqa, read_questions
+from mixlingua.evaluation.suite import evaluate_task
 from mixlingua.languages import family, resource_class, script
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -102,7 +102,7 @@ def test_all_languages_of_the_file_have_a_code_of_which_everything_is_known():
 
 def test_an_evaluation(data, monkeypatch, caplog):
     publish(monkeypatch)
-    result = task(data).evaluate(ByHash())
+    result = evaluate_task(task(data), ByHash())
     assert task(data).judged == task(data).corpus, "answers are looked for in titles too"
     assert caplog.text == "" and result.provenance["revision"].startswith("beir-nq-")
     assert result.provenance["num_queries"] == dict.fromkeys(sorted(LANGUAGES), 4)
@@ -119,7 +119,7 @@ def test_some_languages(data):
     chosen = task(data, ["zh-Hant-HK", "de"])
     assert list(chosen.queries) == ["de", "zh-Hant-HK"]
     assert chosen.queries["zh-Hant-HK"]["6"] == "zh_hk question 6"
-    assert list(chosen.evaluate(ByHash()).per_query) == ["crosslingual"]
+    assert list(evaluate_task(chosen, ByHash()).per_query) == ["crosslingual"]
     with pytest.raises(ConfigError, match=r"task mkqa: no language 'zh_hk'; it has ar, .* Use the code 'zh-Hant-HK'"):
         task(data, ["zh_hk"])
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from mixlingua.data.published import public_files
+from mixlingua.data.public_corpora import public_files
 from mixlingua.errors import ConfigError, DataError
-from mixlingua.evaluation.ntrex import COMMIT, ntrex
+from mixlingua.evaluation.benchmarks.ntrex import COMMIT, ntrex
+from mixlingua.evaluation.suite import evaluate_task
 from mixlingua.languages import check_language
 
 
@@ -79,7 +80,7 @@ def test_a_translator_on_the_real_files(shared_data):
     vectors = torch.from_numpy(np.random.default_rng(0).standard_normal((1998, 64), np.float32))
     vectors /= vectors.norm(dim=1, keepdim=True)
     line = {text: int(key) for part in task.queries.values() for key, text in part.items()}
-    result = task.evaluate(lambda texts, side: vectors[[line[text] for text in texts]])
+    result = evaluate_task(task, lambda texts, side: vectors[[line[text] for text in texts]])
     found = {(r.query_language, r.passage_language): r for r in result.rows if r.metric == "recall_at_1"}
     # One German sentence stands on two lines, and its vector is that of the second. As a query the first finds the
     # second's translation; as a passage, the first's query finds neither copy, and the second's ties with the first.

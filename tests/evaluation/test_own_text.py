@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from mixlingua.errors import DataError
-from mixlingua.evaluation.evaluator import evaluate
-from mixlingua.evaluation.task import RetrievalTask
+from mixlingua.evaluation.engines.in_memory import evaluate
+from mixlingua.evaluation.tasks import RetrievalTask
 
 SENTENCES = {
     "de": {"1": "p0=0.9", "2": "p1=0.9 p2=0.5", "3": "p3=0.2"},

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mixlingua.evaluation.metrics import RelevantRanks, metrics_of
-from mixlingua.evaluation.per_query import PerQueryMetric
+from mixlingua.evaluation.metrics import PerQueryMetric, RelevantRanks, metrics_of
 
 
 def first_at(*ranks):

@@ -7,7 +7,7 @@ import pytest
 
 from mixlingua import files
 from mixlingua.errors import DataError
-from mixlingua.evaluation.evaluator import evaluate
+from mixlingua.evaluation.engines.in_memory import evaluate
 from mixlingua.evaluation.results import ResultRow
 from mixlingua.evaluation.run_folder import read_results, write_results
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mixlingua.evaluation.significance import (
+from mixlingua.comparison.significance import (
     Design,
     effect_sizes,
     holm,

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from mixlingua.data.published import public_files
+from mixlingua.data.public_corpora import public_files
 from mixlingua.errors import ConfigError, DataError
-from mixlingua.evaluation.tatoeba import COMMIT, XTREME, tatoeba
+from mixlingua.evaluation.benchmarks.tatoeba import COMMIT, XTREME, tatoeba
+from mixlingua.evaluation.suite import evaluate_task
 from mixlingua.languages import check_language
 
 HERE = [
@@ -122,7 +123,7 @@ def test_the_real_files(shared_data):
     german, english = task.bitexts["de", "en"]
     assert (german[-1], english[-1]) == ("Kann ich mit Kreditkarte bezahlen?", "Can I pay by credit card?")
 
-    result = task.evaluate(unrelated)
+    result = evaluate_task(task, unrelated)
     rows = {(r.query_language, r.passage_language): r for r in result.rows if r.metric == "recall_at_1"}
     assert len(rows) == 38 and rows["te", "en"].num_queries == rows["en", "te"].num_queries == 234
     scores = unrelated(english, "query") @ unrelated(german, "query").T
@@ -132,5 +133,5 @@ def test_the_real_files(shared_data):
 def test_a_translator_finds_every_translation_in_the_real_files(shared_data):
     task = tatoeba(shared_data / "tatoeba", languages=["te"])
     line = {text: number for side in task.bitexts["te", "en"] for number, text in enumerate(side)}
-    result = task.evaluate(lambda texts, side: torch.eye(234)[[line[text] for text in texts]])
+    result = evaluate_task(task, lambda texts, side: torch.eye(234)[[line[text] for text in texts]])
     assert {row.value for row in result.rows if row.metric in ("map", "recall_at_1")} == {1.0}

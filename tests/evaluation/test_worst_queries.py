@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from mixlingua.errors import DataError
-from mixlingua.evaluation import evaluator, worst_queries
-from mixlingua.evaluation.evaluator import evaluate
+from mixlingua.evaluation.engines import in_memory as evaluator
+from mixlingua.evaluation.engines import in_memory as worst_queries
+from mixlingua.evaluation.engines.in_memory import evaluate
+from mixlingua.evaluation.results import RankedPassage
 from mixlingua.evaluation.run_folder import read_worst_queries, write_results
-from mixlingua.evaluation.task import RetrievalTask
-from mixlingua.evaluation.worst_query import RankedPassage
+from mixlingua.evaluation.tasks import RetrievalTask
 from mixlingua.retrieval import search
 
 

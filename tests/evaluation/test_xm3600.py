@@ -7,7 +7,8 @@ import zipfile
 import pytest
 
 from mixlingua.errors import ConfigError, DataError
-from mixlingua.evaluation.xm3600 import CODES, LANGUAGES, NUM_IMAGES, xm3600
+from mixlingua.evaluation.benchmarks.xm3600 import CODES, LANGUAGES, NUM_IMAGES, xm3600
+from mixlingua.evaluation.suite import evaluate_task
 from mixlingua.languages import check_language
 
 
@@ -58,7 +59,7 @@ def test_it_can_be_evaluated(folder, one_hot):
     place = {text: f"p{number}" for number, text in enumerate(["Ein Hund", "Ein Haus", "A dog", "A house"])}
     place |= {"Hund im Gras": "p0", "Wiese": "p9", "Haus": "p1 p0=2", "Dog, grass": "p2 p1=0.1"}
     task = xm3600(folder, languages=["de", "en"])
-    result = task.evaluate(lambda texts, side: one_hot([place[text] for text in texts], side))
+    result = evaluate_task(task, lambda texts, side: one_hot([place[text] for text in texts], side))
     found = {(r.query_language, r.passage_language): (r.value, r.num_queries) for r in result.rows if r.metric == "map"}
     assert found == {
         # "Ein Hund" scores Hund im Gras 1, Haus 2, Wiese 0: ranks 2 and 3. "Ein Haus": Haus first.

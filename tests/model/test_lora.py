@@ -10,13 +10,13 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mixlingua.errors import CheckpointError, ConfigError, ModelError
-from mixlingua.model.averaging import StartShare, moving_average
-from mixlingua.model.checkpoints import checkpoint_callbacks, read_checkpoint
 from mixlingua.model.encoder import BiEncoder, Dense
 from mixlingua.model.folder import save_folder
-from mixlingua.model.language_subspace import projection
+from mixlingua.model.language_layers import projection
 from mixlingua.model.lora import LoRA, MergeAdapters, merge_adapters
-from mixlingua.model.teacher import Teacher
+from mixlingua.training.callbacks import StartShare, moving_average
+from mixlingua.training.checkpoints import checkpoint_callbacks, read_checkpoint
+from mixlingua.training.module import Teacher
 
 TEXTS = ["one", "zwei Wörter", "a longer text than these"]
 QUERY = "encoder.layer.1.attention.self.query"

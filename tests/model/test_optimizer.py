@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mixlingua.errors import ConfigError
-from mixlingua.model.optimizer import AdamW
+from mixlingua.training.optimizer import AdamW
 
 
 def adamw(**changes) -> AdamW:

@@ -9,8 +9,7 @@ from torch import nn
 
 from mixlingua.model.encoder import BiEncoder, Dense
 from mixlingua.model.folder import save_folder
-from mixlingua.model.language_centring import fit_language_centring
-from mixlingua.model.language_subspace import language_means, language_subspace, projection
+from mixlingua.model.language_layers import fit_language_centring, language_means, language_subspace, projection
 
 TEXTS = {
     "de": ["Wie hoch ist der Berg?", "Der Fluss ist lang.", "Brot und Milch", "die große Stadt am Meer"],

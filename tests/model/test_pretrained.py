@@ -9,7 +9,7 @@ from transformers import XLMRobertaConfig, XLMRobertaModel
 
 from mixlingua.errors import ConfigError, ModelError
 from mixlingua.model.folder import save_folder
-from mixlingua.model.tiny import tiny_folder
+from mixlingua.model.local_weights import tiny_folder
 
 
 @pytest.fixture

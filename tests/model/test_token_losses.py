@@ -7,13 +7,12 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from mixlingua.data.views import View
+from mixlingua.data.batches import View
 from mixlingua.errors import ConfigError
+from mixlingua.losses.base import TotalLoss
+from mixlingua.losses.transport import Transport
 from mixlingua.model.encoder import Dense
-from mixlingua.model.losses.total import TotalLoss
-from mixlingua.model.losses.transport import Transport
-from mixlingua.model.module import RetrieverModule
-from mixlingua.model.teacher import Teacher
+from mixlingua.training.module import RetrieverModule, Teacher
 
 WORDS = ["alpha", "river bank", "stone", "cloud"]
 

@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mixlingua.evaluation.comparison_rows import ComparisonRow, Difference
-from mixlingua.evaluation.results import PerQueryTable, ResultRow, TaskResult
+from mixlingua.comparison.compare import ComparisonRow, Difference
+from mixlingua.evaluation.results import PerQueryTable, RankedPassage, ResultRow, TaskResult, WorstQuery
 from mixlingua.evaluation.run_folder import write_results
-from mixlingua.evaluation.worst_query import RankedPassage, WorstQuery
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from mixlingua.evaluation.comparison_rows import ComparisonRow
+from mixlingua.comparison.compare import ComparisonRow
 from mixlingua.report.comparison_page import write_comparison_page
 from mixlingua.report.comparison_tables import Labels, comparison_tables
+from mixlingua.report.figures import Variation
 from mixlingua.report.run_page import write_run_page
-from mixlingua.report.variation_charts import Variation
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 PHONE, DESK = 360, 1280  # CSS pixels

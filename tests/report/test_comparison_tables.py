@@ -2,10 +2,9 @@
 
 import pytest
 
-from mixlingua.evaluation.comparison_rows import ComparisonRow
-from mixlingua.report.comparison_files import flat
-from mixlingua.report.comparison_tables import Labels, comparison_tables
-from mixlingua.report.plain_table import PlainTable
+from mixlingua.comparison.compare import ComparisonRow
+from mixlingua.report.comparison_tables import Labels, comparison_tables, flat
+from mixlingua.report.page import PlainTable
 
 
 @pytest.fixture

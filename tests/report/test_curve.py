@@ -7,8 +7,8 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mixlingua.evaluation.significance import t_interval
-from mixlingua.report.curve import Line, Panel, _draw, save_curve
+from mixlingua.comparison.significance import t_interval
+from mixlingua.report.figures import Line, Panel, _draw, save_curve
 
 
 def drawn(*lines: Line) -> Axes:

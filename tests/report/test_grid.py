@@ -2,7 +2,7 @@
 
 import pytest
 
-from mixlingua.report.grid import Grid, difference_grid, value_grid
+from mixlingua.report.figures import Grid, difference_grid, value_grid
 
 
 def shown(grid: Grid) -> list[list[tuple[str, str] | None]]:

@@ -7,11 +7,10 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from mixlingua.evaluation.comparison_rows import ComparisonRow
+from mixlingua.comparison.compare import ComparisonRow
 from mixlingua.evaluation.results import ResultRow
-from mixlingua.report.comparison_groups import group_tables
-from mixlingua.report.group_table import group_table
-from mixlingua.report.groups import (
+from mixlingua.report.comparison_tables import group_tables
+from mixlingua.report.run_tables import (
     FAMILIES,
     HIGH,
     LOW,
@@ -20,6 +19,7 @@ from mixlingua.report.groups import (
     SAME_SCRIPT,
     SCRIPTS,
     group_means,
+    group_table,
     groups_among,
     groups_of,
     unknown_languages,

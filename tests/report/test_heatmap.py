@@ -6,8 +6,7 @@ import numpy as np
 from matplotlib.image import imread
 
 from mixlingua.evaluation.results import ResultRow
-from mixlingua.report.heatmap import pair_matrix, save_heatmap, save_share_heatmap
-from mixlingua.report.shares import language_shares
+from mixlingua.report.figures import language_shares, pair_matrix, save_heatmap, save_share_heatmap
 
 
 def test_matrix_has_queries_in_rows_and_passages_in_columns() -> None:

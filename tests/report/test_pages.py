@@ -12,15 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mixlingua.evaluation.comparison_rows import ComparisonRow
+from mixlingua.comparison.compare import ComparisonRow
 from mixlingua.evaluation.results import PerQueryTable, TaskResult
 from mixlingua.evaluation.run_folder import write_results
 from mixlingua.report.comparison_page import write_comparison_page
 from mixlingua.report.comparison_tables import Labels, comparison_tables
-from mixlingua.report.page import minus
-from mixlingua.report.plain_table import PlainTable
+from mixlingua.report.figures import Variation
+from mixlingua.report.page import PlainTable, minus
 from mixlingua.report.run_page import write_run_page
-from mixlingua.report.variation_charts import Variation
 
 VOID = {"meta", "link", "br", "img", "path", "line", "circle", "rect"}
 

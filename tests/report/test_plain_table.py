@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from mixlingua.report.plain_table import PlainTable, escaped_latex, latex, markdown, rich_table
+from mixlingua.report.page import PlainTable, escaped_latex, latex, markdown, rich_table
 
 TABLE = PlainTable(
     name="quality",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mixlingua.report.scale import Scale, linear, logarithmic, of_settings
+from mixlingua.report.figures import Scale, linear, logarithmic, of_settings
 
 
 def texts(scale: Scale) -> list[str]:

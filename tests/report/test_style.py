@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import mixlingua.report
-from mixlingua.report.grid import DIFFERENCE_STEPS, VALUE_STEPS
+from mixlingua.report.figures import DIFFERENCE_STEPS, VALUE_STEPS
 
 CSS = (Path(mixlingua.report.__file__).parent / "templates" / "style.css").read_text(encoding="utf-8")
 STEPS = [*(f"v{step}" for step in range(VALUE_STEPS)), *(f"d{step}" for step in range(DIFFERENCE_STEPS))]

@@ -8,8 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mixlingua.evaluation.results import ResultRow
-from mixlingua.report.averages import averages
-from mixlingua.report.tables import before_after_table
+from mixlingua.report.run_tables import averages, before_after_table
 
 
 def printed(table: Table, width: int = 80) -> dict[str, list[str]]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mixlingua.report.training_log import loss_chart, read_training_log
+from mixlingua.report.run_page import loss_chart, read_training_log
 
 LINES = """\
 batches/crosslingual,batches/monolingual,epoch,sources/atlas,step,train/loss,train/loss_crosslingual,train/loss_monolingual,validation/loss,xquad_r/crosslingual/map

@@ -6,8 +6,8 @@ import os
 import pytest
 
 from mixlingua.errors import DataError, StorageError
-from mixlingua.retrieval import census as module
-from mixlingua.retrieval.census import take_census
+from mixlingua.retrieval import corpus as module
+from mixlingua.retrieval.corpus import take_census
 
 TEXTS = {"a": "one", "b": "two", "c": "one", "d": "three", "e": "two", "f": "one"}
 

@@ -5,8 +5,7 @@ import gzip
 import pytest
 
 from mixlingua.errors import DataError
-from mixlingua.retrieval.corpus import Passage
-from mixlingua.retrieval.dpr_corpus import DprCorpus
+from mixlingua.retrieval.corpus import DprCorpus, Passage
 
 LINES = (
     "id\ttext\ttitle\n"

@@ -4,10 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from mixlingua import distributed
 from mixlingua.errors import ConfigError
-from mixlingua.model import distributed
-from mixlingua.retrieval.encode import encode
-from mixlingua.retrieval.length_batches import length_sorted_batches
+from mixlingua.retrieval.encode import encode, length_sorted_batches
 
 TEXTS = ["kurz", "ein längerer Text mit vielen Wörtern", "kurz", "a", "mittel lang", "", "zuletzt " * 9, "mittel  lang"]
 

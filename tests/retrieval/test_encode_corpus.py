@@ -6,10 +6,9 @@ import pytest
 import torch
 
 from mixlingua.errors import DataError, ModelError
-from mixlingua.retrieval.census import take_census
-from mixlingua.retrieval.encode_corpus import encode_corpus
-from mixlingua.retrieval.exact import on_grid
-from mixlingua.retrieval.shards import Manifest, VectorShards
+from mixlingua.retrieval.corpus import take_census
+from mixlingua.retrieval.search import on_grid
+from mixlingua.retrieval.shards import Manifest, VectorShards, encode_corpus
 
 TEXTS = {f"p{number}": f"text {number % 7}" for number in range(20)}
 

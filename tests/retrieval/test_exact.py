@@ -5,8 +5,8 @@ from fractions import Fraction
 import pytest
 import torch
 
-from mixlingua.retrieval import exact
-from mixlingua.retrieval.exact import count_below, exact_scores, on_grid
+from mixlingua.retrieval import search as exact
+from mixlingua.retrieval.search import count_below, exact_scores, on_grid
 
 
 def unit_vectors(count, dim=384, seed=0):

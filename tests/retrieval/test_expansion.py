@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import normalize
 
 from mixlingua.errors import ConfigError, DataError
-from mixlingua.retrieval.expansion import NeighbourExpansion
+from mixlingua.retrieval.passage_transforms import NeighbourExpansion
 
 LANGUAGES = ["de", "en", "de", "th", "en", "th", "th", "de", "en"]
 

@@ -5,9 +5,7 @@ import torch
 from torch.nn.functional import normalize
 
 from mixlingua.errors import ConfigError
-from mixlingua.retrieval.expansion import NeighbourExpansion
-from mixlingua.retrieval.indexing import Indexing
-from mixlingua.retrieval.localized_centring import LocalizedCentring
+from mixlingua.retrieval.passage_transforms import Indexing, LocalizedCentring, NeighbourExpansion
 
 LANGUAGES = ["de", "en"] * 5
 

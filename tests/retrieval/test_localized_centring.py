@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import normalize
 
 from mixlingua.errors import ConfigError, DataError
-from mixlingua.retrieval.localized_centring import LocalizedCentring
+from mixlingua.retrieval.passage_transforms import LocalizedCentring
 
 LANGUAGES = ["de", "en", "de", "th", "en", "th", "th", "de", "en", "en"]
 

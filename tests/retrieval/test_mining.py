@@ -14,11 +14,9 @@ from mixlingua.data.readers.jsonl import JsonlReader
 from mixlingua.data.rows import PairRow
 from mixlingua.data.store import ParallelStore
 from mixlingua.errors import DataError
-from mixlingua.retrieval.mined_file import write_mined
-from mixlingua.retrieval.mining import Rules, mine
-from mixlingua.retrieval.mining_filters import FILTERS
-from mixlingua.retrieval.mining_pool import mining_rows, pools
-from mixlingua.retrieval.mining_tally import Tally
+from mixlingua.mining.mine import FILTERS, Rules, mine
+from mixlingua.mining.output import Tally, write_mined
+from mixlingua.mining.pool import mining_rows, pools
 
 CPU = torch.device("cpu")
 

@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from mixlingua import distributed
 from mixlingua.data.rows import PairRow
 from mixlingua.data.store import ParallelStore
 from mixlingua.errors import ConfigError, DataError, ModelError
-from mixlingua.model import distributed
-from mixlingua.retrieval.language_texts import draw_texts
-from mixlingua.retrieval.postprocess import Centring, Projection
+from mixlingua.retrieval.postprocess import Centring, Projection, draw_texts
 
 
 def row(name: str, *languages: str) -> PairRow:
@@ -88,7 +87,7 @@ def test_every_row_is_as_likely_as_every_other(stores):
 
 def test_pieces_and_parts_of_a_store(stores, monkeypatch):
     whole = draw_texts(stores, ["de", "fr"], rows_per_language=9, seed=0)
-    monkeypatch.setattr("mixlingua.retrieval.language_texts._ROWS_AT_ONCE", 4)
+    monkeypatch.setattr("mixlingua.retrieval.postprocess._ROWS_AT_ONCE", 4)
     assert draw_texts(stores, ["de", "fr"], rows_per_language=9, seed=0) == whole
     part = [stores[1].part(np.arange(3))]
     assert sorted(named(draw_texts(part, ["fr"], rows_per_language=3, seed=0)["fr"].queries, "fr", "q")) == [

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixlingua.retrieval import repeats as module
-from mixlingua.retrieval.repeats import repeats
+from mixlingua.retrieval import corpus as module
+from mixlingua.retrieval.corpus import repeats
 
 NUMBERS = st.sampled_from([0, 1, 2**63 - 1, 2**63, 2**64 - 1, 7 * 2**60])
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from mixlingua.retrieval import top as module
-from mixlingua.retrieval.top import top
+from mixlingua.retrieval import search as module
+from mixlingua.retrieval.search import top
 
 
 @pytest.mark.parametrize("cut", [1, 3, 40])

@@ -5,9 +5,8 @@ import pytest
 from scipy.stats import binom
 
 from mixlingua.errors import ConfigError
-from mixlingua.sampling.alpha_schedule import Scheduled
 from mixlingua.sampling.plan import BatchPlan
-from mixlingua.sampling.strategies import Hybrid
+from mixlingua.sampling.strategies import Hybrid, Scheduled
 
 UNIFORM = {"exponent": 1.0, "pairs": "uniform", "pair_exponent": 1.0, "batch_pairs": "mixed"}
 DOWN = {"schedule": "linear", "alpha_start": 1.0, "alpha_end": 0.0, "switch_at": 0.5, "max_steps": 5}

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixlingua.sampling.alpha_schedule import Scheduled
 from mixlingua.sampling.plan import BatchPlan
-from mixlingua.sampling.strategies import Crosslingual, English, Hybrid, Mixed, Monolingual
+from mixlingua.sampling.strategies import Crosslingual, English, Hybrid, Mixed, Monolingual, Scheduled
 
 UNIFORM = {"pairs": "uniform", "pair_exponent": 1.0, "batch_pairs": "mixed"}
 BY_SIZE = {"pairs": "by_size", "pair_exponent": 0.5, "batch_pairs": "mixed"}

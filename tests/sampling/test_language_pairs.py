@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from mixlingua.errors import ConfigError
+from mixlingua.sampling.language_pairs import in_turn
 from mixlingua.sampling.plan import BatchPlan
 from mixlingua.sampling.strategies import Crosslingual, Hybrid
-from mixlingua.sampling.turns import in_turn
 
 UNLIKELY = 1e-4
 LANGUAGES = ("ar", "de", "en", "tr")

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from mixlingua.sampling.part import rows_of_part
+from mixlingua.sampling.random import rows_of_part
 
 
 @pytest.mark.parametrize("num_rows", [1, 2, 97, 1000])

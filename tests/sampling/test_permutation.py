@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from mixlingua.sampling.permutation import KeyedPermutation
+from mixlingua.sampling.random import KeyedPermutation
 
 SIZES = [1, 2, 3, 4, 5, 8, 9, 10, 15, 16, 17, 99, 100, 101, 1023, 1024, 1025, 65535, 65536, 65537]
 

@@ -6,9 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from mixlingua.sampling.permutation import KeyedPermutation
-from mixlingua.sampling.selection import Demand, Requirement, first_compatible, shared_key_rate, take_rows
-from mixlingua.sampling.width import segment_width
+from mixlingua.sampling.random import KeyedPermutation
+from mixlingua.sampling.rows import Demand, Requirement, first_compatible, segment_width, shared_key_rate, take_rows
 
 
 def one_by_one(keys: list[list[int]]) -> list[int]:

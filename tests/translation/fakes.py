@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mixlingua.translation.translator import Translated
+from mixlingua.translation.model import Translated
 
 LATIN = "abcdefghijklmnopqrstuvwxyz"
 ALPHABETS = {"en": LATIN, "de": LATIN[1:] + LATIN[0], "ru": "абвгдежзийклмнопрстуфхцчшщ", "fr": LATIN[2:] + LATIN[:2]}

@@ -14,9 +14,7 @@ from fakes import LetterTranslator
 from mixlingua.data.rows import PairRow
 from mixlingua.translation.gate import Gate
 from mixlingua.translation.job import Job
-from mixlingua.translation.pieces import Pieces
-from mixlingua.translation.settings import Translation
-from mixlingua.translation.texts import SourceTexts
+from mixlingua.translation.texts import Pieces, SourceTexts, Translation
 
 WORDS = ["a", "valley", "river", "that", "people", "once", "crossed", "by", "night", "and", "never", "again", "today"]
 

@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 
 from mixlingua.data.rows import PairRow
 from mixlingua.errors import ConfigError
-from mixlingua.translation.batches import open_batches
-from mixlingua.translation.pieces import Pieces
-from mixlingua.translation.texts import SourceTexts
+from mixlingua.translation.job import open_batches
+from mixlingua.translation.texts import Pieces, SourceTexts
 
 SENTENCES = st.lists(
     st.sampled_from(["One two.", "Three!", "Four five six seven?", "Eight", "9 10 e.g. this."]), max_size=6

@@ -7,7 +7,7 @@ import pytest
 from transformers.models.m2m_100.tokenization_m2m_100 import FAIRSEQ_LANGUAGE_CODES as M2M100
 from transformers.models.nllb.tokenization_nllb import FAIRSEQ_LANGUAGE_CODES as NLLB
 
-from mixlingua.translation.codes import model_languages
+from mixlingua.translation.model import model_languages
 
 
 @pytest.mark.parametrize(

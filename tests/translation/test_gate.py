@@ -3,10 +3,8 @@
 import pytest
 
 from mixlingua.errors import ConfigError
-from mixlingua.translation.lengths import length_deviation, length_ratio
-from mixlingua.translation.loops import most_repeats
-from mixlingua.translation.scripts import copied_words, script_share
-from mixlingua.translation.translator import Translated
+from mixlingua.translation.gate import copied_words, length_deviation, length_ratio, most_repeats, script_share
+from mixlingua.translation.model import Translated
 
 
 @pytest.mark.parametrize(

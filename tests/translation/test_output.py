@@ -2,9 +2,8 @@
 
 from mixlingua.data.readers.jsonl import JsonlReader
 from mixlingua.data.rows import PairRow
-from mixlingua.translation.accepted import Accepted
 from mixlingua.translation.gate import Verdict
-from mixlingua.translation.output import completed, write_rows
+from mixlingua.translation.output import Accepted, completed, write_rows
 
 ACCEPTED = {"q": "Q", "p": "P", "n1": "N1", "n2": "N2"}
 

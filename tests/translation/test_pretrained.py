@@ -10,9 +10,8 @@ import torch
 from transformers import M2M100Config, M2M100ForConditionalGeneration, M2M100Tokenizer, NllbTokenizer
 
 from mixlingua.errors import ConfigError, ModelError
-from mixlingua.model.tiny import tiny_folder
-from mixlingua.translation.codes import ModelLanguage
-from mixlingua.translation.pretrained import PretrainedTranslator, Seq2SeqTranslator
+from mixlingua.model.local_weights import tiny_folder
+from mixlingua.translation.model import ModelLanguage, PretrainedTranslator, Seq2SeqTranslator
 
 TEXTS = ["abc", "a longer text, with a comma", "b c d e f"]
 CPU = torch.device("cpu")

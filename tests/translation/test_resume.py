@@ -15,8 +15,8 @@ from fakes import LetterTranslator
 from journal_worker import job, verdicts
 
 from mixlingua.errors import CheckpointError, DataError
-from mixlingua.translation.journal import Journal
-from mixlingua.translation.translator import Translated
+from mixlingua.translation.job import Journal
+from mixlingua.translation.model import Translated
 
 WORKER = Path(journal_worker.__file__)
 

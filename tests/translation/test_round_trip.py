@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchmetrics.functional.text import chrf_score
 
-from mixlingua.translation.round_trip import chrf
+from mixlingua.translation.gate import chrf
 
 
 def test_chrf_is_worked_out():

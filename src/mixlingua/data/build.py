@@ -7,10 +7,8 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from mixlingua.data.keys import unit_interval
-from mixlingua.data.rows import Reader
-from mixlingua.data.store import ParallelStore
-from mixlingua.data.store_writer import FORMAT_VERSION, StoreWriter
+from mixlingua.data.rows import Reader, unit_interval
+from mixlingua.data.store import FORMAT_VERSION, ParallelStore, StoreWriter
 from mixlingua.errors import ConfigError, DataError
 from mixlingua.files import atomic_folder, content_hash, lock
 

@@ -7,10 +7,9 @@ from typing import Any
 from pytorch_lightning import LightningDataModule
 from pytorch_lightning.trainer.states import TrainerFn
 
-from mixlingua.data.protocols import Augmentation, BatchPlan, PairTokenizer
-from mixlingua.data.steps import StepDataset, StepLoader, StepSampler
+from mixlingua.data.batches import StepDataset, StepLoader, StepSampler, ViewMakers
+from mixlingua.data.rows import Augmentation, BatchPlan, PairTokenizer
 from mixlingua.data.store import ParallelStore
-from mixlingua.data.views import ViewMakers
 from mixlingua.errors import CheckpointError, ConfigError
 from mixlingua.files import content_hash
 

@@ -1,8 +1,12 @@
-"""One row of parallel text, and what a reader of a format is."""
+"""What batches are made with, and is made elsewhere: plans, tokenizers, augmentations."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Literal, Protocol, Self
+
+import numpy as np
+from torch import Tensor
 
 from mixlingua.errors import DataError
 
@@ -63,3 +67,88 @@ def check_texts(row: PairRow, where: str) -> None:
             )
         if not all(text.strip() for text in negatives):
             raise DataError(f"{where}: empty negative in '{language}' for row '{row.id}'. Drop it.")
+
+
+PIVOT = "en"
+
+
+def id_key(name: str) -> int:
+    """The key of a passage id (or of an id of text that a passage contains), as a signed 64-bit integer."""
+    return _key(b"id:" + name.encode())
+
+
+def text_key(text: str) -> int:
+    """The key of a text, as a signed 64-bit integer: equal texts have equal keys, whatever their ids."""
+    return _key(b"text:" + text.encode())
+
+
+def unit_interval(name: str) -> float:
+    """A number in [0, 1) that depends on the name alone: the reproducible stand-in for a random draw."""
+    return (_key(b"unit:" + name.encode()) & (2**53 - 1)) / 2**53
+
+
+def conflict_rate(keys: np.ndarray) -> float:
+    """An upper bound of the probability that two different rows share a key; exact where rows share at most one.
+
+    keys: (N, K) int64, the keys of each row; a row may repeat one.
+    """
+    ordered = np.sort(keys, axis=1)
+    distinct = np.ones(ordered.shape, bool)
+    distinct[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    shared = np.unique(ordered[distinct], return_counts=True)[1].astype(np.float64)
+    pairs = len(keys) * (len(keys) - 1)
+    return min(1.0, float((shared * (shared - 1)).sum()) / pairs) if pairs else 0.0
+
+
+def _key(data: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little", signed=True)
+
+
+Side = Literal["query", "passage"]
+
+
+class PairTokenizer(Protocol):
+    """Tokenises a whole batch: input_ids and attention_mask, padded to the longest. Travels to worker processes."""
+
+    def queries(self, texts: list[str]) -> dict[str, Tensor]: ...
+
+    def passages(self, texts: list[str]) -> dict[str, Tensor]: ...
+
+
+class PlannedBatch(Protocol):
+    """What a plan decides about one batch: rows of stores[source], and each row's query and passage language."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def source(self) -> int: ...
+    @property
+    def rows(self) -> np.ndarray: ...
+    @property
+    def query_languages(self) -> list[str]: ...
+    @property
+    def passage_languages(self) -> list[str]: ...
+
+    def slice(self, rank: int, world_size: int) -> Self: ...
+
+
+class BatchPlan(Protocol):
+    """A batch by its number alone; `describe` holds, in plain containers, everything else that decides it."""
+
+    def batch(self, index: int) -> PlannedBatch: ...
+
+    def describe(self) -> dict[str, Any]: ...
+
+
+class Augmentation(Protocol):
+    """Changes a text before it is tokenised: equal arguments give equal texts, in every process. Travels to workers.
+
+    place: the number of the batch, the text's row in its source, and 0, or from 1 the number of the hard negative.
+    `describe` holds, in plain containers, everything else that decides the texts.
+    """
+
+    def __call__(self, text: str, language: str, side: Side, place: tuple[int, int, int]) -> str: ...
+
+    def describe(self) -> dict[str, Any]: ...

@@ -1,18 +1,132 @@
 """What an evaluation found: values per query, their means as validated rows, and the files of a run folder."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import groupby
+from typing import Literal
 
 import numpy as np
 
 from mixlingua.errors import DataError
-from mixlingua.evaluation.averages import MACRO, Average, aggregate
-from mixlingua.evaluation.metric_names import PARTIAL
 from mixlingua.evaluation.metrics import Floats
-from mixlingua.evaluation.settings import ALL_LANGUAGES, SETTINGS
-from mixlingua.evaluation.worst_query import WorstQuery
+
+SETTINGS = ("monolingual", "crosslingual", "multilingual")
+ALL_LANGUAGES = "all"  # the passage language of the multilingual setting
+
+
+TOP = 10  # the passages whose languages are counted
+# What some queries have no value for: nothing relevant is in another language, or in their own, or nothing at all is.
+PARTIAL = frozenset({
+    "recall_other_at_10", "recall_other_at_100", "map_drop_without_own", "own_language_excess_at_10",
+})  # fmt: skip
+
+
+def share_metric(language: str) -> str:
+    """The key of a language's share of the first 10 passages."""
+    return f"share_of_{language}_at_{TOP}"
+
+
+def share_language(metric: str) -> str | None:
+    """The language whose share a key names, None of another metric."""
+    language = metric.removeprefix("share_of_").removesuffix(f"_at_{TOP}")
+    return language if metric == share_metric(language) else None
+
+
+@dataclass(frozen=True)
+class RankedPassage:
+    """rank: from 1, ties counted against the system. score: the inner product with the query."""
+
+    id: str
+    language: str
+    text: str
+    rank: int
+    score: float
+
+
+@dataclass(frozen=True)
+class WorstQuery:
+    """A query against one pool of `pool_size` passages, `num_relevant` of them relevant.
+
+    value: of the task's main metric, `metric`. first: what was ranked first. relevant: the relevant passage that came
+    nearest to that; the last relevant one has last_rank.
+    """
+
+    task: str
+    setting: str
+    query_id: str
+    query_language: str
+    passage_language: str
+    query: str
+    metric: str
+    value: float
+    pool_size: int
+    num_relevant: int
+    last_rank: int
+    first: RankedPassage
+    relevant: RankedPassage
+
+
+def badness(entry: WorstQuery) -> tuple[float, int, str, str, str]:
+    """Sorts the worst first: by value, then by how late the first relevant passage comes; never by chance."""
+    return entry.value, -entry.relevant.rank, entry.query_language, entry.passage_language, entry.query_id
+
+
+Average = Literal["macro", "micro"]
+MACRO: Average = "macro"
+AVERAGES: tuple[Average, ...] = (MACRO, "micro")
+# The metrics whose spread over query languages is given.
+SPREAD = ("recall_at_1", "recall_at_10", "recall_at_100", "success_at_20", "success_at_100")
+
+
+def mean_of_rows(rows: Sequence[ResultRow], average: Average) -> float:
+    """macro: each language or pair counts alike; micro: each query does."""
+    values = [row.value for row in rows]
+    if average == MACRO:
+        return float(np.mean(values))
+    return float(np.average(values, weights=[row.num_queries for row in rows]))
+
+
+def aggregate(rows: Sequence[ResultRow], average: Average = MACRO) -> dict[str, float]:
+    """All figures of a run: its means, then its spreads."""
+    return means(rows, average) | spreads(rows, average)
+
+
+def without_shares(figures: Mapping[str, float]) -> dict[str, float]:
+    """Figures by key without the languages' shares, which are a matrix and no scalars for a logger."""
+    return {key: value for key, value in figures.items() if share_language(key.rpartition("/")[2]) is None}
+
+
+def means(rows: Iterable[ResultRow], average: Average) -> dict[str, float]:
+    """The mean of the rows of each task, setting and metric, by "task/setting/metric"."""
+    return {"/".join(key): mean_of_rows(part, average) for key, part in _by_metric(rows).items()}
+
+
+def spreads(rows: Iterable[ResultRow], average: Average) -> dict[str, float]:
+    """How far query languages lie apart in recall and success, by the key of its mean and "_gap" or "_std".
+
+    gap: the largest minus the smallest mean of a query language; std: the standard deviation of these means. There is
+    none of one query language.
+    """
+    found: dict[str, float] = {}
+    for key, part in _by_metric(rows).items():
+        by_language: dict[str, list[ResultRow]] = {}
+        for row in part:
+            by_language.setdefault(row.query_language, []).append(row)
+        if key[2] in SPREAD and len(by_language) > 1:
+            values = [mean_of_rows(own, average) for own in by_language.values()]
+            name = "/".join(key)
+            found |= {f"{name}_gap": max(values) - min(values), f"{name}_std": float(np.std(values))}
+    return found
+
+
+def _by_metric(rows: Iterable[ResultRow]) -> dict[tuple[str, str, str], list[ResultRow]]:
+    parts: dict[tuple[str, str, str], list[ResultRow]] = {}
+    for row in rows:
+        parts.setdefault((row.task, row.setting, row.metric), []).append(row)
+    return parts
 
 
 @dataclass(frozen=True)

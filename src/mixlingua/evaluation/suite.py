@@ -1,17 +1,21 @@
 """Evaluating an encoder on several tasks, with a progress bar: what the callback and the evaluate action share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from mixlingua.data.protocols import Side
+from mixlingua import distributed
+from mixlingua.data.rows import Side
+from mixlingua.evaluation.benchmarks.xnli import XnliTask, evaluate_probe
+from mixlingua.evaluation.corpus_tasks import AnswerTask, CorpusTask
+from mixlingua.evaluation.engines import answers, bitext, in_memory, on_disk
 from mixlingua.evaluation.results import TaskResult
+from mixlingua.evaluation.tasks import BitextTask, RetrievalTask
 from mixlingua.files import content_hash
-from mixlingua.model import distributed
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.retrieval.encode import Encode, encode
 
@@ -34,9 +38,6 @@ class Task(Protocol):
     def provenance(self) -> Mapping[str, object]:
         """What identifies the data, as plain values."""
 
-    def evaluate(self, encode: Encode) -> TaskResult:
-        """Measure an encoder. Every rank must call this, and gets the same result."""
-
 
 def evaluate_encoder(
     encoder: BiEncoder, tasks: Sequence[Task], *, token_budget: int, precision: str
@@ -50,8 +51,22 @@ def evaluate_encoder(
         results = []
         for task in tasks:
             encode_texts.purpose = task.name
-            results.append(task.evaluate(encode_texts))
+            results.append(evaluate_task(task, encode_texts))
         return results
+
+
+ENGINES: dict[type, Callable[[Any, Encode], TaskResult]] = {
+    RetrievalTask: in_memory.evaluate,
+    BitextTask: bitext.evaluate,
+    CorpusTask: on_disk.evaluate,
+    AnswerTask: answers.evaluate,
+    XnliTask: evaluate_probe,
+}
+
+
+def evaluate_task(task: Task, encode: Encode) -> TaskResult:
+    """Measure an encoder on a task with the engine of its type; every rank must call this, and gets the same result."""
+    return ENGINES[type(task)](task, encode)
 
 
 def progress_bars() -> Progress:

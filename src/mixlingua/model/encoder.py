@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +13,91 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-from mixlingua.model.length_groups import length_groups
-from mixlingua.model.pooling import POOLINGS, Pooling, weighted_layers
-from mixlingua.model.tokenizer import PairTokenizer
+from mixlingua.data.tokenizer import PairTokenizer
+
+GROUP = 16  # texts; a batch of texts of one length took no longer in such pieces than at once, on a core with AVX-512
+MIN_SAVING = 0.1  # of the batch's padded tokens; for less, sorting is not worth it
+
+
+def length_groups(features: dict[str, Tensor]) -> list[tuple[Tensor, dict[str, Tensor]]]:
+    """The batch in groups of like length, each with the numbers of its rows, (n,) int64, and without needless padding.
+
+    features: input_ids and attention_mask, (N, L) int64, padded on the right. One group, as it was, where that saves
+    little, and on accelerators, which keep their units busy with a batch as a whole.
+    """
+    mask = features["attention_mask"]
+    count, width = mask.shape
+    if mask.device.type == "cpu" and count > GROUP:
+        lengths = mask.sum(1)
+        groups = torch.argsort(lengths, stable=True).split(GROUP)
+        widths = [int(lengths[rows[-1]]) for rows in groups]
+        padded = sum(len(rows) * own for rows, own in zip(groups, widths, strict=True))
+        if padded <= (1 - MIN_SAVING) * count * width:
+            return [
+                (rows, {name: tensor[rows, :own] for name, tensor in features.items()})
+                for rows, own in zip(groups, widths, strict=True)
+            ]
+    return [(torch.arange(count, device=mask.device), features)]
+
+
+Pooling = Literal["cls", "mean", "pooler"]
+
+
+def _cls(hidden: Tensor, mask: Tensor, pooler_output: Tensor | None) -> Tensor:
+    return hidden[:, 0]
+
+
+def _mean(hidden: Tensor, mask: Tensor, pooler_output: Tensor | None) -> Tensor:
+    weights = mask.unsqueeze(-1).to(hidden.dtype)
+    return (hidden * weights).sum(1) / weights.sum(1)
+
+
+def _pooler(hidden: Tensor, mask: Tensor, pooler_output: Tensor | None) -> Tensor:
+    assert pooler_output is not None
+    return pooler_output
+
+
+POOLINGS: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {
+    "cls": _cls,  # the vector of the first token
+    "mean": _mean,  # the mean over tokens that are not padding
+    "pooler": _pooler,  # the transformer's own pooling layer
+}
+
+
+def weighted_layers(states: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """The weighted mean of the last K layers' states, (N, L, H) each; weights: of these layers, the last one's last.
+
+    Source: the last layers hold what the others lack (Ethayarajh 2019, arXiv 1909.00512), and their mean makes better
+    sentence vectors than the last (Li et al. 2020, arXiv 2011.05864; Su et al. 2021, arXiv 2103.15316).
+    """
+    mixed = sum(weight * state for weight, state in zip(weights, states[-len(weights) :], strict=True))
+    assert isinstance(mixed, Tensor)
+    return mixed / sum(weights)
+
+
+_LAYER = re.compile(r"(?:^|\.)(?:layer|layers|h|block)\.(\d+)\.")
+
+
+def depth_of(name: str, num_layers: int) -> int:
+    """name: of a parameter. 0 for embeddings, i + 1 for layer i, num_layers + 1 for what comes after the layers."""
+    if found := _LAYER.search(name):
+        return int(found[1]) + 1
+    return 0 if "embeddings" in name else num_layers + 1
+
+
+def num_layers(module: nn.Module) -> int:
+    """How many layers its parameters' names tell of; 0 where they tell of none."""
+    found = (_LAYER.search(name) for name, _ in module.named_parameters())
+    return max((int(match[1]) + 1 for match in found if match), default=0)
+
+
+def freeze_lowest(transformer: nn.Module, num_frozen: int) -> None:
+    """No training for the embeddings and the lowest layers; 0 leaves everything as it is."""
+    if num_frozen:
+        for name, parameter in transformer.named_parameters():
+            if depth_of(name, num_frozen) <= num_frozen:
+                parameter.requires_grad_(False)
+
 
 OPTIONAL_POOLER = ("bert", "xlm-roberta", "roberta")  # architectures whose own pooling layer may be left out
 

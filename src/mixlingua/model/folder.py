@@ -18,10 +18,8 @@ from torch import Tensor, nn
 
 from mixlingua.errors import ModelError
 from mixlingua.files import atomic_folder
-from mixlingua.model.encoder import OPTIONAL_POOLER, BiEncoder, Dense, PooledLayer
-from mixlingua.model.language_centring import LanguageCentring, LanguageCentringModule
-from mixlingua.model.language_subspace import is_projection
-from mixlingua.model.pooling import Pooling
+from mixlingua.model.encoder import OPTIONAL_POOLER, BiEncoder, Dense, PooledLayer, Pooling
+from mixlingua.model.language_layers import LanguageCentring, LanguageCentringModule, is_projection
 
 _MODULES = "sentence_transformers.models."
 _CENTRING = f"{LanguageCentringModule.__module__}.{LanguageCentringModule.__name__}"

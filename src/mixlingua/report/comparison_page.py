@@ -4,14 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mixlingua.evaluation.comparison_rows import PAIR, ComparisonRow
-from mixlingua.evaluation.evaluated_run import EvaluatedRun
-from mixlingua.report.comparison_cells import plain_name
-from mixlingua.report.grid import Grid, difference_grid
-from mixlingua.report.page import write_page
-from mixlingua.report.plain_table import PlainTable
-from mixlingua.report.provenance_rows import data_rows, file_rows, plain_text
-from mixlingua.report.variation_charts import Variation, variation_charts
+from mixlingua.comparison.compare import PAIR, ComparisonRow
+from mixlingua.comparison.runs import EvaluatedRun
+from mixlingua.report.comparison_tables import plain_name
+from mixlingua.report.figures import Grid, Variation, difference_grid, variation_charts
+from mixlingua.report.page import PlainTable, data_rows, file_rows, plain_text, write_page
 
 
 def write_comparison_page(

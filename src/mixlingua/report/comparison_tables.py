@@ -1,34 +1,126 @@
-"""The tables of a comparison: the paper's two, and what stands behind them."""
+"""comparison.md, .tex, .csv and .json: the same rows for readers, papers, spreadsheets and programs."""
 
+import csv
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
-from mixlingua.evaluation.averages import MACRO, Average
-from mixlingua.evaluation.comparison_rows import (
-    AVERAGE,
-    LANGUAGE,
-    PAIR,
-    ComparisonRow,
-    Difference,
-)
-from mixlingua.evaluation.question_values import RANK_DISTANCE
-from mixlingua.evaluation.settings import SETTINGS
-from mixlingua.report.comparison_cells import (
-    SHORT,
-    evidence,
-    figure_name,
-    interval,
-    marked,
-    mean,
-    metric_name,
-    number,
-    percent,
-    signed,
-    star,
-)
-from mixlingua.report.comparison_groups import group_tables
-from mixlingua.report.plain_table import PlainTable
+from mixlingua.comparison.compare import AVERAGE, LANGUAGE, LOWER_IS_BETTER, PAIR, ComparisonRow, Difference, Interval
+from mixlingua.evaluation.results import MACRO, SETTINGS, Average, ResultRow
+from mixlingua.evaluation.run_folder import RANK_DISTANCE
+from mixlingua.files import atomic_write
+from mixlingua.report.page import PlainTable, latex, markdown
+from mixlingua.report.run_tables import group_means, groups_among, unknown_languages
+
+SHORT = dict(zip(SETTINGS, ("Mo.", "Cr.", "Mul."), strict=True))
+
+
+def plain_name(metric: str) -> str:
+    """Such as "mAP" for "map" and "recall@10" for "recall_at_10"."""
+    return {"map": "mAP"}.get(metric, metric.replace("_at_", "@").replace("_", " "))
+
+
+def spoken(name: str) -> str:
+    """The name of a setting or of a kind of batch as prose has it."""
+    return {"crosslingual": "cross-lingual"}.get(name, name)
+
+
+def metric_name(row: ComparisonRow) -> str:
+    return f"{plain_name(row.metric)} {'↓' if row.metric in LOWER_IS_BETTER else '↑'}"
+
+
+def figure_name(row: ComparisonRow) -> str:
+    return metric_name(row) if row.metric == RANK_DISTANCE else f"{SHORT[row.setting]} {metric_name(row)}"
+
+
+def mean(row: ComparisonRow, confidence: float) -> str:
+    ends = row.seeds_interval
+    spread = f" ±{number(row, (ends[1] - ends[0]) / 2)}" if ends else ""
+    return f"{number(row, row.value)}{spread}{star(row, confidence)}"
+
+
+def marked(row: ComparisonRow | None, confidence: float) -> str:
+    return number(row, row.value) + star(row, confidence) if row else "-"
+
+
+def star(row: ComparisonRow, confidence: float) -> str:
+    return "*" if row.significant(confidence) else ""
+
+
+def number(row: ComparisonRow, value: float) -> str:
+    return f"{value:,.1f}" if row.metric == RANK_DISTANCE else f"{value:.3f}"
+
+
+def signed(row: ComparisonRow, value: float) -> str:
+    text = f"{value:+,.1f}" if row.metric == RANK_DISTANCE else f"{value:+.4f}"
+    return text if any(digit in text for digit in "123456789") else text[1:]  # no "-0.0000"
+
+
+def interval(row: ComparisonRow, ends: Interval | None, *, with_sign: bool = False) -> str:
+    if ends is None:
+        return "-"
+    form = signed if with_sign else number
+    return f"{form(row, ends[0])} to {form(row, ends[1])}"
+
+
+def evidence(difference: Difference) -> list[str]:
+    effect = "-" if difference.effect_size is None else f"{difference.effect_size:+.2f}"
+    return [effect, f"{difference.p_value:.4f}", f"{difference.p_holm:.4f}"]
+
+
+def percent(confidence: float) -> str:
+    return f"{100 * confidence:g}%"
+
+
+def group_tables(rows: Sequence[ComparisonRow], average: Average, widest: int) -> list[PlainTable]:
+    """A table of main metrics for each task whose languages fall into several groups.
+
+    More than `widest` systems are a table for the files only.
+    """
+    return [
+        table
+        for task in dict.fromkeys(row.task for row in rows)
+        if (table := _table([row for row in rows if row.task == task and _is_cell(row)], average, widest))
+    ]
+
+
+def _is_cell(row: ComparisonRow) -> bool:
+    return row.scope == (LANGUAGE if row.setting == "multilingual" else PAIR)
+
+
+def _table(rows: Sequence[ComparisonRow], average: Average, widest: int) -> PlainTable | None:
+    by_system: dict[str, list[ResultRow]] = {}
+    for row in rows:
+        by_system.setdefault(row.system, []).append(
+            ResultRow(
+                row.task, row.setting, row.query_language, row.passage_language, row.metric, row.value,
+                row.num_questions,
+            )
+        )  # fmt: skip
+    groups = groups_among(rows)
+    if not groups:
+        return None
+    task, settings = rows[0].task, [setting for setting in SETTINGS if any(row.setting == setting for row in rows)]
+    means = [group_means(own, average) for own in by_system.values()]
+    lines = []
+    for group in groups:
+        figures = [[found.get((setting, group)) for setting in settings] for found in means]
+        lines.append([group, *(" / ".join("-" if v is None else f"{v:.3f}" for v in part) for part in figures)])
+    unknown = unknown_languages(rows)
+    return PlainTable(
+        name=f"groups-{task.replace('_', '-')}",
+        title=f"{task} {metric_name(rows[0])} by groups of languages",
+        columns=["", *by_system],
+        rows=lines,
+        labels=1,
+        note=f"{' / '.join(SHORT[setting] for setting in settings)} Resources: of a pair's language with less (Joshi "
+        "et al. 2020); in Mul., of the query's. Not tested."
+        + (f" Not grouped where unknown: {', '.join(unknown)}." if unknown else ""),
+        long=len(by_system) > widest,
+    )
+
 
 T = TypeVar("T")
 _WIDEST = 4  # systems side by side in a terminal
@@ -223,3 +315,54 @@ def _tested(rows: Iterable[ComparisonRow]) -> Iterator[tuple[ComparisonRow, Diff
 
 def _distinct(values: Iterable[T]) -> list[T]:
     return list(dict.fromkeys(values))
+
+
+def write_comparison(
+    run_dir: Path,
+    rows: Sequence[ComparisonRow],
+    tables: Sequence[PlainTable],
+    provenance: Mapping[str, object],
+    notes: Sequence[str],
+) -> list[Path]:
+    """Write the four files, each whole, and return their paths. provenance: plain values, for comparison.json."""
+    title = "Comparison of runs"
+    texts = {
+        "md": markdown(tables, title, notes),
+        "tex": latex(tables, title, notes),
+        "json": json.dumps(
+            {"provenance": {**provenance, "notes": list(notes)}, "rows": [row.plain() for row in rows]},
+            indent=1, ensure_ascii=False, allow_nan=False,
+        ) + "\n",
+    }  # fmt: skip
+    for suffix, text in texts.items():
+        with atomic_write(run_dir / f"comparison.{suffix}") as partial:
+            partial.write_text(text, encoding="utf-8")
+    lines = [flat(row) for row in rows]
+    with (
+        atomic_write(run_dir / "comparison.csv") as partial,
+        partial.open("w", encoding="utf-8", newline="") as file,
+    ):
+        writer = csv.DictWriter(file, list(lines[0]))
+        writer.writeheader()
+        writer.writerows(lines)
+    return [run_dir / f"comparison.{suffix}" for suffix in ("md", "tex", "csv", "json")]
+
+
+def flat(row: ComparisonRow) -> dict[str, object]:
+    """A row as one line: intervals are two columns, the difference's fields stand beside the others (None without)."""
+    plain = row.plain()
+    difference = plain.pop("difference")
+    names = ("baseline", "value", "interval", "seeds_interval", "p_value", "p_holm", "effect_size", "better", "equal",
+             "worse")  # fmt: skip
+    own = {"value": "difference", "interval": "difference_interval", "seeds_interval": "difference_seeds_interval"}
+    for name in names:
+        plain[own.get(name, name)] = difference[name] if isinstance(difference, dict) else None
+    line: dict[str, object] = {}
+    for name, value in plain.items():
+        if name.endswith("interval"):
+            low, high = value if isinstance(value, tuple) else (None, None)
+            prefix = name.removesuffix("interval")
+            line |= {f"{prefix}low": low, f"{prefix}high": high}
+        else:
+            line[name] = value
+    return line

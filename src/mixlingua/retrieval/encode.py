@@ -7,11 +7,26 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from mixlingua.data.protocols import Side
+from mixlingua import distributed
+from mixlingua.data.rows import Side
 from mixlingua.errors import ConfigError, ModelError, suggest
-from mixlingua.model import distributed
 from mixlingua.model.encoder import BiEncoder
-from mixlingua.retrieval.length_batches import length_sorted_batches
+
+
+def length_sorted_batches(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
+    """Positions of `lengths` in batches, longest first (what does not fit in memory fails at once).
+
+    In each batch, size x longest <= token_budget, unless it is a single text.
+    """
+    order = sorted(range(len(lengths)), key=lambda position: -lengths[position])
+    batches: list[list[int]] = []
+    for position in order:
+        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= token_budget:
+            batches[-1].append(position)
+        else:
+            batches.append([position])
+    return batches
+
 
 Progress = Callable[[int, int], None]  # texts encoded so far by this rank, texts this rank encodes
 

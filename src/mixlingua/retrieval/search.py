@@ -1,10 +1,44 @@
-"""Exact similarity of queries and passages, block by block."""
+"""The passages that score highest, exactly: the same whatever a pool is cut into, and on whatever device."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
+
+_STEPS = 2.0**24
+MAX_BLOCK = 1024, 4096  # queries and passages scored at once: 32 MiB of float64
+
+
+def on_grid(vectors: Tensor) -> Tensor:
+    """float32 vectors with each component at the nearest multiple of 2^-24: nothing moves by more than 3e-8."""
+    return torch.round(vectors * _STEPS) / _STEPS
+
+
+def exact_scores(queries: Tensor, passages: Tensor) -> Tensor:
+    """(Q,) float64 inner products of (Q, D) and (Q, D) float32 rows on the grid."""
+    return (queries.double() * passages.double()).sum(dim=1)
+
+
+def count_below(queries: Tensor, passages: Tensor, thresholds: Tensor) -> Tensor:
+    """(Q, R) int64: how many of (P, D) passages score less than each of a query's (Q, R) float64 thresholds.
+
+    queries: (Q, D). Both float32 and on the grid.
+    """
+    below = torch.zeros(thresholds.shape, dtype=torch.int64)
+    most_queries, most_passages = MAX_BLOCK
+    for block in passages.split(most_passages):
+        block = block.double()
+        for start in range(0, len(queries), most_queries):
+            rows = slice(start, start + most_queries)
+            scores = queries[rows].double() @ block.T
+            if thresholds.shape[1] == 1:  # no gain from a sort, which costs a third of the product
+                below[rows] += (scores < thresholds[rows]).sum(dim=1, keepdim=True)
+                continue
+            scores.numpy().sort(axis=1)  # in place, and several times faster than torch's
+            below[rows] += torch.searchsorted(scores, thresholds[rows].contiguous())
+    return below
+
 
 MAX_BLOCK_SCORES = 2**23  # 32 MiB of float32
 
@@ -36,3 +70,40 @@ def blocks(num_queries: int, num_passages: int) -> Iterator[slice]:
     size = max(1, MAX_BLOCK_SCORES // max(1, num_passages))
     for start in range(0, num_queries, size):
         yield slice(start, min(start + size, num_queries))
+
+
+def top(queries: Tensor, shards: Iterable[Tensor], count: int) -> tuple[Tensor, Tensor]:
+    """Scores and positions of the passages that score highest for each query, highest first, on the CPU.
+
+    queries: (Q, D), on the device that is to search; shards: (P, D) each, one pool together; float32 and on the grid
+    (`exact.on_grid`), so that no score is rounded. count: K, at least 1. Returns (Q, K) float64 and (Q, K) int64
+    positions in the pool, or as many columns as the pool has passages. Of equal scores the earlier passage is first.
+    """
+    most_queries, most_passages = MAX_BLOCK
+    scores = torch.zeros(len(queries), 0, dtype=torch.float64, device=queries.device)
+    positions = torch.zeros(len(queries), 0, dtype=torch.int64, device=queries.device)
+    start = 0
+    for shard in shards:
+        for block in shard.split(most_passages):
+            block = block.to(queries.device).double()
+            found = [_first(rows.double() @ block.T, count) for rows in queries.split(most_queries)]
+            values, places = (torch.cat(parts) for parts in zip(*found, strict=True))
+            # Stable, and what was found before stands first: of equal scores, the earlier passage stays first.
+            scores, order = torch.cat([scores, values], dim=1).sort(dim=1, descending=True, stable=True)
+            positions = torch.cat([positions, places + start], dim=1).gather(1, order)[:, :count]
+            scores = scores[:, :count]
+            start += len(block)
+    return scores.cpu(), positions.cpu()
+
+
+def _first(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """(Q, K) highest of (Q, P) scores, highest first, and their columns, ascending where scores are equal."""
+    values, columns = scores.topk(min(count, scores.shape[1]), dim=1)
+    last = values[:, -1:]
+    cut = (scores == last).sum(dim=1) > (values == last).sum(dim=1)  # topk takes any of those that tie at its end
+    if cut.any():
+        sorted_scores, order = scores[cut].sort(dim=1, descending=True, stable=True)
+        values[cut], columns[cut] = sorted_scores[:, : values.shape[1]], order[:, : values.shape[1]]
+    columns, order = columns.sort(dim=1)
+    values, ranks = values.gather(1, order).sort(dim=1, descending=True, stable=True)
+    return values, columns.gather(1, ranks)

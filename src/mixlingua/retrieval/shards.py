@@ -1,17 +1,26 @@
-"""The vectors of a corpus on disk: memory-mapped shards, each either whole or absent."""
+"""The vectors of corpora while they are searched: encoded where they are missing, kept from others, removed after."""
 
 import json
+import logging
+import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mixlingua.errors import DataError
-from mixlingua.files import atomic_write, cache_dir, content_hash, remove_locked
+from mixlingua import distributed
+from mixlingua.errors import DataError, StorageError
+from mixlingua.files import atomic_write, cache_dir, content_hash, lock, remove_locked
+from mixlingua.retrieval.corpus import Census, Corpus, Passage
+from mixlingua.retrieval.encode import Encode, check_vectors
+from mixlingua.retrieval.search import on_grid
 
 _FORMAT = 1
 
@@ -107,3 +116,121 @@ class VectorShards:
 
     def _path(self, shard: int, suffix: str) -> Path:
         return self.folder / f"{shard:05d}.{suffix}"
+
+
+logger = logging.getLogger(__name__)
+
+
+def encode_corpus(corpus: Corpus, census: Census, encode: Encode, shards: VectorShards, name: str) -> None:
+    """Write the shards that are missing. name: what to call the corpus in messages.
+
+    Every rank must call this and reads the corpus; rank 0 alone writes. A text that an earlier passage has is not
+    encoded again but gets the vector of that passage, so that the two tie whatever shards they are in. Raises DataError
+    where the corpus is no longer what the census read, ModelError where a vector is not finite, StorageError where the
+    disk is full.
+    """
+    missing = distributed.on_first_rank(lambda: _missing(shards, name))
+    if not missing:
+        return
+    batches = _batches(corpus, shards.manifest.shard_size)
+    for shard in range(shards.num_shards):
+        passages = next(batches, [])
+        if len(passages) != len(shards.positions(shard)):
+            raise DataError(f"{name}: changed while it was read. Evaluate again once nothing writes to it.")
+        if shard in missing:
+            _encode_shard(shard, passages, census, encode, shards, name)
+
+
+def _missing(shards: VectorShards, name: str) -> set[int]:
+    shards.start()
+    missing = set(shards.missing())
+    if missing:
+        logger.info(
+            "%s: %s passages in %d shards, of which %d are there (%s)",
+            name,
+            f"{shards.manifest.num_passages:,}",
+            shards.num_shards,
+            shards.num_shards - len(missing),
+            shards.folder,
+        )
+    return missing
+
+
+def _batches(corpus: Corpus, size: int) -> Iterator[list[Passage]]:
+    passages = corpus.passages()
+    while batch := list(islice(passages, size)):
+        yield batch
+
+
+def _encode_shard(
+    shard: int, passages: list[Passage], census: Census, encode: Encode, shards: VectorShards, name: str
+) -> None:
+    start = shards.positions(shard).start
+    first, last = np.searchsorted(census.copies[:, 0], [start, start + len(passages)])
+    copies = census.copies[first:last]
+    copies = copies[copies[:, 1] < start]  # the others have their original in this shard, and equal texts equal vectors
+    rows = np.delete(np.arange(len(passages)), copies[:, 0] - start)
+    texts = [passages[row].text for row in rows.tolist()]
+    parts = []
+    if texts:
+        parts.append(on_grid(check_vectors(encode(texts, "passage"), len(texts), "passage", name)))
+
+    def write() -> None:
+        if len(copies):
+            parts.append(shards.at(copies[:, 1]))
+        order = torch.from_numpy(np.argsort(np.concatenate([rows, copies[:, 0] - start])))
+        shards.write(shard, [passage.id for passage in passages], torch.cat(parts)[order])
+        if (shard + 1) * 10 // shards.num_shards > shard * 10 // shards.num_shards:
+            logger.info("%s: %d of %d shards are there", name, shard + 1, shards.num_shards)
+
+    distributed.on_first_rank(write)
+
+
+class Part(NamedTuple):
+    """A corpus to be searched, what reading it once found, and what to call it in messages."""
+
+    corpus: Corpus
+    census: Census
+    name: str
+
+
+@contextmanager
+def encoded(
+    parts: Sequence[Part], encode: Encode, dim: int, *, shard_size: int, keep: bool
+) -> Iterator[list[VectorShards]]:
+    """The stored vectors of each part, which no other process touches meanwhile.
+
+    dim: D, of a vector. Shards that are there are not encoded again. In the end vectors are removed unless `keep`;
+    where an error or a signal ends the search they stay, for the next attempt. Every rank must enter this. Raises what
+    `encode_corpus` raises, and StorageError before anything is encoded where the disk has too little room.
+    """
+    shards = [
+        VectorShards(Manifest(encode.fingerprint, part.census.identity, part.census.num_passages, shard_size))
+        for part in parts
+    ]
+    with ExitStack() as held:
+        distributed.on_first_rank(lambda: _reserve(shards, dim, held))
+        for part, own in zip(parts, shards, strict=True):
+            encode_corpus(part.corpus, part.census, encode, own, part.name)
+        yield shards
+        if not keep:
+            distributed.on_first_rank(lambda: _remove(shards))
+
+
+def _reserve(shards: Sequence[VectorShards], dim: int, held: ExitStack) -> None:
+    """Keep other processes from the folders, and see that there is room for what is missing."""
+    for folder in sorted({part.folder for part in shards}):
+        held.enter_context(lock(folder))
+    passages = sum(len(part.positions(shard)) for part in shards for shard in part.missing())
+    needed, free = 4 * dim * passages, shutil.disk_usage(shards[0].folder.parent).free
+    if needed > free:
+        raise StorageError(
+            f"{shards[0].folder.parent}: {passages:,} vectors need {needed / 1e9:.1f} GB, but {free / 1e9:.1f} GB are "
+            "free there. Free some space, choose another disk by the environment variable MIXLINGUA_CACHE, or take "
+            "fewer languages or a smaller pool."
+        )
+
+
+def _remove(shards: Sequence[VectorShards]) -> None:
+    for part in shards:
+        part.remove()

@@ -1,15 +1,133 @@
 """Which translations are good enough to train on, and why the others are not."""
 
-from collections.abc import Mapping, Sequence
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache
+from math import sqrt
+from statistics import mean, median
 from typing import NamedTuple
 
+import regex
+
+from mixlingua.data.codeswitch.dictionaries import WORD
 from mixlingua.errors import ConfigError
-from mixlingua.translation.lengths import length_deviation, length_ratio
-from mixlingua.translation.loops import most_repeats
-from mixlingua.translation.pieces import joined
-from mixlingua.translation.scripts import copied_words, script_share
-from mixlingua.translation.translator import Translated
+from mixlingua.languages import script
+from mixlingua.translation.model import Translated
+from mixlingua.translation.texts import joined
+
+# Variance of a translation's length for each character of its source (Gale and Church 1993, section 3.2).
+VARIANCE = 6.8
+
+
+def length_ratio(pairs: Iterable[tuple[str, str]]) -> float | None:
+    """Median over (source, translation) of the translation's characters for each of the source's; None for no pair."""
+    ratios = [len(translation) / len(source) for source, translation in pairs]
+    return median(ratios) if ratios else None
+
+
+def length_deviation(source: str, translation: str, ratio: float) -> float:
+    """Standard deviations by which a translation is longer (shorter: below 0) than expected: 2 (√(t/r) - √s) / √6.8.
+
+    s, t: characters of source and translation; r: the usual t/s of the two languages, so that t/r is a length in
+    characters of the source language, whatever the scripts. Source: Gale and Church 1993, "A program for aligning
+    sentences in bilingual corpora": a translation of s characters has a length of variance 6.8 s around its mean. The
+    square root makes that variance the same at every length, so that one bound serves for questions and for passages.
+    """
+    return 2 * (sqrt(len(translation) / ratio) - sqrt(len(source))) / sqrt(VARIANCE)
+
+
+def most_repeats(text: str, beyond: int) -> int:
+    """How often a unit of one or more characters stands in a row, at most, where that is more than `beyond` times; else
+    0.
+
+    Units without a letter (rows of dots, of digits) do not count; case and the width of spaces do not matter.
+    """
+    text = " ".join(text.casefold().split()) + " "
+    longest_unit = len(text) // (beyond + 1)
+    if not longest_unit:
+        return 0
+    counts = (
+        len(match[0]) // len(match[1])
+        for match in _loop(longest_unit, beyond).finditer(text)
+        if any(character.isalpha() for character in match[1])
+    )
+    return max(counts, default=0)
+
+
+@lru_cache(maxsize=4096)
+def _loop(longest_unit: int, beyond: int) -> re.Pattern[str]:
+    return re.compile(rf"(.{{1,{longest_unit}}}?)\1{{{beyond},}}")
+
+
+# Unicode's scripts of the ISO 15924 codes that stand for several.
+_MEMBERS = {
+    "Hans": ("Hani",), "Hant": ("Hani",), "Jpan": ("Hani", "Hira", "Kana"), "Kore": ("Hang", "Hani"),
+}  # fmt: skip
+_LETTERS = regex.compile(r"\p{L}+")
+
+
+def script_share(text: str, source: str, language: str) -> float:
+    """Share of the letters that are in the language's script, from 0 to 1.
+
+    Letters of other scripts do not count in words that the source has: names are often kept (DNA, Beyoncé). 1 where
+    nothing counts, and where the language's script is unknown.
+    """
+    code = script(language)
+    if code is None:
+        return 1.0
+    own, foreign = _patterns(code)
+    text, source = unicodedata.normalize("NFC", text), unicodedata.normalize("NFC", source)
+    kept = set(_LETTERS.findall(source.casefold()))
+    num_own = len(own.findall(text))
+    num_foreign = sum(len(run) for run in foreign.findall(text) if run.casefold() not in kept)
+    return num_own / (num_own + num_foreign) if num_own + num_foreign else 1.0
+
+
+def copied_words(text: str, source: str) -> int:
+    """The number of words of a text where the source has every one of them; else 0."""
+    words = [word.casefold() for word in WORD.findall(text)]
+    return len(words) if set(words) <= {word.casefold() for word in WORD.findall(source)} else 0
+
+
+@cache
+def _patterns(code: str) -> tuple[regex.Pattern[str], regex.Pattern[str]]:
+    """Single letters of a script, and runs of letters of others; letters that all scripts share are neither."""
+    members = "".join(rf"\p{{Script={member}}}" for member in _MEMBERS.get(code, (code,)))
+    shared = r"\p{Script=Zyyy}\p{Script=Zinh}"
+    return regex.compile(rf"(?=\p{{L}})[{members}]"), regex.compile(rf"(?:(?=\p{{L}})[^{members}{shared}])+")
+
+
+_ORDERS = range(1, 7)
+_BETA = 2  # recall counts that many times as much as precision
+
+
+def chrf(text: str, reference: str) -> float:
+    """chrF of a text against its reference, from 0 to 100: F-score of character n-grams of 1 to 6, without spaces.
+
+    Precision and recall are averaged over the orders of which both texts have n-grams; 0 where there are none.
+    Source: Popović 2015, "chrF: character n-gram F-score for automatic MT evaluation", eq. 1, with beta 2. As written
+    there, not as an average of the F-scores of each order.
+    """
+    precisions, recalls = [], []
+    for order in _ORDERS:
+        found, expected = _ngrams(text, order), _ngrams(reference, order)
+        if found and expected:
+            matching = (found & expected).total()
+            precisions.append(matching / found.total())
+            recalls.append(matching / expected.total())
+    if not any(precisions):
+        return 0.0
+    precision, recall = mean(precisions), mean(recalls)
+    return 100 * (1 + _BETA**2) * precision * recall / (_BETA**2 * precision + recall)
+
+
+def _ngrams(text: str, order: int) -> Counter[str]:
+    text = "".join(text.split())
+    return Counter(text[start : start + order] for start in range(len(text) - order + 1))
+
 
 # Why a text is rejected, in the order in which it is asked; each is asked of what the ones before let pass.
 REASONS = ("too_long", "empty", "cut_off", "loop", "copied", "script", "length", "round_trip")

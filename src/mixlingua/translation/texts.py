@@ -1,8 +1,111 @@
 """The distinct texts of rows in the source language, and which of them rows need in another."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
+from mixlingua.data.readers.squad import sentence_spans
 from mixlingua.data.rows import PairRow
+from mixlingua.errors import ConfigError
+from mixlingua.files import content_hash
+from mixlingua.languages import check_language, script
+from mixlingua.translation.gate import Gate
+from mixlingua.translation.model import Translator
+
+_UNSPACED = {"Hans", "Hant", "Jpan"}  # scripts without a space between sentences
+
+
+class Pieces:
+    """What is handed to the model: texts as they are, and long ones in pieces; each distinct piece once.
+
+    texts: (P) pieces in the order of the texts; lengths: (P) their tokens; of_text: (N) the pieces of each text, in
+    order. A text of more than piece_tokens is cut between its sentences, as many to a piece as fit (a longer sentence
+    is a piece of its own).
+    """
+
+    def __init__(self, texts: Sequence[str], translator: Translator, language: str, piece_tokens: int) -> None:
+        self.texts: list[str] = []
+        self.of_text: list[tuple[int, ...]] = []
+        position: dict[str, int] = {}
+        whole = translator.lengths(texts, language)
+        long = [text for text, length in zip(texts, whole, strict=True) if length > piece_tokens]
+        cut = dict(zip(long, _cut(long, translator, language, piece_tokens), strict=True))
+        for text in texts:
+            parts = cut.get(text, [text])
+            self.of_text.append(tuple(position.setdefault(part, len(position)) for part in parts))
+        self.texts = list(position)
+        known = dict(zip(texts, whole, strict=True))
+        new = [part for part in self.texts if part not in known]
+        known |= dict(zip(new, translator.lengths(new, language), strict=True))
+        self.lengths = [known[part] for part in self.texts]
+
+    def fingerprint(self) -> str:
+        """Equal for equal pieces in equal order."""
+        return content_hash(*self.texts)[:16]
+
+    def wanted(self, texts: Sequence[int], longest: int) -> list[int]:
+        """The pieces of texts by position that have at most `longest` tokens, each once, ascending."""
+        found = {piece for text in texts for piece in self.of_text[text]}
+        return sorted(piece for piece in found if self.lengths[piece] <= longest)
+
+
+def joined(parts: Sequence[str], language: str) -> str:
+    """The translated pieces of a text as one text."""
+    return ("" if script(language) in _UNSPACED else " ").join(part.strip() for part in parts)
+
+
+def _cut(texts: Sequence[str], translator: Translator, language: str, limit: int) -> Iterator[list[str]]:
+    spans = [sentence_spans(text) for text in texts]
+    sentences = [text[left:right] for text, found in zip(texts, spans, strict=True) for left, right in found]
+    lengths = iter(translator.lengths(sentences, language))
+    for text, found in zip(texts, spans, strict=True):
+        starts, tokens = [0], 0
+        for number, length in zip(range(len(found)), lengths, strict=False):
+            if number > starts[-1] and tokens + length > limit:
+                starts.append(number)
+                tokens = 0
+            tokens += length
+        yield [text[found[first][0] : found[last - 1][1]] for first, last in pairwise([*starts, len(found)])]
+
+
+@dataclass(frozen=True)
+class Translation:
+    """languages: what every row shall have; a row's own texts are kept, what it lacks is translated from `source`.
+
+    num_beams: hypotheses of the beam search, 1 for greedy search. piece_tokens: a text of more tokens is cut between
+    its sentences into pieces of at most so many (a sentence stays whole). max_growth: tokens of a translation for each
+    token of its source, at most. token_budget: source tokens of a batch, padding included. Raises ConfigError for
+    values that cannot work.
+    """
+
+    source: str
+    languages: Sequence[str]
+    num_beams: int
+    piece_tokens: int
+    max_growth: float
+    token_budget: int
+    gate: Gate
+
+    def __post_init__(self) -> None:
+        check_language(self.source, "translation.source")
+        for language in self.languages:
+            check_language(language, "translation.languages")
+        twice = sorted({language for language in self.languages if list(self.languages).count(language) > 1})
+        if twice:
+            raise ConfigError(f"translation.languages: {', '.join(twice)} given more than once.")
+        if not set(self.languages) - {self.source}:
+            raise ConfigError(
+                f"translation.languages={list(self.languages)}: nothing to translate '{self.source}' into; name other "
+                "languages, such as translation.languages=[de,ar]."
+            )
+        for key in ("num_beams", "piece_tokens", "token_budget"):
+            value = getattr(self, key)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ConfigError(f"translation.{key}={value}: a whole number of 1 or more is needed.")
+        if self.max_growth < 1:
+            raise ConfigError(
+                f"translation.max_growth={self.max_growth}: 1 or more; below it translations are cut off."
+            )
 
 
 class SourceTexts:

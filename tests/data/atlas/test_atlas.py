@@ -10,9 +10,8 @@ from collections import Counter
 import pytest
 
 from mixlingua.data import atlas
-from mixlingua.data.atlas.facts import load_facts
+from mixlingua.data.atlas.facts import KINDS, load_facts, load_templates
 from mixlingua.data.atlas.generate import render, split_facts
-from mixlingua.data.atlas.wording import KINDS, load_templates
 from mixlingua.data.rows import PairRow, check_texts
 
 LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh")

@@ -1,19 +1,131 @@
 """The facts of atlas: what CLDR says about countries, cities, languages and currencies that every language can name."""
 
+import re
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
+from importlib.resources import files
 from typing import Any
 
 from babel import Locale
 from babel.core import get_global
 from babel.localedata import locale_identifiers
 
-from mixlingua.data.atlas.names import all_names
-from mixlingua.data.atlas.wording import KINDS, read_data
+LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh")
+
+# Each kind of fact: what a question asks about, and what its passage answers. Questions contain the first slot only.
+KINDS = {
+    "currency": ("country", "currency"),
+    "official_language": ("country", "language"),
+    "region": ("country", "region"),
+    "first_day": ("country", "day"),
+    "country_code": ("country", "code"),
+    "city": ("city", "country"),
+    "script": ("language", "script"),
+    "home": ("language", "country"),
+    "own_name": ("language", "own_name"),
+    "currency_code": ("currency", "code"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Templates:
+    """The templates of one language.
+
+    questions and passages: kind -> phrasings with {slots}; phrasing i means the same in every language.
+    names: slot -> key -> the name that replaces CLDR's. lowercase: slots whose names start in lower case mid-sentence.
+    """
+
+    questions: dict[str, tuple[str, ...]]
+    passages: dict[str, tuple[str, ...]]
+    names: dict[str, dict[str, str]]
+    lowercase: frozenset[str]
+
+
+def read_data(*path: str) -> str:
+    """The text of a data file of this package."""
+    return files(__package__).joinpath(*path).read_text(encoding="utf-8")
+
+
+@cache
+def load_templates() -> dict[str, Templates]:
+    """The templates of every atlas language, in the order of LANGUAGES."""
+    return {language: _parse(read_data("templates", f"{language}.toml")) for language in LANGUAGES}
+
+
+def _parse(text: str) -> Templates:
+    content = tomllib.loads(text)
+    names = content.get("names", {})
+    lowercase = frozenset(names.pop("lowercase", ()))
+    return Templates(
+        questions={kind: tuple(content[kind]["questions"]) for kind in KINDS},
+        passages={kind: tuple(content[kind]["passages"]) for kind in KINDS},
+        names=names,
+        lowercase=lowercase,
+    )
+
+
+# Brackets, alternatives, spaced hyphens and abbreviations read badly inside a sentence.
+_UNSUITED = re.compile(r"[()（）/]|\s[-–]\s|о-в")
+# Where CLDR gives no exemplar city in these locales, the time zone's own last part is the name (UTS 35, part 4).
+_CITY_BY_ZONE = frozenset({"de", "en", "es", "tr", "vi"})
+
+
+class Names:
+    """Names in one language, in the form in which its templates use them."""
+
+    def __init__(self, language: str, templates: Templates) -> None:
+        self._language = language
+        self._templates = templates
+        self._locale = Locale(language)
+
+    def name(self, slot: str, key: str) -> str | None:
+        """What fills `slot` for `key`, such as "Germany" for ("country", "DE").
+
+        A slot without a table of names (code, own_name) is filled by its key. None where CLDR has no name, repeats
+        the code as the name, or has one that does not fit into a sentence.
+        """
+        override = self._templates.names.get(slot, {}).get(key)
+        if override is not None:
+            return override
+        found = self._from_cldr(slot, key)
+        if found is None or _UNSUITED.search(found) or (found == key and slot not in ("code", "own_name")):
+            return None
+        name = found.replace("\N{SOFT HYPHEN}", "")
+        return name[0].lower() + name[1:] if slot in self._templates.lowercase else name
+
+    def _from_cldr(self, slot: str, key: str) -> str | None:
+        locale = self._locale
+        match slot:
+            case "country" | "region":
+                return locale.territories.get(key)
+            case "language":
+                return locale.languages.get(key)
+            case "script":
+                return locale.scripts.get(key)
+            case "currency":
+                # The form after a numeral of one or more is the one for running text: "Swiss franc", not "Swiss Franc".
+                counted = locale._data["currency_names_plural"].get(key, {})
+                return counted.get("one") or counted.get("other") or locale.currencies.get(key)
+            case "day":
+                return locale.days["stand-alone"]["wide"][int(key)]
+            case "city":
+                city = locale.time_zones.get(key, {}).get("city")
+                if city is None and self._language in _CITY_BY_ZONE:
+                    return key.rpartition("/")[2].replace("_", " ")
+                return city
+            case _:
+                return key
+
+
+@cache
+def all_names() -> dict[str, Names]:
+    """The names of every atlas language."""
+    return {language: Names(language, templates) for language, templates in load_templates().items()}
+
 
 _OFFICIAL = ("official", "de_facto_official")
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 
-from mixlingua.data.atlas.facts import Fact, load_facts
-from mixlingua.data.atlas.wording import LANGUAGES, load_templates
+from mixlingua.data.atlas.facts import LANGUAGES, Fact, load_facts, load_templates
 from mixlingua.data.rows import PairRow
 from mixlingua.errors import DataError
 from mixlingua.files import content_hash

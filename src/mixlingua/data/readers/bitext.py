@@ -1,21 +1,18 @@
-"""Line-aligned translations of two languages each, as OPUS gives them ("Moses" files).
-
-Source: Tiedemann 2012, "Parallel Data, Tools and Interfaces in OPUS", opus.nlpl.eu.
-"""
+"""Tatoeba: short sentences with English translations, the bitext test set of LASER (arXiv 1812.10464), to train on."""
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
-from mixlingua.data.readers.lines import language_of, read_lines
+from mixlingua.data.public_corpora import fetched_lines, public_files
 from mixlingua.data.rows import PairRow
 from mixlingua.errors import DataError
-from mixlingua.files import content_hash
+from mixlingua.files import cache_dir, content_hash, language_of, read_lines
 from mixlingua.languages import two_letter
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 VERSION = "1"
 _NAME = re.compile(r"(?P<corpus>.+)\.(?P<first>[A-Za-z_-]+)-(?P<second>[A-Za-z_-]+)\.(?P<side>[A-Za-z_-]+)")
@@ -62,7 +59,7 @@ class BitextReader:
                 # Its own dictionary for each side: whoever changes one does not change the other.
                 yield PairRow(id=f"{pair}:{line}", queries=texts, passages=dict(texts), passage_id=f"{pair}:{line}")
             if blank:
-                log.warning("%s: lines left out that are blank on a side: %d.", first.parent / pair, blank)
+                logger.warning("%s: lines left out that are blank on a side: %d.", first.parent / pair, blank)
 
     def _files(self) -> list[Path]:
         return sorted(self.path.glob("*.*-*.*"))
@@ -86,3 +83,42 @@ class BitextReader:
                     f"{self.path}: {pair} has one side, {next(iter(sides.values())).name}. Fetch the other."
                 )
         return pairs
+
+
+COMMIT = "fec5c7d63daa2bea9d127e8252b10e87278586c0"
+URL = f"https://raw.githubusercontent.com/facebookresearch/LASER/{COMMIT}/data/tatoeba/v1"
+
+
+def names(language: str) -> tuple[str, str]:
+    """What the file of a language, and that of its English sentences, are published as."""
+    code, _ = public_files()["tatoeba"][language]
+    return f"tatoeba.{code}-eng.{code}", f"tatoeba.{code}-eng.eng"
+
+
+def pair_files(folder: Path, language: str, needed_by: str) -> list[Path]:
+    """The paths of a language's sentences and of their English ones. Raises DataError where they cannot be had."""
+    return [
+        fetched_lines(
+            name,
+            needed_by=needed_by,
+            folder=folder,
+            cached=cache_dir() / "tatoeba" / COMMIT / name,
+            url=f"{URL}/{name}",
+            num_lines=public_files()["tatoeba"][language][1],
+        )
+        for name in names(language)
+    ]
+
+
+class TatoebaReader(BitextReader):
+    """Rows of the pairs in a folder, as BitextReader; where `path` is no folder, those of the languages `fetched`."""
+
+    def __init__(self, path: str | Path, fetched: Sequence[str], name: str = "tatoeba") -> None:
+        super().__init__(path, name)
+        self.fetched = fetched
+
+    def _files(self) -> list[Path]:
+        if self.path.is_dir():
+            return super()._files()
+        source = f"data.sources.{self.name}"
+        return sorted(file for language in self.fetched for file in pair_files(self.path, language, source))

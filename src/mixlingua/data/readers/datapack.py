@@ -10,8 +10,8 @@ import struct
 from itertools import pairwise
 from pathlib import Path
 
-from mixlingua.data.readers.lines import open_binary
 from mixlingua.errors import DataError
+from mixlingua.files import open_binary
 
 _HEADER = struct.Struct("<IBxxxHH")
 _TEXT = struct.Struct("<HI")

@@ -1,6 +1,7 @@
-"""The project's own data format: JSON lines, one pair in all its languages per line, or one file per language."""
+"""Rows that somebody prepared, where they are at hand, else those made of what is published."""
 
 import json
+import logging
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -8,11 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from mixlingua.data.keys import id_key
-from mixlingua.data.readers.lines import language_of, read_lines
-from mixlingua.data.rows import PairRow, check_texts
+from mixlingua.data.rows import PairRow, Reader, check_texts, id_key
 from mixlingua.errors import DataError, suggest
-from mixlingua.files import content_hash
+from mixlingua.files import content_hash, language_of, read_lines
 
 VERSION = "1"
 _ROW_FIELDS = ("id", "queries", "passages", "passage_id", "touches", "negatives", "split_key")
@@ -192,3 +191,26 @@ def _negatives(negatives: Any, name: str, where: str) -> dict[str, list[str]]:
     ):
         raise DataError(f"{where}: negatives of row '{name}' must be lists of texts.")
     return negatives
+
+
+logger = logging.getLogger(__name__)
+
+
+class PreparedReader:
+    """The rows of the JSONL file `path` where there is one, else those of the reader `published`."""
+
+    def __init__(self, path: str | Path, published: Reader) -> None:
+        self.name = published.name
+        self._published = published
+        self._path = Path(path)
+
+    def fingerprint(self) -> str:
+        """That of the reader whose rows they are."""
+        return self._reader().fingerprint()
+
+    def rows(self) -> Iterator[PairRow]:
+        """The rows of that reader."""
+        return self._reader().rows()
+
+    def _reader(self) -> Reader:
+        return JsonlReader(self._path, name=self.name) if self._path.is_file() else self._published

@@ -5,18 +5,186 @@ Source: Bonifacio et al. 2021, arXiv 2108.13897; huggingface.co/datasets/unicamp
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from mixlingua.data.readers.lines import read_lines
-from mixlingua.data.readers.mmarco_files import TRIPLES, FolderFiles, HubFiles, MmarcoFiles, collection, train_queries
-from mixlingua.data.readers.mmarco_texts import TextLookup, filtered_part
 from mixlingua.data.rows import PairRow
 from mixlingua.errors import ConfigError, DataError, suggest
-from mixlingua.files import atomic_write, cache_dir, content_hash
+from mixlingua.files import atomic_write, cache_dir, content_hash, read_lines
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
+
+REPOSITORY = "unicamp-dl/mmarco"
+TRIPLES = "data/triples.train.ids.small.tsv"  # query, relevant and irrelevant passage; the same for all languages
+_FOOTER_BYTES = 1 << 16
+
+
+class MmarcoFiles(Protocol):
+    """Files by their name in the data set's repository."""
+
+    def parquet(self, folder: str) -> list[str]:
+        """The names of the parquet files under a folder, sorted."""
+        ...
+
+    def fetch(self, name: str) -> Path:
+        """A local path of a file. Raises DataError where it cannot be had."""
+        ...
+
+    def identity(self, languages: list[str]) -> list[str]:
+        """What tells these files from others."""
+        ...
+
+
+def collection(files: MmarcoFiles, language: str) -> list[str]:
+    """The files with the passages in a language (its English name), of columns id and text."""
+    names = files.parquet(f"collection-{language}")
+    if any("partial" in name for name in names):
+        logger.warning(
+            "mmarco: %s holds only part of the %s collection; pairs outside it lack the language", files, language
+        )
+    return names
+
+
+def train_queries(files: MmarcoFiles, language: str) -> list[str]:
+    """The files with the training queries in a language (its English name), of columns id and text."""
+    folder = f"queries-{language}"
+    return [name for name in files.parquet(folder) if "train" in name.removeprefix(folder)]
+
+
+class FolderFiles:
+    """A folder with `collection-german/`, `queries-german/` and so on, and the triples."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __str__(self) -> str:
+        return str(self._folder)
+
+    def parquet(self, folder: str) -> list[str]:
+        names = sorted(file.relative_to(self._folder).as_posix() for file in (self._folder / folder).rglob("*.parquet"))
+        if not names:
+            raise DataError(f"{self._folder / folder}: no parquet files. {_layout(self._folder)}")
+        return names
+
+    def fetch(self, name: str) -> Path:
+        if not (self._folder / name).is_file():
+            raise DataError(f"{self._folder / name}: no such file. {_layout(self._folder)}")
+        return self._folder / name
+
+    def identity(self, languages: list[str]) -> list[str]:
+        names = [
+            name for language in languages for name in [*train_queries(self, language), *collection(self, language)]
+        ]
+        return [content_hash(self.fetch(TRIPLES)), *(content_hash(name, self._footer(name)) for name in names)]
+
+    def _footer(self, name: str) -> bytes:
+        # A parquet file ends in the offsets, sizes and value ranges of all its parts: a few gigabytes need no hashing.
+        with (self._folder / name).open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - _FOOTER_BYTES))
+            return file.read() + str(size).encode()
+
+
+class HubFiles:
+    """The parquet revision of the hub's data set; the triples come from its main revision."""
+
+    def __init__(self, revision: str, folder: Path) -> None:
+        self._revision = revision
+        self._folder = folder
+        self._names: list[str] = []
+
+    def __str__(self) -> str:
+        return f"{REPOSITORY}@{self._revision}"
+
+    def parquet(self, folder: str) -> list[str]:
+        from huggingface_hub import HfApi
+
+        if not self._names:
+            with self._online("its list of files"):
+                self._names = HfApi().list_repo_files(REPOSITORY, repo_type="dataset", revision=self._revision)
+        names = sorted(name for name in self._names if name.startswith(f"{folder}/") and name.endswith(".parquet"))
+        if not names:
+            raise DataError(f"{self}: no parquet files under {folder}. {_layout(self._folder)}")
+        return names
+
+    def fetch(self, name: str) -> Path:
+        from huggingface_hub import hf_hub_download
+
+        revision = "main" if name == TRIPLES else self._revision
+        with self._online(name):
+            return Path(hf_hub_download(REPOSITORY, name, repo_type="dataset", revision=revision))
+
+    def identity(self, languages: list[str]) -> list[str]:
+        return [REPOSITORY, self._revision]
+
+    @contextmanager
+    def _online(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # the hub's client raises its own errors, those of its HTTP library and OSErrors
+            raise DataError(
+                f"cannot fetch {what} of {self} ({type(error).__name__}: {error}). What is finished is kept; to go on: "
+                "run again where there is a network; or set HF_ENDPOINT to a mirror, or HTTPS_PROXY; "
+                f"or bring the files to {self._folder}; or choose other data, such as data=ntrex. "
+                f"{_layout(self._folder)}"
+            ) from error
+
+
+def _layout(folder: Path) -> str:
+    return (
+        f"A local {folder} holds {TRIPLES} and, for each language, collection-german/*.parquet and "
+        f"queries-german/train/*.parquet (columns id and text), as in {REPOSITORY} at refs/convert/parquet."
+    )
+
+
+_SCHEMA = pa.schema([("id", pa.int64()), ("text", pa.string())])
+_BATCH_ROWS = 1 << 15
+
+
+def filtered_part(source: Path, part: Path, wanted: np.ndarray) -> None:
+    """Write the rows of a parquet file (columns id, text) whose id is in `wanted` to an Arrow file, atomically.
+
+    Raises DataError where the file is damaged or has other columns.
+    """
+    with atomic_write(part) as partial, pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:
+        try:
+            for batch in pq.ParquetFile(source).iter_batches(batch_size=_BATCH_ROWS, columns=["id", "text"]):
+                found = batch.filter(pa.array(np.isin(batch.column("id").to_numpy(), wanted))).cast(_SCHEMA)
+                if found.num_rows:
+                    writer.write_batch(found)
+        except (pa.ArrowInvalid, KeyError, ValueError) as error:
+            raise DataError(
+                f"{source}: not a parquet file with columns id and text ({error}). Fetch it again."
+            ) from error
+
+
+class TextLookup:
+    """Texts by id over several parts, read from the memory-mapped files as they are asked for."""
+
+    def __init__(self, parts: Sequence[Path]) -> None:
+        tables = [pa.ipc.open_file(pa.memory_map(str(part))).read_all() for part in parts]
+        table = pa.concat_tables(tables)
+        ids = table.column("id").to_numpy()
+        self._order = np.argsort(ids, kind="stable")
+        self._ids = ids[self._order]
+        self._chunks = table.column("text").chunks
+        self._starts = np.cumsum([0, *map(len, self._chunks)])
+
+    def get(self, number: int) -> str | None:
+        """The text with this id; None where there is none or it is blank."""
+        position = int(np.searchsorted(self._ids, number))
+        if position == len(self._ids) or self._ids[position] != number:
+            return None
+        row = int(self._order[position])
+        chunk = int(np.searchsorted(self._starts, row, side="right")) - 1
+        text = self._chunks[chunk][row - self._starts[chunk]].as_py()
+        return text.strip() or None if text else None
+
 
 VERSION = "1"
 LANGUAGES = {
@@ -89,7 +257,7 @@ class MmarcoReader:
         """(N, 2 + max_negatives) int64: query, relevant passage and irrelevant ones, -1 where there are fewer."""
         part = work / "pairs.npy"
         if not part.exists():
-            log.info("%s: reading the training triples", self.name)
+            logger.info("%s: reading the training triples", self.name)
             with atomic_write(part) as partial:
                 np.save(partial, self._read_triples(self._files.fetch(TRIPLES)))
         return np.load(part)
@@ -114,7 +282,7 @@ class MmarcoReader:
         for number, name in enumerate(names, start=1):
             part = work / f"{name.replace('/', '--')}.arrow"
             if not part.exists():
-                log.info("%s: %s (file %d of %d)", self.name, name, number, len(names))
+                logger.info("%s: %s (file %d of %d)", self.name, name, number, len(names))
                 filtered_part(self._files.fetch(name), part, wanted)
             parts.append(part)
         return TextLookup(parts)

@@ -1,17 +1,42 @@
 """Translated SQuAD: one file per language, with the same question ids."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mixlingua.data.keys import PIVOT
-from mixlingua.data.readers.lines import language_of, open_binary
-from mixlingua.data.readers.sentences import sentence_spans
-from mixlingua.data.rows import PairRow, check_texts
+from mixlingua.data.rows import PIVOT, PairRow, check_texts
 from mixlingua.errors import ConfigError, DataError, suggest
-from mixlingua.files import content_hash
+from mixlingua.files import content_hash, language_of, open_binary
+
+# Full stops that need a following space, and those of scripts that write without one.
+_SPACED = ".!?…؟۔।॥"
+_UNSPACED = "。！？｡๚๛"
+_CLOSING = "\"'”’»)]）」』】〉》"
+_END = re.compile(
+    rf"[{re.escape(_UNSPACED)}]+[{re.escape(_CLOSING)}]*\s*"
+    rf"|[{re.escape(_SPACED)}]+[{re.escape(_CLOSING)}]*\s+(?=\S)"
+)
+
+
+def sentence_spans(text: str) -> list[tuple[int, int]]:
+    """Start and end (exclusive) of each sentence, in order, without surrounding space; none is empty.
+
+    A sentence ends after . ! ? … ؟ ۔ । ॥ (with closing quotes and brackets) where space and no lower-case letter
+    follows, and after 。 ！ ？ ｡ ๚ ๛ anywhere. Abbreviations before a capital letter therefore end a sentence, and
+    Thai, which marks sentences with spaces alone, is split only where it uses one of these signs.
+    """
+    cuts = [match.end() for match in _END.finditer(text) if not text[match.end() : match.end() + 1].islower()]
+    spans = []
+    for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True):
+        piece = text[start:end]
+        if piece.strip():
+            left = start + len(piece) - len(piece.lstrip())
+            spans.append((left, left + len(piece.strip())))
+    return spans
+
 
 VERSION = "1"
 UNITS = ("sentence", "paragraph")

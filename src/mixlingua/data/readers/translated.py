@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from mixlingua.data.published import fetched_archive, files_by_language
+from mixlingua.data.public_corpora import fetched_archive, files_by_language
 from mixlingua.data.rows import PairRow
 from mixlingua.errors import ConfigError
 from mixlingua.files import cache_dir, content_hash

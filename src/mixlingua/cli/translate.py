@@ -1,0 +1,90 @@
+"""action=translate: give rows the languages that they lack, by a translation model; leave files that data=jsonl
+reads."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from mixlingua.cli.run_record import translations_of
+from mixlingua.cli.show import LanguageReport, TranslationBar, announce_translation, show_translation
+from mixlingua.data.rows import PairRow, Reader
+from mixlingua.errors import DataError
+from mixlingua.files import lock
+from mixlingua.sampling.random import rows_of_part
+from mixlingua.training.checkpoints import take_over_translations
+from mixlingua.translation.job import Job
+from mixlingua.translation.output import Accepted, completed, packed, rejected_lines, write_rows
+from mixlingua.translation.texts import Pieces, SourceTexts, Translation
+
+
+def translate(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
+    """Translate what the chosen sources lack, on one device. Returns the share of accepted texts by language.
+
+    RUN/translations holds what was translated so far: a run that was stopped goes on where it is, in the same folder or
+    by `resume`. RUN/pairs/NAME.jsonl.gz holds each source's rows, RUN/rejected/LANGUAGE.jsonl.gz what was not good
+    enough, RUN/translation.json the counts.
+    """
+    settings: Translation = instantiate(cfg.translation)
+    readers = [instantiate(source) for source in cfg.data.sources.values()]
+    folder = run_dir / "translations"
+    if cfg.resume:
+        take_over_translations(translations_of(cfg.resume), folder)
+    device = torch.device("cpu" if cfg.trainer.accelerator == "cpu" else "cuda")
+    known = [settings.source, *(code for code in settings.languages if code != settings.source)]
+    translator = instantiate(cfg.translator).load(known, device=device, precision=cfg.trainer.precision)
+    sources = SourceTexts(settings.source, settings.languages)
+    for number, reader in enumerate(readers):
+        sources.add(_rows(reader, number, cfg))
+    pieces = Pieces(sources.texts, translator, settings.source, settings.piece_tokens)
+    job = Job(translator, settings, sources, pieces, folder)
+    with lock(folder):
+        accepted, reports = _translate_all(cfg, job, run_dir)
+
+    def lookup(language: str, text: str) -> str | None:
+        return accepted[language].get(sources.position(text))
+
+    for number, (name, reader) in enumerate(zip(cfg.data.sources, readers, strict=True)):
+        rows = (completed(row, settings.source, settings.languages, lookup) for row in _rows(reader, number, cfg))
+        for language, count in write_rows(run_dir / "pairs" / f"{name}.jsonl.gz", rows).items():
+            if language in reports:
+                reports[language].num_rows += count
+    show_translation(cfg, run_dir, sources, reports)
+    return {f"translation/{language}/accepted": report.accepted for language, report in reports.items()}
+
+
+def _translate_all(cfg: DictConfig, job: Job, run_dir: Path) -> tuple[dict[str, Accepted], dict[str, LanguageReport]]:
+    """The accepted texts and the counts of each language that some row lacks; RUN/rejected is written."""
+    texts = job.sources.texts
+    languages = [language for language in job.settings.languages if job.sources.needed(language)]
+    if not languages:
+        raise DataError(
+            f"translation.languages={list(job.settings.languages)}: no row has '{job.settings.source}' and lacks one "
+            "of them, so that there is nothing to translate. Choose another translation.source or other languages."
+        )
+    costs = {language: job.cost(language) for language in languages}
+    announce_translation(cfg, run_dir, job, costs)
+    num_tokens = sum(cost.num_tokens for cost in costs.values())
+    accepted: dict[str, Accepted] = {}
+    reports: dict[str, LanguageReport] = {}
+    with TranslationBar(num_tokens * (2 if job.settings.gate.min_round_trip is not None else 1)) as bar:
+        for language in languages:
+            verdicts, ratio = job.translate(language, bar)
+            with packed(run_dir / "rejected" / f"{language}.jsonl.gz") as file:
+                file.writelines(f"{line}\n" for line in rejected_lines(texts, verdicts))
+            accepted[language] = Accepted.write(job.folder / f"{language}.arrow", verdicts, len(texts))
+            reports[language] = LanguageReport.of(verdicts, ratio)
+    return accepted, reports
+
+
+def _rows(reader: Reader, number: int, cfg: DictConfig) -> Iterator[PairRow]:
+    """The rows of a source, no more than data.max_rows: those that training takes without a held-out share."""
+    if cfg.data.max_rows is None:
+        return reader.rows()
+    num_rows = sum(1 for _ in reader.rows())
+    if num_rows <= cfg.data.max_rows:
+        return reader.rows()
+    chosen = set(rows_of_part(num_rows, cfg.data.max_rows, seed=cfg.seed, source=number).tolist())
+    return (row for position, row in enumerate(reader.rows()) if position in chosen)

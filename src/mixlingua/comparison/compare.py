@@ -1,0 +1,262 @@
+"""Systems side by side: averages over seeds, intervals, and what differs from a baseline beyond chance."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+
+from mixlingua.comparison.runs import EvaluatedRun
+from mixlingua.comparison.significance import (
+    Design,
+    effect_sizes,
+    holm,
+    percentile_interval,
+    sign_flip_p_values,
+    t_interval,
+    welch_interval,
+)
+from mixlingua.evaluation.metrics import Floats
+from mixlingua.evaluation.results import ALL_LANGUAGES, MACRO, Average
+from mixlingua.evaluation.run_folder import RANK_DISTANCE, Cell
+
+AVERAGE, LANGUAGE, PAIR = "average", "language", "pair"  # the scopes of a row
+LOWER_IS_BETTER = frozenset({RANK_DISTANCE})
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A system minus its baseline, for one average.
+
+    interval: over questions (bootstrap); seeds_interval: over seeds (Welch), None where a side has one seed. p_value:
+    of the paired permutation test; p_holm: corrected for all tests of its table. effect_size: Cohen's d over
+    questions, None where it is not defined. better, equal, worse: queries, by their means over seeds.
+    """
+
+    baseline: str
+    value: float
+    interval: Interval
+    seeds_interval: Interval | None
+    p_value: float
+    p_holm: float
+    effect_size: float | None
+    better: int
+    equal: int
+    worse: int
+
+
+@dataclass(frozen=True)
+class ComparisonRow:
+    """One average of one system over its seeds.
+
+    scope: "average" over all languages or pairs of a setting; "language": those with the queries in one language;
+    "pair": one query and one passage language. Languages that are averaged over are "all". interval: over questions
+    (bootstrap); seeds_interval: over seeds (Student's t), None with one seed. difference: None for a baseline.
+    """
+
+    system: str
+    task: str
+    setting: str
+    metric: str
+    scope: str
+    query_language: str
+    passage_language: str
+    num_questions: int
+    num_seeds: int
+    value: float
+    interval: Interval
+    seeds_interval: Interval | None
+    difference: Difference | None
+
+    def plain(self) -> dict[str, object]:
+        """All fields, as JSON can hold them."""
+        return asdict(self)
+
+    def significant(self, confidence: float) -> bool:
+        """Whether the corrected p-value is below 1 - confidence."""
+        return self.difference is not None and self.difference.p_holm < 1 - confidence
+
+    @property
+    def gain(self) -> float:
+        """The difference to the baseline, above 0 where the system is better; 0 without a baseline."""
+        value = self.difference.value if self.difference else 0.0
+        return -value if self.metric in LOWER_IS_BETTER else value
+
+
+def family_of(row: ComparisonRow) -> tuple[str, ...]:
+    """The table whose tests are corrected together with that of the row.
+
+    One table of main metrics and one of rank distance over all tasks and systems, one by query language for each task,
+    one by pair for each task and system.
+    """
+    if row.scope == AVERAGE:
+        return (AVERAGE, RANK_DISTANCE if row.metric == RANK_DISTANCE else "main")
+    return (LANGUAGE, row.task) if row.scope == LANGUAGE else (PAIR, row.task, row.system)
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How many bootstrap draws and sign patterns, the confidence of intervals, and the seed of both."""
+
+    resamples: int
+    confidence: float
+    seed: int
+
+
+def compare(
+    systems: Mapping[str, Sequence[EvaluatedRun]],
+    baselines: Mapping[str, str],
+    tasks: Sequence[str],
+    resampling: Resampling,
+    average: Average = MACRO,
+) -> list[ComparisonRow]:
+    """Compare systems, each a list of runs that differ by their seed, on tasks that all have (`common_tasks`).
+
+    baselines: system -> the system that it is tested against; one without an entry is a baseline itself, or untested.
+    average: macro, each language or pair counts alike; micro, as many times as it has queries. Equal resampling gives
+    equal rows.
+    """
+    return _corrected([row for task in tasks for row in _task_rows(task, systems, baselines, resampling, average)])
+
+
+@dataclass(frozen=True)
+class _CellMean:
+    """columns: of the cells that it is the mean of."""
+
+    scope: str
+    setting: str
+    metric: str
+    query_language: str
+    passage_language: str
+    columns: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _System:
+    """Means over seeds (C, G), their bootstrap draws (resamples, S), and the averages of each seed (seeds, S)."""
+
+    name: str
+    values: Floats
+    draws: Floats
+    by_seed: Floats
+
+
+def _task_rows(
+    task: str,
+    systems: Mapping[str, Sequence[EvaluatedRun]],
+    baselines: Mapping[str, str],
+    resampling: Resampling,
+    average: Average,
+) -> Iterator[ComparisonRow]:
+    runs = {name: [run.tasks[task] for run in members] for name, members in systems.items()}
+    first = next(iter(runs.values()))[0]
+    asked = ~np.isnan(first.values)
+    averages = list(_averages(first.cells))
+    cell_weights = np.ones(len(first.cells)) if average == MACRO else asked.sum(axis=0).astype(np.float64)
+    weights = np.zeros((len(averages), len(first.cells)))
+    for row, mean in enumerate(averages):
+        part = cell_weights[list(mean.columns)]
+        weights[row, mean.columns] = part / part.sum()
+    design = Design(asked, weights)
+
+    means = {name: np.mean([run.values for run in members], axis=0) for name, members in runs.items()}
+    draws = design.bootstrap(list(means.values()), resamples=resampling.resamples, seed=resampling.seed)
+    measured = {
+        name: _System(name, means[name], draw, np.stack([design.estimates(run.values) for run in runs[name]]))
+        for name, draw in zip(means, draws, strict=True)
+    }
+    num_questions = design.questions().sum(axis=0)
+    for name, system in measured.items():
+        baseline = measured[baselines[name]] if name in baselines else None
+        differences = _differences(design, averages, system, baseline, resampling) if baseline else None
+        values = design.estimates(system.values)
+        intervals = percentile_interval(system.draws, resampling.confidence)
+        for index, mean in enumerate(averages):
+            yield ComparisonRow(
+                system=name,
+                task=task,
+                setting=mean.setting,
+                metric=mean.metric,
+                scope=mean.scope,
+                query_language=mean.query_language,
+                passage_language=mean.passage_language,
+                num_questions=int(num_questions[index]),
+                num_seeds=len(system.by_seed),
+                value=float(values[index]),
+                interval=_ends(intervals[index]),
+                seeds_interval=t_interval(system.by_seed[:, index].tolist(), resampling.confidence),
+                difference=differences[index] if differences else None,
+            )
+
+
+def _differences(
+    design: Design, averages: Sequence[_CellMean], system: _System, baseline: _System, resampling: Resampling
+) -> list[Difference]:
+    change = system.values - baseline.values
+    shares = design.shares(change)
+    p_values = sign_flip_p_values(shares, resamples=resampling.resamples, seed=resampling.seed)
+    intervals = percentile_interval(system.draws - baseline.draws, resampling.confidence)
+    effects = effect_sizes(design, change)
+    found = []
+    for index, mean in enumerate(averages):
+        better, equal, worse = _outcomes(change[:, mean.columns], mean.metric)
+        ours, theirs = (part.by_seed[:, index].tolist() for part in (system, baseline))
+        found.append(
+            Difference(
+                baseline=baseline.name,
+                value=float(shares[:, index].sum()),
+                interval=_ends(intervals[index]),
+                seeds_interval=welch_interval(ours, theirs, resampling.confidence),
+                p_value=float(p_values[index]),
+                p_holm=1.0,  # until all tables are there
+                effect_size=float(effects[index]) if np.isfinite(effects[index]) else None,
+                better=better,
+                equal=equal,
+                worse=worse,
+            )
+        )
+    return found
+
+
+def _averages(cells: Sequence[Cell]) -> Iterator[_CellMean]:
+    """The averages of the tables: all of a setting, by query language, and single pairs."""
+    everywhere: dict[tuple[str, str], list[int]] = {}
+    by_language: dict[tuple[str, str, str], list[int]] = {}
+    for column, cell in enumerate(cells):
+        everywhere.setdefault((cell.metric, cell.setting), []).append(column)
+        by_language.setdefault((cell.metric, cell.setting, cell.query_language), []).append(column)
+    for (metric, setting), columns in everywhere.items():
+        yield _CellMean(AVERAGE, setting, metric, ALL_LANGUAGES, ALL_LANGUAGES, tuple(columns))
+    for (metric, setting, language), columns in by_language.items():
+        if metric != RANK_DISTANCE:
+            yield _CellMean(LANGUAGE, setting, metric, language, ALL_LANGUAGES, tuple(columns))
+    for column, cell in enumerate(cells):
+        if cell.metric != RANK_DISTANCE and cell.passage_language != ALL_LANGUAGES:
+            yield _CellMean(PAIR, cell.setting, cell.metric, cell.query_language, cell.passage_language, (column,))
+
+
+def _outcomes(change: Floats, metric: str) -> tuple[int, int, int]:
+    """How many queries a system answers better, equally well and worse than the baseline."""
+    asked = change[~np.isnan(change)]
+    gains = -asked if metric in LOWER_IS_BETTER else asked
+    better, worse = int((gains > 1e-9).sum()), int((gains < -1e-9).sum())  # means over seeds are rounded
+    return better, len(gains) - better - worse, worse
+
+
+def _corrected(rows: Sequence[ComparisonRow]) -> list[ComparisonRow]:
+    """Holm's correction over all tests of each table."""
+    tables: dict[tuple[str, ...], list[tuple[int, Difference]]] = {}
+    for index, row in enumerate(rows):
+        if row.difference is not None:
+            tables.setdefault(family_of(row), []).append((index, row.difference))
+    corrected = list(rows)
+    for members in tables.values():
+        adjusted = holm([difference.p_value for _, difference in members])
+        for (index, difference), p_holm in zip(members, adjusted, strict=True):
+            corrected[index] = replace(rows[index], difference=replace(difference, p_holm=p_holm))
+    return corrected
+
+
+def _ends(ends: Floats) -> Interval:
+    return float(ends[0]), float(ends[1])

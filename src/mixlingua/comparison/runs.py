@@ -1,0 +1,155 @@
+"""Runs read back for a comparison, and whether they may be compared."""
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import OmegaConf
+
+from mixlingua.cli.run_record import read_status
+from mixlingua.errors import DataError
+from mixlingua.evaluation.run_folder import QuestionValues, read_question_values, read_results
+
+
+@dataclass(frozen=True)
+class FoundRun:
+    """A finished run with results. config: the content of its config.yaml."""
+
+    folder: Path
+    action: str
+    config: dict[str, Any]
+
+
+def find_runs(places: Sequence[str]) -> tuple[list[FoundRun], list[str]]:
+    """The finished runs in places, each a run folder or one that holds such at any depth, in natural order.
+
+    Also a line for each run that is left out, with the reason. Raises DataError where a place does not exist or holds
+    no run, or no run has finished.
+    """
+    found: dict[Path, FoundRun] = {}
+    left_out: dict[Path, str] = {}
+    for place in places:
+        folders = list(_run_folders(Path(place)))
+        if not folders:
+            raise DataError(f"runs={place}: {_why_empty(Path(place))}")
+        for folder in folders:
+            if reason := _unusable(folder):
+                left_out[folder.resolve()] = f"{folder}: {reason}"
+            else:
+                config: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
+                found.setdefault(folder.resolve(), FoundRun(folder, config["action"], config))
+    if not found:
+        raise DataError("runs: none of them finished with results:\n  " + "\n  ".join(left_out.values()))
+    return list(found.values()), list(left_out.values())
+
+
+def _run_folders(place: Path) -> Iterator[Path]:
+    """Folders of runs, not looking inside one for others; those of comparisons, dashboards and mining are none."""
+    for folder, inner, files in os.walk(place):
+        is_run = "status.json" in files or "metrics.json" in files
+        if is_run and read_status(Path(folder)).get("action") not in ("compare", "dashboard", "mine"):
+            inner.clear()
+            yield Path(folder)
+        inner[:] = sorted((name for name in inner if not name.startswith(".")), key=_natural)
+
+
+def _why_empty(place: Path) -> str:
+    if place.is_dir():
+        return "holds no run (a folder with status.json)."
+    return f"no such folder (from {Path.cwd()}); a sweep is in multirun/DATE/TIME, a run in outputs/DATE/TIME."
+
+
+def _natural(name: str) -> list[int | str]:
+    """Sorts job 2 before job 10."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+
+def _unusable(folder: Path) -> str:
+    """Why a run cannot be compared; empty where it can."""
+    status = read_status(folder)
+    state = status.get("state", "finished")
+    if state != "finished":
+        error = str(status.get("error") or "").split("\n")[0]
+        return f"{state} ({error})" if error else f"{state}, not finished"
+    if not (folder / "config.yaml").exists():
+        return "no config.yaml"
+    if not (folder / "metrics.json").exists() or (folder / "metrics.json").read_text(encoding="utf-8").strip() == "{}":
+        return "not evaluated on anything"
+    return ""
+
+
+# What of a task's provenance must be equal; its revision changes whenever a score may change.
+_SAME = ("revision", "languages", "num_queries", "num_candidates", "main_metric")
+
+
+@dataclass(frozen=True)
+class EvaluatedRun:
+    """name: its folder, for messages. provenance: that of report.json. tasks: values by task. averages: as metrics.json
+    has them."""
+
+    name: str
+    provenance: Mapping[str, Any]
+    tasks: Mapping[str, QuestionValues]
+    averages: Mapping[str, float]
+
+
+def read_run(run_dir: Path) -> EvaluatedRun:
+    """Read a run folder's report and values per question. Raises DataError as `read_results` does."""
+    results = read_results(run_dir)
+    described = results.provenance.get("tasks", {})
+    tasks = {
+        task: read_question_values(run_dir, task, described[task]["main_metric"], results.rows)
+        for task in dict.fromkeys(row.task for row in results.rows)
+    }
+    return EvaluatedRun(str(run_dir), results.provenance, tasks, results.aggregate())
+
+
+def common_tasks(runs: Sequence[EvaluatedRun]) -> tuple[list[str], list[str]]:
+    """The tasks that every run has, and those that only some have.
+
+    Raises DataError, naming every difference, where there is no common task, or the runs were evaluated on different
+    revisions, languages or queries of one.
+    """
+    every = list(dict.fromkeys(task for run in runs for task in run.tasks))
+    common = [task for task in every if all(task in run.tasks for run in runs)]
+    if not common:
+        listed = "; ".join(f"{run.name} has {', '.join(run.tasks)}" for run in runs)
+        raise DataError(f"No task that all runs were evaluated on: {listed}. Name runs that share one: runs=[A,B].")
+    problems = [problem for task in common for run in runs[1:] for problem in _differences(task, runs[0], run)]
+    if problems:
+        raise DataError(
+            "These runs were not evaluated on the same data, so their scores do not compare:\n"
+            + "\n".join(f"  {problem}" for problem in problems)
+            + "\nEvaluate them on one revision (action=evaluate), or name those that share one: runs=[A,B]."
+        )
+    return common, [task for task in every if task not in common]
+
+
+def _differences(task: str, first: EvaluatedRun, other: EvaluatedRun) -> Iterator[str]:
+    ours, theirs = first.provenance["tasks"][task], other.provenance["tasks"][task]
+    differing = [name for name in _SAME if ours.get(name) != theirs.get(name)]
+    for name in differing:
+        yield (f"{task} {name}: {_short(ours.get(name))} in {first.name}, {_short(theirs.get(name))} in {other.name}")
+    if differing:
+        return
+    left, right = first.tasks[task], other.tasks[task]
+    if set(left.cells) != set(right.cells):
+        odd = sorted(set(left.cells) ^ set(right.cells))[0]
+        yield f"{task}: only one of {first.name} and {other.name} has {' '.join(odd)}"
+    elif left.questions != right.questions:
+        odd_ones = sorted(set(left.questions) ^ set(right.questions))
+        yield f"{task}: {len(odd_ones)} questions are in one of {first.name} and {other.name} only: {_short(odd_ones)}"
+    elif not np.array_equal(np.isnan(left.values), np.isnan(right.values)):
+        yield f"{task}: {first.name} and {other.name} ask different questions of some pool"
+
+
+def _short(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {inner}" for key, inner in value.items())
+    if isinstance(value, list):
+        return " ".join(map(str, value[:12])) + (" ..." if len(value) > 12 else "")
+    return str(value)

@@ -1,0 +1,83 @@
+"""From texts to padded token ids: the model's own prefixes and length limits, for queries and for passages."""
+
+from collections.abc import Sequence
+from copy import copy
+from typing import Self
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from mixlingua.data.rows import Side
+
+
+class PairTokenizer:
+    """A fast tokenizer with each side's prefix and maximum length. Picklable, so that worker processes can hold it."""
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        query_prefix: str,
+        passage_prefix: str,
+        max_query_length: int,
+        max_passage_length: int,
+    ) -> None:
+        """Lengths are in tokens, special tokens included."""
+        self.tokenizer = tokenizer
+        self.prefix = {"query": query_prefix, "passage": passage_prefix}
+        self.max_length = {"query": max_query_length, "passage": max_passage_length}
+
+    def limited(self, max_query_length: int | None, max_passage_length: int | None) -> Self:
+        """The same tokenizer with lower length limits, in tokens; None leaves a side's limit as it is."""
+        limits = {"query": max_query_length, "passage": max_passage_length}
+        limited = copy(self)
+        limited.max_length = {side: min(own, limits[side] or own) for side, own in self.max_length.items()}
+        return limited
+
+    def encode(self, texts: Sequence[str], side: Side) -> list[list[int]]:
+        """Token ids of each text with its side's prefix, truncated, special tokens included, not padded."""
+        prefix = self.prefix[side]
+        encoded = self.tokenizer(
+            [prefix + text for text in texts],
+            truncation=True,
+            max_length=self.max_length[side],
+            return_attention_mask=False,
+            return_token_type_ids=False,
+        )
+        return encoded["input_ids"]
+
+    def pad(self, ids: Sequence[Sequence[int]]) -> dict[str, Tensor]:
+        """input_ids and attention_mask, each (N, L) int64 with L the longest of the batch."""
+        longest = max(map(len, ids))
+        input_ids = torch.full((len(ids), longest), self.tokenizer.pad_token_id, dtype=torch.int64)
+        attention_mask = torch.zeros((len(ids), longest), dtype=torch.int64)
+        for row, tokens in enumerate(ids):
+            input_ids[row, : len(tokens)] = torch.tensor(tokens)
+            attention_mask[row, : len(tokens)] = 1
+        return {"input_ids": input_ids, "attention_mask": attention_mask}
+
+    def content(self, features: dict[str, Tensor], side: Side) -> Tensor:
+        """(N, L) bool: the tokens of the texts themselves, which are no padding, no special token and not their prefix.
+
+        features: padded, of texts of this side. Unknown words are content. A token that holds the end of the prefix
+        and the beginning of the text is content too.
+        """
+        ids = features["input_ids"]
+        special = [token for token in self.tokenizer.all_special_ids if token != self.tokenizer.unk_token_id]
+        content = features["attention_mask"].bool() & ~torch.isin(ids, torch.tensor(special, device=ids.device))
+        # Without the space at its end, which many tokenizers put into the token of the next word.
+        prefix = self.tokenizer(self.prefix[side].rstrip(), add_special_tokens=False)["input_ids"]
+        if not prefix:
+            return content
+        place = content.cumsum(1) - 1  # of each token among its text's
+        agrees = ids == torch.tensor(prefix, device=ids.device)[place.clamp(0, len(prefix) - 1)]
+        return content & ~((agrees | ~content).cumprod(1).bool() & (place < len(prefix)))
+
+    def queries(self, texts: Sequence[str]) -> dict[str, Tensor]:
+        """Padded features of queries: input_ids and attention_mask, (N, L) int64."""
+        return self.pad(self.encode(texts, "query"))
+
+    def passages(self, texts: Sequence[str]) -> dict[str, Tensor]:
+        """Padded features of passages: input_ids and attention_mask, (N, L) int64."""
+        return self.pad(self.encode(texts, "passage"))

@@ -1,0 +1,145 @@
+"""Belebele: questions on short passages, parallel in 122 language variants, as retrieval (arXiv 2308.16884)."""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mixlingua.data.public_corpora import public_files
+from mixlingua.errors import DataError
+from mixlingua.evaluation.benchmarks.common import chosen_languages, naming_local_languages
+from mixlingua.evaluation.benchmarks.lareqa import XQUAD_R
+from mixlingua.evaluation.results import SETTINGS
+from mixlingua.evaluation.tasks import RetrievalTask
+from mixlingua.files import cache_dir, content_hash, local_or_fetched, read_lines, sha256
+
+URL = "https://huggingface.co/datasets/facebook/belebele/resolve/main/data"
+COUNTS = (900, 488)  # questions and passages of every variant, as published
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Questions:
+    """One variant's file. questions and passages: id -> text; answers: question id -> passage id. Ids are the same in
+    all variants."""
+
+    questions: dict[str, str] = field(default_factory=dict)
+    passages: dict[str, str] = field(default_factory=dict)
+    answers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Questions and passages."""
+        return len(self.questions), len(self.passages)
+
+
+def belebele(folder: str | Path, languages: Sequence[str] | None = None) -> RetrievalTask:
+    """Belebele: 900 questions ask for the passage that answers them, out of 488; both are parallel in all languages.
+
+    The choices of an answer are not used. A pool is the distinct passages of a language; a passage has one question or
+    two.
+
+    folder: where eng_Latn.jsonl, ... are looked for before the cache and the network. languages: of the 108 variants
+    whose language has an ISO 639-1 code (the second script of a language with its own, such as zh-Hant or hi-Latn); by
+    default those of XQuAD-R. No checksum is published: the revision is a hash of the files. A file without the
+    published 900 questions and 488 passages is used with a warning, and not kept where it was fetched. Raises DataError
+    for a file that is missing and cannot be fetched, or is malformed; ConfigError for a language that the benchmark
+    does not have.
+    """
+    folder, dialects = Path(folder), public_files()["belebele"]
+    chosen = chosen_languages("belebele", languages, dialects, tuple(XQUAD_R.counts))
+    with naming_local_languages("belebele", folder, {code: [_name(dialect)] for code, dialect in dialects.items()}):
+        paths = {language: _path(folder, dialects[language]) for language in chosen}
+    files = {language: read_questions(path, dialects[language]) for language, path in paths.items()}
+    for language, content in files.items():
+        if content.counts != COUNTS:
+            logger.warning(
+                "task belebele: %s has %s questions and passages, not the published %s; scores compare with no "
+                "published figure",
+                paths[language],
+                content.counts,
+                COUNTS,
+            )
+    answers: dict[str, dict[str, int]] = {}
+    for language, content in files.items():
+        for question, passage in content.answers.items():
+            answers.setdefault(question, {})[f"{language}:{passage}"] = 1
+    return RetrievalTask(
+        name="belebele",
+        revision=f"sha256-{content_hash(*paths.values())[:16]}",
+        licence="CC BY-SA 4.0",
+        note="Questions on FLORES-200 passages (Wikinews, Wikibooks, Wikivoyage), passages and questions translated by "
+        "people. Pools are small: 488 passages.",
+        queries={language: content.questions for language, content in files.items()},
+        passages={
+            language: {f"{language}:{key}": text for key, text in content.passages.items()}
+            for language, content in files.items()
+        },
+        qrels={
+            language: {question: answers[question] for question in content.questions}
+            for language, content in files.items()
+        },
+        settings=SETTINGS if len(chosen) > 1 else ("monolingual",),
+        files={path.name: sha256(path) for path in paths.values()},
+    )
+
+
+def read_questions(path: Path, dialect: str) -> Questions:
+    """Read a variant's file of JSON lines with link, question_number, flores_passage, question and dialect.
+
+    A passage is known by its link, and its text is that of the link's first line. Raises DataError naming file and line
+    where a field is missing, the dialect is not the expected one, or a question comes twice.
+    """
+    content = Questions()
+    for number, line in read_lines(path):
+        where = f"{path}:{number}"
+        row = _row(line, where)
+        if row["dialect"] != dialect:
+            raise DataError(f"{where}: dialect '{row['dialect']}' in the file of '{dialect}'. Fetch the file again.")
+        passage, question = row["link"], f"{row['link']}#{row['question_number']}"
+        if question in content.questions:
+            raise DataError(
+                f"{where}: question {row['question_number']} of {passage} comes twice. Fetch the file again."
+            )
+        content.passages.setdefault(passage, row["flores_passage"].strip())
+        content.questions[question] = row["question"].strip()
+        content.answers[question] = passage
+    return content
+
+
+def _row(line: str, where: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise DataError(f"{where}: malformed JSON ({error}). Fetch the file again.") from error
+    kinds = {"link": str, "question_number": int, "flores_passage": str, "question": str, "dialect": str}
+    for name, kind in kinds.items():
+        if not isinstance(row, dict) or not isinstance(row.get(name), kind):
+            raise DataError(f'{where}: no {kind.__name__} "{name}"; not the format of Belebele.')
+    return row
+
+
+def _name(dialect: str) -> str:
+    return f"{dialect}.jsonl"
+
+
+def _path(folder: Path, dialect: str) -> Path:
+    name = _name(dialect)
+    cached = cache_dir() / "belebele" / name
+    verify = partial(_verify, dialect)
+    return local_or_fetched(
+        name, needed_by="task belebele", folder=folder, cached=cached, url=f"{URL}/{name}", verify=verify
+    )
+
+
+def _verify(dialect: str, path: Path) -> None:
+    found = read_questions(path, dialect).counts
+    if found != COUNTS:
+        raise DataError(
+            f"{URL}/{_name(dialect)}: what was fetched has {found} questions and passages, not {COUNTS}; it was not "
+            "kept. Fetch it again."
+        )

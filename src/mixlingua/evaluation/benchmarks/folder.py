@@ -1,0 +1,157 @@
+"""Any data set in the format of BEIR: corpus.jsonl, queries.jsonl and qrels/test.tsv (Thakur et al. 2021)."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mixlingua.errors import DataError, suggest
+from mixlingua.evaluation.benchmarks.common import choose_languages
+from mixlingua.evaluation.benchmarks.trec_files import plain_or_gz, read_ids, read_json_queries, read_tsv_qrels
+from mixlingua.evaluation.corpus_tasks import LOCAL, CorpusTask, Judgements
+from mixlingua.files import sha256
+from mixlingua.retrieval.corpus import Corpus, JsonLinesCorpus, Pool
+
+JUDGED = "judged"
+
+
+def pooled(
+    corpora: Mapping[str, Corpus], qrels: Mapping[tuple[str, str], Judgements], pool: str | Path | None
+) -> dict[str, Corpus]:
+    """The corpora, each restricted to its pool.
+
+    pool: None for whole corpora; "judged" for the passages that any query has a judgement of, relevant or not; else a
+    folder of de.txt, en.txt, ... with further passage ids, one a line. Raises DataError where a language's file is
+    missing or malformed.
+    """
+    if pool is None:
+        return dict(corpora)
+    ids: dict[str, set[str]] = {language: set() for language in corpora}
+    for (_, language), judgements in qrels.items():
+        for grades in judgements.values():
+            ids[language].update(grades)
+    if str(pool) != JUDGED:
+        for language in corpora:
+            path = plain_or_gz(Path(pool) / f"{language}.txt")
+            if not path.is_file():
+                raise DataError(
+                    f"{path}: no such file. pool is null, '{JUDGED}' or a folder with the passage ids of each language."
+                )
+            ids[language] |= read_ids(path)
+    return {language: Pool(corpus, frozenset(ids[language])) for language, corpus in corpora.items()}
+
+
+def folder_task(
+    folder: str | Path,
+    name: str,
+    languages: Sequence[str] | None,
+    main_metric: str,
+    pool: str | None,
+    shard_size: int,
+    keep_vectors: bool,
+) -> CorpusTask:
+    """The benchmark in folder/corpus/de.jsonl, folder/queries/en.jsonl, folder/qrels/en-de.tsv (docs/corpora.md).
+
+    name: of the task, in metric keys. languages: all that are there by default; a pair counts where both of its
+    languages do. pool: as in `pooled`. Files may be plain or .gz. Raises DataError for a file that is missing or
+    malformed, ConfigError for a language that is not there.
+    """
+    root = Path(folder)
+    if not name.isidentifier():
+        raise DataError(
+            f"task folder: name '{name}' must be of letters, digits and '_', since it stands in metric keys."
+        )
+    corpora, queries, judged = (_files(root / part, kind) for part, kind in _PARTS)
+    pairs = {tuple(stem.split("-")): file for stem, file in judged.items()}
+    if malformed := [judged["-".join(pair)] for pair in pairs if len(pair) != 2]:
+        raise DataError(
+            f"{malformed[0]}: qrels are named by query and passage language, such as en-de.tsv or de-de.tsv."
+        )
+    chosen = choose_languages(name, languages, sorted({*corpora, *queries}))
+    pairs = {pair: file for pair, file in pairs.items() if set(pair) <= set(chosen)}
+    if not pairs:
+        raise DataError(f"{root / 'qrels'}: no qrels between {', '.join(chosen)}; there are {', '.join(judged)}.")
+    for query_language, passage_language in pairs:
+        for part, language, files in (("queries", query_language, queries), ("corpus", passage_language, corpora)):
+            if language not in files:
+                raise DataError(
+                    f"{root / part}: no {language}.jsonl, which qrels/{query_language}-{passage_language}.tsv needs."
+                )
+    texts = {language: read_json_queries(queries[language]) for language in sorted({pair[0] for pair in pairs})}
+    qrels = {(a, b): read_tsv_qrels(file, texts[a]) for (a, b), file in pairs.items()}
+    searched = {language: JsonLinesCorpus((corpora[language],)) for language in sorted({pair[1] for pair in pairs})}
+    used = [*(queries[language] for language in texts), *pairs.values()]
+    return CorpusTask(
+        name=name,
+        release=LOCAL,
+        licence="your own",
+        note=f"The files in {root.name}, as they were found.",
+        queries=texts,
+        corpora=pooled(searched, qrels, pool),
+        qrels=qrels,
+        main_metric=main_metric,
+        shard_size=shard_size,
+        keep_vectors=keep_vectors,
+        files={str(file.relative_to(root)): sha256(file) for file in used},
+    )
+
+
+_PARTS = (("corpus", "jsonl"), ("queries", "jsonl"), ("qrels", "tsv"))
+
+
+def _files(folder: Path, kind: str) -> dict[str, Path]:
+    """The files of a folder by name without ending; a plain one goes before a packed one."""
+    files: dict[str, Path] = {}
+    for ending in (f".{kind}.gz", f".{kind}"):
+        files |= {file.name.removesuffix(ending): file for file in sorted(folder.glob(f"*{ending}"))}
+    if not files:
+        raise DataError(f"{folder}: no .{kind} or .{kind}.gz files. docs/corpora.md shows a whole folder.")
+    return files
+
+
+URL = "https://public.ukp.informatik.tu-darmstadt.de/thakur/BEIR/datasets"
+
+
+def beir(
+    folder: str | Path,
+    name: str,
+    language: str,
+    split: str,
+    pool: str | None,
+    shard_size: int,
+    keep_vectors: bool,
+) -> CorpusTask:
+    """The data set in folder/name, as task beir_<name> (with "_" for "-" and "/").
+
+    language: of queries and passages. split: the name of its qrels. pool: as in `pooled`. Files may be plain or .gz.
+    Raises DataError for a file that is missing or malformed.
+    """
+    root = Path(folder) / name
+    corpus, queries_file, qrels_file = (
+        _there(Path(folder), name, part) for part in ("corpus.jsonl", "queries.jsonl", f"qrels/{split}.tsv")
+    )
+    queries = read_json_queries(queries_file)
+    qrels = {(language, language): read_tsv_qrels(qrels_file, queries)}
+    return CorpusTask(
+        name=f"beir_{name.replace('-', '_').replace('/', '_')}",
+        release=LOCAL,
+        licence="that of the data set",
+        note=f"Files in the format of BEIR, {split} split, as they were found.",
+        queries={language: queries},
+        corpora=pooled({language: JsonLinesCorpus((corpus,))}, qrels, pool),
+        qrels=qrels,
+        main_metric="ndcg_at_10",
+        shard_size=shard_size,
+        keep_vectors=keep_vectors,
+        files={str(file.relative_to(root)): sha256(file) for file in (queries_file, qrels_file)},
+    )
+
+
+def _there(folder: Path, name: str, part: str) -> Path:
+    path = plain_or_gz(folder / name / part)
+    if path.is_file():
+        return path
+    if (folder / name).is_dir():
+        raise DataError(f"task beir_{name}: no {path}, plain or .gz; a BEIR data set has corpus, queries and qrels.")
+    there = sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
+    raise DataError(
+        f"task beir_{name}: no folder {folder / name}.{suggest(name, there)} Get {URL}/{name}.zip, and unpack it there."
+    )

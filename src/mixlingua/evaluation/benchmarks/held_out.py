@@ -1,0 +1,131 @@
+"""The documents held out of the training sources, as a benchmark: to choose settings by, in place of a test set."""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from mixlingua.data.build import build_store
+from mixlingua.data.rows import Reader, Side
+from mixlingua.data.store import ParallelStore
+from mixlingua.errors import ConfigError, DataError
+from mixlingua.evaluation.results import SETTINGS
+from mixlingua.evaluation.tasks import RetrievalTask
+from mixlingua.files import cache_dir, content_hash
+from mixlingua.languages import check_language
+
+_SIDES: tuple[Side, Side] = ("query", "passage")
+
+logger = logging.getLogger(__name__)
+
+
+def held_out(
+    sources: Mapping[str, Reader],
+    validation_fraction: float,
+    rows: int,
+    languages: Sequence[str] | None = None,
+    cache: str | Path | None = None,
+) -> RetrievalTask:
+    """Queries of held-out rows, over the passages of the held-out rows of all sources, in every setting.
+
+    sources (name -> reader) and validation_fraction: as in training. Training with this fraction or a larger one sees
+    none of the rows, since the split is by a hash of the document. rows: of each source at most, drawn at random, the
+    same ones whatever the seed of a run. languages: of queries and passages, trained on or not; those that no row has
+    are left out, with a warning; None: all that the sources have. cache: the folder of the stores.
+
+    Relevant are a row's passages in all languages, and those of rows whose query is the same text. Equal passages of a
+    language are one candidate. Rows that have only one of several languages are left out, and so are those with one
+    text for query and passage, such as sentences with their translations: they find themselves.
+    Raises ConfigError for a fraction of 0, rows that are no number of at least 1, or a code that is no language;
+    DataError where no row is left, or a source cannot be read.
+    """
+    if isinstance(rows, bool) or not isinstance(rows, int) or rows < 1:
+        raise ConfigError(f"evaluation.tasks.held_out.rows={rows}: a whole number of rows of each source, at least 1.")
+    stores = _stores(sources, validation_fraction, Path(cache) if cache else cache_dir())
+    known = sorted({language for store in stores.values() for language in store.languages})
+    wanted = known if languages is None else [check_language(one, "task held_out") for one in languages]
+    drawn = {name: list(islice(_asking(name, store, wanted), rows)) for name, store in stores.items()}
+    if silent := [name for name, found in drawn.items() if not found]:
+        logger.info("held_out: left out, having no row with a query of its own: %s", ", ".join(silent))
+    found = [row for of_source in drawn.values() for row in of_source]
+    if not found:
+        raise DataError(
+            f"task held_out: no held-out row of {', '.join(drawn)} has a query other than its passage in "
+            f"{'two of ' if len(wanted) > 1 else ''}{', '.join(wanted)}. For data in one language: evaluation.tasks."
+            "held_out.languages=[en]; for translations of sentences: evaluation=ntrex or tatoeba; or hold out more "
+            f"than data.validation_fraction={validation_fraction}."
+        )
+    chosen = [language for language in wanted if any(language in row.queries for row in found)]
+    if languages is not None and (lacking := [language for language in wanted if language not in chosen]):
+        logger.warning("held_out: no held-out row of %s is in %s", ", ".join(drawn), ", ".join(lacking))
+    return _task(found, chosen)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """queries, passages: language -> text, in the same languages."""
+
+    id: str
+    queries: dict[str, str]
+    passages: dict[str, str]
+
+
+def _stores(sources: Mapping[str, Reader], fraction: float, cache: Path) -> dict[str, ParallelStore]:
+    pairs = {name: build_store(reader, cache, validation_fraction=fraction) for name, reader in sources.items()}
+    held = {name: validation for name, (_, validation) in pairs.items() if validation is not None}
+    if not held:
+        raise ConfigError(
+            f"task held_out: data.validation_fraction={fraction} holds nothing out. Set it to what the model was or "
+            "will be trained with, such as data.validation_fraction=0.1."
+        )
+    return held
+
+
+def _asking(name: str, store: ParallelStore, languages: Sequence[str]) -> Iterator[_Row]:
+    """The rows of a store in a random order, each in those of the languages that it has."""
+    held = {language: store.holds(np.arange(store.num_rows), language) for language in languages}
+    usable = np.flatnonzero(np.sum(list(held.values()), axis=0) >= min(2, len(languages)))
+    for row in np.random.default_rng(0).permutation(usable).tolist():
+        own = [language for language in languages if held[language][row]]
+        queries, passages = (store.texts([row] * len(own), side, own) for side in _SIDES)
+        if queries != passages:
+            key = f"{name}:{store.ids([row])[0]}"
+            yield _Row(key, dict(zip(own, queries, strict=True)), dict(zip(own, passages, strict=True)))
+
+
+def _task(rows: Sequence[_Row], languages: Sequence[str]) -> RetrievalTask:
+    """Ids are those of the rows; a passage that several rows share has the id of the first one."""
+    ids: dict[str, dict[str, str]] = {language: {} for language in languages}  # language -> passage -> its id
+    asking: dict[str, dict[str, list[_Row]]] = {language: {} for language in languages}  # language -> query -> rows
+    for row in rows:
+        for language, query in row.queries.items():
+            ids[language].setdefault(row.passages[language], f"{language}:{row.id}")
+            asking[language].setdefault(query, []).append(row)
+
+    def answers(rows: Sequence[_Row]) -> dict[str, int]:
+        return {ids[language][text]: 1 for row in rows for language, text in row.passages.items()}
+
+    content = json.dumps([[row.id, row.queries, row.passages] for row in rows], sort_keys=True)
+    return RetrievalTask(
+        name="held_out",
+        revision=content_hash(content)[:16],
+        licence="that of the training data",
+        note="Held-out rows of the training data, in its style and with its templates: to choose settings by. Only for "
+        "models whose data.validation_fraction was at least this one.",
+        queries={
+            language: {row.id: row.queries[language] for row in rows if language in row.queries}
+            for language in languages
+        },
+        passages={language: {key: text for text, key in of_language.items()} for language, of_language in ids.items()},
+        qrels={
+            language: {
+                row.id: answers(asking[language][row.queries[language]]) for row in rows if language in row.queries
+            }
+            for language in languages
+        },
+        settings=SETTINGS if len(languages) > 1 else ("monolingual",),
+    )

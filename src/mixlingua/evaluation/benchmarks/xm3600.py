@@ -1,0 +1,167 @@
+"""Crossmodal-3600: captions of the same images in 36 languages, as text retrieval (arXiv 2205.12522)."""
+
+import hashlib
+import json
+import logging
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from mixlingua.errors import DataError
+from mixlingua.evaluation.benchmarks.common import chosen_languages
+from mixlingua.evaluation.results import SETTINGS
+from mixlingua.evaluation.tasks import RetrievalTask
+from mixlingua.files import cache_dir, local_or_fetched
+
+NAME = "captions.jsonl"
+
+
+@dataclass(frozen=True)
+class Captions:
+    """texts: language -> image -> its captions in that language, each once, in the file's order; an image without a
+    caption is not there. digest: SHA-256 of the file, unpacked."""
+
+    texts: Mapping[str, Mapping[str, list[str]]]
+    num_images: int
+    digest: str
+
+
+def read_captions(path: Path, codes: Mapping[str, str]) -> Captions:
+    """Read the captions in some languages: codes is language -> what the file calls it.
+
+    Every line is {"image/key": KEY, CODE: {"caption": [TEXT, ...], ...}, ...}; other fields are ignored.
+    Raises DataError naming file and line for what is not of this form, an image that comes twice, or a damaged archive.
+    """
+    texts: dict[str, dict[str, list[str]]] = {language: {} for language in codes}
+    images: set[str] = set()
+    digest = hashlib.sha256()
+    with _opened(path) as file:
+        for number, line in enumerate(file, start=1):
+            digest.update(line)
+            where = f"{path}:{number}"
+            image, entry = _image(line, where)
+            if image in images:
+                raise DataError(f"{where}: image '{image}' comes twice. Fetch the file again.")
+            images.add(image)
+            for language, code in codes.items():
+                captions = _captions(entry.get(code), f"{where}: {code} of image '{image}'")
+                if captions:
+                    texts[language][image] = captions
+    return Captions(texts, len(images), digest.hexdigest())
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    if path.suffix != ".zip":
+        with path.open("rb") as file:
+            yield file
+        return
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(NAME) as file:
+            yield file
+    except KeyError as error:
+        raise DataError(f"{path}: holds no {NAME}. Is it the archive of captions?") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise DataError(f"{path}: damaged or incomplete archive ({error}). Fetch the file again.") from error
+
+
+def _image(line: bytes, where: str) -> tuple[str, dict[str, Any]]:
+    try:
+        entry = json.loads(line)
+    except ValueError as error:
+        raise DataError(f"{where}: malformed JSON ({error}). Fetch the file again.") from error
+    image = entry.get("image/key") if isinstance(entry, dict) else None
+    if not isinstance(image, str) or not image:
+        raise DataError(f'{where}: no "image/key"; not the format of Crossmodal-3600.')
+    return image, entry
+
+
+def _captions(part: Any, where: str) -> list[str]:
+    if part is None:
+        return []
+    captions = part.get("caption") if isinstance(part, dict) else None
+    if not isinstance(captions, list) or not all(isinstance(text, str) for text in captions):
+        raise DataError(f'{where}: "caption" is no list of texts; not the format of Crossmodal-3600.')
+    return list(dict.fromkeys(text.strip() for text in captions if text.strip()))
+
+
+URL = "https://google.github.io/crossmodal-3600/web-data/captions.zip"
+ARCHIVE = "captions.zip"
+NUM_IMAGES = 3600
+LANGUAGES = (
+    *("ar", "bn", "cs", "da", "de", "el", "en", "es", "fa", "fi", "fr", "he", "hi", "hr", "hu", "id", "it", "ja"),
+    *("ko", "mi", "nl", "no", "pl", "pt", "qu", "ro", "ru", "sv", "sw", "te", "th", "tl", "tr", "uk", "vi", "zh"),
+)
+CODES = {language: language for language in LANGUAGES} | {"tl": "fil", "qu": "quz"}  # the file's
+
+logger = logging.getLogger(__name__)
+
+
+def xm3600(folder: str | Path, languages: Sequence[str] | None = None) -> RetrievalTask:
+    """Crossmodal-3600: the first caption of each image asks for the other captions of that image.
+
+    A language's pool is its captions but the first ones. So no text is its own answer, and a pool is the same whatever
+    language asks: rows with one passage language compare. Captions of an image that are alike count once. They were
+    written independently, not translated: answers describe the same picture, not the same sentence, and captions of
+    other images may fit as well. Bengali has one caption an image: it asks, but has no pool. Maori has a second one for
+    some images only, so its pool is small, and fewer images are asked of it.
+
+    folder: where captions.jsonl, or captions.zip as published, is looked for before the cache and the network.
+    languages: all 36 by default. No checksum is published: the revision is a hash of the file. A file that has not the
+    published 3,600 images is used with a warning, and not kept where it was fetched. Raises DataError for a file that
+    is missing and cannot be fetched, or is malformed; ConfigError for a language that the benchmark does not have.
+    """
+    chosen = chosen_languages("xm3600", languages, CODES, LANGUAGES)
+    path = _path(Path(folder))
+    captions = read_captions(path, {language: CODES[language] for language in chosen})
+    if captions.num_images != NUM_IMAGES:
+        logger.warning(
+            "task xm3600: %s has %d images, not the published %d; scores compare with no published figure",
+            path,
+            captions.num_images,
+            NUM_IMAGES,
+        )
+    passages: dict[str, dict[str, str]] = {}
+    answers: dict[str, dict[str, int]] = {}
+    for language, by_image in captions.texts.items():
+        for image, texts in by_image.items():
+            for number, text in enumerate(texts[1:], start=2):
+                passage = f"{language}:{image}:{number}"
+                passages.setdefault(language, {})[passage] = text
+                answers.setdefault(image, {})[passage] = 1
+    queries = {
+        language: {image: texts[0] for image, texts in by_image.items() if image in answers}
+        for language, by_image in captions.texts.items()
+    }
+    return RetrievalTask(
+        name="xm3600",
+        revision=f"sha256-{captions.digest[:16]}",
+        licence="CC BY 4.0",
+        note="Captions of images, written in each language for itself: relevant texts describe one picture and are no "
+        "translations. No pool in Bengali, a small one in Maori.",
+        queries=queries,
+        passages=passages,
+        qrels={language: {image: answers[image] for image in by_image} for language, by_image in queries.items()},
+        settings=SETTINGS if len(chosen) > 1 else ("monolingual",),
+        files={NAME: captions.digest},
+        symmetric=True,
+    )
+
+
+def _path(folder: Path) -> Path:
+    if (folder / NAME).is_file():
+        return folder / NAME
+    cached = cache_dir() / "xm3600" / ARCHIVE
+    return local_or_fetched(ARCHIVE, needed_by="task xm3600", folder=folder, cached=cached, url=URL, verify=_verify)
+
+
+def _verify(path: Path) -> None:
+    found = read_captions(path, {}).num_images
+    if found != NUM_IMAGES:
+        raise DataError(
+            f"{URL}: what was fetched has {found} images, not {NUM_IMAGES}; it was not kept. Fetch it again."
+        )

@@ -1,0 +1,257 @@
+"""Benchmarks over corpora of any size: streamed passages, with graded judgements or with answers to look for."""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from mixlingua.errors import DataError, suggest
+from mixlingua.evaluation.metrics import QUALITY
+from mixlingua.files import content_hash
+from mixlingua.languages import check_language
+from mixlingua.retrieval.corpus import Census, Corpus, Pool, take_census
+
+Queries = Mapping[str, str]  # id -> text
+Judgements = Mapping[str, Mapping[str, int]]  # query id -> passage id -> grade; above 0 is relevant
+
+LOCAL = "local"  # what the revision of data begins with that are not those of a public release
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CorpusTask:
+    """A retrieval benchmark over corpora of any size. Making one reads no corpus; `evaluate` and `provenance` do.
+
+    release: what the revision begins with. queries and corpora: by language. qrels: by query and passage language; they
+    decide the settings (`cells_of`). published: how many passages the released corpora have, by language, where known.
+    shard_size: passages encoded and stored together, which decides memory and no result. keep_vectors: leave the
+    vectors in the cache. files: SHA-256 by name of the files with queries and judgements.
+
+    Raises DataError where qrels name a language without queries or corpus, or an unknown query, or call no passage
+    relevant.
+    """
+
+    name: str
+    release: str
+    licence: str
+    note: str
+    queries: Mapping[str, Queries]
+    corpora: Mapping[str, Corpus]
+    qrels: Mapping[tuple[str, str], Judgements]
+    main_metric: str
+    shard_size: int
+    keep_vectors: bool
+    published: Mapping[str, int] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        problems = list(_problems(self))
+        if problems:
+            raise DataError(f"task {self.name}: " + "; ".join(problems))
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Every language of queries or corpora, sorted."""
+        return tuple(sorted({language for pair in self.qrels for language in pair}))
+
+    @cached_property
+    def asked(self) -> dict[str, list[str]]:
+        """The queries that count, by language, sorted: those with a relevant passage, in the order of `queries`."""
+        answered: dict[str, set[str]] = {}
+        for (language, _), judgements in self.qrels.items():
+            answered.setdefault(language, set()).update(
+                query for query, grades in judgements.items() if any(grade > 0 for grade in grades.values())
+            )
+        return {
+            language: [query for query in self.queries[language] if query in answered[language]]
+            for language in sorted(answered)
+        }
+
+    @cached_property
+    def censuses(self) -> dict[str, Census]:
+        """What reading each corpus once found, by language, sorted. Raises DataError as `census_of` does."""
+        return {language: census_of(self, language) for language in sorted(self.corpora)}
+
+    @cached_property
+    def revision(self) -> str:
+        """Changes whenever a score may change; reads the corpora."""
+        return revision_of(self)
+
+    @property
+    def size(self) -> str:
+        """How much there is to encode, for the plan of a run."""
+        queries = sum(map(len, self.asked.values()))
+        gigabytes = sum(corpus.size for corpus in self.corpora.values()) / 1e9
+        return f"{queries:,} queries, passages from {gigabytes:.2f} GB of files in {len(self.corpora)} languages"
+
+    def provenance(self) -> dict[str, object]:
+        """What identifies the data, as plain values; reads the corpora."""
+        corpora = {f"corpus {language}": census.identity for language, census in self.censuses.items()}
+        return {
+            "revision": self.revision,
+            "licence": self.licence,
+            "note": self.note,
+            "languages": list(self.languages),
+            "main_metric": self.main_metric,
+            "num_queries": {language: len(queries) for language, queries in self.asked.items()},
+            "num_candidates": {language: census.num_passages for language, census in self.censuses.items()},
+            "files": {**self.files, **corpora},
+        }
+
+
+def _problems(task: CorpusTask) -> Iterator[str]:
+    for language in sorted({*task.queries, *task.corpora}):
+        check_language(language, f"task {task.name}")
+    if task.shard_size < 1:
+        yield f"shard_size {task.shard_size} is no number of passages; use 1 or more"
+    if task.main_metric not in QUALITY:
+        yield f"main_metric '{task.main_metric}' is none of {', '.join(QUALITY)}.{suggest(task.main_metric, QUALITY)}"
+    for (queries, passages), judgements in task.qrels.items():
+        if queries not in task.queries or passages not in task.corpora:
+            yield f"qrels {queries}-{passages} need queries in {queries} and a corpus in {passages}"
+        elif unknown := sorted(set(judgements) - set(task.queries[queries])):
+            yield f"qrels {queries}-{passages} name {len(unknown)} unknown queries, such as '{unknown[0]}'"
+    if not any(g > 0 for part in task.qrels.values() for grades in part.values() for g in grades.values()):
+        yield "no query has a relevant passage"
+
+
+def census_of(task: CorpusTask, language: str) -> Census:
+    """Read a corpus. Judged passages that it lacks are reported; a relevant one counts as never found, as in trec_eval.
+
+    Raises DataError as `take_census` does, where the corpus has none of the passages that are relevant in it, and where
+    it lacks passages that only the pool names.
+    """
+    where = f"task {task.name}: corpus {language}"
+    grades: dict[str, int] = {}
+    for (_, passage_language), judgements in task.qrels.items():
+        if passage_language == language:
+            for own in judgements.values():
+                for passage, grade in own.items():
+                    grades[passage] = max(grade, grades.get(passage, grade))
+    corpus = task.corpora[language]
+    pool = corpus.ids if isinstance(corpus, Pool) else frozenset()
+    census = take_census(corpus, grades.keys() | pool, where)
+    if unknown := sorted(pool - grades.keys() - census.positions.keys()):
+        raise DataError(
+            f"{where}: lacks {len(unknown)} of {len(pool)} passages of the pool, such as '{unknown[0]}'. Is the pool "
+            "that of another corpus?"
+        )
+    relevant = [passage for passage, grade in grades.items() if grade > 0]
+    lost = [passage for passage in grades if passage not in census.positions]
+    lost_relevant = [passage for passage in relevant if passage not in census.positions]
+    if relevant and len(lost_relevant) == len(relevant):
+        raise DataError(
+            f"{where}: has none of the {len(relevant)} passages that the qrels call relevant, such as "
+            f"'{lost_relevant[0]}'. Is it the corpus that they were made for?"
+        )
+    if lost:
+        logger.warning(
+            "%s: lacks %d of %d judged passages, %d of them relevant, such as '%s'; relevant ones count as never found",
+            where, len(lost), len(grades), len(lost_relevant), (lost_relevant or lost)[0],
+        )  # fmt: skip
+    return census
+
+
+def revision_of(task: CorpusTask) -> str:
+    """The task's release with a hash of its queries, judgements and passages.
+
+    "local-..." instead, with a warning, where a corpus has another number of passages than the released one.
+    """
+    others = [
+        f"{language} has {census.num_passages:,} instead of {task.published[language]:,}"
+        for language, census in task.censuses.items()
+        if census.num_passages != task.published.get(language, census.num_passages)
+    ]
+    if others:
+        logger.warning(
+            "task %s: not the released corpora by numbers of passages (%s); scores compare with no published figure",
+            task.name, ", ".join(others),
+        )  # fmt: skip
+    queries = [
+        (language, query, task.queries[language][query]) for language, ids in task.asked.items() for query in ids
+    ]
+    qrels = sorted((*pair, judgements) for pair, judgements in task.qrels.items())
+    corpora = [(language, census.identity) for language, census in task.censuses.items()]
+    content = json.dumps([queries, qrels, corpora], sort_keys=True)
+    return f"{LOCAL if others else task.release}-{content_hash(content)[:16]}"
+
+
+@dataclass(frozen=True)
+class AnswerTask:
+    """N questions, each in L languages, over one corpus of any size. Making one reads no corpus; `evaluate` and
+    `provenance` do.
+
+    release: what the revision begins with. queries: language -> question -> text; answers: question -> its answers in
+    the language of the corpus; every language has every question, in the order of `answers`. Every question counts,
+    also one that no passage answers: it is never found. corpus: as it is encoded; judged: the same passages with the
+    texts that answers are looked for in. published: passages of the released corpus. shard_size, keep_vectors: as in
+    `CorpusTask`. files: SHA-256 by name of the files with questions and answers.
+    """
+
+    name: str
+    release: str
+    licence: str
+    note: str
+    queries: Mapping[str, Mapping[str, str]]
+    answers: Mapping[str, Sequence[str]]
+    corpus: Corpus
+    judged: Corpus
+    corpus_language: str
+    published: int
+    shard_size: int
+    keep_vectors: bool
+    files: Mapping[str, str]
+    main_metric: str = "success_at_100"
+
+    def __post_init__(self) -> None:
+        for language, own in self.queries.items():
+            check_language(language, f"task {self.name}")
+            assert list(own) == list(self.answers)
+
+    @property
+    def where(self) -> str:
+        """What to call the corpus in messages."""
+        return f"task {self.name}: corpus {self.corpus_language}"
+
+    @cached_property
+    def census(self) -> Census:
+        """What reading the corpus once found. Raises DataError as `take_census` does."""
+        return take_census(self.corpus, (), self.where)
+
+    @cached_property
+    def revision(self) -> str:
+        """Changes whenever a score may change; reads the corpus. "local-...", with a warning, where the corpus has
+        another number of passages than the released one."""
+        found = self.census.num_passages
+        if found != self.published:
+            logger.warning(
+                "task %s: not the released corpus: it has %s passages instead of %s; scores compare with no published "
+                "figure", self.name, f"{found:,}", f"{self.published:,}",
+            )  # fmt: skip
+        content = json.dumps(
+            [self.queries, self.answers, self.census.identity, self.judged == self.corpus], sort_keys=True
+        )
+        return f"{self.release if found == self.published else LOCAL}-{content_hash(content)[:16]}"
+
+    @property
+    def size(self) -> str:
+        """How much there is to encode, for the plan of a run."""
+        return (
+            f"{len(self.answers):,} questions in {len(self.queries)} languages, passages from "
+            f"{self.corpus.size / 1e9:.2f} GB of files"
+        )
+
+    def provenance(self) -> dict[str, object]:
+        """What identifies the data, as plain values; reads the corpus."""
+        return {
+            "revision": self.revision,
+            "licence": self.licence,
+            "note": self.note,
+            "languages": sorted({*self.queries, self.corpus_language}),
+            "main_metric": self.main_metric,
+            "num_queries": {language: len(own) for language, own in sorted(self.queries.items())},
+            "num_candidates": {self.corpus_language: self.census.num_passages},
+            "files": {**self.files, f"corpus {self.corpus_language}": self.census.identity},
+        }

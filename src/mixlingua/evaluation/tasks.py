@@ -1,0 +1,247 @@
+"""What a benchmark in memory is: queries, candidate passages and judgements per language, and where they come from."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from mixlingua.errors import DataError
+from mixlingua.evaluation.results import SETTINGS
+from mixlingua.languages import check_language
+from mixlingua.retrieval.passage_transforms import Indexing
+
+Texts = Mapping[str, Mapping[str, str]]  # language -> id -> text
+Qrels = Mapping[str, Mapping[str, Mapping[str, int]]]  # query language -> query id -> passage id -> grade
+Excluded = Mapping[str, Mapping[str, Collection[str]]]  # query language -> query id -> passage ids
+
+
+@dataclass(frozen=True)
+class RetrievalTask:
+    """A retrieval benchmark, checked when it is made.
+
+    name: as it stands in metric keys. revision: changes whenever a score may change. note: what a reader of its scores
+    should know about the data. queries: language -> query id -> text; parallel queries share their id. passages:
+    language -> passage id -> text; ids are unique over all languages; a language may have queries alone. qrels: query
+    language -> query id -> passage id (of any language) -> grade; a grade above 0 is relevant. files: SHA-256 by name
+    of the files it was read from. symmetric: queries and passages are texts of one kind, such as sentences and their
+    translations, so that all are encoded as queries. excluded: passages that a query cannot find, such as its own text:
+    no answers, whatever the qrels say, and last in a ranking. contexts: language -> passage id -> the text that the
+    passage is a part of, of all passages or of none. indexing: what is done to the passages of all languages, before
+    they are searched, all of them or those in one language.
+
+    Raises DataError, naming the ids, where a language is empty, a text is blank, a passage id occurs in two languages,
+    a query has no relevant passage, a judgement or exclusion names a query or passage that does not exist, contexts are
+    not those of the passages, or the indexing needs contexts, languages or passages that there are not.
+    """
+
+    name: str
+    revision: str
+    licence: str
+    note: str
+    queries: Texts
+    passages: Texts
+    qrels: Qrels
+    settings: tuple[str, ...] = SETTINGS
+    main_metric: str = "map"
+    files: Mapping[str, str] = field(default_factory=dict)
+    symmetric: bool = False
+    excluded: Excluded = field(default_factory=dict)
+    contexts: Texts = field(default_factory=dict)
+    indexing: Indexing = field(default_factory=Indexing)
+
+    def __post_init__(self) -> None:
+        problems = list(_problems(self))
+        if problems:
+            raise DataError(f"task {self.name}: " + "; ".join(problems))
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Every language of the task, sorted."""
+        return tuple(sorted(self.queries))
+
+    @property
+    def passage_languages(self) -> tuple[str, ...]:
+        """The languages that have passages, sorted."""
+        return tuple(sorted(self.passages))
+
+    @property
+    def num_queries(self) -> dict[str, int]:
+        """Number of queries per language."""
+        return {language: len(self.queries[language]) for language in self.languages}
+
+    @property
+    def num_passages(self) -> dict[str, int]:
+        """Number of candidate passages per language."""
+        return {language: len(self.passages[language]) for language in self.passage_languages}
+
+    @property
+    def size(self) -> str:
+        """How much there is to encode, for the plan of a run."""
+        queries, passages = sum(self.num_queries.values()), sum(self.num_passages.values())
+        return f"{queries:,} queries, {passages:,} passages in {len(self.languages)} languages"
+
+    def provenance(self) -> dict[str, object]:
+        """What identifies the data, as plain values."""
+        return {
+            "revision": self.revision,
+            "licence": self.licence,
+            "note": self.note,
+            "languages": list(self.languages),
+            "main_metric": self.main_metric,
+            "num_queries": self.num_queries,
+            "num_candidates": self.num_passages,
+            "files": dict(self.files),
+            "indexing": repr(self.indexing),
+        }
+
+
+def _problems(task: RetrievalTask) -> Iterator[str]:
+    languages = set(task.queries)
+    if not languages:
+        yield "it has no language"
+    for name, part, fits in (
+        ("passages", task.passages, set(task.passages) <= languages),
+        ("qrels", task.qrels, set(task.qrels) == languages),
+    ):
+        if not fits:
+            yield f"queries are in {_few(languages)}, but {name} in {_few(part)}"
+    if unknown := set(task.settings) - set(SETTINGS):
+        yield f"settings {_few(unknown)} are none of {', '.join(SETTINGS)}"
+    if task.indexing.expansion and len(task.passages) < 2:
+        yield f"an expansion needs passages in two languages or more, not in {_few(task.passages)} alone"
+    if task.indexing.context_weight and not task.contexts:
+        yield f"context_weight={task.indexing.context_weight}, but its passages are parts of no longer text; use 0"
+    if task.indexing.centring and (problem := task.indexing.centring.problem(task.num_passages)):
+        yield problem
+    if task.contexts and {name: set(own) for name, own in task.contexts.items()} != {
+        name: set(own) for name, own in task.passages.items()
+    }:
+        yield "its contexts are not those of its passages, one for each"
+    for language in sorted(languages):
+        check_language(language, f"task {task.name}")
+    for name, texts_by_language in (("queries", task.queries), ("passages", task.passages)):
+        for language, texts in sorted(texts_by_language.items()):
+            if not texts:
+                yield f"{language} has no {name}"
+            if blank := [key for key, text in texts.items() if not text.strip()]:
+                yield f"{language} {name} {_few(blank)} are blank"
+    yield from _id_problems(task)
+
+
+def _id_problems(task: RetrievalTask) -> Iterator[str]:
+    known: set[str] = set()
+    for language in sorted(task.passages):
+        ids = set(task.passages[language])
+        if repeated := known & ids:
+            yield f"passage ids {_few(repeated)} of {language} occur in another language too"
+        known |= ids
+    for language in sorted(set(task.qrels) & set(task.queries)):
+        judged, queries, excluded = task.qrels[language], task.queries[language], task.excluded.get(language, {})
+        if dangling := set(judged) - set(queries):
+            yield f"{language} qrels name queries that do not exist: {_few(dangling)}"
+        if dangling := {passage for grades in judged.values() for passage in grades} - known:
+            yield f"{language} qrels name passages that do not exist: {_few(dangling)}"
+        unanswered = [
+            query
+            for query in queries
+            if not any(g > 0 and p not in excluded.get(query, ()) for p, g in judged.get(query, {}).items())
+        ]
+        if unanswered:
+            yield f"{language} queries without a relevant passage: {_few(unanswered)}"
+    for language, excluded in sorted(task.excluded.items()):
+        if dangling := set(excluded) - set(task.queries.get(language, {})):
+            yield f"{language} exclusions name queries that do not exist: {_few(dangling)}"
+        if dangling := {passage for passages in excluded.values() for passage in passages} - known:
+            yield f"{language} exclusions name passages that do not exist: {_few(dangling)}"
+
+
+def _few(names: Iterator[str] | set[str] | list[str] | Mapping[str, object]) -> str:
+    ordered = sorted(names)
+    return ", ".join(ordered[:5]) + (f" and {len(ordered) - 5} more" if len(ordered) > 5 else "")
+
+
+@dataclass(frozen=True)
+class BitextTask:
+    """Bitexts, each searched both ways: a sentence is the query, its translation the one relevant passage, the other
+    side of that bitext the pool.
+
+    bitexts: (a, b) -> the sentences in a and those in b, aligned: the i-th translates the i-th. A language may take
+    part in several bitexts with other sentences in each, so that there is no pool of a language: what differs between
+    two rows may be the sentences. All texts are encoded as queries, being of one kind, and once each, whatever the
+    number of bitexts. The two directions of a line share their question id, such as "de-en:17".
+
+    Raises DataError where a bitext is empty, its sides differ in length, a line is blank, or two bitexts or one hold
+    the same pair.
+    """
+
+    name: str
+    revision: str
+    licence: str
+    note: str
+    bitexts: Mapping[tuple[str, str], tuple[Sequence[str], Sequence[str]]]
+    main_metric: str = "recall_at_1"
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        problems = list(_bitext_problems(self))
+        if problems:
+            raise DataError(f"task {self.name}: " + "; ".join(problems))
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Every language of the task, sorted."""
+        return tuple(sorted({language for pair in self.bitexts for language in pair}))
+
+    @property
+    def num_sentences(self) -> dict[str, int]:
+        """Number of sentences per language, in all its bitexts: as many queries, and as many candidates."""
+        counts = dict.fromkeys(self.languages, 0)
+        for pair, sides in self.bitexts.items():
+            for language, sentences in zip(pair, sides, strict=True):
+                counts[language] += len(sentences)
+        return counts
+
+    @property
+    def size(self) -> str:
+        """How much there is to encode, for the plan of a run."""
+        return f"{len(self.texts()):,} sentences in {len(self.languages)} languages, {len(self.bitexts)} bitexts"
+
+    def provenance(self) -> dict[str, object]:
+        """What identifies the data, as plain values."""
+        return {
+            "revision": self.revision,
+            "licence": self.licence,
+            "note": self.note,
+            "languages": list(self.languages),
+            "main_metric": self.main_metric,
+            "num_queries": self.num_sentences,
+            "num_candidates": self.num_sentences,
+            "pools": {f"{a}-{b}": len(side) for (a, b), (side, _) in self.bitexts.items()},
+            "files": dict(self.files),
+        }
+
+    def texts(self) -> dict[str, int]:
+        """Each distinct text and its place."""
+        sentences = (text for sides in self.bitexts.values() for side in sides for text in side)
+        return {text: place for place, text in enumerate(dict.fromkeys(sentences))}
+
+    def directions(self) -> Iterator[tuple[tuple[str, str], Sequence[str], Sequence[str]]]:
+        """Query and passage language, queries and pool, of each direction."""
+        for (a, b), (left, right) in self.bitexts.items():
+            yield (a, b), left, right
+            yield (b, a), right, left
+
+
+def _bitext_problems(task: BitextTask) -> Iterator[str]:
+    if not task.bitexts:
+        yield "it has no bitext"
+    seen: set[frozenset[str]] = set()
+    for pair, sides in task.bitexts.items():
+        name = "-".join(pair)
+        for language, sentences in zip(pair, sides, strict=True):
+            check_language(language, f"task {task.name}")
+            if blank := [str(line) for line, text in enumerate(sentences, start=1) if not text.strip()]:
+                yield f"{name}: blank {language} lines {', '.join(blank[:5])}"
+        if len(set(pair)) == 1 or frozenset(pair) in seen:
+            yield f"{name}: a bitext is between two languages, and there is one of each pair"
+        seen.add(frozenset(pair))
+        if len(sides[0]) != len(sides[1]) or not sides[0]:
+            yield f"{name}: {len(sides[0])} and {len(sides[1])} lines; a bitext needs some, as many on each side"

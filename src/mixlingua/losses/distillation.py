@@ -1,0 +1,142 @@
+"""The same query in two languages must rank the batch alike."""
+
+import math
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mixlingua.data.batches import OWN_PASSAGES, OWN_QUERIES, PIVOT_PASSAGES, PIVOT_QUERIES, VARIANT_QUERIES
+from mixlingua.data.rows import Side
+from mixlingua.errors import ConfigError, suggest
+from mixlingua.losses.base import StepLoss, StepVectors, Targets, positive_columns, share_a_key
+
+Sides = Literal["query", "passage", "both"]
+_CHOICES: dict[str, tuple[Side, ...]] = {"query": ("query",), "passage": ("passage",), "both": ("query", "passage")}
+PIVOT: dict[Side, str] = {"query": PIVOT_QUERIES, "passage": PIVOT_PASSAGES}
+OWN: dict[Side, str] = {"query": OWN_QUERIES, "passage": OWN_PASSAGES}
+
+
+def chosen_sides(loss: str, sides: Sides) -> tuple[Side, ...]:
+    """The sides that `loss.NAME.sides` asks for. Raises ConfigError where it is none of query, passage and both."""
+    if sides not in _CHOICES:
+        raise ConfigError(f"loss.{loss}.sides={sides}: one of {', '.join(_CHOICES)}.{suggest(sides, _CHOICES)}")
+    return _CHOICES[sides]
+
+
+class Distillation(StepLoss):
+    """Squared distance between a text's vector and the teacher's vector of the same text in the pivot language.
+
+    sides: query, passage or both (their mean). What counts is the rows that have a pivot side. For unit vectors the
+    squared distance is 2 - 2 cos, so it lies between 0 and 4.
+    Source: Reimers and Gurevych 2020 (arXiv 2004.09813), eq. 1, summed over components instead of averaged.
+    """
+
+    name: ClassVar[str] = "distillation"
+    of: ClassVar[Mapping[Side, str]] = PIVOT
+
+    def __init__(self, weight: float, sides: Sides) -> None:
+        super().__init__(weight)
+        self.sides = chosen_sides(self.name, sides)
+
+    @property
+    def views(self) -> dict[str, int]:
+        return {self.of[side]: 1 for side in self.sides}
+
+    def forward(self, step: StepVectors) -> Tensor:
+        """The mean over rows, a scalar. Raises ConfigError where the teacher's vectors have another length."""
+        vectors: dict[Side, Tensor] = {"query": step.queries, "passage": step.passages[: len(step.queries)]}
+        views = {side: self.of[side] for side in self.sides}
+        losses = [self._distance(step, view, vectors[side], step.targets[view]) for side, view in views.items()]
+        return torch.stack(losses).mean()
+
+    def _distance(self, step: StepVectors, view: str, vectors: Tensor, targets: Targets) -> Tensor:
+        if vectors.shape[1] != targets.vectors.shape[1]:
+            raise ConfigError(
+                f"loss={self.name}: the teacher's vectors have {targets.vectors.shape[1]} components, the model's "
+                f"{vectors.shape[1]}. Choose a teacher of the same size, or loss=relational."
+            )
+        return step.mean_over(view, (vectors - targets.vectors).square().sum(1))
+
+
+class Retention(Distillation):
+    """Squared distance between a text's vector and the teacher's vector of that same text, in whatever language it is.
+
+    The counterweight of the other losses: what the model could do before training, monolingual retrieval above all, is
+    to stay. Together with distillation, a text's target lies between its own vector and that of its pivot side, by the
+    two weights.
+    Source: learning without forgetting (Li and Hoiem 2016, arXiv 1606.09282), of vectors in place of class scores.
+    """
+
+    name = "retention"
+    of = OWN
+
+
+class Relational(StepLoss):
+    """KL divergence from the teacher's distribution over the batch's passages, on the pivot side, to the model's.
+
+    The model ranks the positives of all queries for each query in whatever languages the batch has; the teacher has
+    ranked the same texts in the pivot language. temperature: of the model; teacher_temperature: of the teacher.
+    The sizes of the two models' vectors may differ.
+    Source: relational distillation with scores in place of distances (Park et al. 2019, arXiv 1904.05068), as a KL
+    divergence of in-batch distributions (as in arXiv 2010.11386, section 3.2).
+    """
+
+    def __init__(self, weight: float, temperature: float, teacher_temperature: float) -> None:
+        super().__init__(weight)
+        for key, value in (("temperature", temperature), ("teacher_temperature", teacher_temperature)):
+            if not value > 0:
+                raise ConfigError(f"loss.relational.{key}={value}: it must be above 0.")
+        self.temperature = temperature
+        self.teacher_temperature = teacher_temperature
+
+    @property
+    def views(self) -> dict[str, int]:
+        return {PIVOT_QUERIES: 1, PIVOT_PASSAGES: 1}
+
+    def forward(self, step: StepVectors) -> Tensor:
+        """The mean over this process's rows, in nats."""
+        asked, every = step.targets[PIVOT_QUERIES], step.all_targets[PIVOT_PASSAGES]
+        absent = ~every.present[None, :].expand(len(step.queries), -1)
+        # A row without any column would be no distribution; it does not count below.
+        absent = absent & asked.present[:, None]
+        scores = step.queries @ step.all_passages[positive_columns(step)].T / self.temperature
+        wanted = asked.vectors @ every.vectors.T / self.teacher_temperature
+        log_p = functional.log_softmax(scores.masked_fill(absent, -math.inf), 1)
+        log_q = functional.log_softmax(wanted.masked_fill(absent, -math.inf), 1)
+        terms = torch.where(absent, 0.0, log_q.exp() * (log_q - log_p))
+        return step.mean_over(PIVOT_QUERIES, terms.sum(1))
+
+
+class LanguageVariants(StepLoss):
+    """Symmetric KL divergence between what a query finds in the batch and what it finds in another language.
+
+    Both distributions are over the passages of all processes, but those of rows that share a key with the query; both
+    sides have a gradient. Rows with one language only do not count.
+    Source: the divergence between language variants of a query by which multilingual rankings are made alike (LaKDA).
+    """
+
+    def __init__(self, weight: float, temperature: float) -> None:
+        super().__init__(weight)
+        if not temperature > 0:
+            raise ConfigError(f"loss.variants.temperature={temperature}: it must be above 0.")
+        self.temperature = temperature
+
+    @property
+    def views(self) -> dict[str, int]:
+        return {VARIANT_QUERIES: 1}
+
+    def forward(self, step: StepVectors) -> Tensor:
+        """The mean over this process's rows of (KL(p, q) + KL(q, p)) / 2, in nats."""
+        ignored = share_a_key(step.query_keys, step.all_passage_keys).scatter(1, step.positives[:, None], False)
+        log_p = self._log_softmax(step.queries, step, ignored)
+        log_q = self._log_softmax(step.targets[VARIANT_QUERIES].vectors, step, ignored)
+        terms = (log_p.exp() - log_q.exp()) * (log_p - log_q) / 2
+        return step.mean_over(VARIANT_QUERIES, torch.where(ignored, 0.0, terms).sum(1))
+
+    def _log_softmax(self, queries: Tensor, step: StepVectors, ignored: Tensor) -> Tensor:
+        scores = queries @ step.all_passages.T / self.temperature
+        # A finite floor: infinities less infinities have no gradient.
+        return functional.log_softmax(scores.masked_fill(ignored, torch.finfo(scores.dtype).min / 2), 1)

@@ -1,0 +1,172 @@
+"""Every parallel passage of a query is right: the pool of a batch in several languages at once."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mixlingua.data.batches import PIVOT_PASSAGES, PIVOT_QUERIES, VARIANT_PASSAGES
+from mixlingua.errors import ConfigError
+from mixlingua.losses.base import StepLoss, StepVectors, above_positive, above_positive_for_teacher, share_a_key
+
+
+def info_nce(
+    queries: Tensor, passages: Tensor, positives: Tensor, ignored: Tensor, scale: Tensor | float, hardness: float = 0.0
+) -> Tensor:
+    """Mean cross-entropy of each query's positive passage against all passages, in nats.
+
+    queries: (Q, D), passages: (P, D), unit rows; positives: (Q,) int64, the column of each query's passage;
+    ignored: (Q, P) bool, passages that are no negatives of a query (the positive is never ignored);
+    scale: one over the temperature. hardness: beta of `harder`; 0 counts every negative once.
+    Source: van den Oord et al. 2018 (arXiv 1807.03748), eq. 4, with cosine similarity over a temperature.
+    """
+    scores = queries @ passages.T * scale
+    ignored = ignored.scatter(1, positives[:, None], False)
+    scores = scores.masked_fill(ignored, -math.inf)
+    if hardness:
+        scores = harder(scores, positives, hardness)
+    return functional.cross_entropy(scores, positives)
+
+
+def harder(scores: Tensor, positives: Tensor, beta: float) -> Tensor:
+    """Scores with each negative weighted by exp(beta score), the weights of a query's negatives averaging one.
+
+    scores: (Q, P), -inf where ignored; positives: (Q,). A weight in the loss is its logarithm added to the score.
+    Source: Robinson et al. 2021 (arXiv 2010.04592), eq. 5, without its correction for false negatives.
+    """
+    negative = torch.isfinite(scores).scatter(1, positives[:, None], False)
+    exponents = (beta * scores).masked_fill(~negative, -math.inf)
+    count = negative.sum(1, keepdim=True).clamp(min=1)
+    weights = exponents - torch.logsumexp(exponents, 1, keepdim=True) + count.log()
+    return torch.where(negative, scores + weights, scores)
+
+
+class InfoNCE(StepLoss):
+    """In-batch InfoNCE with a fixed or learned temperature.
+
+    symmetric: also rank the queries for each passage, and take the mean of both. hardness: see `harder`. own_margin:
+    passages that score more than this above a query's own (cosine) are no negatives of it; null: all are.
+    teacher_margin: the same by the teacher's scores of the rows' pivot side, so that what a monolingual model finds
+    relevant is no negative. dims: Matryoshka, the mean of the losses of the first d components for each d.
+
+    Source: Elmahdy, Lin and Ahmad 2024 (arXiv 2408.10536), eq. 1, with every other passage of the batch and every hard
+    negative as an irrelevant document; learned temperature as in CLIP (Radford et al. 2021, arXiv 2103.00020); the
+    other direction as in CLEAR's reverse training (Lee et al. 2026, arXiv 2604.05821); Matryoshka: Kusupati et al. 2022
+    (arXiv 2205.13147), eq. 1.
+    """
+
+    MAX_SCALE = 100.0  # a learned temperature stays at 0.01 or above, as in CLIP
+
+    def __init__(
+        self,
+        weight: float,
+        temperature: float,
+        learn_temperature: bool,
+        symmetric: bool,
+        hardness: float,
+        own_margin: float | None,
+        teacher_margin: float | None,
+        dims: Sequence[int] | None,
+    ) -> None:
+        super().__init__(weight)
+        if not temperature > 0:
+            raise ConfigError(
+                f"model.temperature={temperature}: it must be above 0; values from 0.01 to 0.1 are usual."
+            )
+        if not 0 <= hardness < math.inf:
+            raise ConfigError(f"loss.infonce.hardness={hardness}: 0 counts negatives alike; above 0, hard ones more.")
+        for key, margin in (("own_margin", own_margin), ("teacher_margin", teacher_margin)):
+            if margin is not None and not -2 <= margin <= 2:
+                raise ConfigError(f"loss.infonce.{key}={margin}: a difference of cosines, from -2 to 2, or null.")
+        if dims is not None and (not dims or min(dims) < 1):
+            raise ConfigError(f"loss.infonce.dims={list(dims)}: numbers of components, each 1 or more, or null.")
+        self.symmetric = symmetric
+        self.hardness = hardness
+        self.own_margin = own_margin
+        self.teacher_margin = teacher_margin
+        self.dims = None if dims is None else tuple(dims)
+        log_scale = torch.tensor(-math.log(temperature))
+        self.log_scale = nn.Parameter(log_scale, requires_grad=learn_temperature)
+
+    @property
+    def views(self) -> dict[str, int]:
+        return {} if self.teacher_margin is None else {PIVOT_QUERIES: 1, PIVOT_PASSAGES: 1}
+
+    @property
+    def temperature(self) -> float:
+        """The temperature in force."""
+        return 1 / self._scale().item()
+
+    def _scale(self) -> Tensor:
+        # A fixed temperature is taken as configured; only a learned one is bounded.
+        return self.log_scale.exp().clamp(max=self.MAX_SCALE) if self.log_scale.requires_grad else self.log_scale.exp()
+
+    def forward(self, step: StepVectors) -> Tensor:
+        """The mean loss over this process's queries. Raises ConfigError where dims asks for more than D components."""
+        dim = step.queries.shape[1]
+        if self.dims is None:
+            return self._loss(step, dim)
+        if max(self.dims) > dim:
+            raise ConfigError(f"loss.infonce.dims={list(self.dims)}: the model's vectors have {dim} components.")
+        return torch.stack([self._loss(step, components) for components in self.dims]).mean()
+
+    def _loss(self, step: StepVectors, dim: int) -> Tensor:
+        queries, passages = _first(step.queries, dim), _first(step.all_passages, dim)
+        ignored = share_a_key(step.query_keys, step.all_passage_keys)
+        if self.own_margin is not None:
+            ignored |= above_positive(queries.detach() @ passages.detach().T, step.positives, self.own_margin)
+        if self.teacher_margin is not None:
+            ignored |= above_positive_for_teacher(step, PIVOT_QUERIES, PIVOT_PASSAGES, self.teacher_margin)
+        loss = info_nce(queries, passages, step.positives, ignored, self._scale(), self.hardness)
+        if not self.symmetric:
+            return loss
+        own, all_queries = passages[step.positives], _first(step.all_queries, dim)
+        ignored = share_a_key(step.query_keys, step.all_query_keys)
+        return (loss + info_nce(own, all_queries, step.query_rows, ignored, self._scale(), self.hardness)) / 2
+
+
+def _first(vectors: Tensor, dim: int) -> Tensor:
+    """The first components, as unit rows."""
+    return vectors if dim == vectors.shape[1] else functional.normalize(vectors[:, :dim], dim=-1)
+
+
+class MultiPositive(StepLoss):
+    """InfoNCE with each query's passage in several languages as positives, against all passages in all of them.
+
+    A query's pool is the batch's passages and `variants` further languages of each; a positive is ranked against what
+    is not its own row's, and a query's loss is the mean over its positives. With variants as many as there are other
+    training languages, these are all parallel passages.
+    Source: the supervised contrastive loss of Khosla et al. 2020 (arXiv 2004.11362), eq. 2, in which the other
+    positives are left out of the denominator.
+    """
+
+    def __init__(self, weight: float, temperature: float, variants: int) -> None:
+        super().__init__(weight)
+        if not temperature > 0:
+            raise ConfigError(f"loss.multipositive.temperature={temperature}: it must be above 0.")
+        if variants < 1:
+            raise ConfigError(f"loss.multipositive.variants={variants}: 1 further language of a passage or more.")
+        self.temperature = temperature
+        self.variants = variants
+
+    @property
+    def views(self) -> dict[str, int]:
+        return {VARIANT_PASSAGES: self.variants}
+
+    def forward(self, step: StepVectors) -> Tensor:
+        """The mean over this process's queries, in nats."""
+        further = step.all_targets[VARIANT_PASSAGES]
+        columns = torch.cat([step.all_passages, further.vectors])
+        keys = torch.cat([step.all_passage_keys, step.all_query_keys.repeat_interleave(self.variants, 0)])
+        absent = torch.cat([further.present.new_zeros(len(step.all_passages)), ~further.present])
+        scores = step.queries @ columns.T / self.temperature
+        ignored = share_a_key(step.query_keys, keys) | absent[None, :]
+        negatives = scores.masked_fill(ignored, -math.inf).logsumexp(1, keepdim=True)
+        first = len(step.all_passages) + step.query_rows[:, None] * self.variants
+        own = torch.cat([step.positives[:, None], first + torch.arange(self.variants, device=first.device)], 1)
+        positive = scores.gather(1, own)
+        losses = functional.softplus(negatives - positive)  # log(1 + sum of exp(negatives) / exp(positive))
+        counts = ~absent[own]
+        return (torch.where(counts, losses, 0.0).sum(1) / counts.sum(1)).mean()

@@ -1,0 +1,110 @@
+"""A source with its mined negatives, as own data that `data=jsonl` reads."""
+
+import gzip
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixlingua.errors import DataError
+from mixlingua.files import atomic_write
+from mixlingua.mining.mine import FILTERS, Mined, MinedRow
+from mixlingua.mining.pool import MiningRows, Pool
+
+
+@dataclass
+class Tally:
+    """The queries of one language in one source.
+
+    incomplete: those with fewer negatives than were asked for, which are left out of the training file; sums of scores
+    and the languages of negatives are over the others. removed, examined: candidates, of all queries.
+    """
+
+    queries: int = 0
+    incomplete: int = 0
+    positives: float = 0.0
+    scores: float = 0.0
+    removed: Counter[str] = field(default_factory=Counter)
+    examined: int = 0
+    languages: Counter[str] = field(default_factory=Counter)
+
+    def add(self, mined: Mined, pool: Pool, num_negatives: int) -> None:
+        """Count a query."""
+        self.queries += 1
+        self.removed.update(dict(zip(FILTERS, mined.removed, strict=True)))
+        self.examined += mined.examined
+        if len(mined.places) < num_negatives:
+            self.incomplete += 1
+            return
+        self.positives += mined.positive
+        self.scores += float(np.sum(mined.scores))
+        self.languages.update(pool.languages[column] for column in pool.columns[mined.places].tolist())
+
+    def figures(self) -> dict[str, Any]:
+        """Plain values. Means are None where every query was left out."""
+        complete, negatives = self.queries - self.incomplete, self.languages.total()
+        return {
+            "queries": self.queries,
+            "left_out": self.incomplete,
+            "mean_positive": self.positives / complete if complete else None,
+            "mean_negative": self.scores / negatives if negatives else None,
+            "removed": {name: self.removed[name] / self.examined for name in FILTERS},
+            "negative_languages": {name: count / negatives for name, count in sorted(self.languages.items())},
+        }
+
+
+def write_mined(
+    path: Path, source: MiningRows, pools: Mapping[str, Pool], rows: Iterator[MinedRow], num_negatives: int
+) -> int:
+    """Write the rows, packed, in the languages that have num_negatives; the same bytes for the same rows.
+
+    The file appears once it is complete. Returns its number of rows. Raises DataError where no row has a language left.
+    """
+    written = 0
+    with atomic_write(path) as partial, partial.open("wb") as file:
+        with gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) as packed:
+            for row in rows:
+                complete = {name: mined for name, mined in row.found.items() if len(mined.places) == num_negatives}
+                if complete:
+                    line = json.dumps(_line(source, pools, row.row, complete), ensure_ascii=False)
+                    packed.write(f"{line}\n".encode())
+                    written += 1
+        if not written:
+            raise DataError(
+                f"source '{source.store.name}': no query has mining.num_negatives={num_negatives} negatives among its "
+                "first mining.top_k passages. Lower mining.num_negatives or mining.margin, or raise mining.top_k."
+            )
+    return written
+
+
+def _line(source: MiningRows, pools: Mapping[str, Pool], row: int, found: Mapping[str, Mined]) -> dict[str, Any]:
+    languages = list(found)
+    rows = [row] * len(languages)
+    store = source.store
+    # The ids behind a store's keys are not kept, but keys that are equal stay equal under any name of theirs.
+    passage_id, *touches = (f"{key:016x}" for key in dict.fromkeys(store.keys[row].astype(np.uint64).tolist()))
+    split_key = store.split_keys([row])[0]
+    return {
+        "id": store.ids([row])[0],
+        "queries": dict(zip(languages, store.texts(rows, "query", languages), strict=True)),
+        "passages": dict(zip(languages, store.texts(rows, "passage", languages), strict=True)),
+        "passage_id": passage_id,
+        "touches": touches,
+        **({"split_key": split_key} if split_key else {}),
+        "negatives": {name: pools[name].texts(mined.places) for name, mined in found.items()},
+        "mined": {name: _about(pools[name], mined) for name, mined in found.items()},
+    }
+
+
+def _about(pool: Pool, mined: Mined) -> dict[str, Any]:
+    """Where each negative comes from, in their order; scores to 6 decimals."""
+    return {
+        "positive": round(mined.positive, 6),
+        "scores": np.round(mined.scores, 6).tolist(),
+        "ids": pool.source.store.ids(pool.rows[mined.places].tolist()),
+        "languages": [pool.languages[column] for column in pool.columns[mined.places].tolist()],
+    }

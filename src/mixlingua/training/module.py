@@ -1,0 +1,186 @@
+"""One training step: encode queries and passages, gather over devices, loss."""
+
+import math
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Self
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+
+from mixlingua import distributed
+from mixlingua.data.batches import PASSAGES, QUERIES, SIDES, TEACHER_VIEWS, TrainBatch
+from mixlingua.data.tokenizer import PairTokenizer
+from mixlingua.errors import ConfigError, TrainingError
+from mixlingua.losses.base import StepVectors, Targets, Tokens, TotalLoss
+from mixlingua.model.encoder import BiEncoder
+from mixlingua.training.optimizer import AdamW
+
+
+def gathered_step(
+    queries: Tensor,
+    passages: Tensor,
+    query_keys: Tensor,
+    passage_keys: Tensor,
+    targets: Mapping[str, Targets],
+    tokens: Mapping[str, Tokens],
+) -> StepVectors:
+    """Gather vectors with gradient, keys without; every rank must call this, with equal numbers of rows.
+
+    queries: (Q, D), passages: (P, D), the first Q of them the queries' own, unit rows; keys: (., K) int64; targets:
+    further vectors of the Q rows by view; tokens: what losses compare row by row, so that it stays where it is.
+    """
+    rows = torch.arange(len(queries), device=queries.device)
+    return StepVectors(
+        queries,
+        passages,
+        all_queries=distributed.all_gather_with_grad(queries),
+        all_passages=distributed.all_gather_with_grad(passages),
+        query_rows=rows + distributed.rank() * len(queries),
+        positives=rows + distributed.rank() * len(passages),
+        query_keys=query_keys,
+        all_query_keys=distributed.all_gather(query_keys),
+        all_passage_keys=distributed.all_gather(passage_keys),
+        targets=targets,
+        all_targets={
+            name: Targets(
+                distributed.all_gather_with_grad(own.vectors), distributed.all_gather(own.present.long()).bool()
+            )
+            for name, own in targets.items()
+        },
+        tokens=tokens,
+    )
+
+
+class Teacher:
+    """Vectors of texts, without gradient and without dropout.
+
+    Not a module: it is no part of what is trained, saved or compared on resuming. It is where its texts are.
+    """
+
+    def __init__(self, encoder: BiEncoder) -> None:
+        self._encoder = encoder.eval().requires_grad_(False)
+
+    @classmethod
+    def copy_of(cls, encoder: BiEncoder) -> Self:
+        """The model as it is now: it will learn from what it was before training."""
+        return cls(deepcopy(encoder))
+
+    @property
+    def tokenizer(self) -> PairTokenizer:
+        """How its texts are tokenised."""
+        return self._encoder.tokenizer
+
+    @torch.no_grad()
+    def __call__(self, features: dict[str, Tensor]) -> Tensor:
+        """features: input_ids and attention_mask, (N, L) int64. Returns (N, T) float32 unit rows on their device."""
+        return self._beside(features)(features)
+
+    @torch.no_grad()
+    def with_tokens(self, features: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """The same, and the state of each token that is pooled, (N, L, H) float32 unit rows."""
+        return self._beside(features).with_tokens(features)
+
+    def _beside(self, features: dict[str, Tensor]) -> BiEncoder:
+        device = features["input_ids"].device
+        if self._encoder.device != device:
+            self._encoder.to(device)
+        return self._encoder
+
+
+class RetrieverModule(pl.LightningModule):
+    """Trains a bi-encoder on pair batches, with in-batch negatives from all devices.
+
+    teacher: encodes the pivot side where a loss asks for it; None where none does.
+    """
+
+    def __init__(self, encoder: BiEncoder, loss: TotalLoss, optimizer: AdamW, teacher: Teacher | None = None) -> None:
+        """Raises ConfigError where the losses read token vectors only, and the encoder has weights after these."""
+        super().__init__()
+        if not loss.of_texts and (len(encoder.dense) or encoder.pooling == "pooler"):
+            raise ConfigError(
+                f"loss=[{','.join(loss.losses)}]: it trains the vectors of tokens, and this model has layers after "
+                "them that would stay as they are. Add a loss of whole texts, such as loss=[infonce,transport]."
+            )
+        self.encoder = encoder
+        self.loss = loss
+        self.optimizer = optimizer
+        self.teacher = teacher
+        self.current_batch = "before the first batch"
+
+    def training_step(self, batch: TrainBatch, batch_idx: int) -> Tensor:
+        """The loss of one batch, a scalar in nats. Raises TrainingError where it is not finite on any device."""
+        self.current_batch = _describe(batch)
+        loss, parts = self._batch_loss(batch)
+        mean_loss = distributed.all_gather(loss.detach()[None]).mean().item()
+        if not math.isfinite(mean_loss):
+            raise TrainingError(self._not_finite("the loss", mean_loss))
+        self.log("train/loss", mean_loss, prog_bar=True, batch_size=1)
+        self.log(f"train/loss_{batch.kind}", mean_loss, batch_size=1)
+        self.log("train/monolingual", float(batch.kind == "monolingual"), batch_size=1)
+        if self.loss.temperature is not None:
+            self.log("train/temperature", self.loss.temperature, batch_size=1)
+        if len(parts) > 1:
+            for name, part in parts.items():
+                self.log(f"train/{name}", distributed.all_gather(part.detach()[None]).mean(), batch_size=1)
+        return loss
+
+    def validation_step(self, batch: TrainBatch, batch_idx: int) -> None:
+        """Logs the loss of one held-out batch, averaged over devices, as validation/loss."""
+        loss, _ = self._batch_loss(batch)
+        mean_loss = distributed.all_gather(loss[None]).mean()
+        self.log("validation/loss", mean_loss, prog_bar=True, batch_size=1)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Raises TrainingError before a gradient that is not finite can reach the weights.
+
+        float16 is exempt: its loss scaling meets such gradients by design and skips their step.
+        """
+        if self.trainer.precision == "16-mixed":
+            return
+        gradients = [p.grad for p in self.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients).item()
+        if not math.isfinite(norm):
+            raise TrainingError(self._not_finite("the gradient norm", norm))
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The optimiser and its schedule over trainer.max_steps."""
+        return self.optimizer.configure(self, self.trainer.max_steps)
+
+    def _batch_loss(self, batch: TrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        vectors, tokens = self._encoded(batch)
+        targets = {name: Targets(vectors[name], view.present) for name, view in batch.views.items()}
+        total, parts = self.loss(
+            gathered_step(vectors[QUERIES], vectors[PASSAGES], batch.query_keys, batch.passage_keys, targets, tokens)
+        )
+        return total, parts
+
+    def _encoded(self, batch: TrainBatch) -> tuple[dict[str, Tensor], dict[str, Tokens]]:
+        """The vectors of all texts of the batch by name, and of the tokens of those whose tokens a loss asks for."""
+        texts = {QUERIES: batch.queries, PASSAGES: batch.passages}
+        texts |= {name: view.features for name, view in batch.views.items()}
+        vectors: dict[str, Tensor] = {}
+        tokens: dict[str, Tokens] = {}
+        for name, features in texts.items():
+            encoder = self.teacher if name in TEACHER_VIEWS else self.encoder
+            assert encoder is not None
+            if name in self.loss.tokens:
+                vectors[name], states = encoder.with_tokens(features)
+                tokens[name] = Tokens(states, encoder.tokenizer.content(features, SIDES[name]))
+            else:
+                vectors[name] = encoder(features)
+        return vectors, tokens
+
+    def _not_finite(self, what: str, value: float) -> str:
+        return (
+            f"Step {self.trainer.global_step}: {what} is {value} at {self.current_batch}. Training stopped; "
+            "checkpoints/last.ckpt, where one was written, holds the state before. Lower optimizer.lr, raise "
+            "optimizer.warmup_steps or model.temperature, or look at that batch's texts."
+        )
+
+
+def _describe(batch: TrainBatch) -> str:
+    pairs = sorted({f"{q}->{p}" for q, p in zip(batch.query_languages, batch.passage_languages, strict=True)})
+    return f"batch {batch.index} ({batch.kind}, source {batch.source}, languages {', '.join(pairs)})"

@@ -1,0 +1,77 @@
+"""The optimiser and the learning-rate schedule."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from mixlingua.errors import ConfigError, suggest
+from mixlingua.model.encoder import depth_of, num_layers
+
+SCHEDULES = ("constant", "linear", "cosine")
+
+
+@dataclass(frozen=True)
+class AdamW:
+    """AdamW with linear warm-up, then a constant, linearly falling or cosine learning rate.
+
+    weight_decay spares biases and normalisation weights (every parameter of one dimension or none). layer_decay: the
+    rate of a layer as a share of that of the layer above it, so that low layers change less; 1: all alike.
+    Source: Loshchilov and Hutter 2019 (arXiv 1711.05101); lr 3e-5 and weight decay 1e-2 in arXiv 2408.10536, section 3;
+    layer_decay as the discriminative rates of Howard and Ruder 2018 (arXiv 1801.06146), section 3.2.
+    """
+
+    lr: float
+    weight_decay: float
+    warmup_steps: int
+    schedule: Literal["constant", "linear", "cosine"]
+    layer_decay: float
+
+    def __post_init__(self) -> None:
+        if not self.lr > 0:
+            raise ConfigError(f"optimizer.lr={self.lr}: it must be above 0.")
+        if self.weight_decay < 0:
+            raise ConfigError(f"optimizer.weight_decay={self.weight_decay}: it must not be negative.")
+        if self.warmup_steps < 0:
+            raise ConfigError(f"optimizer.warmup_steps={self.warmup_steps}: it must not be negative.")
+        if not 0 < self.layer_decay <= 1:
+            raise ConfigError(f"optimizer.layer_decay={self.layer_decay}: above 0, and 1 for the same rate everywhere.")
+        if self.schedule not in SCHEDULES:
+            hint = suggest(self.schedule, SCHEDULES)
+            raise ConfigError(f"optimizer.schedule={self.schedule}: choose one of {', '.join(SCHEDULES)}.{hint}")
+
+    def configure(self, module: nn.Module, max_steps: int) -> OptimizerLRScheduler:
+        """Lightning's optimiser dictionary for the trainable parameters of module, over max_steps optimiser steps."""
+        optimizer = torch.optim.AdamW(self._groups(module), lr=self.lr)
+        scheduler = LambdaLR(optimizer, lambda step: self.factor(step, max_steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _groups(self, module: nn.Module) -> list[dict[str, Any]]:
+        """Parameters by rate and weight decay, the highest rate first."""
+        top = num_layers(module) + 1
+        groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
+        for name, parameter in module.named_parameters():
+            if parameter.requires_grad:
+                below = 0 if self.layer_decay == 1 else top - depth_of(name, top - 1)
+                groups.setdefault((below, parameter.ndim <= 1), []).append(parameter)
+        return [
+            {
+                "params": groups[key],
+                "weight_decay": 0.0 if key[1] else self.weight_decay,
+                "lr": self.lr * self.layer_decay ** key[0],
+            }
+            for key in sorted(groups)
+        ]
+
+    def factor(self, step: int, max_steps: int) -> float:
+        """The share of lr at a step: rises over warmup_steps, then follows the schedule down to 0 at max_steps."""
+        if step < self.warmup_steps:
+            return (step + 1) / (self.warmup_steps + 1)
+        left = (max_steps - step) / max(1, max_steps - self.warmup_steps)
+        if self.schedule == "constant":
+            return 1.0
+        return max(0.0, left) if self.schedule == "linear" else (1 - math.cos(math.pi * max(0.0, left))) / 2

@@ -1,0 +1,83 @@
+"""The Lightning Trainer that conf/trainer describes, and how many processes it will use."""
+
+import logging
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import Checkpoint, RichProgressBar
+from pytorch_lightning.loggers import Logger
+
+from mixlingua.training.checkpoints import WholeCheckpoints
+
+
+def build_trainer(
+    arguments: Mapping[str, Any], run_dir: Path, callbacks: Iterable[Callback], loggers: Iterable[Logger]
+) -> Trainer:
+    """A Trainer with the arguments of conf/trainer and a progress bar; Lightning's own files, if any, go to run_dir."""
+    _only_warnings()
+    callbacks = [TrainingBar(leave=True), *callbacks]
+    return Trainer(
+        **arguments,
+        callbacks=callbacks,
+        logger=list(loggers),
+        plugins=[WholeCheckpoints()],
+        default_root_dir=run_dir,
+        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+
+
+class TrainingBar(RichProgressBar):
+    """Lightning's bar, named by what it shows: a run is one epoch of as many batches as it has steps."""
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return "training"
+
+
+def num_processes(arguments: Mapping[str, Any]) -> int:
+    """World size that the arguments of conf/trainer lead to on this machine: devices x num_nodes."""
+    return _devices_here(arguments["accelerator"], arguments["devices"]) * int(arguments["num_nodes"])
+
+
+def starts_itself_again(arguments: Mapping[str, Any]) -> bool:
+    """Whether Lightning would start the command once more for each further process."""
+    strategy = str(arguments["strategy"])
+    if any(word in strategy for word in ("spawn", "fork", "notebook")):
+        return False
+    return strategy != "auto" or num_processes(arguments) > 1
+
+
+def device_problems(arguments: Mapping[str, Any]) -> list[str]:
+    """What the machine lacks for the accelerator and devices that are asked for."""
+    import torch
+
+    accelerator, devices = arguments["accelerator"], arguments["devices"]
+    if accelerator in ("gpu", "cuda") and not torch.cuda.is_available() and not torch.backends.mps.is_available():
+        return [f"trainer.accelerator={accelerator}: no GPU is visible here; use trainer=cpu."]
+    visible = torch.cuda.device_count()
+    if accelerator in ("gpu", "cuda") and visible and isinstance(devices, int) and devices > visible:
+        return [f"trainer.devices={devices}: {visible} GPUs are visible here; use trainer.devices={visible} or fewer."]
+    return []
+
+
+def _devices_here(accelerator: str, devices: int | str | list[int]) -> int:
+    import torch
+
+    if isinstance(devices, list):
+        return len(devices)
+    if str(devices) not in ("auto", "-1"):
+        return len(str(devices).strip(",").split(",")) if "," in str(devices) else int(devices)
+    return max(1, torch.cuda.device_count()) if accelerator != "cpu" else 1
+
+
+def _only_warnings() -> None:
+    """Keep Lightning's advertisements and notices about itself out of the run's output."""
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*")  # Lightning 2.6 on torch 2.13
+    warnings.filterwarnings("ignore", message=r".*Total length of `list` across ranks is zero.*")  # no validation
+    warnings.filterwarnings("ignore", message=r".*does not have many workers.*")  # data.num_workers is the user's

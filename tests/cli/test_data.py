@@ -1,0 +1,60 @@
+"""From the data configuration to stores: the limit of rows."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from mixlingua.cli.train import open_stores, plan_makers
+from mixlingua.data.store import ParallelStore
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+
+
+@pytest.fixture
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def stores(cache: Path, *overrides: str) -> tuple[list[ParallelStore], list[ParallelStore]]:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return open_stores(compose("config", [f"paths.cache={cache}", "data.validation_fraction=0.2", *overrides]))
+
+
+def ids(store: ParallelStore) -> set[str]:
+    return set(store.ids(range(store.num_rows)))
+
+
+def test_max_rows_takes_nested_parts_of_the_training_rows(cache: Path) -> None:
+    ((whole,), (held_out,)) = stores(cache)
+    ((some,), (held_out_too,)) = stores(cache, "data.max_rows=100")
+    ((more,), _) = stores(cache, "data.max_rows=200")
+    ((other,), _) = stores(cache, "data.max_rows=100", "seed=1")
+    assert (some.num_rows, more.num_rows) == (100, 200)
+    assert ids(some) < ids(more) < ids(whole)
+    assert ids(other) != ids(some)
+    assert held_out_too.fingerprint == held_out.fingerprint
+
+
+def test_a_limit_above_the_source_is_said(cache: Path, caplog: pytest.LogCaptureFixture) -> None:
+    ((whole,), _) = stores(cache)
+    ((same,), _) = stores(cache, "data.max_rows=1000000")
+    assert same.fingerprint == whole.fingerprint
+    assert f"atlas has {whole.num_rows:d} rows, and all are used" in caplog.text
+
+
+def test_batches_come_from_the_part_alone(cache: Path) -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("config", [f"paths.cache={cache}", "data.max_rows=150", "sampler=crosslingual"])
+    (part,), _ = open_stores(cfg)
+    plan = plan_makers(cfg)[0]([part], 16, 0)
+    drawn = {row for step in range(60) for row in plan.batch(step).rows.tolist()}
+    assert drawn == set(range(150))
+
+
+def test_a_schedule_knows_the_steps_of_the_training() -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("config", ["sampler=scheduled", "trainer.max_steps=60", "trainer.accumulate_grad_batches=2"])
+    training, validation = (make_plan.keywords["strategy"].values() for make_plan in plan_makers(cfg))
+    assert (training["max_steps"], training["batches_per_step"]) == (60, 2)
+    assert validation == {"exponent": 1.0}

@@ -1,0 +1,33 @@
+"""--help: complete, and answered without loading what takes seconds."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from mixlingua.cli.main import config_groups, help_text
+
+
+def test_help_names_every_group_and_choice(conf: Path) -> None:
+    text = help_text(conf)
+    for group, choices in config_groups(conf).items():
+        line = next(line for line in text.splitlines() if line.split()[:1] == [group])
+        assert {word.strip("*,") for word in line.split()[1:]} == set(choices)
+
+
+def test_help_marks_the_defaults_and_shows_the_commands(conf: Path) -> None:
+    text = help_text(conf)
+    assert "hybrid*" in text
+    assert "e5_small_q4*" in text
+    for command in ("python run.py sampler=hybrid model=labse", "python run.py -m sampler=", "action=evaluate"):
+        assert command in text
+
+
+def test_help_imports_neither_torch_nor_hydra(conf: Path, tmp_path: Path) -> None:
+    code = (
+        "import runpy, sys; sys.argv = ['run.py', '--help'];"
+        f"runpy.run_path({str(conf.parent / 'run.py')!r}, run_name='__main__');"
+        "sys.exit(len({'torch', 'hydra', 'pytorch_lightning'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Groups and their choices" in done.stdout

@@ -1,0 +1,115 @@
+"""From the command line to the end of a run or sweep, with a stub for the action."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from mixlingua.cli.run_record import read_status
+from mixlingua.errors import DataError
+
+Launch = Callable[..., int]
+
+
+def half_seed(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
+    """Fails for seed 1, and in an unforeseen way for seed 2."""
+    if cfg.seed == 1:
+        raise DataError("pairs.jsonl:3: no text")
+    if cfg.seed == 2:
+        raise ZeroDivisionError
+    return {"half": cfg.seed / 2}
+
+
+def test_a_run_leaves_its_resolved_configuration_and_status(launch: Launch, tmp_path: Path) -> None:
+    assert launch("action=probe", "seed=3", "hydra.run.dir=out", probe=half_seed) == 0
+    written = OmegaConf.to_container(OmegaConf.load(tmp_path / "out" / "config.yaml"), resolve=False)
+    assert "${" not in json.dumps(written)
+    assert isinstance(written, dict)
+    assert written["seed"] == 3
+    status = read_status(tmp_path / "out")
+    assert status["state"] == "finished"
+    assert status["metrics"] == {"half": 1.5}
+
+
+def test_an_error_for_the_user_is_one_message(
+    launch: Launch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert launch("action=probe", "seed=1", "hydra.run.dir=out", probe=half_seed) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == "error: pairs.jsonl:3: no text"
+    assert read_status(tmp_path / "out")["state"] == "failed"
+
+
+def test_the_traceback_is_there_when_asked_for(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(DataError):
+        launch("action=probe", "seed=1", probe=half_seed)
+
+
+def test_an_unknown_action_is_refused_before_anything_is_written(
+    launch: Launch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert launch("action=evalute", "hydra.run.dir=out") == 2
+    assert "Did you mean 'evaluate'?" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "status.json").exists()
+
+
+def test_a_finished_run_is_kept_unless_told_otherwise(
+    launch: Launch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert launch("action=probe", "seed=4", "hydra.run.dir=out", probe=half_seed) == 0
+    before = (tmp_path / "out" / "status.json").read_text()
+    assert launch("action=probe", "seed=6", "hydra.run.dir=out", probe=half_seed) == 2
+    assert "holds a finished run" in capsys.readouterr().err
+    assert (tmp_path / "out" / "status.json").read_text() == before
+    assert launch("action=probe", "seed=6", "hydra.run.dir=out", "overwrite=true", probe=half_seed) == 0
+    assert read_status(tmp_path / "out")["metrics"] == {"half": 3.0}
+
+
+def test_a_failing_job_is_named_at_once_and_stops_no_other(
+    launch: Launch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    order: list[str] = []
+
+    def probe(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
+        order.append(capsys.readouterr().err)
+        return half_seed(cfg, run_dir)
+
+    assert launch("-m", "action=probe", "seed=0,1,2,3", "hydra.sweep.dir=sweep", probe=probe) == 1
+    assert [read_status(tmp_path / "sweep" / str(job))["state"] for job in range(4)] == [
+        "finished", "failed", "failed", "finished",
+    ]  # fmt: skip
+    assert "job 1 (action=probe seed=1) failed: pairs.jsonl:3: no text" in order[2]  # before job 2 starts
+    assert "Traceback" not in order[2]
+    assert "ZeroDivisionError" in order[3]
+    table = capsys.readouterr().out
+    lines = [line.split() for line in table.splitlines() if line.strip()[:1].isdigit()]
+    assert lines == [
+        ["0", "seed=0", "finished", "0.0000"],
+        ["1", "seed=1", "failed"],
+        ["2", "seed=2", "failed"],
+        ["3", "seed=3", "finished", "1.5000"],
+    ]
+
+
+def test_jobs_of_a_sweep_start_from_the_same_random_state(launch: Launch) -> None:
+    drawn = []
+
+    def probe(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
+        import torch
+
+        drawn.append(torch.rand(1).item())
+        return {}
+
+    assert launch("-m", "action=probe", "trainer.max_steps=1,2", "seed=5", probe=probe) == 0
+    assert drawn[0] == drawn[1]
+
+
+def test_an_interrupted_sweep_stops(launch: Launch, tmp_path: Path) -> None:
+    def probe(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
+        raise KeyboardInterrupt
+
+    assert launch("-m", "action=probe", "seed=0,1", "hydra.sweep.dir=sweep", probe=probe) == 130
+    assert read_status(tmp_path / "sweep" / "0")["state"] == "interrupted"
+    assert not (tmp_path / "sweep" / "1").exists()

@@ -1,0 +1,95 @@
+"""What is typed on the command line, before Hydra sees it."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from mixlingua.cli.check import check_command_line
+from mixlingua.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "",
+        "sampler=hybrid model=labse",
+        "-m sampler=monolingual,crosslingual,hybrid seed=0,1,2",
+        "action=evaluate model=e5_small_q4 evaluation=xquad_r paths.data=DIR",
+        "data=ntrex",
+        "data=[ntrex,lohelp,debian] data.languages=[de,en]",
+        "-m data=[ntrex,lohelp],ntrex trainer.max_steps=1,2",
+        "-m sampler=hybrid sampler.alpha=0.1,0.9",
+        "logger=[csv,wandb] logger.wandb.project=mine",
+        "logger=[]",
+        "hydra.run.dir=here resume=there",
+        "+hydra.job.env_set.NAME=value",
+        # what Lightning adds for the processes it starts
+        'trainer=ddp hydra.run.dir="outputs/a=b" hydra.job.name=train_ddp_process_1 hydra.output_subdir=null',
+    ],
+)
+def test_valid_commands_pass(arguments: str, conf: Path) -> None:
+    check_command_line(arguments.split(), conf)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("samplr=hybrid", "samplr=hybrid: no key or group 'samplr'. Did you mean 'sampler'?"),
+        ("sampler=hybird", "no 'hybird' in conf/sampler; choices: crosslingual, .* Did you mean 'hybrid'?"),
+        ("data=[ntrex,lohlep]", "data=lohlep: no 'lohlep' in conf/data; .* Did you mean 'lohelp'?"),
+        ("-m seed=0,1 sampler=mixed,hybird", "Did you mean 'hybrid'?"),
+        ("data.batchsize=3", "no key or group 'data.batchsize'. Did you mean 'data.batch_size'?"),
+        ("batch_size=3", "no key or group 'batch_size'. Did you mean 'data.batch_size'?"),
+        ("optimizer.zzz=3", "no key or group 'optimizer.zzz'. 'optimizer' has lr, "),
+        ("hydra.run.folder=x", "no key or group 'hydra.run.folder'. 'hydra.run' has dir."),
+        ("-m sampler=hybrid,mixed sampler.alpha=0.3", "no key or group 'sampler.alpha' with sampler=mixed."),
+        ("+data.batch_size=3", "every key is declared, so '\\+' would .* write data.batch_size=3."),
+        ("++seed=3", "every key is declared, .* write seed=3."),
+        ("~logger", "cannot be deleted; write logger=\\[\\] where"),
+        ("~data.sources.ntrexx", "no key or group 'data.sources.ntrexx'."),
+        ("logger=null", "logger=null: write logger=\\[\\] for none."),
+        ("trainer=[cpu,gpu]", "trainer takes one choice"),
+        (
+            "data=ntrex,lohelp",
+            "several values need -m .* brackets for one run with all of them: data=\\[ntrex,lohelp\\]",
+        ),
+        ("paths=there", "'paths' holds further keys: data, cache"),
+        ("seed=[", "not of the form key=value"),
+    ],
+)
+def test_wrong_commands_are_refused_with_the_way_out(arguments: str, message: str, conf: Path) -> None:
+    with pytest.raises(ConfigError, match=message.replace("?", "\\?")):
+        check_command_line(arguments.split(), conf)
+
+
+def test_all_problems_are_listed_together(conf: Path) -> None:
+    with pytest.raises(ConfigError) as refused:
+        check_command_line(["samplr=hybrid", "model=labs", "trainer.max_step=3"], conf)
+    text = str(refused.value)
+    assert "3 problems" in text
+    assert all(name in text for name in ("'sampler'", "'labse'", "'trainer.max_steps'"))
+
+
+def test_choices_of_a_further_folder_count(conf: Path, tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\nseed: 7\n")
+    check_command_line(["--config-dir", str(tmp_path), "experiment=mine"], conf)
+    with pytest.raises(ConfigError, match=r"no 'min' in conf/experiment.*Did you mean 'mine'"):
+        check_command_line(["--config-dir", str(tmp_path), "experiment=min"], conf)
+
+
+@pytest.mark.skipif(find_spec("optuna") is not None, reason="the plugin is installed")
+@pytest.mark.parametrize("override", ["hydra/sweeper=optuna", "experiment=tune"])
+def test_a_plugin_that_is_missing_is_named_with_its_package(override: str, conf: Path) -> None:
+    with pytest.raises(ConfigError, match=r"pip install hydra-optuna-sweeper==1\.3\.0 brings it"):
+        check_command_line(["-m", override], conf)
+
+
+def test_what_is_held_by_name_may_be_taken_out(conf: Path) -> None:
+    """As the message says on settings of a loss, a source or a benchmark that is not chosen."""
+    without = ["experiment=best_small", "loss=[distillation,relational]", "~loss.retention"]
+    check_command_line([*without, "data=[lohelp,debian]", "~data.sources.ntrex"], conf)
+    with initialize_config_dir(str(conf), version_base="1.3"):
+        assert list(compose("config", without).loss) == ["distillation", "relational"]

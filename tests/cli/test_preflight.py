@@ -1,0 +1,157 @@
+"""Problems of a composed configuration, all at once and before anything loads."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from mixlingua.cli.check import check
+from mixlingua.cli.main import ACTIONS
+
+Problems = Callable[..., list[str]]
+
+
+@pytest.fixture
+def problems(conf: Path) -> Problems:
+    def found(overrides: str, multirun: bool = False) -> list[str]:
+        with initialize_config_dir(str(conf), version_base="1.3"):
+            cfg = compose("config", overrides.split())
+        return check(cfg, ACTIONS[cfg.action].uses, multirun=multirun)
+
+    return found
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        "",
+        "model=tiny trainer=ddp_spawn",
+        "action=evaluate evaluation=atlas",
+        "postprocess=centring",
+        "adapter=lora adapter.rank=8 adapter.targets=[query,key,value,dense]",
+        "action=evaluate postprocess=projection postprocess.dims=8",
+        "action=mine mining.margin=0",
+        "action=mine mining.margin=null mining.across_languages=true",
+        "mining.top_k=0",
+    ],
+)
+def test_good_configurations_have_none(problems: Problems, overrides: str) -> None:
+    assert problems(overrides) == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "start"),
+    [
+        ("sampler.alpha=1.5", "sampler: "),
+        (
+            "sampler=scheduled sampler.schedule=constant",
+            "sampler: sampler.schedule: a constant alpha is sampler=hybrid",
+        ),
+        ("data.batch_size=0", "data.batch_size=0: a whole number of 1 or more"),
+        ("trainer.max_steps=0", "trainer.max_steps=0: a whole number of 1 or more"),
+        ("trainer.max_steps=2.5", "trainer.max_steps=2.5: a whole number"),
+        ("data.batch_size=9 trainer=ddp_spawn", "data.batch_size=9: cannot be shared evenly by 2 processes; use 8."),
+        ("data.languages=[de,xx]", "data.languages: unknown language 'xx'"),
+        ("data.languages=[de,en,de]", "data.languages: de given more than once."),
+        ("data=[]", "data=[]: nothing to train on"),
+        ("data=jsonl", "data.sources.jsonl.path: needs a value; add data.sources.jsonl.path=... to the command."),
+        (
+            "+data.sources.ntrex.span=1",
+            "data.sources.ntrex: settings (span) of something that is not chosen. Choose it as well (data=[...,ntrex])"
+            ", or take them out with '~data.sources.ntrex'.",
+        ),
+        (
+            "+postprocess.dims=4",
+            "postprocess: settings (dims) of something that is not chosen. Choose it as well (postprocess=NAME), or "
+            "leave it out with postprocess=none.",
+        ),
+        ("model=folder", "model.name_or_path: needs a value"),
+        ("adapter=lora adapter.rank=0", "adapter: adapter.rank=0: 1 or more; adapter=none is training without"),
+        ("adapter=lora adapter.targets=query", "adapter: adapter.targets=query: a list of linear layers"),
+        (
+            "augmentation=codeswitch_bilingual augmentation.path=nowhere",
+            "augmentation: nowhere: no such folder of dictionaries. Get https://",
+        ),
+        (
+            "augmentation=codeswitch_multilingual augmentation.probability=2",
+            "augmentation: augmentation.probability=2: a probability is within [0, 1]",
+        ),
+        ("resume=nowhere", "resume=nowhere: no checkpoint at nowhere."),
+        ("evaluation.average=mikro", "evaluation.average=mikro: it is one of macro, micro. Did you mean 'micro'?"),
+        ("action=evaluate evaluation=[]", "evaluation=[]: nothing to measure"),
+        ("postprocess=projection postprocess.dims=9", "postprocess: postprocess.dims=9: the means of 9 languages"),
+        ("action=evaluate postprocess=centring postprocess.languages=[de]", "postprocess: postprocess.languages: de;"),
+        ("action=mine data=[]", "data=[]: nothing to train on"),
+        ("action=mine model=folder", "model.name_or_path: needs a value"),
+        ("action=mine mining.num_negatives=0", "mining.num_negatives=0: a whole number of 1 or more"),
+        ("action=mine mining.top_k=7", "mining.top_k=7: mining.num_negatives=8 cannot be chosen among so few"),
+        ("action=mine mining.margin=-0.1", "mining.margin=-0.1: a difference of cosines from 0 to 2"),
+        ("action=mine mining.margin=5%", "mining.margin=5%: a difference of cosines"),
+        ("action=mine mining.across_languages=de", "mining.across_languages=de: it is true or false."),
+        ("action=evaluate postprocess=centring data=[]", "data=[]: nothing to train on"),
+        ("action=evaluate postprocess=centring data=jsonl", "data.sources.jsonl.path: needs a value"),
+    ],
+)
+def test_a_problem_is_named(problems: Problems, overrides: str, start: str) -> None:
+    (found,) = problems(overrides)
+    assert found.startswith(start)
+
+
+def test_all_are_found_together(problems: Problems) -> None:
+    found = problems(
+        "sampler.alpha=2 data.batch_size=-1 data.languages=[de,qq] trainer.max_steps=0 resume=x "
+        "loss.infonce.temperature=-1"
+    )
+    assert len(found) == 6, found
+
+
+def test_what_an_action_does_not_use_is_not_its_problem(problems: Problems) -> None:
+    assert problems("action=evaluate data=jsonl sampler.alpha=7 augmentation=codeswitch_bilingual") == []
+
+
+@pytest.mark.parametrize("overrides", ["trainer=ddp trainer.accelerator=cpu", "trainer=cpu trainer.devices=2"])
+def test_strategies_that_start_the_command_again_are_refused_in_sweeps(problems: Problems, overrides: str) -> None:
+    (found,) = problems(overrides, multirun=True)
+    assert "ddp_spawn" in found
+    assert "whole sweep" in found
+    assert problems(overrides) == []
+
+
+def test_several_machines_need_a_launcher(problems: Problems, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SLURM_JOB_ID", "TORCHELASTIC_RUN_ID", "MASTER_ADDR"):
+        monkeypatch.delenv(name, raising=False)
+    slurm = "trainer=slurm trainer.accelerator=cpu"
+    assert any("no SLURM job" in problem for problem in problems(slurm))
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    assert problems(slurm) == []
+
+
+TRANSLATE = "action=translate translator=folder translator.name_or_path=x"
+
+
+def test_a_translation_uses_no_model_of_vectors(problems: Problems) -> None:
+    assert problems(f"{TRANSLATE} sampler.alpha=7 model=folder evaluation=[] translation.languages=[de,zh-Hant]") == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "start"),
+    [
+        ("translation.languages=[en]", "translation: translation.languages=['en']: nothing to translate 'en' into"),
+        ("translation.languages=[de,xx]", "translation: translation.languages: unknown language 'xx'"),
+        ("translation.gate.min_script_share=2", "translation: translation.gate.min_script_share=2"),
+        ("translation.num_beams=0", "translation: translation.num_beams=0: a whole number"),
+        ("trainer.devices=2", "trainer.devices: 2 processes, but action=translate uses one device"),
+        ("resume=nowhere", "resume=nowhere: no translations at nowhere/translations."),
+        ("data=[]", "data=[]: nothing to train on"),
+    ],
+)
+def test_a_problem_of_a_translation_is_named(problems: Problems, overrides: str, start: str) -> None:
+    (found,) = problems(f"{TRANSLATE} {overrides}")
+    assert found.startswith(start)
+
+
+def test_a_translator_needs_a_name(problems: Problems) -> None:
+    assert problems("action=translate translator=folder") == [
+        "translator.name_or_path: needs a value; add translator.name_or_path=... to the command."
+    ]

@@ -1,0 +1,36 @@
+"""Steps made by hand: vectors, keys, and a second set of vectors as a teacher's or as another language's."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from mixlingua.losses.base import StepVectors, Targets
+
+
+def unit_rows(rows: int, seed: int, dim: int = 5) -> Tensor:
+    return normalize(torch.randn(rows, dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64), dim=-1)
+
+
+def one_process(queries: Tensor, passages: Tensor, keys=None, passage_keys=None, **views) -> StepVectors:
+    """The step of one process; views: name=(vectors, present) or vectors that all rows have."""
+    rows = torch.arange(len(queries))
+    keys = rows[:, None] if keys is None else keys
+    passage_keys = torch.arange(len(passages))[:, None] if passage_keys is None else passage_keys
+    targets = {
+        name: Targets(*view) if isinstance(view, tuple) else Targets(view, torch.ones(len(view), dtype=torch.bool))
+        for name, view in views.items()
+    }
+    return StepVectors(queries, passages, queries, passages, rows, rows, keys, keys, passage_keys, targets, targets)
+
+
+@pytest.fixture
+def vectors() -> Callable[..., Tensor]:
+    return unit_rows
+
+
+@pytest.fixture
+def step() -> Callable[..., StepVectors]:
+    return one_process

@@ -1,0 +1,121 @@
+"""What is learned from a teacher: distances and rankings worked out by hand, and rows without a pivot side."""
+
+import math
+
+import pytest
+import torch
+
+from mixlingua.errors import ConfigError
+from mixlingua.losses.distillation import Distillation, Relational, Retention
+
+X, Y = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
+
+
+def test_squared_distance_by_hand(step):
+    """Queries: equal and opposite-axis (distance 2); passages: both equal to the teacher's."""
+    queries, passages = torch.stack([X, X]), torch.stack([Y, X])
+    views = {"pivot_queries": torch.stack([X, Y]), "pivot_passages": passages.clone()}
+    found = {
+        side: Distillation(1.0, side)(step(queries, passages, **views)).item() for side in ("query", "passage", "both")
+    }
+    assert found == pytest.approx({"query": 1.0, "passage": 0.0, "both": 0.5})
+
+
+def test_rows_without_a_pivot_side_do_not_count(step):
+    queries, passages = torch.stack([X, X]), torch.stack([X, X])
+    views = {"pivot_queries": (torch.stack([X, Y]), torch.tensor([False, True]))}
+    assert Distillation(1.0, "query")(step(queries, passages, **views)).item() == pytest.approx(2.0)
+    nothing = {"pivot_queries": (torch.stack([X, Y]), torch.tensor([False, False]))}
+    assert Distillation(1.0, "query")(step(queries, passages, **nothing)).item() == 0.0
+
+
+def test_retention_holds_a_text_to_its_own_vector_and_distillation_to_its_pivots(step):
+    queries, passages = torch.stack([X, X]), torch.stack([Y, X])
+    own = {"own_queries": torch.stack([X, Y]), "own_passages": torch.stack([Y, Y])}
+    pivot = {"pivot_queries": torch.stack([Y, Y]), "pivot_passages": torch.stack([Y, X])}
+    made = step(queries, passages, **own, **pivot)
+    assert Retention(1.0, "query")(made).item() == pytest.approx(1.0)
+    assert Retention(1.0, "both")(made).item() == pytest.approx(1.0)
+    assert Distillation(1.0, "both")(made).item() == pytest.approx(1.0)
+    assert Distillation(1.0, "query")(made).item() == pytest.approx(2.0)
+    assert Retention(1.0, "both").views == {"own_queries": 1, "own_passages": 1}
+
+
+def test_both_together_have_their_least_between_the_two_targets(step, vectors):
+    """|v - a|^2 + 3 |v - b|^2 is least on the sphere where v is along a + 3 b."""
+    own, pivot = vectors(3, 0), vectors(3, 1)
+
+    def total(queries):
+        made = step(queries, vectors(3, 2), own_queries=own, pivot_queries=pivot)
+        return Retention(1.0, "query")(made) + 3 * Distillation(1.0, "query")(made)
+
+    best = torch.nn.functional.normalize(own + 3 * pivot, dim=1)
+    rest = best.detach().requires_grad_()
+    total(rest).backward()
+    tangential = rest.grad - (rest.grad * best).sum(1, keepdim=True) * best
+    torch.testing.assert_close(tangential, torch.zeros_like(best), rtol=0, atol=1e-6)
+    assert all(total(best) < total(other) for other in (own, pivot, vectors(3, 5)))
+
+
+def test_hard_negatives_have_no_teacher(step):
+    queries, passages = torch.stack([X]), torch.stack([X, Y])
+    views = {"pivot_queries": torch.stack([X]), "pivot_passages": torch.stack([X])}
+    assert Distillation(1.0, "passage")(step(queries, passages, **views)).item() == 0.0
+    assert Relational(1.0, 0.1, 0.1)(step(queries, passages, **views)).item() == pytest.approx(0.0)
+
+
+def test_a_teacher_of_another_size_is_refused_by_distance_and_not_by_ranking(step, vectors):
+    views = {"pivot_queries": vectors(3, 2, dim=8), "pivot_passages": vectors(3, 3, dim=8)}
+    made = step(vectors(3, 0), vectors(3, 1), **views)
+    with pytest.raises(ConfigError, match="teacher's vectors have 8 components, the model's 5"):
+        Distillation(1.0, "both")(made)
+    assert Relational(1.0, 0.1, 0.1)(made) > 0
+
+
+def test_relational_by_hand(step):
+    """One query over two passages: the model gives 1/2 each, the teacher 3/4 and 1/4."""
+    diagonal = torch.tensor([math.sqrt(0.5), math.sqrt(0.5)])
+    queries, passages = torch.stack([diagonal, Y]), torch.stack([X, Y])
+    asked = torch.stack([X, Y])
+    every = torch.stack([X, torch.tensor([1 - math.log(3), math.sqrt(1 - (1 - math.log(3)) ** 2)])])
+    present = torch.tensor([True, False])
+    views = {"pivot_queries": (asked, present), "pivot_passages": every}
+    expected = 0.75 * math.log(0.75 / 0.5) + 0.25 * math.log(0.25 / 0.5)
+    assert Relational(1.0, 0.05, 1.0)(step(queries, passages, **views)).item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_relational_is_zero_for_the_teacher_itself_and_leaves_out_absent_passages(step, vectors):
+    queries, passages = vectors(4, 0), vectors(4, 1)
+    views = {"pivot_queries": queries, "pivot_passages": passages}
+    assert Relational(1.0, 0.1, 0.1)(step(queries, passages, **views)).item() == pytest.approx(0.0, abs=1e-12)
+    present = torch.tensor([True, True, True, False])
+    other = {"pivot_queries": (queries, present), "pivot_passages": (passages.flip(0), present)}
+    moved = torch.cat([passages[:3], vectors(1, 9)])  # where the absent row's passage lies changes nothing
+    values = [Relational(1.0, 0.1, 0.1)(step(queries, own, **other)).item() for own in (passages, moved)]
+    assert values[0] == pytest.approx(values[1], abs=1e-12) and values[0] > 0
+
+
+def test_relational_over_some_passages_is_that_without_the_others(step, vectors):
+    queries, passages, asked, every = (vectors(4, seed) for seed in range(4))
+    present = torch.tensor([True, True, True, False])
+    views = {"pivot_queries": asked, "pivot_passages": (every, present)}
+    found = Relational(1.0, 0.5, 0.3)(step(queries, passages, **views))
+    log_p = (queries @ passages[:3].T / 0.5).log_softmax(1)
+    q = (asked @ every[:3].T / 0.3).softmax(1)
+    torch.testing.assert_close(found, (q * (q.log() - log_p)).sum(1).mean())
+
+
+def test_gradients_are_finite_with_absent_rows(step, vectors):
+    queries, present = vectors(4, 0).requires_grad_(), torch.tensor([True, False, True, False])
+    views = {"pivot_queries": (vectors(4, 2), present), "pivot_passages": (vectors(4, 3), present)}
+    made = step(queries, vectors(4, 1), **views)
+    (Relational(1.0, 0.02, 0.02)(made) + Distillation(1.0, "both")(made)).backward()
+    assert torch.isfinite(queries.grad).all()
+    assert queries.grad.abs().sum(1).gt(0).tolist() == present.tolist()
+
+
+def test_values_that_make_no_sense():
+    with pytest.raises(ConfigError, match=r"sides=passages: one of query, passage, both\. Did you mean 'passage'"):
+        Distillation(1.0, "passages")
+    with pytest.raises(ConfigError, match=r"teacher_temperature=0"):
+        Relational(1.0, 0.1, 0.0)
