@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from fakes import LetterTranslator
 
 from mixlingua.translation.gate import Gate
-from mixlingua.translation.texts import Translation
+from mixlingua.translation.job import Translation
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from fakes import LetterTranslator
 
 from mixlingua.data.rows import PairRow
 from mixlingua.translation.gate import Gate
-from mixlingua.translation.job import Job
-from mixlingua.translation.texts import Pieces, SourceTexts, Translation
+from mixlingua.translation.job import Job, Translation
+from mixlingua.translation.texts import Pieces, SourceTexts
 
 WORDS = ["a", "valley", "river", "that", "people", "once", "crossed", "by", "night", "and", "never", "again", "today"]
 

@@ -15,9 +15,9 @@ from mixlingua.errors import DataError
 from mixlingua.files import lock
 from mixlingua.sampling.random import rows_of_part
 from mixlingua.training.checkpoints import take_over_translations
-from mixlingua.translation.job import Job
+from mixlingua.translation.job import Job, Translation
 from mixlingua.translation.output import Accepted, completed, packed, rejected_lines, write_rows
-from mixlingua.translation.texts import Pieces, SourceTexts, Translation
+from mixlingua.translation.texts import Pieces, SourceTexts
 
 
 def translate(cfg: DictConfig, run_dir: Path) -> dict[str, float]:

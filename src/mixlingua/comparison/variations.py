@@ -11,8 +11,8 @@ from mixlingua.comparison.setups import Settings, Setup, settings_of
 from mixlingua.errors import ConfigError, suggest
 from mixlingua.evaluation.results import SETTINGS
 from mixlingua.evaluation.run_folder import RANK_DISTANCE
-from mixlingua.report.comparison_tables import plain_name, spoken
 from mixlingua.report.figures import Line, Panel, Variation, save_curve
+from mixlingua.report.page import plain_name, spoken
 
 # A size is no setting but follows from a choice: variable -> the group that is chosen from.
 _SIZES = {"model parameters": "model", "training rows": "data.sources"}

@@ -6,9 +6,8 @@ from typing import Any
 
 from mixlingua.comparison.compare import PAIR, ComparisonRow
 from mixlingua.comparison.runs import EvaluatedRun
-from mixlingua.report.comparison_tables import plain_name
 from mixlingua.report.figures import Grid, Variation, difference_grid, variation_charts
-from mixlingua.report.page import PlainTable, data_rows, file_rows, plain_text, write_page
+from mixlingua.report.page import PlainTable, data_rows, file_rows, plain_name, plain_text, write_page
 
 
 def write_comparison_page(

@@ -11,20 +11,10 @@ from mixlingua.comparison.compare import AVERAGE, LANGUAGE, LOWER_IS_BETTER, PAI
 from mixlingua.evaluation.results import MACRO, SETTINGS, Average, ResultRow
 from mixlingua.evaluation.run_folder import RANK_DISTANCE
 from mixlingua.files import atomic_write
-from mixlingua.report.page import PlainTable, latex, markdown
+from mixlingua.report.page import PlainTable, latex, markdown, plain_name
 from mixlingua.report.run_tables import group_means, groups_among, unknown_languages
 
 SHORT = dict(zip(SETTINGS, ("Mo.", "Cr.", "Mul."), strict=True))
-
-
-def plain_name(metric: str) -> str:
-    """Such as "mAP" for "map" and "recall@10" for "recall_at_10"."""
-    return {"map": "mAP"}.get(metric, metric.replace("_at_", "@").replace("_", " "))
-
-
-def spoken(name: str) -> str:
-    """The name of a setting or of a kind of batch as prose has it."""
-    return {"crosslingual": "cross-lingual"}.get(name, name)
 
 
 def metric_name(row: ComparisonRow) -> str:

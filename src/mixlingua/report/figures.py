@@ -18,7 +18,8 @@ from mixlingua.evaluation.results import SETTINGS, ResultRow, share_language
 from mixlingua.evaluation.run_folder import RANK_DISTANCE
 from mixlingua.files import atomic_write
 from mixlingua.languages import language_name
-from mixlingua.report.comparison_tables import figure_name, interval, number, percent, spoken
+from mixlingua.report.comparison_tables import figure_name, interval, number, percent
+from mixlingua.report.page import spoken
 
 
 def language_shares(rows: Iterable[ResultRow], task: str) -> dict[tuple[str, str], float]:

@@ -13,7 +13,6 @@ from rich.text import Text
 
 from mixlingua.files import atomic_write
 from mixlingua.languages import language_name
-from mixlingua.report.comparison_tables import plain_name, spoken
 
 
 @dataclass(frozen=True)
@@ -190,3 +189,13 @@ def write_page(path: Path, template: str, content: Mapping[str, object]) -> Path
 def minus(text: str) -> str:
     """Hyphens before numbers as minus signs."""
     return re.sub(r"(?<![\w.)])-(?=\.?\d)", "\N{MINUS SIGN}", text)
+
+
+def plain_name(metric: str) -> str:
+    """Such as "mAP" for "map" and "recall@10" for "recall_at_10"."""
+    return {"map": "mAP"}.get(metric, metric.replace("_at_", "@").replace("_", " "))
+
+
+def spoken(name: str) -> str:
+    """The name of a setting or of a kind of batch as prose has it."""
+    return {"crosslingual": "cross-lingual"}.get(name, name)

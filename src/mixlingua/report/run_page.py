@@ -14,7 +14,6 @@ from mixlingua.evaluation.run_folder import (
     read_worst_queries,
     values_by_language,
 )
-from mixlingua.report.comparison_tables import plain_name, spoken
 from mixlingua.report.figures import (
     Chart,
     Grid,
@@ -27,7 +26,16 @@ from mixlingua.report.figures import (
     spread_chart,
     value_grid,
 )
-from mixlingua.report.page import PlainTable, choice_text, data_rows, file_rows, provenance_rows, write_page
+from mixlingua.report.page import (
+    PlainTable,
+    choice_text,
+    data_rows,
+    file_rows,
+    plain_name,
+    provenance_rows,
+    spoken,
+    write_page,
+)
 from mixlingua.report.run_tables import SEEN, ZERO_SHOT, averages, figure_text, headline, page_table
 
 _DOTS_SHOWN = 200  # dots of a line, at most: a longer one shows means of neighbouring steps

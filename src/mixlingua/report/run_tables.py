@@ -11,8 +11,7 @@ from rich.text import Text
 from mixlingua.evaluation.results import ALL_LANGUAGES, MACRO, SETTINGS, Average, ResultRow, mean_of_rows
 from mixlingua.languages import family, resource_class, script
 from mixlingua.mining.mine import FILTERS
-from mixlingua.report.comparison_tables import plain_name, spoken
-from mixlingua.report.page import PlainTable
+from mixlingua.report.page import PlainTable, plain_name, spoken
 
 SEEN, ZERO_SHOT = "seen", "zero-shot"
 
