@@ -294,10 +294,12 @@ def _caption(rows: Sequence[ResultRow]) -> str:
 
 
 # source -> language of the query -> Tally.figures()
-Figures = Mapping[str, Mapping[str, Mapping[str, Any]]]
+MiningFigures = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 
-def mining_tables(figures: Figures, *, num_negatives: int, top_k: int, across_languages: bool) -> Iterator[PlainTable]:
+def mining_tables(
+    figures: MiningFigures, *, num_negatives: int, top_k: int, across_languages: bool
+) -> Iterator[PlainTable]:
     """A table of scores and filters and, where negatives come from several languages, one of these."""
     rows = [
         [source, language, f"{own['queries']:,}", f"{own['left_out']:,}", _score(own["mean_positive"]),
@@ -318,7 +320,7 @@ def mining_tables(figures: Figures, *, num_negatives: int, top_k: int, across_la
         yield _languages(figures)
 
 
-def _languages(figures: Figures) -> PlainTable:
+def _languages(figures: MiningFigures) -> PlainTable:
     found = sorted({name for by in figures.values() for own in by.values() for name in own["negative_languages"]})
     rows = [
         [source, language, *(f"{own['negative_languages'].get(name, 0):.0%}" for name in found)]

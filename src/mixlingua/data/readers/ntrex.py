@@ -50,7 +50,7 @@ def documents_file(folder: Path, needed_by: str) -> Path:
 
 
 VERSION = "1"
-DOCUMENTS = "docs.tsv"
+LOCAL_DOCUMENTS = "docs.tsv"
 UNSPACED = ("ja", "zh")  # languages that write sentences without a space between them
 
 
@@ -114,11 +114,11 @@ class NtrexReader:
             files = {language: sentences_file(self.path, language, source) for language in sorted(self.fetched)}
             return files, documents_file(self.path, source)
         files = {file.stem: file for file in sorted(self.path.glob("*.txt"))}
-        if not files or not (self.path / DOCUMENTS).is_file():
-            missing = f"no {DOCUMENTS}" if files else "no <language>.txt files"
+        if not files or not (self.path / LOCAL_DOCUMENTS).is_file():
+            missing = f"no {LOCAL_DOCUMENTS}" if files else "no <language>.txt files"
             raise DataError(
                 f"{self.path}: {missing}. NTREX-128 (github.com/MicrosoftTranslator/NTREX) belongs here, with "
-                f"newstest2019-ref.deu.txt named de.txt and so on, and its document ids as {DOCUMENTS}; "
+                f"newstest2019-ref.deu.txt named de.txt and so on, and its document ids as {LOCAL_DOCUMENTS}; "
                 f"or set data.sources.{self.name}.path or paths.data."
             )
-        return {language_of(language, str(file)): file for language, file in files.items()}, self.path / DOCUMENTS
+        return {language_of(language, str(file)): file for language, file in files.items()}, self.path / LOCAL_DOCUMENTS
