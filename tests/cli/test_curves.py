@@ -9,7 +9,7 @@ from mixlingua.comparison.runs import EvaluatedRun, FoundRun
 from mixlingua.comparison.setups import setups
 from mixlingua.comparison.variations import Curve, curves, variations
 from mixlingua.errors import ConfigError
-from mixlingua.report.figures import CurveLine
+from mixlingua.report.figures import Series
 
 TASKS = {"xquad_r": {"main_metric": "map"}}
 
@@ -45,7 +45,7 @@ def test_alpha_with_seeds_is_one_line_and_a_sampler_without_it_is_left_out() -> 
         "monolingual mAP", "multilingual mAP", "multilingual rank distance ↓"
     ]  # fmt: skip
     (line,) = curve.panels[1].lines
-    assert line == CurveLine("hybrid", {0: [0, 0.01], 0.5: [0.25, 0.26], 1: [0.5, 0.51]})
+    assert line == Series("hybrid", {0: [0, 0.01], 0.5: [0.25, 0.26], 1: [0.5, 0.51]})
 
 
 def test_sizes_of_data_have_a_line_for_each_sampler() -> None:
@@ -53,7 +53,7 @@ def test_sizes_of_data_have_a_line_for_each_sampler() -> None:
     (curve,) = found(*runs, run(0.9))
     assert curve.variable == "data.max_rows"
     assert curve.panels[1].lines == [
-        CurveLine("hybrid", {100: [0.1], 200: [0.2]}), CurveLine("monolingual", {100: [0.1], 200: [0.2]})
+        Series("hybrid", {100: [0.1], 200: [0.2]}), Series("monolingual", {100: [0.1], 200: [0.2]})
     ]  # fmt: skip
 
 
@@ -61,9 +61,9 @@ def test_models_are_placed_by_their_size() -> None:
     sizes = {"e5-small": 118, "e5-base": 278}
     (curve,) = found(*(run(size / 1000, model=model, size=size) for model, size in sizes.items()), metric=None)
     assert curve.variable == "model parameters"
-    assert curve.panels[1].lines == [CurveLine("hybrid", {118: [0.118], 278: [0.278]})]
+    assert curve.panels[1].lines == [Series("hybrid", {118: [0.118], 278: [0.278]})]
     (evaluated,) = found(*(run(0.1, model=model, size=size, action="evaluate") for model, size in sizes.items()))
-    assert evaluated.panels[1].lines == [CurveLine("none", {118: [0.1], 278: [0.1]})]
+    assert evaluated.panels[1].lines == [Series("none", {118: [0.1], 278: [0.1]})]
 
 
 def test_two_settings_that_vary_give_lines_for_each_other() -> None:

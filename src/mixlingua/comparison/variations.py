@@ -11,7 +11,7 @@ from mixlingua.comparison.setups import Settings, Setup, settings_of
 from mixlingua.errors import ConfigError, suggest
 from mixlingua.evaluation.results import SETTINGS
 from mixlingua.evaluation.run_folder import RANK_DISTANCE
-from mixlingua.report.figures import CurveLine, Panel, Variation, save_curve
+from mixlingua.report.figures import Panel, Series, Variation, save_curve
 from mixlingua.report.page import plain_name, spoken
 
 # A size is no setting but follows from a choice: variable -> the group that is chosen from.
@@ -146,9 +146,7 @@ def curves(
     for variable, members in lines.items():
         for task in tasks:
             panels = tuple(
-                Panel(
-                    _title(name), [CurveLine(label, _points(variation, systems, name)) for label, variation in members]
-                )
+                Panel(_title(name), [Series(label, _points(variation, systems, name)) for label, variation in members])
                 for name in _figures(task, systems, metric)
             )
             if panels:

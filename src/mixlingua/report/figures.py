@@ -422,7 +422,7 @@ _MARKERS = "osD^vPX"
 
 
 @dataclass(frozen=True)
-class CurveLine:
+class Series:
     """label: for the legend. points: setting -> one value for each seed."""
 
     label: str
@@ -434,7 +434,7 @@ class Panel:
     """One metric over the setting."""
 
     title: str
-    lines: Sequence[CurveLine]
+    lines: Sequence[Series]
 
 
 def save_curve(path: Path, panels: Sequence[Panel], *, title: str, setting: str, confidence: float) -> None:

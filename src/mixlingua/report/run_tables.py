@@ -294,12 +294,10 @@ def _caption(rows: Sequence[ResultRow]) -> str:
 
 
 # source -> language of the query -> Tally.figures()
-MiningFigures = Mapping[str, Mapping[str, Mapping[str, Any]]]
+Mined = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 
-def mining_tables(
-    figures: MiningFigures, *, num_negatives: int, top_k: int, across_languages: bool
-) -> Iterator[PlainTable]:
+def mining_tables(figures: Mined, *, num_negatives: int, top_k: int, across_languages: bool) -> Iterator[PlainTable]:
     """A table of scores and filters and, where negatives come from several languages, one of these."""
     rows = [
         [source, language, f"{own['queries']:,}", f"{own['left_out']:,}", _score(own["mean_positive"]),
@@ -320,7 +318,7 @@ def mining_tables(
         yield _languages(figures)
 
 
-def _languages(figures: MiningFigures) -> PlainTable:
+def _languages(figures: Mined) -> PlainTable:
     found = sorted({name for by in figures.values() for own in by.values() for name in own["negative_languages"]})
     rows = [
         [source, language, *(f"{own['negative_languages'].get(name, 0):.0%}" for name in found)]

@@ -203,12 +203,12 @@ def _names(folder: Path) -> list[str]:
     return sorted(file.name for file in folder.iterdir()) if folder.is_dir() else []
 
 
-MR_TYDI_URL = "https://git.uwaterloo.ca/jimmylin/mr.tydi/-/raw/master/data"
+TYDI_URL = "https://git.uwaterloo.ca/jimmylin/mr.tydi/-/raw/master/data"
 NAMES = {
     "ar": "arabic", "bn": "bengali", "en": "english", "fi": "finnish", "id": "indonesian", "ja": "japanese",
     "ko": "korean", "ru": "russian", "sw": "swahili", "te": "telugu", "th": "thai",
 }  # fmt: skip
-MR_TYDI_PUBLISHED = {  # of the test set; the paper says 664 judgements in te, version 1.1 has 677
+TYDI_PUBLISHED = {  # of the test set; the paper says 664 judgements in te, version 1.1 has 677
     "ar": Published(1_081, 1_257, 2_106_586),
     "bn": Published(111, 130, 304_059),
     "en": Published(744, 935, 32_907_100),
@@ -233,14 +233,14 @@ def mr_tydi(
     file that is missing or malformed, ConfigError for a language that the benchmark does not have.
     """
     folder = Path(folder)
-    chosen = choose_languages("mr_tydi", languages, MR_TYDI_PUBLISHED)
+    chosen = choose_languages("mr_tydi", languages, TYDI_PUBLISHED)
     return released_task(
         "mr_tydi",
         "v1.1-test",
         judged={language: _judged(folder, language) for language in chosen},
         corpora={language: _corpus(folder, language) for language in chosen},
         pool=pool,
-        published=MR_TYDI_PUBLISHED,
+        published=TYDI_PUBLISHED,
         checksums={},
         note="Few passages a question were judged: those of the article that its annotator had before them.",
         main_metric="mrr_at_100",
@@ -269,6 +269,6 @@ def _there(folder: Path, language: str, name: str) -> Path:
     path = plain_or_gz(folder / release / name)
     if not path.is_file():
         raise DataError(
-            f"task mr_tydi: no {path}. Get {MR_TYDI_URL}/{release}.tar.gz, and unpack it in {folder}: tar -xzf {release}.tar.gz"
+            f"task mr_tydi: no {path}. Get {TYDI_URL}/{release}.tar.gz, and unpack it in {folder}: tar -xzf {release}.tar.gz"
         )
     return path
