@@ -269,6 +269,7 @@ def _there(folder: Path, language: str, name: str) -> Path:
     path = plain_or_gz(folder / release / name)
     if not path.is_file():
         raise DataError(
-            f"task mr_tydi: no {path}. Get {TYDI_URL}/{release}.tar.gz, and unpack it in {folder}: tar -xzf {release}.tar.gz"
+            f"task mr_tydi: no {path}. Get {TYDI_URL}/{release}.tar.gz, and unpack it in {folder}: "
+            f"tar -xzf {release}.tar.gz"
         )
     return path
