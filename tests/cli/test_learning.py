@@ -19,9 +19,9 @@ def test_pivot_texts_and_own_texts_are_the_teachers_and_variants_the_models():
     data = {"max_query_length": 8, "max_passage_length": 16, "pivot": "fr", "languages": ["de", "fr"]}
     cfg = OmegaConf.create({"data": data, "seed": 3})
     losses = {
-        "distillation": Distillation(1.0, "both"),
-        "retention": Retention(1.0, "both"),
-        "variants": LanguageVariants(1.0, 0.02),
+        "distillation": Distillation(sides="both"),
+        "retention": Retention(sides="both"),
+        "variants": LanguageVariants(temperature=0.02),
     }
     views = build_views(cfg, TotalLoss(losses), reader("model"), reader("teacher"))
     teacher, model = ("teacher", 8, 16), ("model", 8, 16)
@@ -32,5 +32,5 @@ def test_pivot_texts_and_own_texts_are_the_teachers_and_variants_the_models():
         "own_passages": TeacherTexts("passage", None, teacher),
         "variant_queries": Variants("query", ("de", "fr"), model, 3, 1),
     }
-    only = TotalLoss({"retention": Retention(1.0, "passage")})
+    only = TotalLoss({"retention": Retention(sides="passage")})
     assert list(build_views(cfg, only, reader("model"), reader("teacher"))) == ["own_passages"]

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from mixlingua.losses.base import StepVectors, Targets
+from mixlingua.losses.infonce import InfoNCE
 
 
 def unit_rows(rows: int, seed: int, dim: int = 5) -> Tensor:
@@ -34,3 +35,9 @@ def vectors() -> Callable[..., Tensor]:
 @pytest.fixture
 def step() -> Callable[..., StepVectors]:
     return one_process
+
+
+@pytest.fixture(scope="session")
+def infonce() -> Callable[..., InfoNCE]:
+    """loss=infonce with a temperature of 0.1 and changes."""
+    return lambda **changes: InfoNCE(**({"temperature": 0.1} | changes))

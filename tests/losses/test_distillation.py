@@ -16,7 +16,7 @@ def test_squared_distance_by_hand(step):
     queries, passages = torch.stack([X, X]), torch.stack([Y, X])
     views = {"pivot_queries": torch.stack([X, Y]), "pivot_passages": passages.clone()}
     found = {
-        side: Distillation(1.0, side)(step(queries, passages, **views)).item() for side in ("query", "passage", "both")
+        side: Distillation(sides=side)(step(queries, passages, **views)).item() for side in ("query", "passage", "both")
     }
     assert found == pytest.approx({"query": 1.0, "passage": 0.0, "both": 0.5})
 
@@ -24,9 +24,9 @@ def test_squared_distance_by_hand(step):
 def test_rows_without_a_pivot_side_do_not_count(step):
     queries, passages = torch.stack([X, X]), torch.stack([X, X])
     views = {"pivot_queries": (torch.stack([X, Y]), torch.tensor([False, True]))}
-    assert Distillation(1.0, "query")(step(queries, passages, **views)).item() == pytest.approx(2.0)
+    assert Distillation(sides="query")(step(queries, passages, **views)).item() == pytest.approx(2.0)
     nothing = {"pivot_queries": (torch.stack([X, Y]), torch.tensor([False, False]))}
-    assert Distillation(1.0, "query")(step(queries, passages, **nothing)).item() == 0.0
+    assert Distillation(sides="query")(step(queries, passages, **nothing)).item() == 0.0
 
 
 def test_retention_holds_a_text_to_its_own_vector_and_distillation_to_its_pivots(step):
@@ -34,11 +34,11 @@ def test_retention_holds_a_text_to_its_own_vector_and_distillation_to_its_pivots
     own = {"own_queries": torch.stack([X, Y]), "own_passages": torch.stack([Y, Y])}
     pivot = {"pivot_queries": torch.stack([Y, Y]), "pivot_passages": torch.stack([Y, X])}
     made = step(queries, passages, **own, **pivot)
-    assert Retention(1.0, "query")(made).item() == pytest.approx(1.0)
-    assert Retention(1.0, "both")(made).item() == pytest.approx(1.0)
-    assert Distillation(1.0, "both")(made).item() == pytest.approx(1.0)
-    assert Distillation(1.0, "query")(made).item() == pytest.approx(2.0)
-    assert Retention(1.0, "both").views == {"own_queries": 1, "own_passages": 1}
+    assert Retention(sides="query")(made).item() == pytest.approx(1.0)
+    assert Retention(sides="both")(made).item() == pytest.approx(1.0)
+    assert Distillation(sides="both")(made).item() == pytest.approx(1.0)
+    assert Distillation(sides="query")(made).item() == pytest.approx(2.0)
+    assert Retention(sides="both").views == {"own_queries": 1, "own_passages": 1}
 
 
 def test_both_together_have_their_least_between_the_two_targets(step, vectors):
@@ -47,7 +47,7 @@ def test_both_together_have_their_least_between_the_two_targets(step, vectors):
 
     def total(queries):
         made = step(queries, vectors(3, 2), own_queries=own, pivot_queries=pivot)
-        return Retention(1.0, "query")(made) + 3 * Distillation(1.0, "query")(made)
+        return Retention(sides="query")(made) + 3 * Distillation(sides="query")(made)
 
     best = torch.nn.functional.normalize(own + 3 * pivot, dim=1)
     rest = best.detach().requires_grad_()
@@ -60,16 +60,18 @@ def test_both_together_have_their_least_between_the_two_targets(step, vectors):
 def test_hard_negatives_have_no_teacher(step):
     queries, passages = torch.stack([X]), torch.stack([X, Y])
     views = {"pivot_queries": torch.stack([X]), "pivot_passages": torch.stack([X])}
-    assert Distillation(1.0, "passage")(step(queries, passages, **views)).item() == 0.0
-    assert Relational(1.0, 0.1, 0.1)(step(queries, passages, **views)).item() == pytest.approx(0.0)
+    assert Distillation(sides="passage")(step(queries, passages, **views)).item() == 0.0
+    assert Relational(temperature=0.1, teacher_temperature=0.1)(
+        step(queries, passages, **views)
+    ).item() == pytest.approx(0.0)
 
 
 def test_a_teacher_of_another_size_is_refused_by_distance_and_not_by_ranking(step, vectors):
     views = {"pivot_queries": vectors(3, 2, dim=8), "pivot_passages": vectors(3, 3, dim=8)}
     made = step(vectors(3, 0), vectors(3, 1), **views)
     with pytest.raises(ConfigError, match="teacher's vectors have 8 components, the model's 5"):
-        Distillation(1.0, "both")(made)
-    assert Relational(1.0, 0.1, 0.1)(made) > 0
+        Distillation(sides="both")(made)
+    assert Relational(temperature=0.1, teacher_temperature=0.1)(made) > 0
 
 
 def test_relational_by_hand(step):
@@ -81,17 +83,24 @@ def test_relational_by_hand(step):
     present = torch.tensor([True, False])
     views = {"pivot_queries": (asked, present), "pivot_passages": every}
     expected = 0.75 * math.log(0.75 / 0.5) + 0.25 * math.log(0.25 / 0.5)
-    assert Relational(1.0, 0.05, 1.0)(step(queries, passages, **views)).item() == pytest.approx(expected, abs=1e-6)
+    assert Relational(temperature=0.05, teacher_temperature=1.0)(
+        step(queries, passages, **views)
+    ).item() == pytest.approx(expected, abs=1e-6)
 
 
 def test_relational_is_zero_for_the_teacher_itself_and_leaves_out_absent_passages(step, vectors):
     queries, passages = vectors(4, 0), vectors(4, 1)
     views = {"pivot_queries": queries, "pivot_passages": passages}
-    assert Relational(1.0, 0.1, 0.1)(step(queries, passages, **views)).item() == pytest.approx(0.0, abs=1e-12)
+    assert Relational(temperature=0.1, teacher_temperature=0.1)(
+        step(queries, passages, **views)
+    ).item() == pytest.approx(0.0, abs=1e-12)
     present = torch.tensor([True, True, True, False])
     other = {"pivot_queries": (queries, present), "pivot_passages": (passages.flip(0), present)}
     moved = torch.cat([passages[:3], vectors(1, 9)])  # where the absent row's passage lies changes nothing
-    values = [Relational(1.0, 0.1, 0.1)(step(queries, own, **other)).item() for own in (passages, moved)]
+    values = [
+        Relational(temperature=0.1, teacher_temperature=0.1)(step(queries, own, **other)).item()
+        for own in (passages, moved)
+    ]
     assert values[0] == pytest.approx(values[1], abs=1e-12) and values[0] > 0
 
 
@@ -99,7 +108,7 @@ def test_relational_over_some_passages_is_that_without_the_others(step, vectors)
     queries, passages, asked, every = (vectors(4, seed) for seed in range(4))
     present = torch.tensor([True, True, True, False])
     views = {"pivot_queries": asked, "pivot_passages": (every, present)}
-    found = Relational(1.0, 0.5, 0.3)(step(queries, passages, **views))
+    found = Relational(temperature=0.5, teacher_temperature=0.3)(step(queries, passages, **views))
     log_p = (queries @ passages[:3].T / 0.5).log_softmax(1)
     q = (asked @ every[:3].T / 0.3).softmax(1)
     torch.testing.assert_close(found, (q * (q.log() - log_p)).sum(1).mean())
@@ -109,13 +118,13 @@ def test_gradients_are_finite_with_absent_rows(step, vectors):
     queries, present = vectors(4, 0).requires_grad_(), torch.tensor([True, False, True, False])
     views = {"pivot_queries": (vectors(4, 2), present), "pivot_passages": (vectors(4, 3), present)}
     made = step(queries, vectors(4, 1), **views)
-    (Relational(1.0, 0.02, 0.02)(made) + Distillation(1.0, "both")(made)).backward()
+    (Relational(temperature=0.02, teacher_temperature=0.02)(made) + Distillation(sides="both")(made)).backward()
     assert torch.isfinite(queries.grad).all()
     assert queries.grad.abs().sum(1).gt(0).tolist() == present.tolist()
 
 
 def test_values_that_make_no_sense():
     with pytest.raises(ConfigError, match=r"sides=passages: one of query, passage, both\. Did you mean 'passage'"):
-        Distillation(1.0, "passages")
+        Distillation(sides="passages")
     with pytest.raises(ConfigError, match=r"teacher_temperature=0"):
-        Relational(1.0, 0.1, 0.0)
+        Relational(temperature=0.1, teacher_temperature=0.0)

@@ -16,20 +16,20 @@ def test_value_by_hand(step):
     made = step(torch.stack([X, Y]), torch.stack([X, Y]), variant_passages=torch.stack([Y, X]))
     negatives = math.exp(0) + math.exp(1)  # the other row's passage and its variant
     expected = (math.log(1 + negatives / math.e) + math.log(1 + negatives)) / 2
-    assert MultiPositive(1.0, 1.0, 1)(made).item() == pytest.approx(expected, abs=1e-6)
+    assert MultiPositive(temperature=1.0, variants=1)(made).item() == pytest.approx(expected, abs=1e-6)
 
 
 def test_without_any_variant_it_is_infonce(step, vectors, infonce):
     queries, passages = vectors(4, 0), vectors(4, 1)
     absent = vectors(4, 2), torch.zeros(4, dtype=torch.bool)
     made = step(queries, passages, variant_passages=absent)
-    assert MultiPositive(1.0, 0.1, 1)(made).item() == pytest.approx(infonce()(made).item(), abs=1e-9)
+    assert MultiPositive(temperature=0.1, variants=1)(made).item() == pytest.approx(infonce()(made).item(), abs=1e-9)
 
 
 def test_a_rows_variants_are_never_its_negatives_and_absent_ones_nobodys(step, vectors):
     queries, passages, further = vectors(3, 0), vectors(3, 1), vectors(6, 2)
     present = torch.tensor([True, True, False, False, True, False])
-    loss = MultiPositive(1.0, 0.1, 2)
+    loss = MultiPositive(temperature=0.1, variants=2)
     made = step(queries, passages, variant_passages=(further, present))
     columns = torch.cat([passages, further])
     scores = queries @ columns.T / 0.1
@@ -45,7 +45,7 @@ def test_a_rows_variants_are_never_its_negatives_and_absent_ones_nobodys(step, v
 
 def test_gradients_are_finite_for_a_single_row(step, vectors):
     queries = vectors(1, 0).requires_grad_()
-    loss = MultiPositive(1.0, 0.1, 1)(step(queries, vectors(1, 1), variant_passages=vectors(1, 2)))
+    loss = MultiPositive(temperature=0.1, variants=1)(step(queries, vectors(1, 1), variant_passages=vectors(1, 2)))
     loss.backward()
     assert loss.item() == 0.0 and torch.isfinite(queries.grad).all()
 

@@ -10,7 +10,7 @@ from mixlingua.losses.distillation import Distillation
 
 def test_the_sum_is_weighted_and_the_parts_are_not(infonce, step, vectors):
     made = step(vectors(3, 0), vectors(3, 1), pivot_queries=vectors(3, 2), pivot_passages=vectors(3, 3))
-    parts = {"infonce": infonce(weight=0.5), "distillation": Distillation(20.0, "both")}
+    parts = {"infonce": infonce(weight=0.5), "distillation": Distillation(weight=20.0, sides="both")}
     total, found = TotalLoss(parts)(made)
     assert total.item() == pytest.approx(0.5 * parts["infonce"](made).item() + 20 * parts["distillation"](made).item())
     assert found["distillation"].item() == pytest.approx(parts["distillation"](made).item())
@@ -18,7 +18,7 @@ def test_the_sum_is_weighted_and_the_parts_are_not(infonce, step, vectors):
 
 def test_views_are_those_of_all_losses(infonce):
     assert TotalLoss({"infonce": infonce()}).views == {}
-    assert TotalLoss({"a": infonce(teacher_margin=0.0), "b": Distillation(1.0, "query")}).views == {
+    assert TotalLoss({"a": infonce(teacher_margin=0.0), "b": Distillation(sides="query")}).views == {
         "pivot_passages": 1, "pivot_queries": 1,
     }  # fmt: skip
 

@@ -34,7 +34,7 @@ def aligned(step, vectors):
 
 
 def transport(sides="query", epsilon=0.01, iterations=200) -> Transport:
-    return Transport(1.0, sides, epsilon, iterations)
+    return Transport(sides=sides, epsilon=epsilon, iterations=iterations)
 
 
 def token_vectors(vectors, rows: int, tokens: int, seed: int) -> Tensor:

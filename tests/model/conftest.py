@@ -16,19 +16,9 @@ from mixlingua.training.module import RetrieverModule
 from mixlingua.training.optimizer import AdamW
 
 SETTINGS = {
-    "name_or_path": "tiny", "revision": None, "pooling": "mean", "layer_weights": None,
-    "query_prefix": "", "passage_prefix": "",
-    "max_query_length": 16, "max_passage_length": 16, "temperature": 0.05, "dropout": None,
-    "freeze_word_embeddings": False, "freeze_layers": 0, "gradient_checkpointing": False, "chunk_size": None,
-    "compile": False, "pretraining": None,
+    "name_or_path": "tiny", "pooling": "mean", "query_prefix": "", "passage_prefix": "",
+    "max_query_length": 16, "max_passage_length": 16,
 }  # fmt: skip
-PLAIN = {
-    "weight": 1.0, "temperature": 0.1, "learn_temperature": False, "symmetric": False, "hardness": 0.0,
-    "own_margin": None, "teacher_margin": None, "dims": None,
-}  # fmt: skip
-FOLDERS_OWN = dict.fromkeys(
-    ("pooling", "layer_weights", "query_prefix", "passage_prefix", "max_query_length", "max_passage_length")
-)
 
 
 @pytest.fixture(scope="session")
@@ -52,13 +42,13 @@ def pretrained() -> Callable[..., PretrainedEncoder]:
 @pytest.fixture(scope="session")
 def folder_encoder() -> Callable[[Path | str], BiEncoder]:
     """What model=folder loads: every setting is the folder's own. In evaluation mode."""
-    return lambda folder: PretrainedEncoder(**(SETTINGS | FOLDERS_OWN | {"name_or_path": str(folder)})).load(0).eval()
+    return lambda folder: PretrainedEncoder(str(folder)).load(0).eval()
 
 
 @pytest.fixture(scope="session")
 def infonce() -> Callable[..., InfoNCE]:
     """loss=infonce with a temperature of 0.1 and changes."""
-    return lambda **changes: InfoNCE(**(PLAIN | changes))
+    return lambda **changes: InfoNCE(**({"temperature": 0.1} | changes))
 
 
 @pytest.fixture
@@ -68,7 +58,7 @@ def module(pretrained, infonce) -> RetrieverModule:
     for layer in encoder.modules():
         if isinstance(layer, torch.nn.Dropout):
             layer.p = 0.0
-    optimizer = AdamW(lr=5e-3, weight_decay=0.0, warmup_steps=0, schedule="constant", layer_decay=1.0)
+    optimizer = AdamW(lr=5e-3, weight_decay=0.0, schedule="constant")
     return RetrieverModule(encoder, TotalLoss({"infonce": infonce()}), optimizer)
 
 

@@ -228,7 +228,7 @@ def test_another_models_checkpoint_names_the_first_difference(module, fit, run_d
 
 def test_a_checkpoint_without_a_weight_of_the_model(module, fit, run_dir):
     fit(module)
-    other = RetrieverModule(module.encoder, module.loss, AdamW(1e-3, 0.0, 0, "constant", 1.0))
+    other = RetrieverModule(module.encoder, module.loss, AdamW(lr=1e-3, weight_decay=0.0, schedule="constant"))
     other.extra = torch.nn.Linear(2, 3)
     with pytest.raises(CheckpointError, match=r"extra\.bias is absent there and \(3,\)"):
         check_resumable(run_dir / "checkpoints" / "last.ckpt", other)

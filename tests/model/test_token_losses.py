@@ -20,7 +20,7 @@ WORDS = ["alpha", "river bank", "stone", "cloud"]
 @pytest.fixture
 def taught(module):
     """The module with loss=transport alone, and its teacher: itself before training."""
-    module.loss = TotalLoss({"transport": Transport(1.0, "both", 0.02, 50)})
+    module.loss = TotalLoss({"transport": Transport()})
     module.teacher = Teacher.copy_of(module.encoder)
     return module
 

@@ -37,7 +37,7 @@ class Distillation(StepLoss):
     name: ClassVar[str] = "distillation"
     of: ClassVar[Mapping[Side, str]] = PIVOT
 
-    def __init__(self, weight: float, sides: Sides) -> None:
+    def __init__(self, *, weight: float = 1.0, sides: Sides = "both") -> None:
         super().__init__(weight)
         self.sides = chosen_sides(self.name, sides)
 
@@ -84,7 +84,7 @@ class Relational(StepLoss):
     divergence of in-batch distributions (as in arXiv 2010.11386, section 3.2).
     """
 
-    def __init__(self, weight: float, temperature: float, teacher_temperature: float) -> None:
+    def __init__(self, *, weight: float = 1.0, temperature: float = 0.05, teacher_temperature: float = 0.05) -> None:
         super().__init__(weight)
         for key, value in (("temperature", temperature), ("teacher_temperature", teacher_temperature)):
             if not value > 0:
@@ -118,7 +118,7 @@ class LanguageVariants(StepLoss):
     Source: the divergence between language variants of a query by which multilingual rankings are made alike (LaKDA).
     """
 
-    def __init__(self, weight: float, temperature: float) -> None:
+    def __init__(self, *, weight: float = 1.0, temperature: float = 0.05) -> None:
         super().__init__(weight)
         if not temperature > 0:
             raise ConfigError(f"loss.variants.temperature={temperature}: it must be above 0.")

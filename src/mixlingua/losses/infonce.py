@@ -61,14 +61,15 @@ class InfoNCE(StepLoss):
 
     def __init__(
         self,
-        weight: float,
-        temperature: float,
-        learn_temperature: bool,
-        symmetric: bool,
-        hardness: float,
-        own_margin: float | None,
-        teacher_margin: float | None,
-        dims: Sequence[int] | None,
+        *,
+        weight: float = 1.0,
+        temperature: float = 0.05,
+        learn_temperature: bool = False,
+        symmetric: bool = False,
+        hardness: float = 0.0,
+        own_margin: float | None = None,
+        teacher_margin: float | None = None,
+        dims: Sequence[int] | None = None,
     ) -> None:
         super().__init__(weight)
         if not temperature > 0:
@@ -142,7 +143,7 @@ class MultiPositive(StepLoss):
     positives are left out of the denominator.
     """
 
-    def __init__(self, weight: float, temperature: float, variants: int) -> None:
+    def __init__(self, *, weight: float = 1.0, temperature: float = 0.05, variants: int = 1) -> None:
         super().__init__(weight)
         if not temperature > 0:
             raise ConfigError(f"loss.multipositive.temperature={temperature}: it must be above 0.")

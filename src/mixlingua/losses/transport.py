@@ -51,7 +51,9 @@ class Transport(StepLoss):
 
     of_texts = False
 
-    def __init__(self, weight: float, sides: Sides, epsilon: float, iterations: int) -> None:
+    def __init__(
+        self, *, weight: float = 1.0, sides: Sides = "both", epsilon: float = 0.02, iterations: int = 50
+    ) -> None:
         super().__init__(weight)
         if not 0 < epsilon < math.inf:
             raise ConfigError(f"loss.transport.epsilon={epsilon}: it must be above 0; cosine distances go from 0 to 2.")

@@ -20,11 +20,11 @@ class LoRA:
     Source: Hu et al. 2022 (arXiv 2106.09685), section 4.1, by the library peft.
     """
 
-    rank: int
-    alpha: float
-    dropout: float
-    targets: Sequence[str]
-    train_dense: bool
+    rank: int = 16
+    alpha: float = 32
+    dropout: float = 0.0
+    targets: Sequence[str] = ("query", "value")
+    train_dense: bool = False
 
     def __post_init__(self) -> None:
         if self.rank < 1:

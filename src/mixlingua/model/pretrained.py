@@ -4,7 +4,7 @@ import importlib.util
 import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -110,21 +110,22 @@ class PretrainedEncoder:
     """
 
     name_or_path: str
-    revision: str | None
-    pooling: Pooling | None
-    layer_weights: Sequence[float] | None
-    query_prefix: str | None
-    passage_prefix: str | None
-    max_query_length: int | None
-    max_passage_length: int | None
-    temperature: float
-    dropout: float | None
-    freeze_word_embeddings: bool
-    freeze_layers: int
-    gradient_checkpointing: bool
-    chunk_size: int | None
-    compile: bool
-    pretraining: str | None
+    _: KW_ONLY
+    revision: str | None = None
+    pooling: Pooling | None = None
+    layer_weights: Sequence[float] | None = None
+    query_prefix: str | None = None
+    passage_prefix: str | None = None
+    max_query_length: int | None = None
+    max_passage_length: int | None = None
+    temperature: float = 0.05
+    dropout: float | None = None
+    freeze_word_embeddings: bool = False
+    freeze_layers: int = 0
+    gradient_checkpointing: bool = False
+    chunk_size: int | None = None
+    compile: bool = False
+    pretraining: str | None = None
 
     def __post_init__(self) -> None:
         if self.pooling is not None and self.pooling not in POOLINGS:

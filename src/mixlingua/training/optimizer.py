@@ -25,11 +25,11 @@ class AdamW:
     layer_decay as the discriminative rates of Howard and Ruder 2018 (arXiv 1801.06146), section 3.2.
     """
 
-    lr: float
-    weight_decay: float
-    warmup_steps: int
-    schedule: Literal["constant", "linear", "cosine"]
-    layer_decay: float
+    lr: float = 5e-5
+    weight_decay: float = 0.01
+    warmup_steps: int = 0
+    schedule: Literal["constant", "linear", "cosine"] = "linear"
+    layer_decay: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.lr > 0:
