@@ -19,7 +19,7 @@ def test_what_a_task_knows_about_itself(two_languages):
         "num_queries": {"de": 3, "en": 2},
         "num_candidates": {"de": 3, "en": 3},
         "files": {},
-        "indexing": "Indexing(context_weight=0.0, expansion=None, centring=None)",
+        "passage_transforms": "PassageTransforms(context_weight=0.0, joining=None, hub_correction=None)",
     }
 
 

@@ -79,7 +79,7 @@ class TextEncoder:
     """An `Encode` with a bar for each call; purpose: what the bar says the vectors are for.
 
     The vectors of each side are remembered until none of a call's texts is among them, so that tasks that follow one
-    another over the same texts, such as `xquad_r` and `xquad_r_expanded`, have them encoded once. The encoder must stay
+    another over the same texts, such as `xquad_r` and `xquad_r_joined`, have them encoded once. The encoder must stay
     as it is.
     """
 

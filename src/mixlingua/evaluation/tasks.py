@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from mixlingua.errors import DataError
 from mixlingua.evaluation.results import SETTINGS
 from mixlingua.languages import check_language
-from mixlingua.retrieval.passage_transforms import Indexing
+from mixlingua.retrieval.passage_transforms import PassageTransforms
 
 Texts = Mapping[str, Mapping[str, str]]  # language -> id -> text
 Qrels = Mapping[str, Mapping[str, Mapping[str, int]]]  # query language -> query id -> passage id -> grade
@@ -24,12 +24,12 @@ class RetrievalTask:
     of the files it was read from. symmetric: queries and passages are texts of one kind, such as sentences and their
     translations, so that all are encoded as queries. excluded: passages that a query cannot find, such as its own text:
     no answers, whatever the qrels say, and last in a ranking. contexts: language -> passage id -> the text that the
-    passage is a part of, of all passages or of none. indexing: what is done to the passages of all languages, before
+    passage is a part of, of all passages or of none. transforms: what is done to the passages of all languages, before
     they are searched, all of them or those in one language.
 
     Raises DataError, naming the ids, where a language is empty, a text is blank, a passage id occurs in two languages,
     a query has no relevant passage, a judgement or exclusion names a query or passage that does not exist, contexts are
-    not those of the passages, or the indexing needs contexts, languages or passages that there are not.
+    not those of the passages, or the transforms need contexts, languages or passages that there are not.
     """
 
     name: str
@@ -45,7 +45,7 @@ class RetrievalTask:
     symmetric: bool = False
     excluded: Excluded = field(default_factory=dict)
     contexts: Texts = field(default_factory=dict)
-    indexing: Indexing = field(default_factory=Indexing)
+    transforms: PassageTransforms = field(default_factory=PassageTransforms)
 
     def __post_init__(self) -> None:
         problems = list(_problems(self))
@@ -89,7 +89,7 @@ class RetrievalTask:
             "num_queries": self.num_queries,
             "num_candidates": self.num_passages,
             "files": dict(self.files),
-            "indexing": repr(self.indexing),
+            "passage_transforms": repr(self.transforms),
         }
 
 
@@ -105,11 +105,11 @@ def _problems(task: RetrievalTask) -> Iterator[str]:
             yield f"queries are in {_few(languages)}, but {name} in {_few(part)}"
     if unknown := set(task.settings) - set(SETTINGS):
         yield f"settings {_few(unknown)} are none of {', '.join(SETTINGS)}"
-    if task.indexing.expansion and len(task.passages) < 2:
-        yield f"an expansion needs passages in two languages or more, not in {_few(task.passages)} alone"
-    if task.indexing.context_weight and not task.contexts:
-        yield f"context_weight={task.indexing.context_weight}, but its passages are parts of no longer text; use 0"
-    if task.indexing.centring and (problem := task.indexing.centring.problem(task.num_passages)):
+    if task.transforms.joining and len(task.passages) < 2:
+        yield f"joining needs passages in two languages or more, not in {_few(task.passages)} alone"
+    if task.transforms.context_weight and not task.contexts:
+        yield f"context_weight={task.transforms.context_weight}, but its passages are parts of no longer text; use 0"
+    if task.transforms.hub_correction and (problem := task.transforms.hub_correction.problem(task.num_passages)):
         yield problem
     if task.contexts and {name: set(own) for name, own in task.contexts.items()} != {
         name: set(own) for name, own in task.passages.items()

@@ -1,4 +1,4 @@
-"""A benchmark over another index: the same questions and judgements, with something done to the passages first."""
+"""What several benchmarks need: choice of languages, revisions of files, and a task with transformed passages."""
 
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -9,7 +9,7 @@ from pathlib import Path
 from mixlingua.errors import ConfigError, DataError, suggest
 from mixlingua.evaluation.tasks import RetrievalTask
 from mixlingua.files import content_hash
-from mixlingua.retrieval.passage_transforms import Indexing, LocalizedCentring, NeighbourExpansion
+from mixlingua.retrieval.passage_transforms import HubCorrection, Joining, PassageTransforms
 
 
 def choose_languages(task: str, languages: Sequence[str] | None, known: Iterable[str]) -> tuple[str, ...]:
@@ -84,18 +84,19 @@ def revision_of(task: str, published: str, paths: Sequence[Path], others: Sequen
     return revision
 
 
-def indexed(
+def transformed(
     task: RetrievalTask,
     suffix: str,
     context_weight: float = 0.0,
-    expansion: NeighbourExpansion | None = None,
-    centring: LocalizedCentring | None = None,
+    joining: Joining | None = None,
+    hub_correction: HubCorrection | None = None,
 ) -> RetrievalTask:
-    """The task as NAME_suffix: the same questions, passages and judgements, in the same settings, another index.
+    """The task as NAME_suffix: the same queries, passages, judgements and settings, over transformed passages.
 
-    context_weight, expansion, centring: as `Indexing` takes them. There is one index of all languages; monolingual and
-    cross-lingual questions search its passages in one language. Raises DataError where the task cannot have it:
-    an expansion of one language, or contexts of passages that are no parts of a text.
+    context_weight, joining, hub_correction: as `PassageTransforms` takes them. The passages of all languages are
+    transformed together; monolingual and cross-lingual queries then search those in one language. Raises DataError
+    where the task cannot have them: joining in one language, or contexts where passages are no part of a text.
     """
-    indexing = Indexing(context_weight, expansion, centring)
-    return replace(task, name=f"{task.name}_{suffix}", note=f"{task.note} {indexing.note}".rstrip(), indexing=indexing)
+    transforms = PassageTransforms(context_weight, joining, hub_correction)
+    note = f"{task.note} {transforms.note}".rstrip()
+    return replace(task, name=f"{task.name}_{suffix}", note=note, transforms=transforms)

@@ -22,7 +22,7 @@ from mixlingua.evaluation.results import (
 )
 from mixlingua.evaluation.tasks import RetrievalTask
 from mixlingua.retrieval.encode import Encode, check_vectors
-from mixlingua.retrieval.passage_transforms import Indexing
+from mixlingua.retrieval.passage_transforms import PassageTransforms
 from mixlingua.retrieval.search import ExactScorer, blocks
 
 
@@ -285,7 +285,7 @@ def encode_checked(task: str, encode: Encode, texts: Sequence[str], side: Side) 
 
 
 def _encode_all(task: RetrievalTask, encode: Encode) -> tuple[Tensor, Tensor]:
-    """The vectors that search and those that are searched: of all queries and passages, after the task's indexing."""
+    """The vectors that search and those that are searched: of all queries and passages, after the task's transforms."""
     queries = [text for language in task.languages for text in task.queries[language].values()]
     passages = [text for language in task.passage_languages for text in task.passages[language].values()]
     candidates = [*passages, *_contexts(task)]
@@ -295,19 +295,19 @@ def _encode_all(task: RetrievalTask, encode: Encode) -> tuple[Tensor, Tensor]:
     else:
         query_vectors = encode_checked(task.name, encode, queries, "query")
         candidate_vectors = encode_checked(task.name, encode, candidates, "passage")
-    index = _index(task, candidate_vectors[: len(passages)], candidate_vectors[len(passages) :])
-    return task.indexing.queries(query_vectors), index
+    searched = _transformed(task, candidate_vectors[: len(passages)], candidate_vectors[len(passages) :])
+    return task.transforms.queries(query_vectors), searched
 
 
 def _contexts(task: RetrievalTask) -> list[str]:
-    """The context of each passage, in the order of the passages; none where the index does without."""
-    if not task.indexing.context_weight:
+    """The context of each passage, in the order of the passages; none where they are not added."""
+    if not task.transforms.context_weight:
         return []
     return [task.contexts[language][key] for language in task.passage_languages for key in task.passages[language]]
 
 
-def _index(task: RetrievalTask, passages: Tensor, contexts: Tensor) -> Tensor:
-    if task.indexing == Indexing():
+def _transformed(task: RetrievalTask, passages: Tensor, contexts: Tensor) -> Tensor:
+    if task.transforms == PassageTransforms():
         return passages
     languages = [language for language in task.passage_languages for _ in task.passages[language]]
-    return distributed.on_first_rank(lambda: task.indexing.passages(passages, contexts, languages))
+    return distributed.on_first_rank(lambda: task.transforms.passages(passages, contexts, languages))

@@ -1,4 +1,4 @@
-"""A benchmark over another index: what changes, what is said about it, and that texts are encoded once."""
+"""A benchmark with transformed passages: what changes, what is said about it, and that texts are encoded once."""
 
 from dataclasses import replace
 
@@ -7,16 +7,16 @@ import torch
 
 from mixlingua.errors import DataError
 from mixlingua.evaluation import suite
-from mixlingua.evaluation.benchmarks.common import indexed
+from mixlingua.evaluation.benchmarks.common import transformed
 from mixlingua.evaluation.suite import evaluate_task
 from mixlingua.evaluation.tasks import RetrievalTask
-from mixlingua.retrieval.passage_transforms import LocalizedCentring, NeighbourExpansion
+from mixlingua.retrieval.passage_transforms import HubCorrection, Joining, PassageTransforms
 
-EXPANSION = NeighbourExpansion(0.5)
+JOINING = Joining(0.5)
 
 
-def expanded(task: RetrievalTask, expansion: NeighbourExpansion) -> RetrievalTask:
-    return indexed(task, "expanded", expansion=expansion)
+def with_joining(task: RetrievalTask) -> RetrievalTask:
+    return transformed(task, "joined", joining=JOINING)
 
 
 @pytest.fixture
@@ -45,28 +45,28 @@ class Biased:
 
 
 def test_language_bias_goes_and_the_rest_of_the_benchmark_is_the_same(biased):
-    plain, joined = evaluate_task(biased, Biased()), evaluate_task(expanded(biased, EXPANSION), Biased())
+    plain, joined = evaluate_task(biased, Biased()), evaluate_task(with_joining(biased), Biased())
     before, after = plain.aggregate(), joined.aggregate()
     # The other passage in the question's language is before the answer in the other language: ranks 1 and 3.
     assert before["biased/multilingual/map"] == pytest.approx((1 + 2 / 3) / 2)
     assert before["biased/multilingual/rank_distance"] == pytest.approx(2)
-    assert after["biased_expanded/multilingual/map"] == pytest.approx(1)
-    assert after["biased_expanded/multilingual/rank_distance"] == pytest.approx(1)
+    assert after["biased_joined/multilingual/map"] == pytest.approx(1)
+    assert after["biased_joined/multilingual/rank_distance"] == pytest.approx(1)
     assert {row.setting for row in joined.rows} == {"monolingual", "crosslingual", "multilingual"}
 
 
 def test_what_was_done_is_written_down(biased):
-    task = expanded(biased, EXPANSION)
-    assert "expansion=NeighbourExpansion(temperature=0.5), centring=None" in task.provenance()["indexing"]
+    task = with_joining(biased)
+    assert "joining=Joining(temperature=0.5), hub_correction=None" in task.provenance()["passage_transforms"]
     assert task.note.startswith("By hand. Each passage is joined with its nearest ones in other languages, ")
-    assert biased.provenance()["indexing"] == "Indexing(context_weight=0.0, expansion=None, centring=None)"
+    assert biased.provenance()["passage_transforms"] == repr(PassageTransforms())
 
 
 def test_it_is_not_for_one_language(biased):
     one = replace(biased, passages={"de": biased.passages["de"]},
                   qrels={language: {f"q{m}": {f"de{m}": 1} for m in (0, 1)} for language in ("de", "en")})  # fmt: skip
     with pytest.raises(DataError, match="two languages or more, not in de alone"):
-        expanded(one, EXPANSION)
+        with_joining(one)
 
 
 def test_texts_of_both_are_encoded_once(biased, monkeypatch):
@@ -77,10 +77,10 @@ def test_texts_of_both_are_encoded_once(biased, monkeypatch):
         return Biased()(texts, side)
 
     monkeypatch.setattr(suite, "encode", encode)
-    tasks = [biased, expanded(biased, EXPANSION), replace(biased, name="other", queries=biased.queries)]
+    tasks = [biased, with_joining(biased), replace(biased, name="other", queries=biased.queries)]
     results = suite.evaluate_encoder(object(), tasks, token_budget=8, precision="32-true")
     assert encoded == [("query", 4), ("passage", 4)]
-    assert [result.task for result in results] == ["biased", "biased_expanded", "other"]
+    assert [result.task for result in results] == ["biased", "biased_joined", "other"]
     longer = {"de": biased.passages["de"], "en": biased.passages["en"] | {"en2": "00 1"}}
     suite.evaluate_encoder(object(), [biased, replace(biased, passages=longer)], token_budget=8, precision="32-true")
     assert encoded[2:] == [("query", 4), ("passage", 4), ("passage", 1)], "another call, and one passage more"
@@ -97,18 +97,18 @@ PARAGRAPHS = ["0 01", "1 01"]
 
 
 class Drawn:
-    """A random vector for each text, "language number"; with an expansion, passages are joined as their texts say."""
+    """A random vector for each text, "language number"; with joining, passages are joined as their texts say."""
 
     fingerprint = "drawn"
 
-    def __init__(self, expansion=None):
-        self.expansion = expansion
+    def __init__(self, joining=None):
+        self.joining = joining
 
     def __call__(self, texts, side):
         rows = [torch.randn(6, generator=torch.Generator().manual_seed(sum(map(ord, text)))) for text in texts]
         vectors = torch.nn.functional.normalize(torch.stack(rows), dim=1)
-        if self.expansion and side == "passage":
-            return self.expansion(vectors, [text.partition(" ")[0] for text in texts])
+        if self.joining and side == "passage":
+            return self.joining(vectors, [text.partition(" ")[0] for text in texts])
         return vectors
 
 
@@ -125,17 +125,17 @@ def uneven() -> RetrievalTask:
 
 
 def test_each_passage_is_joined_as_one_of_its_own_language(uneven):
-    found = evaluate_task(expanded(uneven, EXPANSION), Drawn())
-    by_hand = evaluate_task(replace(uneven, name="uneven_expanded"), Drawn(EXPANSION))
+    found = evaluate_task(with_joining(uneven), Drawn())
+    by_hand = evaluate_task(replace(uneven, name="uneven_joined"), Drawn(JOINING))
     assert found.aggregate() == pytest.approx(by_hand.aggregate(), abs=1e-6)
     plain = evaluate_task(uneven, Drawn()).aggregate()
     for setting in ("monolingual", "crosslingual", "multilingual"):
-        assert found.aggregate()[f"uneven_expanded/{setting}/map"] != plain[f"uneven/{setting}/map"]
+        assert found.aggregate()[f"uneven_joined/{setting}/map"] != plain[f"uneven/{setting}/map"]
 
 
 def test_equal_on_all_ranks(uneven, on_ranks):
-    alone = evaluate_task(expanded(uneven, EXPANSION), Drawn()).rows
-    for result in on_ranks(3, lambda: evaluate_task(expanded(uneven, EXPANSION), Drawn())):
+    alone = evaluate_task(with_joining(uneven), Drawn()).rows
+    for result in on_ranks(3, lambda: evaluate_task(with_joining(uneven), Drawn())):
         assert result.rows == alone
 
 
@@ -146,20 +146,20 @@ def test_contexts_and_centring_reach_the_ranking(uneven):
         for language, own in uneven.passages.items()
     }
     task = replace(uneven, contexts=contexts)
-    centring = LocalizedCentring(0.5, 2)
+    context, correction = {"context_weight": 0.7}, {"hub_correction": HubCorrection(0.5, 2)}
     vectors = {
         side: {language: Drawn()([*own.values()], side) for language, own in texts.items()}
         for side, texts in (("query", task.queries), ("passage", task.passages), ("context", contexts))
     }
-    for options in ({"context_weight": 0.7}, {"centring": centring}, {"context_weight": 0.7, "centring": centring}):
-        found = evaluate_task(indexed(task, "other", **options), Drawn()).aggregate()
+    for options in (context, correction, context | correction):
+        found = evaluate_task(transformed(task, "other", **options), Drawn()).aggregate()
         values = []
         for language in task.languages:
             passages = vectors["passage"][language]
             if "context_weight" in options:
                 passages = torch.nn.functional.normalize(passages + 0.7 * vectors["context"][language], dim=1)
             scores = vectors["query"][language] @ passages.T
-            if "centring" in options:
+            if "hub_correction" in options:
                 near = (passages @ passages.T).fill_diagonal_(-1).topk(2, dim=1).values.mean(dim=1)
                 scores = scores - 0.5 * near
             ranks = [1 + int((row > row[number]).sum()) for number, row in enumerate(scores)]
@@ -177,15 +177,17 @@ def test_contexts_are_encoded_once_and_beside_what_is_known(biased, monkeypatch)
         return Biased()(texts, side)
 
     monkeypatch.setattr(suite, "encode", encode)
-    tasks = [task, indexed(task, "context", context_weight=0.2), expanded(task, EXPANSION)]
+    tasks = [task, transformed(task, "context", context_weight=0.2), with_joining(task)]
     suite.evaluate_encoder(object(), tasks, token_budget=8, precision="32-true")
     assert [texts for side, texts in encoded if side == "passage"] == [["0 0", "1 0", "0 1", "1 1"], PARAGRAPHS]
 
 
 def test_what_a_benchmark_lacks_is_said(biased):
     with pytest.raises(DataError, match=r"biased_context: context_weight=0.2, but its passages are parts of no longer"):
-        indexed(biased, "context", context_weight=0.2)
-    with pytest.raises(DataError, match=r"biased_centred: centring.neighbours=2: .* too few are in de \(2\), en \(2\)"):
-        indexed(biased, "centred", centring=LocalizedCentring(0.5, 2))
+        transformed(biased, "context", context_weight=0.2)
+    with pytest.raises(
+        DataError, match=r"biased_hub_corrected: hub_correction.neighbours=2: .* too few are in de \(2\), en \(2\)"
+    ):
+        transformed(biased, "hub_corrected", hub_correction=HubCorrection(0.5, 2))
     with pytest.raises(DataError, match="its contexts are not those of its passages"):
         replace(biased, contexts={"de": {"de0": "a paragraph"}, "en": {}})

@@ -1,11 +1,11 @@
-"""What other indexes gain where most passages have no translation in it: by the share of passages that are kept.
+"""What passage transforms gain where most passages have no translation: by the share of passages that are kept.
 
-    python benchmarks/indexing.py --data DIR/ntrex [--model outputs/DATE/TIME/model] [--rows 500] [--seed 0]
+    python benchmarks/passage_transforms.py --data DIR/ntrex [--model outputs/DATE/TIME/model] [--rows 500] [--seed 0]
 
 A question is a sentence of NTREX in one of eleven languages, its answer the sentence after it. All questions are asked;
-of the passages in all languages a random share is kept, and at least one of each sentence. `none`: the index as it is.
-Monolingual and cross-lingual questions search the passages in one language of that index. Centring is left out where
-a language has too few passages for it.
+of the passages in all languages a random share is kept, and at least one of each sentence. `none`: vectors as they are.
+Monolingual and cross-lingual questions search the passages in one language. Hub correction is left out where a language
+has too few passages for it.
 """
 
 import argparse
@@ -23,19 +23,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 from mixlingua.data.build import build_store
 from mixlingua.data.readers.ntrex import NtrexReader
 from mixlingua.data.rows import Side
-from mixlingua.evaluation.benchmarks.common import indexed
+from mixlingua.evaluation.benchmarks.common import transformed
 from mixlingua.evaluation.engines.in_memory import evaluate
 from mixlingua.evaluation.tasks import RetrievalTask
 from mixlingua.files import cache_dir
 from mixlingua.model.pretrained import PretrainedEncoder
 from mixlingua.retrieval.encode import encode
-from mixlingua.retrieval.passage_transforms import LocalizedCentring, NeighbourExpansion
+from mixlingua.retrieval.passage_transforms import HubCorrection, Joining
 from mixlingua.retrieval.postprocess import LanguageTexts, draw_texts
 
 LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh")
 KEPT = (0.1, 0.3, 0.6, 1.0)
 TEMPERATURES = (0.05, 0.1)
-CENTRINGS = ((0.25, 50), (0.4, 10), (0.4, 50), (0.6, 50))  # weight, neighbours
+CORRECTIONS = ((0.25, 50), (0.4, 10), (0.4, 50), (0.6, 50))  # weight, neighbours
 COLUMNS = {
     "mono mAP": "monolingual/map",
     "cross mAP": "crosslingual/map",
@@ -55,20 +55,24 @@ def main() -> None:
     store, _ = build_store(NtrexReader(arguments.data, span=1, include_query=0.0), cache_dir())
     texts = draw_texts([store], LANGUAGES, rows_per_language=arguments.rows, seed=arguments.seed)
     vectors = Vectors(arguments.model, texts)
-    table = Table("kept", "index", *COLUMNS, title=str(arguments.model))
+    table = Table("kept", "transform", *COLUMNS, title=str(arguments.model))
     for kept in KEPT:
         plain = task(texts, kept, arguments.seed)
-        indexes = {"none": plain}
+        tasks = {"none": plain}
         for temperature in TEMPERATURES:
-            expansion = NeighbourExpansion(temperature)
-            indexes[f"temperature {temperature}"] = indexed(plain, "expanded", expansion=expansion)
-        for weight, neighbours in CENTRINGS:
-            centring = LocalizedCentring(weight, neighbours)
-            if centring.problem(plain.num_passages) is None:
-                indexes[f"centring {weight}, {neighbours}"] = indexed(plain, "centred", centring=centring)
-        for name, one in indexes.items():
-            found = evaluate(one, vectors).aggregate()
-            table.add_row(f"{kept:.0%}", name, *(f"{found[f'{one.name}/{key}']:.3f}" for key in COLUMNS.values()))
+            joining = Joining(temperature)
+            tasks[f"temperature {temperature}"] = transformed(plain, "joined", joining=joining)
+        for weight, neighbours in CORRECTIONS:
+            correction = HubCorrection(weight, neighbours)
+            if correction.problem(plain.num_passages) is None:
+                tasks[f"hub correction {weight}, {neighbours}"] = transformed(
+                    plain, "hub_corrected", hub_correction=correction
+                )
+        for name, transformed_task in tasks.items():
+            found = evaluate(transformed_task, vectors).aggregate()
+            table.add_row(
+                f"{kept:.0%}", name, *(f"{found[f'{transformed_task.name}/{key}']:.3f}" for key in COLUMNS.values())
+            )
         table.add_section()
     Console().print(table)
 
