@@ -10,8 +10,8 @@ from pytorch_lightning.loggers import CSVLogger
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mixlingua.evaluation import tasks as task_module
 from mixlingua.evaluation.run_folder import read_results
+from mixlingua.evaluation.suite import evaluate_task
 from mixlingua.training.callbacks import ZeroShotEvaluation
 
 
@@ -54,15 +54,31 @@ class Module(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.01)
 
 
+class Recording:
+    """A task with an engine of its own, which notes the step at which it is evaluated."""
+
+    def __init__(self, task):
+        self.task, self.trainer, self.steps = task, None, []
+        self.name, self.main_metric, self.size = task.name, task.main_metric, task.size
+
+    def provenance(self):
+        return self.task.provenance()
+
+    def evaluate(self, encode):
+        self.steps.append(self.trainer.global_step)
+        return evaluate_task(self.task, encode)
+
+
 @pytest.fixture
-def fit(tmp_path, two_languages, monkeypatch):
+def fit(tmp_path, two_languages):
     """Trains for six steps; returns the module, the callback and the steps at which tasks were evaluated."""
 
     def run(*, ckpt_path=None, **changes):
         arguments = {"before": True, "at_end": True, "every_n_steps": None, "average": "macro"} | changes
         max_steps, finishing = arguments.pop("max_steps", 6), arguments.pop("finishing", [])
+        task = Recording(two_languages)
         callback = ZeroShotEvaluation(
-            [two_languages],
+            [task],
             run_dir=tmp_path / "run",
             provenance={"model": "bag"},
             token_budget=64,
@@ -77,17 +93,12 @@ def fit(tmp_path, two_languages, monkeypatch):
             callbacks=[*finishing, callback, RichProgressBar()],
             enable_model_summary=False,
         )
-        steps = []
-        original = task_module.evaluate
-        monkeypatch.setattr(
-            task_module, "evaluate", lambda *given: (steps.append(trainer.global_step), original(*given))[1]
-        )
+        task.trainer = trainer
         module = Module()
         torch.manual_seed(1)
         trainer.fit(module, DataLoader(torch.arange(40), batch_size=2), ckpt_path=ckpt_path)
         trainer.save_checkpoint(tmp_path / "last.ckpt")
-        monkeypatch.setattr(task_module, "evaluate", original)
-        return module, callback, steps
+        return module, callback, task.steps
 
     return run
 

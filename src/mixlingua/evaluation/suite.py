@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mixlingua import distributed
 from mixlingua.data.rows import Side
+from mixlingua.errors import ConfigError
 from mixlingua.evaluation.benchmarks.xnli import XnliTask, evaluate_probe
 from mixlingua.evaluation.corpus_tasks import AnswerTask, CorpusTask
 from mixlingua.evaluation.engines import answers, bitext, in_memory, on_disk
@@ -65,8 +66,20 @@ ENGINES: dict[type, Callable[[Any, Encode], TaskResult]] = {
 
 
 def evaluate_task(task: Task, encode: Encode) -> TaskResult:
-    """Measure an encoder on a task with the engine of its type; every rank must call this, and gets the same result."""
-    return ENGINES[type(task)](task, encode)
+    """Measure an encoder on a task, with the task's own method `evaluate(encode)`, else with the engine of its type.
+
+    Every rank must call this, and gets the same result. Raises ConfigError where a task has neither.
+    """
+    if evaluate := getattr(task, "evaluate", None):
+        result: TaskResult = evaluate(encode)
+        return result
+    for kind in type(task).__mro__:
+        if kind in ENGINES:
+            return ENGINES[kind](task, encode)
+    raise ConfigError(
+        f"task {task.name}: {type(task).__name__} has no engine. Give it a method evaluate(encode) that returns a "
+        f"TaskResult, or return one of {', '.join(kind.__name__ for kind in ENGINES)}."
+    )
 
 
 def progress_bars() -> Progress:
