@@ -297,15 +297,12 @@ _LEAST = {
     "checkpoint.patience": 1,
     "evaluation.every_n_steps": 1,
     "evaluation.token_budget": 1,
-    "mining.top_k": 1,
-    "mining.num_negatives": 1,
-    "mining.shard_size": 1,
 }
 # What is built to see whether its constructor refuses a value or misses a file: nothing that loads weights or data.
 _BUILT = (
     "sampler", "augmentation", "model", "adapter", "teacher", "loss.*", "optimizer", "postprocess", "data.sources.*",
     "data.validation_sources.*",
-    "evaluation.tasks.*", "translator", "translation",
+    "evaluation.tasks.*", "translator", "translation", "mining",
 )  # fmt: skip
 
 
@@ -334,8 +331,6 @@ def check(cfg: DictConfig, uses: Sequence[str], *, multirun: bool) -> list[str]:
         found += _trainer_problems(tree, multirun)
     if "data" in uses:
         found += _data_problems(tree)
-    if "mining" in uses:
-        found += _mining_problems(tree["mining"])
     if "translation" in uses:
         found += _translation_problems(tree)
     if "evaluation" in uses:
@@ -378,20 +373,6 @@ def _data_problems(tree: dict[str, Any]) -> Iterator[str]:
         yield f"data.languages: {', '.join(twice)} given more than once."
     if tree["resume"] is not None and tree["action"] != "translate" and not checkpoint_of(tree["resume"]).is_file():
         yield f"resume={tree['resume']}: no checkpoint at {checkpoint_of(tree['resume'])}."
-
-
-def _mining_problems(mining: dict[str, Any]) -> Iterator[str]:
-    top_k, num_negatives, margin = mining["top_k"], mining["num_negatives"], mining["margin"]
-    if isinstance(top_k, int) and isinstance(num_negatives, int) and top_k < num_negatives:
-        yield (
-            f"mining.top_k={top_k}: mining.num_negatives={num_negatives} cannot be chosen among so few; raise top_k "
-            "well above it, since some of the first passages are filtered out."
-        )
-    numeric = isinstance(margin, int | float) and not isinstance(margin, bool)
-    if margin is not None and not (numeric and 0 <= margin <= 2):
-        yield f"mining.margin={margin}: a difference of cosines from 0 to 2 is needed, or null for no limit."
-    if not isinstance(mining["across_languages"], bool):
-        yield f"mining.across_languages={mining['across_languages']}: it is true or false."
 
 
 def _translation_problems(tree: dict[str, Any]) -> Iterator[str]:

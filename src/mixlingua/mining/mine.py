@@ -1,4 +1,4 @@
-"""Hard negatives: for each row and language, what an encoder takes for an answer and the data do not."""
+"""Hard negatives: for each row and language, the passages that an encoder takes for answers and the data do not."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,22 +9,144 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mixlingua.errors import ConfigError
 from mixlingua.mining.pool import MiningRows, Pool
 from mixlingua.retrieval.encode import Encode, check_vectors
 from mixlingua.retrieval.search import exact_scores, on_grid, top
 
-FILTERS = ("own", "related", "margin")  # in the order in which they are asked; a passage counts for the first
+FILTERS = ("own", "related", "margin")  # in the order in which they apply; a passage counts for the first
 KEPT = len(FILTERS)
+
+
+@dataclass(frozen=True)
+class Mining:
+    """What a negative of a query is, and how much is searched at once.
+
+    top_k: a negative is one of the first top_k passages that no filter (`filtered`) takes out. num_negatives: of these,
+    the first so many. margin: least difference of cosines to the row's own passage, from 0 to 2; None: no limit.
+    across_languages: search the passages of all languages instead of those in the query's language. shard_size:
+    passages, or rows, that are encoded and searched together, which bounds memory and what a stopped run repeats.
+    Raises ConfigError for values that cannot work.
+    """
+
+    top_k: int = 100
+    num_negatives: int = 8
+    margin: float | None = 0.05
+    across_languages: bool = False
+    shard_size: int = 16384
+
+    def __post_init__(self) -> None:
+        for key in ("top_k", "num_negatives", "shard_size"):
+            value = getattr(self, key)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ConfigError(f"mining.{key}={value}: must be a whole number of at least 1.")
+        if self.top_k < self.num_negatives:
+            raise ConfigError(
+                f"mining.top_k={self.top_k}: mining.num_negatives={self.num_negatives} cannot be chosen among so few; "
+                "raise top_k well above it, since some of the first passages are filtered out."
+            )
+        if self.margin is not None and (
+            isinstance(self.margin, bool) or not isinstance(self.margin, int | float) or not 0 <= self.margin <= 2
+        ):
+            raise ConfigError(f"mining.margin={self.margin}: must be a difference of cosines, 0 to 2; null: no limit.")
+        if not isinstance(self.across_languages, bool):
+            raise ConfigError(f"mining.across_languages={self.across_languages}: must be true or false.")
+
+
+@dataclass(frozen=True)
+class Mined:
+    """The negatives of one query, best first. positive: the score of the row's passage in the query's language.
+
+    positions: (n,) in the pool, n at most num_negatives; scores: (n,). removed: how many of the first `examined`
+    passages each of FILTERS took out.
+    """
+
+    positive: float
+    positions: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    removed: tuple[int, ...]
+    examined: int
+
+
+@dataclass(frozen=True)
+class MinedRow:
+    """A row, and what was mined for each of its languages."""
+
+    row: int
+    mined: dict[str, Mined] = field(default_factory=dict)
+
+
+class Vectors(Protocol):
+    """The vectors of a pool, on the grid: shard by shard, or at some positions."""
+
+    def __iter__(self) -> Iterator[Tensor]: ...
+
+    def at(self, positions: NDArray[np.int64]) -> Tensor: ...
+
+
+def mine(
+    source: MiningRows, pools: Mapping[str, Pool], vectors: Mapping[str, Vectors], encode: Encode, settings: Mining, *,
+    device: torch.device,
+) -> Iterator[MinedRow]:  # fmt: skip
+    """Every row in order, with the negatives of its queries.
+
+    pools, vectors: by the language of a query. device: where scores are computed; they are exact, so the same anywhere.
+    Raises ModelError where a query's vector is not finite.
+    """
+    for start in range(0, len(source.held), settings.shard_size):
+        stop = min(start + settings.shard_size, len(source.held))
+        mined_rows = [MinedRow(row) for row in range(start, stop)]
+        for column, language in enumerate(source.languages):
+            rows = start + np.flatnonzero(source.held[start:stop, column])
+            if len(rows):
+                queries = _encode_queries(source, rows, language, encode).to(device)
+                results = _search(rows, language, queries, pools[language], vectors[language], settings)
+                for row, mined in zip(rows.tolist(), results, strict=True):
+                    mined_rows[row - start].mined[language] = mined
+        yield from mined_rows
+
+
+def _encode_queries(source: MiningRows, rows: NDArray[np.int64], language: str, encode: Encode) -> Tensor:
+    texts = source.store.texts(rows.tolist(), "query", [language] * len(rows))
+    return on_grid(check_vectors(encode(texts, "query"), len(rows), "query", f"source '{source.store.name}'"))
+
+
+def _search(
+    rows: NDArray[np.int64], language: str, queries: Tensor, pool: Pool, vectors: Vectors, settings: Mining
+) -> Iterator[Mined]:
+    """What is mined for the query of each row in one language."""
+    first_scores, first_positions = (first.numpy() for first in top(queries, vectors, settings.top_k))
+    positives = _positive_scores(rows, language, queries.cpu(), pool, vectors)
+    column = pool.languages.index(language)
+    for row, scores, positions, positive in zip(rows.tolist(), first_scores, first_positions, positives, strict=True):
+        reasons = filtered(pool, row, positions, scores, positive, settings.margin)
+        kept = np.flatnonzero(reasons == KEPT)[: settings.num_negatives]
+        removed = np.bincount(reasons, minlength=KEPT + 1)[: len(FILTERS)]
+        yield Mined(float(positive[column]), positions[kept], scores[kept], tuple(removed.tolist()), len(positions))
+
+
+def _positive_scores(
+    rows: NDArray[np.int64], language: str, queries: Tensor, pool: Pool, vectors: Vectors
+) -> NDArray[np.float64]:
+    """(Q, L) scores of the rows' own passages in each language of the pool.
+
+    Where a row lacks a language, the score of its passage in the query's language stands in.
+    """
+    positions = pool.positions[rows]
+    fallback = positions[:, [pool.languages.index(language)]]
+    positions = np.where(positions >= 0, positions, fallback)
+    scores = [exact_scores(queries, vectors.at(column)).numpy() for column in positions.T]
+    return np.stack(scores, axis=1)
 
 
 def filtered(
     pool: Pool, row: int, candidates: NDArray[np.int64], scores: NDArray[np.float64], positives: NDArray[np.float64],
     margin: float | None,
 ) -> NDArray[np.int64]:  # fmt: skip
-    """(T,) for each candidate of one of a row's queries, the position in FILTERS of what takes it out, or KEPT.
+    """(T,) for each candidate of one of a row's queries: the position in FILTERS of what takes it out, or KEPT.
 
-    candidates: (T,) positions in the pool; scores: theirs. positives: (L,) scores of the row's passage in each of the
-    pool's languages. margin: how far below them a negative must score; None: anything goes.
+    candidates: (T,) positions in the pool, with their scores. positives: (L,) scores of the row's passage in each of
+    the pool's languages. margin: how far below these a negative must score; None: no limit.
 
     own: the candidate is the row's passage, in whatever language. related: one of the rows that have the candidate as
     their passage shares a key with the row: its passage_id, text that both contain, or the text of a passage in any
@@ -36,107 +158,10 @@ def filtered(
     members = pool.members[np.repeat(pool.starts[candidates] - ends + counts, counts) + np.arange(ends[-1])]
     keys = pool.source.keys
     own = np.logical_or.reduceat(members == row, ends - counts)
-    shared = (keys[members][:, :, None] == keys[row]).any(axis=(1, 2))
-    related = np.logical_or.reduceat(shared, ends - counts)
+    shares_key = (keys[members][:, :, None] == keys[row]).any(axis=(1, 2))
+    related = np.logical_or.reduceat(shares_key, ends - counts)
     near = np.zeros(len(candidates), bool)
     if margin is not None:
         near = positives[pool.columns[candidates]] - scores < margin
     reasons: NDArray[np.int64] = np.select([own, related, near], range(KEPT), KEPT)
     return reasons
-
-
-class Vectors(Protocol):
-    """The vectors of a pool, on the grid: shard by shard, or at some positions."""
-
-    def __iter__(self) -> Iterator[Tensor]: ...
-
-    def at(self, positions: NDArray[np.int64]) -> Tensor: ...
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What a negative is: one of the first top_k passages that no filter takes out, and of these the num_negatives
-    that rank first. margin, across_languages: as `filtered` and `pools` say."""
-
-    top_k: int
-    num_negatives: int
-    margin: float | None
-    across_languages: bool
-
-
-@dataclass(frozen=True)
-class Mined:
-    """What was found for one query, best first. positive: the score of the row's passage in the query's language.
-
-    places: (n,) positions in the pool, n at most num_negatives; scores: (n,). removed: candidates that each of FILTERS
-    took out of the first `examined`.
-    """
-
-    positive: float
-    places: NDArray[np.int64]
-    scores: NDArray[np.float64]
-    removed: tuple[int, ...]
-    examined: int
-
-
-@dataclass(frozen=True)
-class MinedRow:
-    """A row with what was found for each of its languages."""
-
-    row: int
-    found: dict[str, Mined] = field(default_factory=dict)
-
-
-def mine(
-    source: MiningRows, pools: Mapping[str, Pool], vectors: Mapping[str, Vectors], encode: Encode, rules: Rules, *,
-    rows_at_once: int, device: torch.device,
-) -> Iterator[MinedRow]:  # fmt: skip
-    """Every row in order, with what was found for its queries.
-
-    pools, vectors: by the language of a query. rows_at_once: whose queries are encoded and searched together, which
-    bounds memory and how often the vectors are read. device: what the scores are computed on; being exact, they are the
-    same on each. Raises ModelError where a query's vector is not finite.
-    """
-    for start in range(0, len(source.held), rows_at_once):
-        stop = min(start + rows_at_once, len(source.held))
-        found: dict[int, dict[str, Mined]] = {row: {} for row in range(start, stop)}
-        for column, language in enumerate(source.languages):
-            rows = start + np.flatnonzero(source.held[start:stop, column])
-            if len(rows):
-                queries = _encoded(source, rows, language, encode).to(device)
-                for row, mined in _search(rows, language, queries, pools[language], vectors[language], rules):
-                    found[row][language] = mined
-        yield from (MinedRow(row, by_language) for row, by_language in found.items())
-
-
-def _encoded(source: MiningRows, rows: NDArray[np.int64], language: str, encode: Encode) -> Tensor:
-    texts = source.store.texts(rows.tolist(), "query", [language] * len(rows))
-    return on_grid(check_vectors(encode(texts, "query"), len(rows), "query", f"source '{source.store.name}'"))
-
-
-def _search(
-    rows: NDArray[np.int64], language: str, queries: Tensor, pool: Pool, vectors: Vectors, rules: Rules
-) -> Iterator[tuple[int, Mined]]:
-    found_scores, found_places = (found.numpy() for found in top(queries, vectors, rules.top_k))
-    positives = _positives(rows, language, queries.cpu(), pool, vectors)
-    own = pool.languages.index(language)
-    for index, row in enumerate(rows.tolist()):
-        scores, places = found_scores[index], found_places[index]
-        reasons = filtered(pool, row, places, scores, positives[index], rules.margin)
-        kept = np.flatnonzero(reasons == KEPT)[: rules.num_negatives]
-        removed = np.bincount(reasons, minlength=KEPT + 1)[: len(FILTERS)]
-        yield row, Mined(float(positives[index, own]), places[kept], scores[kept], tuple(removed.tolist()), len(places))
-
-
-def _positives(
-    rows: NDArray[np.int64], language: str, queries: Tensor, pool: Pool, vectors: Vectors
-) -> NDArray[np.float64]:
-    """(Q, L) scores of the rows' passages in each language of the pool; that in the query's language for one that a row
-    lacks."""
-    places = pool.places[rows]
-    own = places[:, pool.languages.index(language)]
-    scores = np.empty(places.shape)
-    for column in range(places.shape[1]):
-        here = np.where(places[:, column] >= 0, places[:, column], own)
-        scores[:, column] = exact_scores(queries, vectors.at(here)).numpy()
-    return scores

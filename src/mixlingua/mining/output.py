@@ -1,9 +1,9 @@
-"""A source with its mined negatives, as own data that `data=jsonl` reads."""
+"""What mining leaves: a source with its negatives, in the format that `data=jsonl` reads, and figures about them."""
 
 import gzip
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,10 @@ from mixlingua.mining.pool import MiningRows, Pool
 
 @dataclass
 class Tally:
-    """The queries of one language in one source.
+    """Counts over the queries of one language in one source.
 
-    incomplete: those with fewer negatives than were asked for, which are left out of the training file; sums of scores
-    and the languages of negatives are over the others. removed, examined: candidates, of all queries.
+    incomplete: queries with fewer negatives than were asked for; the training file leaves them out. The sums of scores
+    and the languages of negatives are over the other queries; removed and examined count passages over all queries.
     """
 
     queries: int = 0
@@ -37,12 +37,12 @@ class Tally:
         self.queries += 1
         self.removed.update(dict(zip(FILTERS, mined.removed, strict=True)))
         self.examined += mined.examined
-        if len(mined.places) < num_negatives:
+        if len(mined.positions) < num_negatives:
             self.incomplete += 1
             return
         self.positives += mined.positive
         self.scores += float(np.sum(mined.scores))
-        self.languages.update(pool.languages[column] for column in pool.columns[mined.places].tolist())
+        self.languages.update(pool.languages_of(mined.positions))
 
     def figures(self) -> dict[str, Any]:
         """Plain values. Means are None where every query was left out."""
@@ -58,20 +58,21 @@ class Tally:
 
 
 def write_mined(
-    path: Path, source: MiningRows, pools: Mapping[str, Pool], rows: Iterator[MinedRow], num_negatives: int
+    path: Path, source: MiningRows, pools: Mapping[str, Pool], rows: Iterable[MinedRow], num_negatives: int
 ) -> int:
-    """Write the rows, packed, in the languages that have num_negatives; the same bytes for the same rows.
+    """Write the rows as .jsonl.gz, each in the languages that have num_negatives. Returns the number of rows.
 
-    The file appears once it is complete. Returns its number of rows. Raises DataError where no row has a language left.
+    The file appears once it is complete; the same rows give the same bytes. Raises DataError where no row has a
+    language left.
     """
     written = 0
     with atomic_write(path) as partial, partial.open("wb") as file:
-        with gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) as packed:
+        with gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) as archive:
             for row in rows:
-                complete = {name: mined for name, mined in row.found.items() if len(mined.places) == num_negatives}
+                complete = {name: mined for name, mined in row.mined.items() if len(mined.positions) == num_negatives}
                 if complete:
                     line = json.dumps(_line(source, pools, row.row, complete), ensure_ascii=False)
-                    packed.write(f"{line}\n".encode())
+                    archive.write(f"{line}\n".encode())
                     written += 1
         if not written:
             raise DataError(
@@ -81,11 +82,11 @@ def write_mined(
     return written
 
 
-def _line(source: MiningRows, pools: Mapping[str, Pool], row: int, found: Mapping[str, Mined]) -> dict[str, Any]:
-    languages = list(found)
+def _line(source: MiningRows, pools: Mapping[str, Pool], row: int, mined: Mapping[str, Mined]) -> dict[str, Any]:
+    languages = list(mined)
     rows = [row] * len(languages)
     store = source.store
-    # The ids behind a store's keys are not kept, but keys that are equal stay equal under any name of theirs.
+    # The ids behind a store's keys are not kept, but equal keys stay equal under any name.
     passage_id, *touches = (f"{key:016x}" for key in dict.fromkeys(store.keys[row].astype(np.uint64).tolist()))
     split_key = store.split_keys([row])[0]
     return {
@@ -95,16 +96,16 @@ def _line(source: MiningRows, pools: Mapping[str, Pool], row: int, found: Mappin
         "passage_id": passage_id,
         "touches": touches,
         **({"split_key": split_key} if split_key else {}),
-        "negatives": {name: pools[name].texts(mined.places) for name, mined in found.items()},
-        "mined": {name: _about(pools[name], mined) for name, mined in found.items()},
+        "negatives": {name: pools[name].texts(negatives.positions) for name, negatives in mined.items()},
+        "mined": {name: _origin(pools[name], negatives) for name, negatives in mined.items()},
     }
 
 
-def _about(pool: Pool, mined: Mined) -> dict[str, Any]:
+def _origin(pool: Pool, mined: Mined) -> dict[str, Any]:
     """Where each negative comes from, in their order; scores to 6 decimals."""
     return {
         "positive": round(mined.positive, 6),
         "scores": np.round(mined.scores, 6).tolist(),
-        "ids": pool.source.store.ids(pool.rows[mined.places].tolist()),
-        "languages": [pool.languages[column] for column in pool.columns[mined.places].tolist()],
+        "ids": pool.source.store.ids(pool.rows[mined.positions].tolist()),
+        "languages": pool.languages_of(mined.positions),
     }

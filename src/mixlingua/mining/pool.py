@@ -1,4 +1,4 @@
-"""What negatives are found among: the distinct passages of a source, and which rows each of them belongs to."""
+"""What negatives are searched in: the distinct passages of a source, and which rows each of them belongs to."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from mixlingua.data.rows import text_key
 from mixlingua.data.store import ParallelStore
 from mixlingua.errors import DataError
-from mixlingua.retrieval.corpus import Passage
+from mixlingua.files import content_hash
+from mixlingua.retrieval.corpus import Census, Passage
 from mixlingua.sampling.source import held_languages
 
 _ROWS_AT_ONCE = 2048
@@ -17,10 +18,10 @@ _ROWS_AT_ONCE = 2048
 
 @dataclass(frozen=True)
 class MiningRows:
-    """The rows of a store in the training languages that it has.
+    """The rows of a store, in those training languages that the store has.
 
-    held: (N, L) bool, whether a row has languages[i]. keys: (N, K + L) int64, the store's keys of a row and those of
-    its passages' texts in these languages (where it lacks one, its first key again): rows that share a key are no
+    held: (N, L) bool, whether a row has languages[i]. keys: (N, K + L) int64, the store's K keys of a row and a key of
+    its passage's text in each language (its first key again where it lacks the language). Rows that share a key are no
     negatives of one another.
     """
 
@@ -31,52 +32,52 @@ class MiningRows:
 
     @property
     def text_keys(self) -> NDArray[np.int64]:
-        """(N, L), those of the texts."""
+        """(N, L), the keys of the texts."""
         return self.keys[:, -len(self.languages) :]
 
 
 def mining_rows(store: ParallelStore, languages: Sequence[str]) -> MiningRows:
-    """Read every passage of a store in these languages once; 8 bytes a key are kept.
+    """Read every passage of a store in these languages once, and keep 8 bytes of each.
 
     Raises DataError where the store has none of the languages.
     """
-    own = tuple(language for language in languages if store.rows_per_language.get(language))
-    if not own:
+    shared = tuple(language for language in languages if store.rows_per_language.get(language))
+    if not shared:
         raise DataError(
             f"source '{store.name}' has no row in data.languages ({', '.join(languages)}); it has "
             f"{', '.join(store.languages)}. Choose some of those, or leave the source out."
         )
-    held = held_languages(store, np.arange(store.num_rows), own)
-    texts = np.repeat(np.array(store.keys[:, :1]), len(own), axis=1)
-    for column, language in enumerate(own):
-        for rows in _parts(np.flatnonzero(held[:, column])):
+    held = held_languages(store, np.arange(store.num_rows), shared)
+    text_keys = np.repeat(np.array(store.keys[:, :1]), len(shared), axis=1)
+    for column, language in enumerate(shared):
+        for rows in _batches(np.flatnonzero(held[:, column])):
             passages = store.texts(rows.tolist(), "passage", [language] * len(rows))
-            texts[rows, column] = [text_key(passage) for passage in passages]
-    return MiningRows(store, own, held, np.concatenate([store.keys, texts], axis=1))
+            text_keys[rows, column] = [text_key(passage) for passage in passages]
+    return MiningRows(store, shared, held, np.concatenate([store.keys, text_keys], axis=1))
 
 
 class Pool:
-    """A corpus: the distinct passages of some languages, ordered by language and then by row.
+    """A corpus of P distinct passages in L languages, ordered by language and then by row.
 
-    languages: L of those of the rows. rows: (P,) int64 and columns: (P,) int64, the first row that has the passage and
-    its language's position in `languages`. places: (N, L) int64, which passage a row has in a language, -1 for none.
-    members, starts: passage i is that of the rows members[starts[i]:starts[i + 1]], in whichever of the languages.
+    languages: L of those of the rows. rows, columns: (P,) int64, the first row that has the passage, and the position
+    of its language in `languages`. positions: (N, L) int64, the passage that a row has in a language, -1 for none.
+    members, starts: passage i belongs to the rows members[starts[i]:starts[i + 1]], in whichever of the languages.
     """
 
     def __init__(self, rows: MiningRows, languages: Sequence[str]) -> None:
         self.source, self.languages = rows, tuple(languages)
-        own = [rows.languages.index(language) for language in languages]
-        columns, holders = np.nonzero(rows.held[:, own].T)
-        texts = rows.text_keys[holders, np.array(own)[columns]]
-        _, first, inverse = np.unique(texts, return_index=True, return_inverse=True)
+        chosen = np.array([rows.languages.index(language) for language in languages])
+        columns, holders = np.nonzero(rows.held[:, chosen].T)
+        text_keys = rows.text_keys[holders, chosen[columns]]
+        _, first, inverse = np.unique(text_keys, return_index=True, return_inverse=True)
         order = np.argsort(first)
-        places = np.argsort(order)[inverse]
+        positions = np.argsort(order)[inverse]
         self.rows, self.columns = holders[first[order]], columns[first[order]]
-        self.places = np.full((len(rows.held), len(own)), -1, np.int64)
-        self.places[holders, columns] = places
-        by_place = np.argsort(places, kind="stable")
-        self.members = holders[by_place]
-        self.starts = np.searchsorted(places[by_place], np.arange(len(self) + 1))
+        self.positions = np.full((len(rows.held), len(chosen)), -1, np.int64)
+        self.positions[holders, columns] = positions
+        by_position = np.argsort(positions, kind="stable")
+        self.members = holders[by_position]
+        self.starts = np.searchsorted(positions[by_position], np.arange(len(self) + 1))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -86,21 +87,30 @@ class Pool:
         """Bytes of the files that it is read from."""
         return sum((self.source.store.path / f"{language}.arrow").stat().st_size for language in self.languages)
 
+    @property
+    def census(self) -> Census:
+        """What `take_census` would find, without a reading: passages are distinct, and the store identifies them."""
+        identity = content_hash("mining", self.source.store.fingerprint, " ".join(self.languages))
+        return Census(identity, len(self), {}, np.zeros((0, 2), np.int64))
+
     def passages(self) -> Iterator[Passage]:
         """Every distinct passage; its id is its position."""
-        for positions in _parts(np.arange(len(self))):
+        for positions in _batches(np.arange(len(self))):
             for position, text in zip(positions.tolist(), self.texts(positions), strict=True):
                 yield Passage(str(position), text)
 
     def texts(self, positions: NDArray[np.int64]) -> list[str]:
         """The passages at these positions."""
-        languages = [self.languages[column] for column in self.columns[positions].tolist()]
-        return self.source.store.texts(self.rows[positions].tolist(), "passage", languages)
+        return self.source.store.texts(self.rows[positions].tolist(), "passage", self.languages_of(positions))
+
+    def languages_of(self, positions: NDArray[np.int64]) -> list[str]:
+        """The languages of the passages at these positions."""
+        return [self.languages[column] for column in self.columns[positions].tolist()]
 
     def where(self, position: int) -> str:
         """Source, row and language of a passage, for messages."""
-        (identity,) = self.source.store.ids([int(self.rows[position])])
-        return f"{self.source.store.name}, row '{identity}' in '{self.languages[self.columns[position]]}'"
+        (row_id,) = self.source.store.ids([int(self.rows[position])])
+        return f"{self.source.store.name}, row '{row_id}' in '{self.languages[self.columns[position]]}'"
 
 
 def pools(rows: MiningRows, *, across_languages: bool) -> dict[str, Pool]:
@@ -110,5 +120,5 @@ def pools(rows: MiningRows, *, across_languages: bool) -> dict[str, Pool]:
     return {language: Pool(rows, [language]) for language in rows.languages}
 
 
-def _parts(values: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+def _batches(values: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
     return (values[start : start + _ROWS_AT_ONCE] for start in range(0, len(values), _ROWS_AT_ONCE))

@@ -2,7 +2,7 @@
 
 import gzip
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from mixlingua.data.readers.jsonl import JsonlReader
 from mixlingua.data.rows import PairRow
 from mixlingua.data.store import ParallelStore
-from mixlingua.errors import DataError
-from mixlingua.mining.mine import FILTERS, Rules, mine
+from mixlingua.errors import ConfigError, DataError
+from mixlingua.mining.mine import FILTERS, Mining, mine
 from mixlingua.mining.output import Tally, write_mined
 from mixlingua.mining.pool import mining_rows, pools
 
@@ -59,26 +59,26 @@ class Case:
         self.source = mining_rows(self.store, languages)
         self.encode = Scores([query for row in rows for query in row.queries.values()], table)
 
-    def mine(self, rules, rows_at_once=100, shard=100):
-        """MinedRow each, and the pools."""
-        self.pools = pools(self.source, across_languages=rules.across_languages)
+    def mine(self, settings):
+        """A MinedRow for each row."""
+        self.pools = pools(self.source, across_languages=settings.across_languages)
         vectors = {
-            language: Held(self.encode([passage.text for passage in pool.passages()], "passage"), shard)
+            language: Held(self.encode([passage.text for passage in pool.passages()], "passage"), settings.shard_size)
             for language, pool in self.pools.items()
         }
-        return list(mine(self.source, self.pools, vectors, self.encode, rules, rows_at_once=rows_at_once, device=CPU))
+        return list(mine(self.source, self.pools, vectors, self.encode, settings, device=CPU))
 
-    def texts(self, rules, **settings):
+    def texts(self, settings):
         """(row, language) -> negatives."""
         return {
-            (row.row, language): self.pools[language].texts(mined.places)
-            for row in self.mine(rules, **settings)
-            for language, mined in row.found.items()
+            (row.row, language): self.pools[language].texts(mined.positions)
+            for row in self.mine(settings)
+            for language, mined in row.mined.items()
         }
 
 
-def rules(top_k=8, num_negatives=2, margin=0.25, across_languages=False):
-    return Rules(top_k, num_negatives, margin, across_languages)
+def mining(top_k=8, num_negatives=2, margin=0.25, across_languages=False, shard_size=100):
+    return Mining(top_k, num_negatives, margin, across_languages, shard_size)
 
 
 # What the German query of row "own" scores each German passage, best first; the margin of 1/4 ends at 1/2.
@@ -99,39 +99,39 @@ def hand_worked():
     return rows, {("own de?", f"{name} de"): score for name, score in RANKED.items()}
 
 
-def own(case, rules):
-    (found,) = (row.found["de"] for row in case.mine(rules) if case.store.ids([row.row]) == ["own"])
-    return found, [text.removesuffix(" de") for text in case.pools["de"].texts(found.places)]
+def own(case, settings):
+    (found,) = (row.mined["de"] for row in case.mine(settings) if case.store.ids([row.row]) == ["own"])
+    return found, [text.removesuffix(" de") for text in case.pools["de"].texts(found.positions)]
 
 
 def test_every_filter_takes_out_what_it_should(tmp_path, hand_worked):
     case = Case(tmp_path / "store", *hand_worked, ["de", "en"])
-    found, names = own(case, rules())
+    found, names = own(case, mining())
     assert names == ["just right", "right"]
     assert found.positive == 0.75
     assert found.scores.tolist() == [0.5, 0.25]
     assert dict(zip(FILTERS, found.removed, strict=True)) == {"own": 1, "related": 3, "margin": 2}
     assert found.examined == 8
 
-    assert own(case, rules(top_k=9, num_negatives=3))[1] == ["just right", "right", "far"]
-    assert own(case, rules(top_k=8, num_negatives=3))[1] == ["just right", "right"], "the ninth is too far down"
-    assert own(case, rules(num_negatives=1))[1] == ["just right"]
-    assert own(case, rules(margin=0.26))[1] == ["right"]
-    assert own(case, rules(margin=0.0))[1] == ["near", "just right"]
-    assert own(case, rules(margin=None))[1] == ["higher", "near"]
+    assert own(case, mining(top_k=9, num_negatives=3))[1] == ["just right", "right", "far"]
+    assert own(case, mining(top_k=8, num_negatives=3))[1] == ["just right", "right"], "the ninth is too far down"
+    assert own(case, mining(num_negatives=1))[1] == ["just right"]
+    assert own(case, mining(margin=0.26))[1] == ["right"]
+    assert own(case, mining(margin=0.0))[1] == ["near", "just right"]
+    assert own(case, mining(margin=None))[1] == ["higher", "near"]
 
 
 def test_passages_of_equal_text_are_one_and_related_to_all_that_their_rows_are(tmp_path, hand_worked):
     rows, table = hand_worked
     twin = pair("twin", {"de": "just right de"})
-    assert own(Case(tmp_path / "1", [*rows, twin], table, ["de", "en"]), rules())[1] == ["just right", "right"]
+    assert own(Case(tmp_path / "1", [*rows, twin], table, ["de", "en"]), mining())[1] == ["just right", "right"]
     twin = pair("twin", {"de": "just right de"}, touches=("sentence 3",))
-    assert own(Case(tmp_path / "2", [*rows, twin], table, ["de", "en"]), rules())[1] == ["right"]
+    assert own(Case(tmp_path / "2", [*rows, twin], table, ["de", "en"]), mining())[1] == ["right"]
 
 
 def test_a_text_of_a_language_that_is_not_trained_on_relates_rows_through_the_store_alone(tmp_path, hand_worked):
     """English is the pivot of the store's keys."""
-    assert own(Case(tmp_path / "store", *hand_worked, ["de"]), rules())[1] == ["just right", "right"]
+    assert own(Case(tmp_path / "store", *hand_worked, ["de"]), mining())[1] == ["just right", "right"]
 
 
 def test_across_languages_each_is_measured_by_the_rows_passage_in_it(tmp_path):
@@ -149,17 +149,17 @@ def test_across_languages_each_is_measured_by_the_rows_passage_in_it(tmp_path):
         ("own de?", "third de"): 0.625,
     }
     case = Case(tmp_path / "store", rows, table, ["de", "en", "fr"])
-    found = case.mine(rules(across_languages=True, num_negatives=3))[0].found["de"]
+    found = case.mine(mining(across_languages=True, num_negatives=3))[0].mined["de"]
     pool = case.pools["de"]
-    assert pool.texts(found.places) == ["other de", "third fr"]
-    assert [pool.languages[column] for column in pool.columns[found.places]] == ["de", "fr"]
+    assert pool.texts(found.positions) == ["other de", "third fr"]
+    assert [pool.languages[column] for column in pool.columns[found.positions]] == ["de", "fr"]
     assert dict(zip(FILTERS, found.removed, strict=True)) == {"own": 2, "related": 0, "margin": 2}
-    assert case.texts(rules())[0, "de"] == ["other de"], "in the query's language alone"
+    assert case.texts(mining())[0, "de"] == ["other de"], "in the query's language alone"
 
 
 def test_a_tally_adds_up(tmp_path, hand_worked):
     case = Case(tmp_path / "store", *hand_worked, ["de", "en"])
-    found, _ = own(case, rules())
+    found, _ = own(case, mining())
     tally = Tally()
     tally.add(found, case.pools["de"], 2)
     tally.add(found, case.pools["de"], 2)
@@ -182,10 +182,10 @@ def test_a_source_without_the_languages_is_refused(tmp_path, hand_worked):
 def test_what_is_written_is_trained_on_as_the_source_was(tmp_path, hand_worked):
     rows, table = hand_worked
     case = Case(tmp_path / "store", rows, table, ["de", "en"])
-    mined = case.mine(rules(num_negatives=2, margin=None))
+    mined = case.mine(mining(num_negatives=2, margin=None))
     for number in (0, 7):
-        mined[number].found.clear()  # nothing left of two rows,
-    del mined[3].found["en"]  # and of one, a language
+        mined[number].mined.clear()  # nothing left of two rows,
+    del mined[3].mined["en"]  # and of one, a language
     path = tmp_path / "case.jsonl.gz"
     assert write_mined(path, case.source, case.pools, iter(mined), 2) == len(rows) - 2
     again = write_mined(tmp_path / "again.jsonl.gz", case.source, case.pools, iter(mined), 2)
@@ -197,7 +197,7 @@ def test_what_is_written_is_trained_on_as_the_source_was(tmp_path, hand_worked):
     assert store.split_keys(range(store.num_rows)) == case.store.split_keys(kept)
     assert store.min_negatives == 2
     assert store.rows_per_language == {"de": len(rows) - 2, "en": len(rows) - 3}
-    assert store.negatives([0], ["de"]) == [case.pools["de"].texts(mined[1].found["de"].places)]
+    assert store.negatives([0], ["de"]) == [case.pools["de"].texts(mined[1].mined["de"].positions)]
     assert np.array_equal(sharing(store.keys), sharing(case.store.keys[kept])), "the same rows never meet in a batch"
     assert sharing(case.store.keys).sum() > len(rows)
     with gzip.open(path, "rt", encoding="utf-8") as file:
@@ -207,10 +207,22 @@ def test_what_is_written_is_trained_on_as_the_source_was(tmp_path, hand_worked):
 
 def test_nothing_is_written_where_nothing_is_left(tmp_path, hand_worked):
     case = Case(tmp_path / "store", *hand_worked, ["de", "en"])
-    mined = case.mine(rules(num_negatives=9, margin=None))
+    mined = case.mine(mining(top_k=9, num_negatives=9, margin=None))
     with pytest.raises(DataError, match=r"source 'case': no query has mining.num_negatives=9"):
         write_mined(tmp_path / "case.jsonl.gz", case.source, case.pools, iter(mined), 9)
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"top_k": 0}, {"num_negatives": 1.5}, {"shard_size": True}, {"top_k": 7}, {"margin": -0.1}, {"margin": "5%"},
+     {"across_languages": "de"}],
+    ids=str,
+)  # fmt: skip
+def test_settings_that_cannot_work_are_refused(given):
+    (key,) = given
+    with pytest.raises(ConfigError, match=rf"mining\.{key}="):
+        Mining(**given)
 
 
 def sharing(keys):
@@ -237,7 +249,7 @@ def sources(draw):
     return rows, table, draw(st.sampled_from([LANGUAGES, ("en", "de"), ("de",)]))
 
 
-def expected(rows, table, languages, rules):
+def expected(rows, table, languages, settings):
     """The definition, by names instead of keys, one passage after the other."""
 
     def names(row):
@@ -248,7 +260,7 @@ def expected(rows, table, languages, rules):
     found = {}
     for number, row in enumerate(rows):
         for language in (code for code in languages if code in row.passages):
-            searched = languages if rules.across_languages else [language]
+            searched = languages if settings.across_languages else [language]
             passages = {}
             for code in searched:
                 for other in rows:
@@ -256,15 +268,15 @@ def expected(rows, table, languages, rules):
                         passages.setdefault(other.passages[code], code)
             ranked = sorted(passages, key=lambda text: -table[row.queries[language], text])
             chosen = []
-            for text in ranked[: rules.top_k]:
+            for text in ranked[: settings.top_k]:
                 holders = [other for other in rows if text in [other.passages.get(code) for code in searched]]
                 counterpart = row.passages.get(passages[text], row.passages[language])
                 below = table[row.queries[language], counterpart] - table[row.queries[language], text]
                 if any(names(holder) & names(row) for holder in holders):
                     continue
-                if rules.margin is None or below >= rules.margin:
+                if settings.margin is None or below >= settings.margin:
                     chosen.append(text)
-            found[number, language] = chosen[: rules.num_negatives]
+            found[number, language] = chosen[: settings.num_negatives]
     return found
 
 
@@ -280,7 +292,7 @@ def test_mining_is_its_definition(tmp_path_factory, source, top_k, num_negatives
     if not any(language in row.passages for row in rows for language in languages):
         return
     case = Case(tmp_path_factory.mktemp("source") / "store", rows, table, languages)
-    wanted = rules(top_k, num_negatives, margin, across_languages)
+    wanted = mining(top_k, min(num_negatives, top_k), margin, across_languages)
     definition = expected(rows, table, case.source.languages, wanted)
     assert case.texts(wanted) == definition
-    assert case.texts(wanted, rows_at_once=size, shard=size) == definition
+    assert case.texts(replace(wanted, shard_size=size)) == definition
