@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from mixlingua.errors import ConfigError, DataError
-from mixlingua.evaluation.benchmarks import miracl as module
-from mixlingua.evaluation.benchmarks.miracl import Published, miracl, mr_tydi
+from mixlingua.evaluation.benchmarks.miracl import MIRACL, Counts, miracl, mr_tydi
 from mixlingua.evaluation.benchmarks.trec_files import read_trec_qrels
 from mixlingua.evaluation.suite import evaluate_task
 
@@ -46,7 +45,7 @@ def folder(tmp_path):
 
 
 def task(folder, languages=("sw",), pool=None):
-    return miracl(folder, languages, pool, shard_size=2, keep_vectors=False)
+    return miracl(folder, languages, pool, shard_size=2)
 
 
 def test_a_passage_is_title_and_text_in_the_order_of_the_parts(folder):
@@ -80,8 +79,9 @@ def test_other_files_than_the_published_are_said(folder, caplog):
 
 
 def test_published_numbers_make_the_release(folder, monkeypatch, caplog):
-    monkeypatch.setitem(module.PUBLISHED, "sw", Published(2, 3, 5))
-    monkeypatch.setattr(module, "CHECKSUMS", {})
+    monkeypatch.setitem(MIRACL.counts, "sw", Counts(2, 3, 5))
+    for name in list(MIRACL.checksums):
+        monkeypatch.delitem(MIRACL.checksums, name)
     assert task(folder).revision.startswith("v1.0-dev-") and caplog.text == ""
 
 
@@ -123,10 +123,10 @@ def test_judgements_are_fetched_once_and_checked(folder, network, monkeypatch):
         network[f"{kind}.miracl-v1.0-de-dev.tsv"] = content.encode()
     with pytest.raises(DataError, match=r"topics\.miracl.*-de-dev\.tsv: what was fetched is not the published"):
         task(folder, ["de"])
-    monkeypatch.setitem(module.PUBLISHED, "de", Published(2, 4, 5))
+    monkeypatch.setitem(MIRACL.counts, "de", Counts(2, 4, 5))
     with pytest.raises(DataError, match=r"qrels\.miracl.*-de-dev\.tsv: what was fetched is not the published"):
         task(folder, ["de"])
-    monkeypatch.setitem(module.PUBLISHED, "de", Published(2, 3, 5))
+    monkeypatch.setitem(MIRACL.counts, "de", Counts(2, 3, 5))
     assert task(folder, ["de"]).asked == {"de": ["1", "2"]}
     network.clear()
     assert task(folder, ["de"]).revision.startswith("v1.0-dev-"), "the cached copies serve offline"
@@ -147,9 +147,9 @@ def test_the_real_judgements(shared_data, tmp_path, caplog):
     real = task(tmp_path, REAL, pool="judged")
     assert real.release == "v1.0-dev-pool" and caplog.text == ""
     assert {language: len(queries) for language, queries in real.asked.items()} == {
-        language: module.PUBLISHED[language].queries for language in REAL
+        language: MIRACL.counts[language].queries for language in REAL
     }
-    small = miracl(tmp_path, ["yo", "bn"], "judged", shard_size=1000, keep_vectors=False)
+    small = miracl(tmp_path, ["yo", "bn"], "judged", shard_size=1000)
     result = evaluate_task(small, ByHash())
     assert result.provenance["num_candidates"] == {"bn": 3729, "yo": 942}
     assert {row.query_language: row.num_queries for row in result.rows} == {"bn": 411, "yo": 119}
@@ -171,7 +171,7 @@ def archive(tmp_path):
 
 
 def test_mr_tydi_as_unpacked(archive):
-    result = evaluate_task(mr_tydi(archive, ["sw"], None, 2, False), ByHash())
+    result = evaluate_task(mr_tydi(archive, ["sw"], shard_size=2), ByHash())
     assert result.provenance["main_metric"] == "mrr_at_100"
     assert {"mr_tydi/monolingual/mrr_at_100", "mr_tydi/monolingual/recall_at_100"} <= set(result.aggregate())
     assert result.provenance["num_candidates"] == {"sw": 5}
@@ -180,14 +180,14 @@ def test_mr_tydi_as_unpacked(archive):
 
 def test_mr_tydi_with_the_corpus_of_the_hub(archive):
     write_docs(archive / "mrtydi-v1.1-swahili" / "corpus.jsonl.gz", DOCS[:4])
-    assert mr_tydi(archive, ["sw"], None, 2, False).provenance()["num_candidates"] == {"sw": 4}
-    assert mr_tydi(archive, ["sw"], "judged", 2, False).provenance()["num_candidates"] == {"sw": 2}
+    assert mr_tydi(archive, ["sw"], shard_size=2).provenance()["num_candidates"] == {"sw": 4}
+    assert mr_tydi(archive, ["sw"], "judged", shard_size=2).provenance()["num_candidates"] == {"sw": 2}
 
 
 def test_mr_tydi_names_the_archive_that_is_missing(archive):
     with pytest.raises(
         DataError, match=r"mrtydi-v1\.1-thai/topic\.test\.tsv\. Get https://.*mrtydi-v1\.1-thai\.tar\.gz"
     ):
-        mr_tydi(archive, ["sw", "th"], None, 2, False)
+        mr_tydi(archive, ["sw", "th"], shard_size=2)
     with pytest.raises(ConfigError, match="no language 'de'"):
-        mr_tydi(archive, ["de"], None, 2, False)
+        mr_tydi(archive, ["de"], shard_size=2)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mixlingua.errors import DataError
-from mixlingua.evaluation.benchmarks.xnli import INVERSE_STRENGTHS, fit_probe, pair_features
+from mixlingua.evaluation.engines.probe import INVERSE_STRENGTHS, fit_probe, pair_features
 
 LABELS = ("same", "opposite", "other")
 

@@ -101,7 +101,7 @@ def test_languages(folder):
         tatoeba(folder, languages=["deu"])
     with pytest.raises(ConfigError, match="language 'de' is given more than once"):
         tatoeba(folder, languages=["de", "de"])
-    with pytest.raises(ConfigError, match="no language is chosen"):
+    with pytest.raises(ConfigError, match="choose one or more"):
         tatoeba(folder, languages=[])
     with pytest.raises(ConfigError, match="no language 'en'"):
         tatoeba(folder, languages=["en"])

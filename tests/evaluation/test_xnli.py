@@ -15,10 +15,11 @@ import torch
 from mixlingua.comparison.runs import read_run
 from mixlingua.errors import ConfigError, DataError, ModelError
 from mixlingua.evaluation.benchmarks import xnli as module
-from mixlingua.evaluation.benchmarks import xnli as xnli_files
-from mixlingua.evaluation.benchmarks.xnli import LABELS, Pairs, SentencePair, XnliTask, xnli, xnli_retrieval
+from mixlingua.evaluation.benchmarks.xnli import LABELS, xnli, xnli_retrieval
+from mixlingua.evaluation.engines import probe
 from mixlingua.evaluation.run_folder import read_results, write_results
 from mixlingua.evaluation.suite import evaluate_task
+from mixlingua.evaluation.tasks import ProbeTask, SentencePair
 
 COLUMNS = (
     "language", "gold_label", "sentence1_binary_parse", "sentence2_binary_parse", "sentence1_parse", "sentence2_parse",
@@ -77,7 +78,7 @@ def encode(texts: Sequence[str], side: str) -> torch.Tensor:
 def test_pairs_are_read_as_published(folder: Path) -> None:
     with (folder / "xnli.test.tsv").open("a", encoding="utf-8") as file:
         file.write(tsv([("zh", "neutral", 'Er sagte: "Ja', "“是的”，他说。", "77")]).split("\n", 1)[1])
-    task = xnli(folder, ["zh", "en"], "dev", 1000)
+    task = xnli(folder, ["zh", "en"])
     assert list(task.test) == ["en", "zh"]
     assert task.test["zh"] == {"77": SentencePair('Er sagte: "Ja', "“是的”，他说。", "neutral")}
     assert len(task.train) == 300
@@ -86,7 +87,7 @@ def test_pairs_are_read_as_published(folder: Path) -> None:
 
 
 def test_a_probe_fitted_in_english_transfers_where_the_vectors_do(folder: Path, tmp_path: Path) -> None:
-    result = evaluate_task(xnli(folder, ["de", "en", "sw"], "dev", 1000), encode)
+    result = evaluate_task(xnli(folder, ["de", "en", "sw"]), encode)
     value = {(row.metric, row.query_language): row.value for row in result.rows}
     assert value["accuracy", "en"] == value["accuracy", "de"] > 0.85
     assert value["accuracy", "sw"] < 0.6
@@ -122,23 +123,23 @@ def test_macro_f1_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
         def __call__(self, features: np.ndarray) -> list[str]:
             return answers
 
-    monkeypatch.setattr(module, "fit_probe", lambda features, labels, groups: Answers())
+    monkeypatch.setattr(probe, "fit_probe", lambda features, labels, groups: Answers())
     truth = ["entailment", "entailment", "neutral", "contradiction"]
-    pairs: Pairs = {str(n): SentencePair(f"en p {n}", f"en {label} {n}", label) for n, label in enumerate(truth)}
-    task = XnliTask("1", "by hand", {"en": pairs}, list(pairs.values()), {})
+    pairs = {str(n): SentencePair(f"en p {n}", f"en {label} {n}", label) for n, label in enumerate(truth)}
+    task = ProbeTask("xnli", "1", "CC0", "by hand", LABELS, list(pairs.values()), {"en": pairs})
     value = {row.metric: row.value for row in evaluate_task(task, encode).rows}
     assert value == {"accuracy": 0.5, "macro_f1": pytest.approx((1 / 2 + 2 / 3 + 0) / 3)}
 
 
 def test_all_ranks_get_one_result(folder: Path, on_ranks: Callable[..., list]) -> None:
-    task = xnli(folder, ["en", "sw"], "dev", 1000)
+    task = xnli(folder, ["en", "sw"])
     alone = evaluate_task(task, encode)
     assert all(result.rows == alone.rows for result in on_ranks(2, lambda: evaluate_task(task, encode)))
 
 
 def test_vectors_that_are_not_finite_are_refused(folder: Path) -> None:
-    task = xnli(folder, ["en"], "dev", 1000)
-    with pytest.raises(ModelError, match="480 of 480 vectors hold NaN"):
+    task = xnli(folder, ["en"])
+    with pytest.raises(ModelError, match="480 of 480 query vectors hold NaN"):
         evaluate_task(task, lambda texts, side: encode(texts, side) * torch.nan)
 
 
@@ -157,12 +158,12 @@ def test_multinli_and_a_limit_are_part_of_the_revision(folder: Path) -> None:
 def test_only_files_of_the_published_size_carry_its_name(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert xnli(folder, ["en"], "dev", 1000).revision.startswith("local-")
+    assert xnli(folder, ["en"]).revision.startswith("local-")
     assert "xnli.test.tsv" in caplog.text and "compare with no published figure" in caplog.text
-    monkeypatch.setattr(module, "DEV", xnli_files.PublicFile("xnli.dev.tsv", "a.zip", "xnli.dev.tsv", 300, 15))
-    monkeypatch.setattr(module, "TEST", xnli_files.PublicFile("xnli.test.tsv", "a.zip", "xnli.test.tsv", 60, 15))
+    monkeypatch.setattr(module, "DEV", module.PublicFile("xnli.dev.tsv", "a.zip", "xnli.dev.tsv", 300, 15))
+    monkeypatch.setattr(module, "TEST", module.PublicFile("xnli.test.tsv", "a.zip", "xnli.test.tsv", 60, 15))
     caplog.clear()
-    assert xnli(folder, ["en"], "dev", 1000).revision == "XNLI-1.0, probe 1 on 300 pairs of xnli.dev.tsv"
+    assert xnli(folder, ["en"]).revision == "XNLI-1.0, probe 1 on 300 pairs of xnli.dev.tsv"
     assert not caplog.text
 
 
@@ -181,19 +182,19 @@ def test_malformed_files_are_named_with_line(folder: Path, old: str, new: str, m
     assert old in text
     (folder / "xnli.test.tsv").write_text(text.replace(old, new), "utf-8")
     with pytest.raises(DataError, match=message):
-        xnli(folder, ["sw", "en", "de"], "dev", 1000)
+        xnli(folder, ["sw", "en", "de"])
 
 
 def test_values_that_cannot_be_are_refused(folder: Path) -> None:
     with pytest.raises(ConfigError, match="task xnli: no language 'it'; it has ar, bg"):
-        xnli(folder, ["it"], "dev", 1000)
-    with pytest.raises(ConfigError, match=r"train is 'mnli'; it is dev or multinli\. Did you mean 'multinli'"):
+        xnli(folder, ["it"])
+    with pytest.raises(ConfigError, match=r"xnli\.train=mnli: it is dev or multinli\. Did you mean 'multinli'"):
         xnli(folder, ["en"], "mnli", 1000)  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="max_train is 0"):
+    with pytest.raises(ConfigError, match=r"xnli\.max_train=0"):
         xnli(folder, ["en"], "dev", 0)
     with pytest.raises(DataError, match=r"xnli\.test\.tsv: no pairs in ur"):
-        xnli(folder, ["ur"], "dev", 1000)
-    with pytest.raises(ConfigError, match="translations need two languages"):
+        xnli(folder, ["ur"])
+    with pytest.raises(ConfigError, match="a translation needs two languages"):
         xnli_retrieval(folder, ["en"])
 
 
@@ -209,29 +210,29 @@ def test_archives_are_unpacked_or_fetched_once_and_checked(folder: Path, monkeyp
     packed = archive(folder, dev="", test="")
     with pytest.raises(DataError, match=r"XNLI-MT-1\.0\.zip.*multinli\.train\.en\.tsv alone, from that archive"):
         xnli(folder, ["en"], "multinli", 1000)
-    whole = xnli(folder, ["en"], "dev", 1000)
+    whole = xnli(folder, ["en"])
     for name in ("dev", "test"):
         (folder / f"xnli.{name}.tsv").unlink()
     with pytest.raises(DataError, match=rf"XNLI-1\.0\.zip: it is not in {folder}, and https://dl\.fbai"):
-        xnli(folder, ["en"], "dev", 1000)
+        xnli(folder, ["en"])
 
     (folder / "XNLI-1.0.zip").write_bytes(packed)
-    assert xnli(folder, ["en"], "dev", 1000) == whole
+    assert xnli(folder, ["en"]) == whole
     (folder / "XNLI-1.0.zip").write_bytes(b"<html>not found</html>")
     with pytest.raises(DataError, match=r"XNLI-1\.0\.zip: no archive with XNLI-1\.0/xnli\.test\.tsv in it"):
-        xnli(folder, ["en"], "dev", 1000)
+        xnli(folder, ["en"])
     (folder / "XNLI-1.0.zip").unlink()
 
     monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: io.BytesIO(packed))
     with pytest.raises(DataError, match=r"xnli\.test\.tsv has 181 lines, not the published 75,151; not kept"):
-        xnli(folder, ["en"], "dev", 1000)
+        xnli(folder, ["en"])
     for name, size in (("DEV", 600), ("TEST", 180)):
         short = name.lower()
-        file = xnli_files.PublicFile(f"xnli.{short}.tsv", "XNLI-1.0.zip", f"XNLI-1.0/xnli.{short}.tsv", size, 1)
+        file = module.PublicFile(f"xnli.{short}.tsv", "XNLI-1.0.zip", f"XNLI-1.0/xnli.{short}.tsv", size, 1)
         monkeypatch.setattr(module, name, file)
-    fetched = xnli(folder, ["en"], "dev", 1000)
+    fetched = xnli(folder, ["en"])
     monkeypatch.setattr(urllib.request, "urlopen", None)
-    assert xnli(folder, ["en"], "dev", 1000) == fetched, "the cached archive serves offline"
+    assert xnli(folder, ["en"]) == fetched, "the cached archive serves offline"
     assert (fetched.test, fetched.files) == (whole.test, whole.files)
 
 

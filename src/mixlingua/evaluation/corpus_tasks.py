@@ -17,6 +17,8 @@ Judgements = Mapping[str, Mapping[str, int]]  # query id -> passage id -> grade;
 
 LOCAL = "local"  # what the revision of data begins with that are not those of a public release
 
+SHARD_SIZE = 16_384  # passages; their vectors in 384 dimensions are 24 MiB
+
 logger = logging.getLogger(__name__)
 
 
@@ -41,8 +43,8 @@ class CorpusTask:
     corpora: Mapping[str, Corpus]
     qrels: Mapping[tuple[str, str], Judgements]
     main_metric: str
-    shard_size: int
-    keep_vectors: bool
+    shard_size: int = SHARD_SIZE
+    keep_vectors: bool = False
     published: Mapping[str, int] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
 

@@ -11,11 +11,10 @@ from torch import Tensor
 from mixlingua import distributed
 from mixlingua.data.rows import Side
 from mixlingua.errors import ConfigError
-from mixlingua.evaluation.benchmarks.xnli import XnliTask, evaluate_probe
 from mixlingua.evaluation.corpus_tasks import AnswerTask, CorpusTask
-from mixlingua.evaluation.engines import answers, bitext, in_memory, on_disk
+from mixlingua.evaluation.engines import answers, bitext, in_memory, on_disk, probe
 from mixlingua.evaluation.results import TaskResult
-from mixlingua.evaluation.tasks import BitextTask, RetrievalTask
+from mixlingua.evaluation.tasks import BitextTask, ProbeTask, RetrievalTask
 from mixlingua.files import content_hash
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.retrieval.encode import Encode, encode
@@ -61,7 +60,7 @@ ENGINES: dict[type, Callable[[Any, Encode], TaskResult]] = {
     BitextTask: bitext.evaluate,
     CorpusTask: on_disk.evaluate,
     AnswerTask: answers.evaluate,
-    XnliTask: evaluate_probe,
+    ProbeTask: probe.evaluate,
 }
 
 

@@ -1,7 +1,11 @@
-"""What a benchmark in memory is: queries, candidate passages and judgements per language, and where they come from."""
+"""Benchmarks in memory, as data: queries, passages and qrels; bitexts; labelled pairs of sentences.
+
+A task holds no code that measures: `suite.evaluate_task` chooses the engine by the type of the task.
+"""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from mixlingua.errors import DataError
 from mixlingua.evaluation.results import SETTINGS
@@ -245,3 +249,50 @@ def _bitext_problems(task: BitextTask) -> Iterator[str]:
         seen.add(frozenset(pair))
         if len(sides[0]) != len(sides[1]) or not sides[0]:
             yield f"{name}: {len(sides[0])} and {len(sides[1])} lines; a bitext needs some, as many on each side"
+
+
+class SentencePair(NamedTuple):
+    """label: what the premise says of the hypothesis."""
+
+    premise: str
+    hypothesis: str
+    label: str
+
+
+@dataclass(frozen=True)
+class ProbeTask:
+    """Zero-shot transfer of a classifier: a probe is fitted to pairs in one language and tested in every language.
+
+    labels: what a pair may have. train: the pairs to fit. test: language -> pair id -> pair; parallel pairs share their
+    id. low_resource: languages whose figures are also averaged apart. files: SHA-256 by name.
+    """
+
+    name: str
+    revision: str
+    licence: str
+    note: str
+    labels: tuple[str, ...]
+    train: Sequence[SentencePair]
+    test: Mapping[str, Mapping[str, SentencePair]]
+    low_resource: tuple[str, ...] = ()
+    main_metric: str = "accuracy"
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def size(self) -> str:
+        """How much there is to encode, for the plan of a run."""
+        tested = sum(map(len, self.test.values()))
+        return f"{tested:,} sentence pairs in {len(self.test)} languages, {len(self.train):,} in English to fit a probe"
+
+    def provenance(self) -> dict[str, object]:
+        """What identifies the data, as plain values. A candidate is a label."""
+        return {
+            "revision": self.revision,
+            "licence": self.licence,
+            "note": self.note,
+            "languages": list(self.test),
+            "main_metric": self.main_metric,
+            "num_queries": {language: len(pairs) for language, pairs in self.test.items()},
+            "num_candidates": dict.fromkeys(self.test, len(self.labels)),
+            "files": dict(self.files),
+        }

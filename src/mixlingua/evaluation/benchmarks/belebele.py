@@ -10,9 +10,14 @@ from typing import Any
 
 from mixlingua.data.public_corpora import public_files
 from mixlingua.errors import DataError
-from mixlingua.evaluation.benchmarks.common import chosen_languages, naming_local_languages
+from mixlingua.evaluation.benchmarks.common import (
+    chosen_languages,
+    naming_local_languages,
+    parallel_qrels,
+    settings_of,
+    with_language,
+)
 from mixlingua.evaluation.benchmarks.lareqa import XQUAD_R
-from mixlingua.evaluation.results import SETTINGS
 from mixlingua.evaluation.tasks import RetrievalTask
 from mixlingua.files import cache_dir, content_hash, local_or_fetched, read_lines, sha256
 
@@ -51,7 +56,7 @@ def belebele(folder: str | Path, languages: Sequence[str] | None = None) -> Retr
     does not have.
     """
     folder, dialects = Path(folder), public_files()["belebele"]
-    chosen = chosen_languages("belebele", languages, dialects, tuple(XQUAD_R.counts))
+    chosen = chosen_languages("belebele", languages, dialects, XQUAD_R.counts)
     with naming_local_languages("belebele", folder, {code: [_name(dialect)] for code, dialect in dialects.items()}):
         paths = {language: _path(folder, dialects[language]) for language in chosen}
     files = {language: read_questions(path, dialects[language]) for language, path in paths.items()}
@@ -64,10 +69,6 @@ def belebele(folder: str | Path, languages: Sequence[str] | None = None) -> Retr
                 content.counts,
                 COUNTS,
             )
-    answers: dict[str, dict[str, int]] = {}
-    for language, content in files.items():
-        for question, passage in content.answers.items():
-            answers.setdefault(question, {})[f"{language}:{passage}"] = 1
     return RetrievalTask(
         name="belebele",
         revision=f"sha256-{content_hash(*paths.values())[:16]}",
@@ -75,15 +76,9 @@ def belebele(folder: str | Path, languages: Sequence[str] | None = None) -> Retr
         note="Questions on FLORES-200 passages (Wikinews, Wikibooks, Wikivoyage), passages and questions translated by "
         "people. Pools are small: 488 passages.",
         queries={language: content.questions for language, content in files.items()},
-        passages={
-            language: {f"{language}:{key}": text for key, text in content.passages.items()}
-            for language, content in files.items()
-        },
-        qrels={
-            language: {question: answers[question] for question in content.questions}
-            for language, content in files.items()
-        },
-        settings=SETTINGS if len(chosen) > 1 else ("monolingual",),
+        passages=with_language({language: content.passages for language, content in files.items()}),
+        qrels=parallel_qrels({language: content.answers for language, content in files.items()}),
+        settings=settings_of(chosen),
         files={path.name: sha256(path) for path in paths.values()},
     )
 

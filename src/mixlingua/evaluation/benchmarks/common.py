@@ -1,53 +1,71 @@
-"""What several benchmarks need: choice of languages, revisions of files, and a task with transformed passages."""
+"""What several benchmarks need: chosen languages, parallel questions, revisions of files, transformed passages."""
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from mixlingua.errors import ConfigError, DataError, suggest
-from mixlingua.evaluation.tasks import RetrievalTask
+from mixlingua.evaluation.results import SETTINGS
+from mixlingua.evaluation.tasks import Qrels, RetrievalTask, Texts
 from mixlingua.files import content_hash
 from mixlingua.retrieval.passage_transforms import HubCorrection, Joining, PassageTransforms
-
-
-def choose_languages(task: str, languages: Sequence[str] | None, known: Iterable[str]) -> tuple[str, ...]:
-    """`languages`, or all that are known. Raises ConfigError for one that the benchmark does not have."""
-    known = list(known)
-    chosen = tuple(known if languages is None else languages)
-    if not chosen:
-        raise ConfigError(f"task {task}: no language; it has {', '.join(known)}.")
-    for language in chosen:
-        if language not in known:
-            raise ConfigError(
-                f"task {task}: no language '{language}'; it has {', '.join(known)}.{suggest(language, known)}"
-            )
-    return chosen
-
 
 logger = logging.getLogger(__name__)
 
 
 def chosen_languages(
-    task: str, languages: Sequence[str] | None, offered: Mapping[str, str], default: Sequence[str]
+    task: str,
+    languages: Sequence[str] | None,
+    offered: Collection[str] | Mapping[str, str],
+    default: Collection[str] | None = None,
+    at_least: int = 1,
 ) -> tuple[str, ...]:
-    """`languages`, the default where they are None, in alphabetical order: data do not depend on that of a list.
+    """`languages` in alphabetical order, so that data do not depend on the order of a list.
 
-    offered: what the benchmark calls each language that it has.
-    Raises ConfigError, naming the task, where none is given, one twice, or one that the benchmark does not have.
+    offered: the languages that the benchmark has; a mapping says what its files call each of them, for suggestions.
+    default: what is taken where languages is None; all by default. at_least: how many the benchmark needs.
+    Raises ConfigError, naming the task, for too few languages, one given twice, or one that is not offered.
     """
-    chosen = tuple(default if languages is None else languages)
+    chosen = tuple((offered if default is None else default) if languages is None else languages)
     for language in chosen:
         if language not in offered:
-            codes = [code for code, name in offered.items() if name == language]
+            names = offered if isinstance(offered, Mapping) else {}
+            codes = [code for code, name in names.items() if name == language]
             near = f" Use the code '{codes[0]}'." if codes else suggest(language, offered)
             raise ConfigError(f"task {task}: no language '{language}'; it has {', '.join(offered)}.{near}")
         if chosen.count(language) > 1:
             raise ConfigError(f"task {task}: language '{language}' is given more than once.")
-    if not chosen:
-        raise ConfigError(f"task {task}: no language is chosen; it has {', '.join(offered)}.")
+    if len(chosen) < at_least:
+        needed = "a translation needs two languages or more" if at_least > 1 else "choose one or more"
+        raise ConfigError(f"task {task}: languages=[{','.join(chosen)}]: {needed}; it has {', '.join(offered)}.")
     return tuple(sorted(chosen))
+
+
+def settings_of(languages: Sequence[str]) -> tuple[str, ...]:
+    """The settings of parallel questions in these languages: all, or `monolingual` where there is only one language."""
+    return SETTINGS if len(languages) > 1 else ("monolingual",)
+
+
+def with_language(passages: Texts) -> Texts:
+    """Passages by ids that are unique over all languages: "7" in German becomes "de:7"."""
+    return {
+        language: {f"{language}:{passage}": text for passage, text in texts.items()}
+        for language, texts in passages.items()
+    }
+
+
+def parallel_qrels(answers: Mapping[str, Mapping[str, str]]) -> Qrels:
+    """The qrels of parallel questions: the answer to a question is relevant in every language that has the question.
+
+    answers: language -> question id -> passage id, as it was before `with_language`.
+    """
+    relevant: dict[str, dict[str, int]] = {}
+    for language, passages in answers.items():
+        for question, passage in passages.items():
+            relevant.setdefault(question, {})[f"{language}:{passage}"] = 1
+    return {language: {question: relevant[question] for question in passages} for language, passages in answers.items()}
 
 
 @contextmanager
@@ -67,7 +85,7 @@ def naming_local_languages(task: str, folder: Path, names: Mapping[str, Collecti
         ) from error
 
 
-def revision_of(task: str, published: str, paths: Sequence[Path], others: Sequence[Path]) -> str:
+def revision_of(task: str, published: str, paths: Collection[Path], others: Collection[Path]) -> str:
     """The published revision, or, where files differ from what was published (`others`), a hash of all files.
 
     Warns in the latter case, naming the files.
@@ -77,10 +95,8 @@ def revision_of(task: str, published: str, paths: Sequence[Path], others: Sequen
     revision = f"local-{content_hash(*paths)[:16]}"
     logger.warning(
         "task %s: %s differ from the published files; scores carry revision %s and compare with no published figure",
-        task,
-        ", ".join(map(str, others)),
-        revision,
-    )
+        task, ", ".join(map(str, others)), revision,
+    )  # fmt: skip
     return revision
 
 

@@ -1,12 +1,12 @@
-"""Any data set in the format of BEIR: corpus.jsonl, queries.jsonl and qrels/test.tsv (Thakur et al. 2021)."""
+"""Benchmarks from your files: queries, corpora and qrels, or a data set in the format of BEIR (Thakur et al. 2021)."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mixlingua.errors import DataError, suggest
-from mixlingua.evaluation.benchmarks.common import choose_languages
+from mixlingua.evaluation.benchmarks.common import chosen_languages
 from mixlingua.evaluation.benchmarks.trec_files import plain_or_gz, read_ids, read_json_queries, read_tsv_qrels
-from mixlingua.evaluation.corpus_tasks import LOCAL, CorpusTask, Judgements
+from mixlingua.evaluation.corpus_tasks import LOCAL, SHARD_SIZE, CorpusTask, Judgements
 from mixlingua.files import sha256
 from mixlingua.retrieval.corpus import Corpus, JsonLinesCorpus, Pool
 
@@ -41,18 +41,18 @@ def pooled(
 
 def folder_task(
     folder: str | Path,
-    name: str,
-    languages: Sequence[str] | None,
-    main_metric: str,
-    pool: str | None,
-    shard_size: int,
-    keep_vectors: bool,
+    name: str = "folder",
+    languages: Sequence[str] | None = None,
+    main_metric: str = "ndcg_at_10",
+    pool: str | None = None,
+    shard_size: int = SHARD_SIZE,
+    keep_vectors: bool = False,
 ) -> CorpusTask:
     """The benchmark in folder/corpus/de.jsonl, folder/queries/en.jsonl, folder/qrels/en-de.tsv (docs/corpora.md).
 
     name: of the task, in metric keys. languages: all that are there by default; a pair counts where both of its
-    languages do. pool: as in `pooled`. Files may be plain or .gz. Raises DataError for a file that is missing or
-    malformed, ConfigError for a language that is not there.
+    languages do. pool: as in `pooled`. shard_size, keep_vectors: as in `CorpusTask`. Files may be plain or .gz.
+    Raises DataError for a file that is missing or malformed, ConfigError for a language that is not there.
     """
     root = Path(folder)
     if not name.isidentifier():
@@ -65,7 +65,7 @@ def folder_task(
         raise DataError(
             f"{malformed[0]}: qrels are named by query and passage language, such as en-de.tsv or de-de.tsv."
         )
-    chosen = choose_languages(name, languages, sorted({*corpora, *queries}))
+    chosen = chosen_languages(name, languages, sorted({*corpora, *queries}))
     pairs = {pair: file for pair, file in pairs.items() if set(pair) <= set(chosen)}
     if not pairs:
         raise DataError(f"{root / 'qrels'}: no qrels between {', '.join(chosen)}; there are {', '.join(judged)}.")
@@ -112,12 +112,12 @@ URL = "https://public.ukp.informatik.tu-darmstadt.de/thakur/BEIR/datasets"
 
 def beir(
     folder: str | Path,
-    name: str,
-    language: str,
-    split: str,
-    pool: str | None,
-    shard_size: int,
-    keep_vectors: bool,
+    name: str = "scifact",
+    language: str = "en",
+    split: str = "test",
+    pool: str | None = None,
+    shard_size: int = SHARD_SIZE,
+    keep_vectors: bool = False,
 ) -> CorpusTask:
     """The data set in folder/name, as task beir_<name> (with "_" for "-" and "/").
 

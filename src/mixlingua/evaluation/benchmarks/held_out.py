@@ -13,7 +13,7 @@ from mixlingua.data.build import build_store
 from mixlingua.data.rows import Reader, Side
 from mixlingua.data.store import ParallelStore
 from mixlingua.errors import ConfigError, DataError
-from mixlingua.evaluation.results import SETTINGS
+from mixlingua.evaluation.benchmarks.common import settings_of
 from mixlingua.evaluation.tasks import RetrievalTask
 from mixlingua.files import cache_dir, content_hash
 from mixlingua.languages import check_language
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 def held_out(
     sources: Mapping[str, Reader],
     validation_fraction: float,
-    rows: int,
+    rows: int = 200,
     languages: Sequence[str] | None = None,
     cache: str | Path | None = None,
 ) -> RetrievalTask:
@@ -127,5 +127,5 @@ def _task(rows: Sequence[_Row], languages: Sequence[str]) -> RetrievalTask:
             }
             for language in languages
         },
-        settings=SETTINGS if len(languages) > 1 else ("monolingual",),
+        settings=settings_of(languages),
     )

@@ -2,17 +2,21 @@
 
 import functools
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
 from mixlingua.errors import ConfigError, DataError, suggest
-from mixlingua.evaluation.benchmarks.common import choose_languages
-from mixlingua.evaluation.results import SETTINGS
+from mixlingua.evaluation.benchmarks.common import (
+    chosen_languages,
+    parallel_qrels,
+    revision_of,
+    settings_of,
+    with_language,
+)
 from mixlingua.evaluation.tasks import RetrievalTask
-from mixlingua.files import cache_dir, content_hash, local_or_fetched, sha256
+from mixlingua.files import cache_dir, local_or_fetched, sha256
 
 
 @dataclass(frozen=True)
@@ -123,8 +127,6 @@ COMMIT = "354d67d1cd066854cdfbf5ad0e6105528976141d"
 URL = f"https://raw.githubusercontent.com/google-research-datasets/lareqa/{COMMIT}"
 
 CANDIDATES = ("sentence", "sentence_context")
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -240,36 +242,31 @@ def _task(
             f"task {benchmark.name}: candidates '{candidates}' is none of {', '.join(CANDIDATES)}."
             f"{suggest(candidates, CANDIDATES)}"
         )
-    chosen = choose_languages(benchmark.name, languages, benchmark.counts)
+    chosen = chosen_languages(benchmark.name, languages, benchmark.counts)
     paths = {language: _path(benchmark, folder, language) for language in chosen}
     files = {language: read_sentences(path) for language, path in paths.items()}
-    revision = _revision(benchmark, paths, files) + ("" if candidates == "sentence" else f"+{candidates}")
+    others = [path for language, path in paths.items() if not benchmark.is_pinned(language, path, files[language])]
+    revision = revision_of(benchmark.name, COMMIT, paths.values(), others)
+    if candidates != "sentence":
+        revision += f"+{candidates}"
     if articles is not None:
         files = {language: _first(benchmark, content, articles) for language, content in files.items()}
         revision += f"+first{articles}"
-    answers: dict[str, dict[str, int]] = {}
-    for language, content in files.items():
-        for question, sentence in content.answers.items():
-            answers.setdefault(question, {})[f"{language}:{sentence}"] = 1
     return RetrievalTask(
         name=benchmark.name,
         revision=revision,
         licence=benchmark.licence,
         note=benchmark.note,
         queries={language: content.questions for language, content in files.items()},
-        passages={
-            language: {f"{language}:{key}": _candidate(content, key, candidates) for key in content.sentences}
-            for language, content in files.items()
-        },
-        contexts={
-            language: {f"{language}:{key}": content.contexts[key] for key in content.sentences}
-            for language, content in files.items()
-        },
-        qrels={
-            language: {question: answers[question] for question in content.questions}
-            for language, content in files.items()
-        },
-        settings=SETTINGS if len(chosen) > 1 else ("monolingual",),
+        passages=with_language(
+            {
+                language: {key: _candidate(content, key, candidates) for key in content.sentences}
+                for language, content in files.items()
+            }
+        ),
+        contexts=with_language({language: content.contexts for language, content in files.items()}),
+        qrels=parallel_qrels({language: content.answers for language, content in files.items()}),
+        settings=settings_of(chosen),
         files={path.name: sha256(path) for path in paths.values()},
     )
 
@@ -304,17 +301,3 @@ def _path(benchmark: _Benchmark, folder: Path, language: str) -> Path:
         url=f"{URL}/{benchmark.folder}/{name}",
         verify=functools.partial(benchmark.verify, language),
     )
-
-
-def _revision(benchmark: _Benchmark, paths: Mapping[str, Path], files: Mapping[str, SentenceFile]) -> str:
-    others = [path for language, path in paths.items() if not benchmark.is_pinned(language, path, files[language])]
-    if not others:
-        return COMMIT
-    revision = f"local-{content_hash(*paths.values())[:16]}"
-    logger.warning(
-        "task %s: %s differ from the published files; scores carry revision %s and compare with no published figure",
-        benchmark.name,
-        ", ".join(map(str, others)),
-        revision,
-    )
-    return revision

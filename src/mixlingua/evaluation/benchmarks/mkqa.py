@@ -2,7 +2,7 @@
 
 Longpre, Lu and Daiber 2021 (TACL 9, arXiv 2007.15207). As a benchmark of cross-lingual retrieval: Izacard et al. 2022
 (Contriever, arXiv 2112.09118) over DPR's passages, Chen et al. 2024 (BGE-M3, arXiv 2402.03216) over those of BEIR's nq.
-A passage is right if it contains one of the question's English answers (`mixlingua.evaluation.answers`).
+A passage is right if it contains one of the question's English answers (`mixlingua.evaluation.engines.answers`).
 """
 
 import logging
@@ -15,7 +15,7 @@ from mixlingua.errors import ConfigError, DataError
 from mixlingua.evaluation.benchmarks.common import chosen_languages
 from mixlingua.evaluation.benchmarks.folder import URL as BEIR_URL
 from mixlingua.evaluation.benchmarks.trec_files import plain_or_gz
-from mixlingua.evaluation.corpus_tasks import LOCAL, AnswerTask
+from mixlingua.evaluation.corpus_tasks import LOCAL, SHARD_SIZE, AnswerTask
 from mixlingua.files import cache_dir, local_or_fetched, read_lines, sha256
 from mixlingua.retrieval.corpus import Corpus, DprCorpus, JsonLinesCorpus, entry_id, parse_fields
 
@@ -115,7 +115,11 @@ PSGS_W100 = Released(
 
 
 def mkqa(
-    folder: str | Path, corpus: str | Path, languages: Sequence[str] | None, shard_size: int, keep_vectors: bool
+    folder: str | Path,
+    corpus: str | Path,
+    languages: Sequence[str] | None = None,
+    shard_size: int = SHARD_SIZE,
+    keep_vectors: bool = False,
 ) -> AnswerTask:
     """MKQA's questions with short answers, in each language, against one English corpus.
 
@@ -125,7 +129,7 @@ def mkqa(
     DataError for a file that is missing or malformed, ConfigError for a language that MKQA does not have or a corpus of
     another kind.
     """
-    chosen = chosen_languages("mkqa", languages, LANGUAGES, list(LANGUAGES))
+    chosen = chosen_languages("mkqa", languages, LANGUAGES)
     passages, judged, released = _corpora(Path(corpus))
     path = _file(Path(folder))
     questions = read_questions(path, [LANGUAGES[language] for language in chosen])

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from mixlingua.data.public_corpora import is_published, public_files
 from mixlingua.data.readers.ntrex import COMMIT, NUM_LINES, local_name, public_name, sentences_file
-from mixlingua.errors import ConfigError
 from mixlingua.evaluation.benchmarks.common import chosen_languages, naming_local_languages, revision_of
 from mixlingua.evaluation.benchmarks.lareqa import XQUAD_R
 from mixlingua.evaluation.tasks import RetrievalTask
@@ -30,9 +29,7 @@ def ntrex(folder: str | Path, languages: Sequence[str] | None = None) -> Retriev
     ConfigError for a language that the benchmark does not have, or only one.
     """
     folder, known = Path(folder), public_files()["ntrex"]
-    chosen = chosen_languages("ntrex", languages, known, tuple(XQUAD_R.counts))
-    if len(chosen) == 1:
-        raise ConfigError(f"task ntrex: languages [{chosen[0]}]: a translation needs two languages or more.")
+    chosen = chosen_languages("ntrex", languages, known, XQUAD_R.counts, at_least=2)
     with naming_local_languages("ntrex", folder, {language: [local_name(folder, language)] for language in known}):
         paths = {language: sentences_file(folder, language, "task ntrex") for language in chosen}
     others = [path for language, path in paths.items() if not is_published(public_name(language), path, NUM_LINES)]
@@ -43,7 +40,7 @@ def ntrex(folder: str | Path, languages: Sequence[str] | None = None) -> Retriev
     versions = {key: {f"{language}:{key}": 1 for language in chosen} for key in ids}
     return RetrievalTask(
         name="ntrex",
-        revision=revision_of("ntrex", COMMIT, list(paths.values()), others),
+        revision=revision_of("ntrex", COMMIT, paths.values(), others),
         licence="CC BY-SA 4.0",
         note="Sentences of 123 news articles with professional translations. Also a source of training data here: "
         "figures of a model that was trained with data=ntrex say nothing.",

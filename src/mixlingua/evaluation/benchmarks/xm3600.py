@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from mixlingua.errors import DataError
-from mixlingua.evaluation.benchmarks.common import chosen_languages
-from mixlingua.evaluation.results import SETTINGS
+from mixlingua.evaluation.benchmarks.common import chosen_languages, settings_of
 from mixlingua.evaluation.tasks import RetrievalTask
 from mixlingua.files import cache_dir, local_or_fetched
 
@@ -115,7 +114,7 @@ def xm3600(folder: str | Path, languages: Sequence[str] | None = None) -> Retrie
     published 3,600 images is used with a warning, and not kept where it was fetched. Raises DataError for a file that
     is missing and cannot be fetched, or is malformed; ConfigError for a language that the benchmark does not have.
     """
-    chosen = chosen_languages("xm3600", languages, CODES, LANGUAGES)
+    chosen = chosen_languages("xm3600", languages, CODES)
     path = _path(Path(folder))
     captions = read_captions(path, {language: CODES[language] for language in chosen})
     if captions.num_images != NUM_IMAGES:
@@ -146,7 +145,7 @@ def xm3600(folder: str | Path, languages: Sequence[str] | None = None) -> Retrie
         queries=queries,
         passages=passages,
         qrels={language: {image: answers[image] for image in by_image} for language, by_image in queries.items()},
-        settings=SETTINGS if len(chosen) > 1 else ("monolingual",),
+        settings=settings_of(chosen),
         files={NAME: captions.digest},
         symmetric=True,
     )
