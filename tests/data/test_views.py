@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mixlingua.data.batches import TeacherTexts, Variants
+from mixlingua.data.batches import TeacherTexts, VariantTexts, View, view_makers
 from mixlingua.data.store import ParallelStore
 
 
@@ -50,7 +50,7 @@ def test_the_teacher_reads_a_batchs_own_texts(store, batch, tokenizer, decode):
 
 
 def test_variants_are_in_another_training_language_and_depend_on_seed_batch_and_row(store, batch, tokenizer, decode):
-    make, other = (Variants("query", ("de", "en", "fr"), tokenizer, seed=seed, count=1) for seed in (0, 1))
+    make, other = (VariantTexts("query", ("de", "en", "fr"), tokenizer, seed=seed, count=1) for seed in (0, 1))
     view = make(store, batch)
     texts = decode(view.features["input_ids"])
     assert texts[0] in ("query 0 en", "query 0 fr") and texts[1:] == ["query 1 fr", "query 2 de"]
@@ -59,13 +59,27 @@ def test_variants_are_in_another_training_language_and_depend_on_seed_batch_and_
     drawn = [[decode(each(store, replace(batch, index=index)).features["input_ids"])[0] for index in range(16)]
              for each in (make, other)]  # fmt: skip
     assert set(drawn[0]) == set(drawn[1]) == {"query 0 en", "query 0 fr"} and drawn[0] != drawn[1]
-    assert not Variants("query", ("de",), tokenizer, seed=0, count=1)(store, batch).present.any()
+    assert not VariantTexts("query", ("de",), tokenizer, seed=0, count=1)(store, batch).present.any()
 
 
 def test_several_variants_are_all_different_and_row_by_row(store, batch, tokenizer, decode):
     batch = replace(batch, passage_languages=["fr", "fr", "de"])
-    view = Variants("passage", ("de", "en", "fr"), tokenizer, seed=0, count=2)(store, batch)
+    view = VariantTexts("passage", ("de", "en", "fr"), tokenizer, seed=0, count=2)(store, batch)
     texts = decode(view.features["input_ids"])
     assert set(texts[:2]) == {"passage 0 de", "passage 0 en"}
     assert texts[2:] == ["passage 1 de", "passage 1 fr", "passage 2 de", "passage 2 de"]
     assert view.present.tolist() == [True, True, True, False, False, False]
+
+
+def test_pivot_and_same_texts_are_the_teachers_and_variants_the_models():
+    makers = view_makers(
+        dict.fromkeys(View, 2), "the model's", "the teacher's", pivot="fr", languages=["de", "fr"], seed=3
+    )
+    assert makers[View.PIVOT_QUERIES] == TeacherTexts("query", "fr", "the teacher's")
+    assert makers[View.PIVOT_PASSAGES] == TeacherTexts("passage", "fr", "the teacher's")
+    assert makers[View.TEACHER_QUERIES] == TeacherTexts("query", None, "the teacher's")
+    assert makers[View.TEACHER_PASSAGES] == TeacherTexts("passage", None, "the teacher's")
+    assert makers[View.VARIANT_QUERIES] == VariantTexts("query", ("de", "fr"), "the model's", 3, 2)
+    assert list(view_makers({View.VARIANT_PASSAGES: 1}, "the model's", None, pivot="fr", languages=["de"], seed=3)) == [
+        "variant_passages"
+    ]

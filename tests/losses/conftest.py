@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from mixlingua.losses.base import StepVectors, Targets
+from mixlingua.losses.base import StepInputs, ViewVectors
 from mixlingua.losses.infonce import InfoNCE
 
 
@@ -15,16 +15,15 @@ def unit_rows(rows: int, seed: int, dim: int = 5) -> Tensor:
     return normalize(torch.randn(rows, dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64), dim=-1)
 
 
-def one_process(queries: Tensor, passages: Tensor, keys=None, passage_keys=None, **views) -> StepVectors:
+def one_process(queries: Tensor, passages: Tensor, keys=None, passage_keys=None, **views) -> StepInputs:
     """The step of one process; views: name=(vectors, present) or vectors that all rows have."""
     rows = torch.arange(len(queries))
     keys = rows[:, None] if keys is None else keys
     passage_keys = torch.arange(len(passages))[:, None] if passage_keys is None else passage_keys
-    targets = {
-        name: Targets(*view) if isinstance(view, tuple) else Targets(view, torch.ones(len(view), dtype=torch.bool))
-        for name, view in views.items()
-    }
-    return StepVectors(queries, passages, queries, passages, rows, rows, keys, keys, passage_keys, targets, targets)
+    for name, view in views.items():
+        vectors, present = view if isinstance(view, tuple) else (view, torch.ones(len(view), dtype=torch.bool))
+        views[name] = ViewVectors(vectors, present)
+    return StepInputs(queries, passages, queries, passages, rows, rows, keys, keys, passage_keys, views, views)
 
 
 @pytest.fixture
@@ -33,7 +32,7 @@ def vectors() -> Callable[..., Tensor]:
 
 
 @pytest.fixture
-def step() -> Callable[..., StepVectors]:
+def step() -> Callable[..., StepInputs]:
     return one_process
 
 

@@ -31,14 +31,14 @@ def test_rows_without_a_pivot_side_do_not_count(step):
 
 def test_retention_holds_a_text_to_its_own_vector_and_distillation_to_its_pivots(step):
     queries, passages = torch.stack([X, X]), torch.stack([Y, X])
-    own = {"own_queries": torch.stack([X, Y]), "own_passages": torch.stack([Y, Y])}
+    own = {"teacher_queries": torch.stack([X, Y]), "teacher_passages": torch.stack([Y, Y])}
     pivot = {"pivot_queries": torch.stack([Y, Y]), "pivot_passages": torch.stack([Y, X])}
     made = step(queries, passages, **own, **pivot)
     assert Retention(sides="query")(made).item() == pytest.approx(1.0)
     assert Retention(sides="both")(made).item() == pytest.approx(1.0)
     assert Distillation(sides="both")(made).item() == pytest.approx(1.0)
     assert Distillation(sides="query")(made).item() == pytest.approx(2.0)
-    assert Retention(sides="both").views == {"own_queries": 1, "own_passages": 1}
+    assert Retention(sides="both").views == {"teacher_queries": 1, "teacher_passages": 1}
 
 
 def test_both_together_have_their_least_between_the_two_targets(step, vectors):
@@ -46,7 +46,7 @@ def test_both_together_have_their_least_between_the_two_targets(step, vectors):
     own, pivot = vectors(3, 0), vectors(3, 1)
 
     def total(queries):
-        made = step(queries, vectors(3, 2), own_queries=own, pivot_queries=pivot)
+        made = step(queries, vectors(3, 2), teacher_queries=own, pivot_queries=pivot)
         return Retention(sides="query")(made) + 3 * Distillation(sides="query")(made)
 
     best = torch.nn.functional.normalize(own + 3 * pivot, dim=1)

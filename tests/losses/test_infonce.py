@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
 from mixlingua.errors import ConfigError
-from mixlingua.losses.base import above_positive, share_a_key
-from mixlingua.losses.infonce import harder, info_nce
+from mixlingua.losses.base import share_a_key
+from mixlingua.losses.infonce import above_positive, harder, info_nce
 
 PAIRS = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0, 0.0], [0.6, 0.8]])
 

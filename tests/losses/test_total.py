@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mixlingua.errors import ConfigError
-from mixlingua.losses.base import StepVectors, Targets, TotalLoss
+from mixlingua.losses.base import StepInputs, TotalLoss, ViewVectors
 from mixlingua.losses.distillation import Distillation
 
 
@@ -38,9 +38,9 @@ def test_the_mean_over_processes_is_the_mean_over_rows(vectors):
     for process in (0, 1):
         own = slice(3 * process, 3 * process + 3)
         rows, keys = torch.arange(3), torch.zeros(3, 1)
-        step = StepVectors(
+        step = StepInputs(
             queries[own], queries[own], queries, queries, rows, rows, keys, keys, keys,
-            {"view": Targets(queries[own], present[own])}, {"view": Targets(queries, present)},
+            {"view": ViewVectors(queries[own], present[own])}, {"view": ViewVectors(queries, present)},
         )  # fmt: skip
         shares.append(step.mean_over("view", values[own]).item())
     assert sum(shares) / 2 == pytest.approx(values[present].mean().item())

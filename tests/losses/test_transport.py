@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mixlingua.errors import ConfigError
-from mixlingua.losses.base import StepVectors, Tokens
+from mixlingua.losses.base import StepInputs, TokenVectors
 from mixlingua.losses.transport import Transport, transport_plan
 
 X, Y = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
@@ -17,7 +17,7 @@ X, Y = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
 def aligned(step, vectors):
     """A step whose queries have these tokens, and the teacher's pivot queries those; the passages have the same."""
 
-    def make(own: Tensor, teacher: Tensor, own_content=None, teacher_content=None, present=None) -> StepVectors:
+    def make(own: Tensor, teacher: Tensor, own_content=None, teacher_content=None, present=None) -> StepInputs:
         rows = len(teacher)
         present = torch.ones(rows, dtype=torch.bool) if present is None else present
         pooled = vectors(rows, 90), present
@@ -26,7 +26,7 @@ def aligned(step, vectors):
             torch.ones(tokens.shape[:2], dtype=torch.bool) if content is None else content
             for tokens, content in ((own, own_content), (teacher, teacher_content))
         ]
-        student, taught = Tokens(own, contents[0]), Tokens(teacher, contents[1])
+        student, taught = TokenVectors(own, contents[0]), TokenVectors(teacher, contents[1])
         names = {"queries": student, "passages": student, "pivot_queries": taught, "pivot_passages": taught}
         return replace(made, tokens=names)
 
@@ -110,13 +110,13 @@ def test_sides_and_hard_negatives(aligned, vectors):
     """Passages have other tokens, and one more text, which has no teacher."""
     own, teacher, other = (token_vectors(vectors, 2, 3, seed) for seed in range(3))
     made = aligned(own, teacher)
-    passages = Tokens(torch.cat([other, own[:1]]), torch.ones(3, 3, dtype=torch.bool))
+    passages = TokenVectors(torch.cat([other, own[:1]]), torch.ones(3, 3, dtype=torch.bool))
     made = replace(made, tokens={**made.tokens, "passages": passages})
     found = {sides: transport(sides)(made).item() for sides in ("query", "passage", "both")}
     assert found["passage"] == pytest.approx(transport()(aligned(other, teacher)).item(), abs=1e-9)
     assert found["both"] == pytest.approx((found["query"] + found["passage"]) / 2)
-    assert transport("passage").tokens == {"passages", "pivot_passages"}
-    assert transport("passage").views == {"pivot_passages": 1} and len(transport("both").tokens) == 4
+    assert transport("passage").token_views == {"passages", "pivot_passages"}
+    assert transport("passage").views == {"pivot_passages": 1} and len(transport("both").token_views) == 4
 
 
 def test_half_precision_of_the_step_does_not_reach_it(aligned, vectors):

@@ -13,15 +13,8 @@ from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 from mixlingua import distributed
-from mixlingua.data.batches import (
-    PASSAGES,
-    PIVOT_PASSAGES,
-    PIVOT_QUERIES,
-    QUERIES,
-    VARIANT_PASSAGES,
-    VARIANT_QUERIES,
-)
-from mixlingua.losses.base import Targets, Tokens, TotalLoss
+from mixlingua.data.batches import View
+from mixlingua.losses.base import TokenVectors, TotalLoss, ViewVectors
 from mixlingua.losses.distillation import Distillation, LanguageVariants, Relational
 from mixlingua.losses.infonce import InfoNCE, MultiPositive
 from mixlingua.losses.transport import Transport
@@ -60,20 +53,20 @@ class Towers(nn.Module):
 
     def forward(self, queries, passages, query_keys, passage_keys, teacher, variants, further, present, read):
         views = {
-            PIVOT_QUERIES: Targets(teacher[0], present),
-            PIVOT_PASSAGES: Targets(teacher[1], present),
-            VARIANT_QUERIES: Targets(self.encode(variants), present),
-            VARIANT_PASSAGES: Targets(self.encode(further), present.repeat_interleave(VARIANTS)),
+            View.PIVOT_QUERIES: ViewVectors(teacher[0], present),
+            View.PIVOT_PASSAGES: ViewVectors(teacher[1], present),
+            View.VARIANT_QUERIES: ViewVectors(self.encode(variants), present),
+            View.VARIANT_PASSAGES: ViewVectors(self.encode(further), present.repeat_interleave(VARIANTS)),
         }
         views = {view: views[view] for view in self.loss.views}
         own, taught, content = read
         tokens = {
-            QUERIES: Tokens(self.encode(own[0]), content[0]),
-            PASSAGES: Tokens(self.encode(own[1]), content[1]),
-            PIVOT_QUERIES: Tokens(taught[0], content[1]),
-            PIVOT_PASSAGES: Tokens(taught[1], content[0]),
+            View.QUERIES: TokenVectors(self.encode(own[0]), content[0]),
+            View.PASSAGES: TokenVectors(self.encode(own[1]), content[1]),
+            View.PIVOT_QUERIES: TokenVectors(taught[0], content[1]),
+            View.PIVOT_PASSAGES: TokenVectors(taught[1], content[0]),
         }
-        tokens = {name: tokens[name] for name in self.loss.tokens}
+        tokens = {name: tokens[name] for name in self.loss.token_views}
         step = gathered_step(self.encode(queries), self.encode(passages), query_keys, passage_keys, views, tokens)
         return self.loss(step)[0]
 

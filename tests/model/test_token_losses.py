@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from mixlingua.data.batches import View
+from mixlingua.data.batches import View, ViewTexts
 from mixlingua.errors import ConfigError
 from mixlingua.losses.base import TotalLoss
 from mixlingua.losses.transport import Transport
@@ -31,8 +31,8 @@ def batch(make_batch, module):
     tokenizer, present = module.encoder.tokenizer, torch.ones(len(WORDS), dtype=torch.bool)
     capitals = [word.upper() for word in WORDS]
     views = {
-        "pivot_queries": View(tokenizer.queries(WORDS), present),
-        "pivot_passages": View(tokenizer.passages(WORDS), present),
+        View.PIVOT_QUERIES: ViewTexts(tokenizer.queries(WORDS), present),
+        View.PIVOT_PASSAGES: ViewTexts(tokenizer.passages(WORDS), present),
     }
     return replace(make_batch(0, capitals, capitals, ["one", "two", "three", "four"]), views=views)
 
@@ -48,8 +48,8 @@ def test_padding_special_tokens_and_prefixes_change_nothing(taught, batch, make_
     tokenizer, alone = taught.encoder.tokenizer, []
     for word in WORDS:
         views = {
-            "pivot_queries": View(tokenizer.queries([word]), torch.tensor([True])),
-            "pivot_passages": View(tokenizer.passages([word]), torch.tensor([True])),
+            View.PIVOT_QUERIES: ViewTexts(tokenizer.queries([word]), torch.tensor([True])),
+            View.PIVOT_PASSAGES: ViewTexts(tokenizer.passages([word]), torch.tensor([True])),
         }
         alone.append(loss_of(taught, replace(make_batch(0, [word.upper()], [word.upper()]), views=views)))
     assert whole == pytest.approx(sum(alone) / len(WORDS), abs=1e-5)

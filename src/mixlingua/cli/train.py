@@ -13,19 +13,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from mixlingua import distributed
 from mixlingua.cli.run_record import checkpoint_of, run_loggers, training_provenance
 from mixlingua.cli.show import announce_training, show_outcome
-from mixlingua.data.batches import (
-    OWN_PASSAGES,
-    OWN_QUERIES,
-    PIVOT_PASSAGES,
-    PIVOT_QUERIES,
-    SIDES,
-    TEACHER_VIEWS,
-    VARIANT_PASSAGES,
-    VARIANT_QUERIES,
-    TeacherTexts,
-    Variants,
-    ViewMaker,
-)
+from mixlingua.data.batches import view_makers
 from mixlingua.data.build import build_store
 from mixlingua.data.datamodule import PairDataModule
 from mixlingua.data.store import ParallelStore
@@ -108,28 +96,11 @@ def build_loss(cfg: DictConfig) -> TotalLoss:
 
 def build_teacher(cfg: DictConfig, loss: TotalLoss, encoder: BiEncoder) -> Teacher | None:
     """The configured teacher, or else the encoder as it is now; None where no loss asks for one."""
-    if not set(TEACHER_VIEWS) & set(loss.views):
+    if not any(view.read_by_teacher for view in loss.views):
         return None
     if cfg.teacher is None:
         return Teacher.copy_of(encoder)
     return Teacher(instantiate(cfg.teacher).load(cfg.seed))
-
-
-def build_views(cfg: DictConfig, loss: TotalLoss, encoder: BiEncoder, teacher: Teacher | None) -> dict[str, ViewMaker]:
-    """How to make each of the further texts that the losses need, cut at the training lengths."""
-    lengths = cfg.data.max_query_length, cfg.data.max_passage_length
-    views: dict[str, ViewMaker] = {}
-    if teacher is not None:
-        tokenizer = teacher.tokenizer.limited(*lengths)
-        for name in (PIVOT_QUERIES, PIVOT_PASSAGES):
-            views[name] = TeacherTexts(SIDES[name], cfg.data.pivot, tokenizer)
-        for name in (OWN_QUERIES, OWN_PASSAGES):
-            views[name] = TeacherTexts(SIDES[name], None, tokenizer)
-    own, languages = encoder.tokenizer.limited(*lengths), tuple(cfg.data.languages)
-    for name in (VARIANT_QUERIES, VARIANT_PASSAGES):
-        if name in loss.views:
-            views[name] = Variants(SIDES[name], languages, own, cfg.seed, loss.views[name])
-    return {name: views[name] for name in loss.views}
 
 
 def averages(cfg: DictConfig) -> list[Callback]:
@@ -195,10 +166,20 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     resume = checkpoint_of(cfg.resume) if cfg.resume else None
     if resume is not None:
         check_resumable(resume, module)
+    lengths = cfg.data.max_query_length, cfg.data.max_passage_length
+    tokenizer = encoder.tokenizer.limited(*lengths)
+    views = view_makers(
+        loss.views,
+        tokenizer,
+        teacher.tokenizer.limited(*lengths) if teacher else None,
+        pivot=cfg.data.pivot,
+        languages=cfg.data.languages,
+        seed=cfg.seed,
+    )
     datamodule = PairDataModule(
         stores,
         validation_stores,
-        encoder.tokenizer.limited(cfg.data.max_query_length, cfg.data.max_passage_length),
+        tokenizer,
         make_plan,
         make_validation_plan,
         augmentation=augmentation,
@@ -208,7 +189,7 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         num_negatives=cfg.data.num_negatives,
         num_workers=cfg.data.num_workers,
         seed=cfg.seed,
-        views=build_views(cfg, loss, encoder, teacher),
+        views=views,
     )
     callbacks = checkpoint_callbacks(
         run_dir,

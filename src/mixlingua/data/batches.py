@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -9,73 +10,82 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from mixlingua.data.rows import Augmentation, BatchPlan, PairTokenizer, PlannedBatch, Side, text_key
+from mixlingua.data.rows import Augmentation, Side, text_key
 from mixlingua.data.store import ParallelStore
+from mixlingua.data.tokenizer import PairTokenizer
+from mixlingua.sampling.plan import BatchPlan, PlannedBatch
 
-QUERIES, PASSAGES = "queries", "passages"  # not views, but the batch's own texts
-PIVOT_QUERIES = "pivot_queries"  # each row's query in the pivot language, for a teacher
-PIVOT_PASSAGES = "pivot_passages"  # its passage
-OWN_QUERIES = "own_queries"  # each row's query as the batch has it, for a teacher
-OWN_PASSAGES = "own_passages"  # its passage
-VARIANT_QUERIES = "variant_queries"  # its query in another language than the batch's, for the model itself
-VARIANT_PASSAGES = "variant_passages"  # its passage in one or several other languages, for the model itself
-TEACHER_VIEWS = (PIVOT_QUERIES, PIVOT_PASSAGES, OWN_QUERIES, OWN_PASSAGES)
-SIDES: Mapping[str, Side] = {
-    QUERIES: "query",
-    PASSAGES: "passage",
-    PIVOT_QUERIES: "query",
-    PIVOT_PASSAGES: "passage",
-    OWN_QUERIES: "query",
-    OWN_PASSAGES: "passage",
-    VARIANT_QUERIES: "query",
-    VARIANT_PASSAGES: "passage",
-}
+
+class View(StrEnum):
+    """A text of each row that a loss may look at, by name.
+
+    Every batch has `QUERIES` and `PASSAGES`. The others are made where a loss asks for them: the teacher reads the
+    teacher views, and the model itself reads the variants, which are the row's text in other languages.
+    """
+
+    QUERIES = "queries"
+    PASSAGES = "passages"
+    PIVOT_QUERIES = "pivot_queries"  # for the teacher, in the pivot language
+    PIVOT_PASSAGES = "pivot_passages"
+    TEACHER_QUERIES = "teacher_queries"  # for the teacher, in the batch's own language
+    TEACHER_PASSAGES = "teacher_passages"
+    VARIANT_QUERIES = "variant_queries"  # for the model, in another language than the batch's
+    VARIANT_PASSAGES = "variant_passages"
+
+    @property
+    def side(self) -> Side:
+        """Whether it is a query or a passage."""
+        return "query" if self.endswith("queries") else "passage"
+
+    @property
+    def read_by_teacher(self) -> bool:
+        """Whether the teacher reads it, and not the model in training."""
+        return self.startswith(("pivot", "teacher"))
 
 
 @dataclass
-class View:
-    """One or several further texts for each of B rows, tokenised: K of the first row, then K of the second, and so on.
+class ViewTexts:
+    """The texts of a view, tokenised: K for the first of B rows, then K for the second, and so on.
 
-    features: input_ids and attention_mask, (B K, L) int64. present: (B K,) bool, whether the row has such a text; where
-    it has not, its own query or passage stands there, which must not count.
+    features: input_ids and attention_mask, (B K, L) int64. present: (B K,) bool, whether the row has such a text. Where
+    it has none, its text in the batch's language stands in, and losses leave it out.
     """
 
     features: dict[str, Tensor]
     present: Tensor
 
-    def pin_memory(self) -> "View":
+    def pin_memory(self) -> Self:
         """The same in page-locked memory."""
-        return View({name: tensor.pin_memory() for name, tensor in self.features.items()}, self.present.pin_memory())
+        return replace(self, features=_pinned(self.features), present=self.present.pin_memory())
 
 
 class ViewMaker(Protocol):
-    """Gives a batch's view. Travels to worker processes; nothing in it is random."""
+    """Gives a batch's texts of one view. It travels to worker processes; nothing in it is random."""
 
-    def __call__(self, store: ParallelStore, batch: PlannedBatch) -> View: ...
+    def __call__(self, store: ParallelStore, batch: PlannedBatch) -> ViewTexts: ...
 
 
 @dataclass(frozen=True)
 class TeacherTexts:
-    """Queries or passages as the teacher reads them; language: in the pivot language, None: in those of the batch."""
+    """Queries or passages for the teacher: in the pivot language, or in the batch's own where `pivot` is None."""
 
     side: Side
-    language: str | None
+    pivot: str | None
     tokenizer: PairTokenizer
 
-    def __call__(self, store: ParallelStore, batch: PlannedBatch) -> View:
-        """The texts of the batch's rows; rows without the pivot language are absent."""
-        languages = list(batch.query_languages if self.side == "query" else batch.passage_languages)
+    def __call__(self, store: ParallelStore, batch: PlannedBatch) -> ViewTexts:
+        """One text a row; rows that lack the pivot language are absent."""
+        languages = _languages(batch, self.side)
         present = np.ones(len(languages), np.bool_)
-        if self.language is not None:
-            present = store.holds(batch.rows, self.language)
-            languages = [self.language if there else own for there, own in zip(present, languages, strict=True)]
+        if self.pivot is not None:
+            present = store.holds(batch.rows, self.pivot)
+            languages = [self.pivot if held else own for held, own in zip(present, languages, strict=True)]
         texts = store.texts(batch.rows.tolist(), self.side, languages)
-        features = self.tokenizer.queries(texts) if self.side == "query" else self.tokenizer.passages(texts)
-        return View(features, torch.from_numpy(present))
+        return ViewTexts(_features(self.tokenizer, self.side, texts), torch.from_numpy(present))
 
 
 @dataclass(frozen=True)
-class Variants:
+class VariantTexts:
     """Each row's query or passage in `count` other training languages that it has, drawn by seed, batch and row."""
 
     side: Side
@@ -84,27 +94,59 @@ class Variants:
     seed: int
     count: int
 
-    def __call__(self, store: ParallelStore, batch: PlannedBatch) -> View:
-        """The texts of the batch's rows; where a row has too few languages, texts are absent."""
+    def __call__(self, store: ParallelStore, batch: PlannedBatch) -> ViewTexts:
+        """`count` texts a row; where a row has fewer other languages, the rest are absent."""
         held = {language: store.holds(batch.rows, language) for language in self.languages}
-        own = batch.query_languages if self.side == "query" else batch.passage_languages
         rows: list[int] = []
         languages: list[str] = []
         present: list[bool] = []
-        for place, (row, language) in enumerate(zip(batch.rows.tolist(), own, strict=True)):
-            others = [name for name in self.languages if held[name][place] and name != language]
-            drawn = sorted(others, key=lambda name: text_key(f"{self.seed} {batch.index} {row} {self.side} {name}"))
-            drawn = drawn[: self.count]
+        for position, (row, language) in enumerate(zip(batch.rows.tolist(), _languages(batch, self.side), strict=True)):
+            others = [name for name in self.languages if held[name][position] and name != language]
+            others.sort(key=lambda name: text_key(f"{self.seed} {batch.index} {row} {self.side} {name}"))
+            drawn = others[: self.count]
             missing = self.count - len(drawn)
             rows += [row] * self.count
             languages += drawn + [language] * missing
             present += [True] * len(drawn) + [False] * missing
         texts = store.texts(rows, self.side, languages)
-        features = self.tokenizer.queries(texts) if self.side == "query" else self.tokenizer.passages(texts)
-        return View(features, torch.tensor(present))
+        return ViewTexts(_features(self.tokenizer, self.side, texts), torch.tensor(present))
 
 
-ViewMakers = Mapping[str, ViewMaker]
+def view_makers(
+    views: Mapping[View, int],
+    tokenizer: PairTokenizer,
+    teacher_tokenizer: PairTokenizer | None,
+    *,
+    pivot: str,
+    languages: Sequence[str],
+    seed: int,
+) -> dict[View, ViewMaker]:
+    """How to make each view that the losses ask for; views: with the number of texts a row.
+
+    teacher_tokenizer: needed where a view is the teacher's. pivot: its language. languages, seed: of the variants.
+    """
+    makers: dict[View, ViewMaker] = {}
+    for view, count in views.items():
+        if view.read_by_teacher:
+            assert teacher_tokenizer is not None
+            language = pivot if view in (View.PIVOT_QUERIES, View.PIVOT_PASSAGES) else None
+            makers[view] = TeacherTexts(view.side, language, teacher_tokenizer)
+        else:
+            makers[view] = VariantTexts(view.side, tuple(languages), tokenizer, seed, count)
+    return makers
+
+
+def _languages(batch: PlannedBatch, side: Side) -> list[str]:
+    """The language of each row's query or passage."""
+    return batch.query_languages if side == "query" else batch.passage_languages
+
+
+def _features(tokenizer: PairTokenizer, side: Side, texts: list[str]) -> dict[str, Tensor]:
+    return tokenizer.queries(texts) if side == "query" else tokenizer.passages(texts)
+
+
+def _pinned(features: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.pin_memory() for name, tensor in features.items()}
 
 
 @dataclass
@@ -117,8 +159,8 @@ class TrainBatch:
     the passage's text; a hard negative has the hash of its text only, repeated. Passage j is a negative of query q
     exactly where passage_keys[j] and query_keys[q] have no value in common.
     index: the step's batch number in its plan; kind: "monolingual", "crosslingual", "mixed" or "english"; source: the
-    store's name; query_languages, passage_languages: ISO 639-1 codes of the B rows. views: further texts of the B rows
-    that a loss asked for, by name (data/views.py).
+    store's name; query_languages, passage_languages: ISO 639-1 codes of the B rows. views: the further texts of the B
+    rows that a loss asked for.
     """
 
     queries: dict[str, Tensor]
@@ -130,17 +172,17 @@ class TrainBatch:
     source: str
     query_languages: list[str]
     passage_languages: list[str]
-    views: dict[str, View] = field(default_factory=dict)
+    views: dict[View, ViewTexts] = field(default_factory=dict)
 
     def pin_memory(self) -> Self:
         """The batch with its tensors in page-locked memory (called by the DataLoader)."""
         return replace(
             self,
-            queries={name: tensor.pin_memory() for name, tensor in self.queries.items()},
-            passages={name: tensor.pin_memory() for name, tensor in self.passages.items()},
+            queries=_pinned(self.queries),
+            passages=_pinned(self.passages),
             query_keys=self.query_keys.pin_memory(),
             passage_keys=self.passage_keys.pin_memory(),
-            views={name: view.pin_memory() for name, view in self.views.items()},
+            views={view: texts.pin_memory() for view, texts in self.views.items()},
         )
 
 
@@ -148,9 +190,9 @@ class StepDataset(Dataset[TrainBatch]):
     """One rank's share of every batch of a plan, tokenised: `dataset[i]` is batch number i.
 
     Each query brings num_negatives of its row's negatives, in its passage's language, a different window of them at
-    different batches. views: further texts that the losses ask for, by name. An augmentation changes the texts, but
-    neither the keys nor the views, which stay those of the store's texts. Nothing is random and nothing is kept between
-    batches.
+    different batches. views: makers of the further texts that the losses ask for. An augmentation changes the texts of
+    the batch, but neither the keys nor the views, which stay those of the store's texts. Nothing is random and nothing
+    is kept between batches.
     """
 
     def __init__(
@@ -162,7 +204,7 @@ class StepDataset(Dataset[TrainBatch]):
         num_negatives: int,
         rank: int,
         world_size: int,
-        views: ViewMakers | None = None,
+        views: Mapping[View, ViewMaker] | None = None,
         augmentation: Augmentation | None = None,
     ) -> None:
         self._stores = list(stores)
@@ -186,9 +228,9 @@ class StepDataset(Dataset[TrainBatch]):
         keys[:, -1] = [text_key(text) for text in positives]
         negative_keys = np.repeat(np.array([text_key(text) for text in negatives], np.int64)[:, None], keys.shape[1], 1)
         if self._augmentation is not None:
-            queries = self._augmented(self._augmentation, batch, "query", queries, 0)
-            positives = self._augmented(self._augmentation, batch, "passage", positives, 0)
-            negatives = self._augmented(self._augmentation, batch, "passage", negatives, 1)
+            queries = _augmented(self._augmentation, batch, "query", queries, first=0)
+            positives = _augmented(self._augmentation, batch, "passage", positives, first=0)
+            negatives = _augmented(self._augmentation, batch, "passage", negatives, first=1)
         return TrainBatch(
             queries=self._tokenizer.queries(queries),
             passages=self._tokenizer.passages([*positives, *negatives]),
@@ -197,9 +239,9 @@ class StepDataset(Dataset[TrainBatch]):
             index=index,
             kind=batch.kind,
             source=store.name,
-            query_languages=list(batch.query_languages),
-            passage_languages=list(batch.passage_languages),
-            views={name: make(store, batch) for name, make in self._views.items()},
+            query_languages=batch.query_languages,
+            passage_languages=batch.passage_languages,
+            views={view: make(store, batch) for view, make in self._views.items()},
         )
 
     def _negatives(self, store: ParallelStore, rows: list[int], batch: PlannedBatch) -> list[str]:
@@ -212,16 +254,15 @@ class StepDataset(Dataset[TrainBatch]):
             for number in range(self._num_negatives)
         ]
 
-    @staticmethod
-    def _augmented(change: Augmentation, batch: PlannedBatch, side: Side, texts: list[str], first: int) -> list[str]:
-        """texts: as many for each row of the batch, row by row; their numbers begin at `first`."""
-        languages = batch.query_languages if side == "query" else batch.passage_languages
-        rows = batch.rows.tolist()
-        changed = []
-        for position, text in enumerate(texts):
-            row, number = divmod(position, len(texts) // len(rows))
-            changed.append(change(text, languages[row], side, (batch.index, rows[row], first + number)))
-        return changed
+
+def _augmented(change: Augmentation, batch: PlannedBatch, side: Side, texts: list[str], *, first: int) -> list[str]:
+    """texts: as many for each row of the batch, row by row; a row's texts are numbered from `first`."""
+    languages, rows = _languages(batch, side), batch.rows.tolist()
+    changed = []
+    for position, text in enumerate(texts):
+        row, number = divmod(position, len(texts) // len(rows))
+        changed.append(change(text, languages[row], side, (batch.index, rows[row], first + number)))
+    return changed
 
 
 class StepSampler(Sampler[int]):

@@ -1,17 +1,19 @@
 """Stores and plans as a LightningDataModule that resumes at any batch."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pytorch_lightning import LightningDataModule
 from pytorch_lightning.trainer.states import TrainerFn
 
-from mixlingua.data.batches import StepDataset, StepLoader, StepSampler, ViewMakers
-from mixlingua.data.rows import Augmentation, BatchPlan, PairTokenizer
+from mixlingua.data.batches import StepDataset, StepLoader, StepSampler, View, ViewMaker
+from mixlingua.data.rows import Augmentation
 from mixlingua.data.store import ParallelStore
+from mixlingua.data.tokenizer import PairTokenizer
 from mixlingua.errors import CheckpointError, ConfigError
 from mixlingua.files import content_hash
+from mixlingua.sampling.plan import BatchPlan
 
 MakePlan = Callable[[Sequence[ParallelStore], int, int], BatchPlan]
 
@@ -21,9 +23,9 @@ class PairDataModule(LightningDataModule):
 
     make_plan(stores, batch_size, seed) gives the plan. batch_size is the number of pairs in a step's batch over all
     devices; num_batches is the length of a pass, and should be that of the whole training. The validation batches are
-    0 to num_validation_batches - 1 of make_validation_plan's plan, without hard negatives. views: further texts that
-    the losses ask for (data/views.py). The augmentation changes training texts, never those of validation or of views.
-    Loaders tokenise in num_workers processes.
+    0 to num_validation_batches - 1 of make_validation_plan's plan, without hard negatives. views: makers of the
+    further texts that the losses ask for. The augmentation changes training texts, never those of validation or of
+    views. Loaders tokenise in num_workers processes.
 
     The state in a checkpoint is the number of the next batch and what decides the batches. Resuming from it continues
     with that batch; where something that decides the batches has changed it raises CheckpointError naming it.
@@ -43,7 +45,7 @@ class PairDataModule(LightningDataModule):
         num_negatives: int,
         num_workers: int,
         seed: int,
-        views: ViewMakers | None = None,
+        views: Mapping[View, ViewMaker] | None = None,
         augmentation: Augmentation | None = None,
     ) -> None:
         """Raises ConfigError where a store has rows with fewer negatives than asked for."""

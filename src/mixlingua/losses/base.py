@@ -1,4 +1,7 @@
-"""The loss of a step: a weighted sum of named losses."""
+"""What every loss is and sees: the embeddings of a step, and the weighted sum of several losses.
+
+Losses are pure: tensors in, a scalar out. They know no rank and no trainer; `training.module` gathers for them.
+"""
 
 import math
 from abc import ABC, abstractmethod
@@ -8,14 +11,15 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from mixlingua.data.batches import View
 from mixlingua.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Targets:
-    """Vectors of further texts of a step's rows, such as a teacher's of their English side.
+class ViewVectors:
+    """The embeddings of a view of N texts, such as a teacher's of the rows' English text.
 
-    vectors: (N, T). present: (N,) bool, the rows that have such a text; others hold something that must not count.
+    vectors: (N, T). present: (N,) bool, the texts that there are; the other rows must not count.
     """
 
     vectors: Tensor
@@ -23,7 +27,7 @@ class Targets:
 
 
 @dataclass(frozen=True)
-class Tokens:
+class TokenVectors:
     """The tokens of N texts.
 
     vectors: (N, L, H) unit rows, the states that are pooled. content: (N, L) bool, the tokens of the texts
@@ -35,15 +39,17 @@ class Tokens:
 
 
 @dataclass(frozen=True)
-class StepVectors:
-    """The vectors of Q queries and P passages of this process, and of all W processes, as unit rows of D components.
+class StepInputs:
+    """The embeddings of Q queries and P passages of this process, and of all W processes, as unit rows of D components.
 
-    queries: (Q, D), passages: (P, D); all_queries: (W Q, D), all_passages: (W P, D), with gradient; query_rows: (Q,)
-    int64, where this process's queries stand in all_queries; positives: (Q,) int64, where their passages stand in
-    all_passages, so that passages[:Q] are the positives. Keys: (., K) int64; two rows that share one are the same text
-    or belong together, and are no negatives of each other. targets, all_targets: further vectors by view
-    (data/views.py) of this process and of all, in the order of queries; what a teacher gave has no gradient. tokens:
-    of this process, of the texts that a loss asked for by name, which may be queries, passages or a view.
+    queries: (Q, D), passages: (P, D); all_queries: (W Q, D), all_passages: (W P, D), with gradient.
+    query_rows: (Q,) int64, where this process's queries stand in all_queries.
+    positives: (Q,) int64, where their passages stand in all_passages; passages[:Q] are the same positives.
+    Keys: (., K) int64. Two rows that share a key are the same text or belong together, and are no negatives of each
+    other.
+    views, all_views: what the losses asked for beside them, of this process and of all, in the order of queries. The
+    teacher's have no gradient.
+    tokens: of this process, of the views whose tokens a loss asked for.
     """
 
     queries: Tensor
@@ -55,49 +61,32 @@ class StepVectors:
     query_keys: Tensor
     all_query_keys: Tensor
     all_passage_keys: Tensor
-    targets: Mapping[str, Targets] = field(default_factory=dict)
-    all_targets: Mapping[str, Targets] = field(default_factory=dict)
-    tokens: Mapping[str, Tokens] = field(default_factory=dict)
+    views: Mapping[View, ViewVectors] = field(default_factory=dict)
+    all_views: Mapping[View, ViewVectors] = field(default_factory=dict)
+    tokens: Mapping[View, TokenVectors] = field(default_factory=dict)
 
-    def mean_over(self, view: str, values: Tensor) -> Tensor:
+    def known_answers(self) -> Tensor:
+        """(Q, W P) bool: the passages that share a key with a query, its positive among them."""
+        return share_a_key(self.query_keys, self.all_passage_keys)
+
+    def positive_columns(self) -> Tensor:
+        """(W Q,) int64: where the positives of all queries stand in all_passages, in the order of all_queries."""
+        num_queries, num_passages = len(self.queries), len(self.passages)
+        rows = torch.arange(len(self.all_queries), device=self.queries.device)
+        return rows // num_queries * num_passages + rows % num_queries
+
+    def mean_over(self, view: View, values: Tensor) -> Tensor:
         """The mean of (Q,) values over the rows that have the view; zero where no row has.
 
-        Over all processes: averaged over them it is the mean over all rows, however they are spread.
+        Its mean over processes is the mean over all rows, however they are spread.
         """
-        present, everywhere = self.targets[view].present, self.all_targets[view].present
+        present, all_present = self.views[view].present, self.all_views[view].present
         processes = len(self.all_queries) / len(self.queries)
-        return torch.where(present, values, 0.0).sum() * processes / everywhere.sum().clamp(min=1)
-
-
-class StepLoss(nn.Module, ABC):
-    """Maps the vectors of a step to a scalar; `weight` is its factor in the sum of several."""
-
-    of_texts = True  # whether the vectors of whole texts have a gradient from it
-
-    def __init__(self, weight: float) -> None:
-        super().__init__()
-        self.weight = weight
-
-    @property
-    def views(self) -> dict[str, int]:
-        """The further texts that it needs (data/views.py), and how many of each row."""
-        return {}
-
-    @property
-    def tokens(self) -> frozenset[str]:
-        """The texts, by name (data/views.py), of which it needs a vector for each token."""
-        return frozenset()
-
-    @abstractmethod
-    def forward(self, step: StepVectors) -> Tensor:
-        """The loss of this process, a scalar; its mean over processes is that of the whole batch."""
+        return torch.where(present, values, 0.0).sum() * processes / all_present.sum().clamp(min=1)
 
 
 def share_a_key(left: Tensor, right: Tensor) -> Tensor:
-    """left: (N, K), right: (M, L) int64. Returns (N, M) bool: whether row i of left and row j of right share a value.
-
-    Rows of one text (the same passage, the same sentence) share a key, so neither is a negative of the other.
-    """
+    """left: (N, K), right: (M, L) int64 keys. Returns (N, M) bool: whether row i and row j have a key in common."""
     shared = torch.zeros(len(left), len(right), dtype=torch.bool, device=left.device)
     for left_key in left.T:
         for right_key in right.T:
@@ -105,36 +94,35 @@ def share_a_key(left: Tensor, right: Tensor) -> Tensor:
     return shared
 
 
-def above_positive(scores: Tensor, positives: Tensor, margin: float) -> Tensor:
-    """scores: (Q, P) cosines; positives: (Q,). Returns (Q, P) bool: passages more than `margin` above the positive.
+class StepLoss(nn.Module, ABC):
+    """Maps the embeddings of a step to a scalar; `weight` is its factor in the sum of several."""
 
-    Source: the false-negative mask of Qwen3-Embedding (Zhang et al. 2025, arXiv 2506.05176, section 3.1, margin 0.1).
-    """
-    own = scores.gather(1, positives[:, None])
-    return scores > own + margin
+    trains_texts = True  # whether the embeddings of whole texts have a gradient from it
+
+    def __init__(self, weight: float) -> None:
+        super().__init__()
+        self.weight = weight
+
+    @property
+    def views(self) -> dict[View, int]:
+        """The views that it needs beside the queries and passages, and how many texts of each row."""
+        return {}
+
+    @property
+    def token_views(self) -> frozenset[View]:
+        """The views of which it needs a vector for each token."""
+        return frozenset()
+
+    @abstractmethod
+    def forward(self, step: StepInputs) -> Tensor:
+        """The loss of this process, a scalar; its mean over processes is that of the whole batch."""
 
 
-def above_positive_for_teacher(step: StepVectors, queries: str, passages: str, margin: float) -> Tensor:
-    """(Q, W P) bool: passages that the teacher puts more than `margin` above a query's own.
-
-    queries, passages: the views with the teacher's vectors. Rows without one, and hard negatives, are never masked.
-    Source: GISTEmbed (Solatorio 2024, arXiv 2402.16829, section 3.1), with a teacher that reads the rows' pivot side.
-    """
-    asked, every = step.targets[queries], step.all_targets[passages]
-    scores = (asked.vectors @ every.vectors.T).masked_fill(~every.present[None, :], -math.inf)
-    own = scores.gather(1, step.query_rows[:, None])
-    masked = (scores > own + margin) & asked.present[:, None] & (own > -math.inf)
-    columns = positive_columns(step)
-    everywhere = masked.new_zeros(len(step.queries), len(step.all_passages))
-    everywhere[:, columns] = masked
-    return everywhere
-
-
-def positive_columns(step: StepVectors) -> Tensor:
-    """(W Q,) int64: where the positives of all queries stand in all_passages, in the order of all_queries."""
-    num_queries, num_passages = len(step.queries), len(step.passages)
-    rows = torch.arange(len(step.all_queries), device=step.queries.device)
-    return rows // num_queries * num_passages + rows % num_queries
+def above_zero(key: str, value: float) -> float:
+    """The value. Raises ConfigError, naming the key, unless it is above 0."""
+    if not value > 0:
+        raise ConfigError(f"{key}={value}: it must be above 0.")
+    return value
 
 
 class TotalLoss(nn.Module):
@@ -156,28 +144,28 @@ class TotalLoss(nn.Module):
         self._typed = dict(losses)  # the same: torch's container does not know what it holds
 
     @property
-    def views(self) -> dict[str, int]:
-        """The further texts that any of the losses needs, and how many of each row."""
+    def views(self) -> dict[View, int]:
+        """The views that any of the losses needs, and how many texts of each row."""
         return {view: count for loss in self._typed.values() for view, count in loss.views.items()}
 
     @property
-    def tokens(self) -> frozenset[str]:
-        """The texts of which any of the losses needs a vector for each token."""
-        return frozenset(name for loss in self._typed.values() for name in loss.tokens)
+    def token_views(self) -> frozenset[View]:
+        """The views of which any of the losses needs a vector for each token."""
+        return frozenset(view for loss in self._typed.values() for view in loss.token_views)
 
     @property
-    def of_texts(self) -> bool:
-        """Whether the vectors of whole texts have a gradient from any of the losses."""
-        return any(loss.of_texts for loss in self._typed.values())
+    def trains_texts(self) -> bool:
+        """Whether the embeddings of whole texts have a gradient from any of the losses."""
+        return any(loss.trains_texts for loss in self._typed.values())
 
     @property
     def temperature(self) -> float | None:
         """The temperature in force of the first loss that learns one or was given one."""
-        found = (getattr(loss, "temperature", None) for loss in self._typed.values())
-        return next((float(temperature) for temperature in found if isinstance(temperature, float)), None)
+        temperatures = (getattr(loss, "temperature", None) for loss in self._typed.values())
+        return next((float(value) for value in temperatures if isinstance(value, float)), None)
 
-    def forward(self, step: StepVectors) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, step: StepInputs) -> tuple[Tensor, dict[str, Tensor]]:
         """The sum, a scalar, and each loss before its weight."""
-        parts: dict[str, Tensor] = {name: loss(step) for name, loss in self._typed.items()}
-        weighted = [self._typed[name].weight * part for name, part in parts.items()]
-        return torch.stack(weighted).sum(), parts
+        values: dict[str, Tensor] = {name: loss(step) for name, loss in self._typed.items()}
+        weighted = [self._typed[name].weight * value for name, value in values.items()]
+        return torch.stack(weighted).sum(), values

@@ -1,4 +1,4 @@
-"""The same query in two languages must rank the batch alike."""
+"""Losses that copy what another reading of a text gives: a frozen teacher's, or the text's in another language."""
 
 import math
 from collections.abc import Mapping
@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mixlingua.data.batches import OWN_PASSAGES, OWN_QUERIES, PIVOT_PASSAGES, PIVOT_QUERIES, VARIANT_QUERIES
+from mixlingua.data.batches import View
 from mixlingua.data.rows import Side
 from mixlingua.errors import ConfigError, suggest
-from mixlingua.losses.base import StepLoss, StepVectors, Targets, positive_columns, share_a_key
+from mixlingua.losses.base import StepInputs, StepLoss, above_zero
 
 Sides = Literal["query", "passage", "both"]
 _CHOICES: dict[str, tuple[Side, ...]] = {"query": ("query",), "passage": ("passage",), "both": ("query", "passage")}
-PIVOT: dict[Side, str] = {"query": PIVOT_QUERIES, "passage": PIVOT_PASSAGES}
-OWN: dict[Side, str] = {"query": OWN_QUERIES, "passage": OWN_PASSAGES}
+PIVOT: Mapping[Side, View] = {"query": View.PIVOT_QUERIES, "passage": View.PIVOT_PASSAGES}
+SAME_TEXT: Mapping[Side, View] = {"query": View.TEACHER_QUERIES, "passage": View.TEACHER_PASSAGES}
 
 
 def chosen_sides(loss: str, sides: Sides) -> tuple[Side, ...]:
@@ -35,30 +35,30 @@ class Distillation(StepLoss):
     """
 
     name: ClassVar[str] = "distillation"
-    of: ClassVar[Mapping[Side, str]] = PIVOT
+    teacher_views: ClassVar[Mapping[Side, View]] = PIVOT
 
     def __init__(self, *, weight: float = 1.0, sides: Sides = "both") -> None:
         super().__init__(weight)
         self.sides = chosen_sides(self.name, sides)
 
     @property
-    def views(self) -> dict[str, int]:
-        return {self.of[side]: 1 for side in self.sides}
+    def views(self) -> dict[View, int]:
+        return {self.teacher_views[side]: 1 for side in self.sides}
 
-    def forward(self, step: StepVectors) -> Tensor:
-        """The mean over rows, a scalar. Raises ConfigError where the teacher's vectors have another length."""
+    def forward(self, step: StepInputs) -> Tensor:
+        """The mean over rows, a scalar. Raises ConfigError where the teacher's embeddings have another length."""
         vectors: dict[Side, Tensor] = {"query": step.queries, "passage": step.passages[: len(step.queries)]}
-        views = {side: self.of[side] for side in self.sides}
-        losses = [self._distance(step, view, vectors[side], step.targets[view]) for side, view in views.items()]
-        return torch.stack(losses).mean()
+        distances = [self._distance(step, vectors[side], self.teacher_views[side]) for side in self.sides]
+        return torch.stack(distances).mean()
 
-    def _distance(self, step: StepVectors, view: str, vectors: Tensor, targets: Targets) -> Tensor:
-        if vectors.shape[1] != targets.vectors.shape[1]:
+    def _distance(self, step: StepInputs, vectors: Tensor, view: View) -> Tensor:
+        taught = step.views[view].vectors
+        if vectors.shape[1] != taught.shape[1]:
             raise ConfigError(
-                f"loss={self.name}: the teacher's vectors have {targets.vectors.shape[1]} components, the model's "
+                f"loss={self.name}: the teacher's vectors have {taught.shape[1]} components, the model's "
                 f"{vectors.shape[1]}. Choose a teacher of the same size, or loss=relational."
             )
-        return step.mean_over(view, (vectors - targets.vectors).square().sum(1))
+        return step.mean_over(view, (vectors - taught).square().sum(1))
 
 
 class Retention(Distillation):
@@ -71,7 +71,7 @@ class Retention(Distillation):
     """
 
     name = "retention"
-    of = OWN
+    teacher_views = SAME_TEXT
 
 
 class Relational(StepLoss):
@@ -86,57 +86,52 @@ class Relational(StepLoss):
 
     def __init__(self, *, weight: float = 1.0, temperature: float = 0.05, teacher_temperature: float = 0.05) -> None:
         super().__init__(weight)
-        for key, value in (("temperature", temperature), ("teacher_temperature", teacher_temperature)):
-            if not value > 0:
-                raise ConfigError(f"loss.relational.{key}={value}: it must be above 0.")
-        self.temperature = temperature
-        self.teacher_temperature = teacher_temperature
+        self.temperature = above_zero("loss.relational.temperature", temperature)
+        self.teacher_temperature = above_zero("loss.relational.teacher_temperature", teacher_temperature)
 
     @property
-    def views(self) -> dict[str, int]:
-        return {PIVOT_QUERIES: 1, PIVOT_PASSAGES: 1}
+    def views(self) -> dict[View, int]:
+        return {View.PIVOT_QUERIES: 1, View.PIVOT_PASSAGES: 1}
 
-    def forward(self, step: StepVectors) -> Tensor:
+    def forward(self, step: StepInputs) -> Tensor:
         """The mean over this process's rows, in nats."""
-        asked, every = step.targets[PIVOT_QUERIES], step.all_targets[PIVOT_PASSAGES]
-        absent = ~every.present[None, :].expand(len(step.queries), -1)
+        taught_queries, taught_passages = step.views[View.PIVOT_QUERIES], step.all_views[View.PIVOT_PASSAGES]
+        absent = ~taught_passages.present[None, :].expand(len(step.queries), -1)
         # A row without any column would be no distribution; it does not count below.
-        absent = absent & asked.present[:, None]
-        scores = step.queries @ step.all_passages[positive_columns(step)].T / self.temperature
-        wanted = asked.vectors @ every.vectors.T / self.teacher_temperature
+        absent = absent & taught_queries.present[:, None]
+        scores = step.queries @ step.all_passages[step.positive_columns()].T / self.temperature
+        wanted = taught_queries.vectors @ taught_passages.vectors.T / self.teacher_temperature
         log_p = functional.log_softmax(scores.masked_fill(absent, -math.inf), 1)
         log_q = functional.log_softmax(wanted.masked_fill(absent, -math.inf), 1)
         terms = torch.where(absent, 0.0, log_q.exp() * (log_q - log_p))
-        return step.mean_over(PIVOT_QUERIES, terms.sum(1))
+        return step.mean_over(View.PIVOT_QUERIES, terms.sum(1))
 
 
 class LanguageVariants(StepLoss):
     """Symmetric KL divergence between what a query finds in the batch and what it finds in another language.
 
-    Both distributions are over the passages of all processes, but those of rows that share a key with the query; both
-    sides have a gradient. Rows with one language only do not count.
+    Both distributions are over the passages of all processes, without the further ones that share a key with the query.
+    Both sides have a gradient. Rows with one language only do not count.
     Source: the divergence between language variants of a query by which multilingual rankings are made alike (LaKDA).
     """
 
     def __init__(self, *, weight: float = 1.0, temperature: float = 0.05) -> None:
         super().__init__(weight)
-        if not temperature > 0:
-            raise ConfigError(f"loss.variants.temperature={temperature}: it must be above 0.")
-        self.temperature = temperature
+        self.temperature = above_zero("loss.variants.temperature", temperature)
 
     @property
-    def views(self) -> dict[str, int]:
-        return {VARIANT_QUERIES: 1}
+    def views(self) -> dict[View, int]:
+        return {View.VARIANT_QUERIES: 1}
 
-    def forward(self, step: StepVectors) -> Tensor:
+    def forward(self, step: StepInputs) -> Tensor:
         """The mean over this process's rows of (KL(p, q) + KL(q, p)) / 2, in nats."""
-        ignored = share_a_key(step.query_keys, step.all_passage_keys).scatter(1, step.positives[:, None], False)
+        ignored = step.known_answers().scatter(1, step.positives[:, None], False)
         log_p = self._log_softmax(step.queries, step, ignored)
-        log_q = self._log_softmax(step.targets[VARIANT_QUERIES].vectors, step, ignored)
+        log_q = self._log_softmax(step.views[View.VARIANT_QUERIES].vectors, step, ignored)
         terms = (log_p.exp() - log_q.exp()) * (log_p - log_q) / 2
-        return step.mean_over(VARIANT_QUERIES, torch.where(ignored, 0.0, terms).sum(1))
+        return step.mean_over(View.VARIANT_QUERIES, torch.where(ignored, 0.0, terms).sum(1))
 
-    def _log_softmax(self, queries: Tensor, step: StepVectors, ignored: Tensor) -> Tensor:
+    def _log_softmax(self, queries: Tensor, step: StepInputs, ignored: Tensor) -> Tensor:
         scores = queries @ step.all_passages.T / self.temperature
         # A finite floor: infinities less infinities have no gradient.
         return functional.log_softmax(scores.masked_fill(ignored, torch.finfo(scores.dtype).min / 2), 1)

@@ -1,4 +1,4 @@
-"""Every parallel passage of a query is right: the pool of a batch in several languages at once."""
+"""InfoNCE over in-batch negatives: one positive a query, or its parallel passages in several languages."""
 
 import math
 from collections.abc import Sequence
@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mixlingua.data.batches import PIVOT_PASSAGES, PIVOT_QUERIES, VARIANT_PASSAGES
+from mixlingua.data.batches import View
 from mixlingua.errors import ConfigError
-from mixlingua.losses.base import StepLoss, StepVectors, above_positive, above_positive_for_teacher, share_a_key
+from mixlingua.losses.base import StepInputs, StepLoss, above_zero, share_a_key
 
 
 def info_nce(
@@ -43,13 +43,37 @@ def harder(scores: Tensor, positives: Tensor, beta: float) -> Tensor:
     return torch.where(negative, scores + weights, scores)
 
 
+def above_positive(scores: Tensor, positives: Tensor, margin: float) -> Tensor:
+    """scores: (Q, P) cosines; positives: (Q,). Returns (Q, P) bool: passages more than `margin` above the positive.
+
+    Source: the false-negative mask of Qwen3-Embedding (Zhang et al. 2025, arXiv 2506.05176, section 3.1, margin 0.1).
+    """
+    return scores > scores.gather(1, positives[:, None]) + margin
+
+
+def above_positive_for_teacher(step: StepInputs, margin: float) -> Tensor:
+    """(Q, W P) bool: passages that the teacher puts more than `margin` above a query's positive, in the pivot language.
+
+    Rows without a text in the pivot language, and hard negatives, are never masked.
+    Source: GISTEmbed (Solatorio 2024, arXiv 2402.16829, section 3.1), with a teacher that reads the pivot language.
+    """
+    queries, passages = step.views[View.PIVOT_QUERIES], step.all_views[View.PIVOT_PASSAGES]
+    scores = (queries.vectors @ passages.vectors.T).masked_fill(~passages.present[None, :], -math.inf)
+    positive_scores = scores.gather(1, step.query_rows[:, None])
+    above = (scores > positive_scores + margin) & queries.present[:, None] & (positive_scores > -math.inf)
+    masked = above.new_zeros(len(step.queries), len(step.all_passages))
+    masked[:, step.positive_columns()] = above
+    return masked
+
+
 class InfoNCE(StepLoss):
     """In-batch InfoNCE with a fixed or learned temperature.
 
-    symmetric: also rank the queries for each passage, and take the mean of both. hardness: see `harder`. own_margin:
-    passages that score more than this above a query's own (cosine) are no negatives of it; null: all are.
-    teacher_margin: the same by the teacher's scores of the rows' pivot side, so that what a monolingual model finds
-    relevant is no negative. dims: Matryoshka, the mean of the losses of the first d components for each d.
+    symmetric: also rank the queries for each passage, and take the mean of both.
+    hardness: see `harder`.
+    own_margin: passages that score more than this above a query's positive (cosine) are no negatives; None: all are.
+    teacher_margin: the same by the teacher's scores of the rows' texts in the pivot language.
+    dims: Matryoshka, the mean of the losses of the first d components for each d.
 
     Source: Elmahdy, Lin and Ahmad 2024 (arXiv 2408.10536), eq. 1, with every other passage of the batch and every hard
     negative as an irrelevant document; learned temperature as in CLIP (Radford et al. 2021, arXiv 2103.00020); the
@@ -92,8 +116,8 @@ class InfoNCE(StepLoss):
         self.log_scale = nn.Parameter(log_scale, requires_grad=learn_temperature)
 
     @property
-    def views(self) -> dict[str, int]:
-        return {} if self.teacher_margin is None else {PIVOT_QUERIES: 1, PIVOT_PASSAGES: 1}
+    def views(self) -> dict[View, int]:
+        return {} if self.teacher_margin is None else {View.PIVOT_QUERIES: 1, View.PIVOT_PASSAGES: 1}
 
     @property
     def temperature(self) -> float:
@@ -104,7 +128,7 @@ class InfoNCE(StepLoss):
         # A fixed temperature is taken as configured; only a learned one is bounded.
         return self.log_scale.exp().clamp(max=self.MAX_SCALE) if self.log_scale.requires_grad else self.log_scale.exp()
 
-    def forward(self, step: StepVectors) -> Tensor:
+    def forward(self, step: StepInputs) -> Tensor:
         """The mean loss over this process's queries. Raises ConfigError where dims asks for more than D components."""
         dim = step.queries.shape[1]
         if self.dims is None:
@@ -113,19 +137,20 @@ class InfoNCE(StepLoss):
             raise ConfigError(f"loss.infonce.dims={list(self.dims)}: the model's vectors have {dim} components.")
         return torch.stack([self._loss(step, components) for components in self.dims]).mean()
 
-    def _loss(self, step: StepVectors, dim: int) -> Tensor:
+    def _loss(self, step: StepInputs, dim: int) -> Tensor:
         queries, passages = _first(step.queries, dim), _first(step.all_passages, dim)
-        ignored = share_a_key(step.query_keys, step.all_passage_keys)
+        ignored = step.known_answers()
         if self.own_margin is not None:
             ignored |= above_positive(queries.detach() @ passages.detach().T, step.positives, self.own_margin)
         if self.teacher_margin is not None:
-            ignored |= above_positive_for_teacher(step, PIVOT_QUERIES, PIVOT_PASSAGES, self.teacher_margin)
+            ignored |= above_positive_for_teacher(step, self.teacher_margin)
         loss = info_nce(queries, passages, step.positives, ignored, self._scale(), self.hardness)
         if not self.symmetric:
             return loss
-        own, all_queries = passages[step.positives], _first(step.all_queries, dim)
+        positives, all_queries = passages[step.positives], _first(step.all_queries, dim)
         ignored = share_a_key(step.query_keys, step.all_query_keys)
-        return (loss + info_nce(own, all_queries, step.query_rows, ignored, self._scale(), self.hardness)) / 2
+        reverse = info_nce(positives, all_queries, step.query_rows, ignored, self._scale(), self.hardness)
+        return (loss + reverse) / 2
 
 
 def _first(vectors: Tensor, dim: int) -> Tensor:
@@ -145,29 +170,27 @@ class MultiPositive(StepLoss):
 
     def __init__(self, *, weight: float = 1.0, temperature: float = 0.05, variants: int = 1) -> None:
         super().__init__(weight)
-        if not temperature > 0:
-            raise ConfigError(f"loss.multipositive.temperature={temperature}: it must be above 0.")
         if variants < 1:
             raise ConfigError(f"loss.multipositive.variants={variants}: 1 further language of a passage or more.")
-        self.temperature = temperature
+        self.temperature = above_zero("loss.multipositive.temperature", temperature)
         self.variants = variants
 
     @property
-    def views(self) -> dict[str, int]:
-        return {VARIANT_PASSAGES: self.variants}
+    def views(self) -> dict[View, int]:
+        return {View.VARIANT_PASSAGES: self.variants}
 
-    def forward(self, step: StepVectors) -> Tensor:
+    def forward(self, step: StepInputs) -> Tensor:
         """The mean over this process's queries, in nats."""
-        further = step.all_targets[VARIANT_PASSAGES]
-        columns = torch.cat([step.all_passages, further.vectors])
+        variants = step.all_views[View.VARIANT_PASSAGES]
+        pool = torch.cat([step.all_passages, variants.vectors])
         keys = torch.cat([step.all_passage_keys, step.all_query_keys.repeat_interleave(self.variants, 0)])
-        absent = torch.cat([further.present.new_zeros(len(step.all_passages)), ~further.present])
-        scores = step.queries @ columns.T / self.temperature
+        absent = torch.cat([variants.present.new_zeros(len(step.all_passages)), ~variants.present])
+        scores = step.queries @ pool.T / self.temperature
         ignored = share_a_key(step.query_keys, keys) | absent[None, :]
         negatives = scores.masked_fill(ignored, -math.inf).logsumexp(1, keepdim=True)
-        first = len(step.all_passages) + step.query_rows[:, None] * self.variants
-        own = torch.cat([step.positives[:, None], first + torch.arange(self.variants, device=first.device)], 1)
-        positive = scores.gather(1, own)
-        losses = functional.softplus(negatives - positive)  # log(1 + sum of exp(negatives) / exp(positive))
-        counts = ~absent[own]
-        return (torch.where(counts, losses, 0.0).sum(1) / counts.sum(1)).mean()
+        first_variant = len(step.all_passages) + step.query_rows[:, None] * self.variants
+        variant_columns = first_variant + torch.arange(self.variants, device=pool.device)
+        positives = torch.cat([step.positives[:, None], variant_columns], 1)  # (Q, 1 + variants)
+        losses = functional.softplus(negatives - scores.gather(1, positives))  # log(1 + e^negatives / e^positive)
+        present = ~absent[positives]
+        return (torch.where(present, losses, 0.0).sum(1) / present.sum(1)).mean()

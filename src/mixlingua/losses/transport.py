@@ -5,9 +5,10 @@ import math
 import torch
 from torch import Tensor
 
-from mixlingua.data.batches import PASSAGES, QUERIES
+from mixlingua.data.batches import View
+from mixlingua.data.rows import Side
 from mixlingua.errors import ConfigError
-from mixlingua.losses.base import StepLoss, StepVectors, Tokens
+from mixlingua.losses.base import StepInputs, StepLoss, TokenVectors
 from mixlingua.losses.distillation import PIVOT, Sides, chosen_sides
 
 
@@ -33,7 +34,7 @@ def transport_plan(cost: Tensor, left: Tensor, right: Tensor, *, epsilon: float,
     return torch.where((left[:, :, None] > 0) & (right[:, None, :] > 0), plan, 0.0)
 
 
-_OWN = {"query": QUERIES, "passage": PASSAGES}
+_BATCH: dict[Side, View] = {"query": View.QUERIES, "passage": View.PASSAGES}
 
 
 class Transport(StepLoss):
@@ -49,7 +50,7 @@ class Transport(StepLoss):
     Source: OPTICAL (Huang, Yu and Allan 2023, arXiv 2301.12566), which distils tokens of bitext in this way.
     """
 
-    of_texts = False
+    trains_texts = False
 
     def __init__(
         self, *, weight: float = 1.0, sides: Sides = "both", epsilon: float = 0.02, iterations: int = 50
@@ -64,24 +65,24 @@ class Transport(StepLoss):
         self.iterations = iterations
 
     @property
-    def views(self) -> dict[str, int]:
+    def views(self) -> dict[View, int]:
         return {PIVOT[side]: 1 for side in self.sides}
 
     @property
-    def tokens(self) -> frozenset[str]:
-        return frozenset(name for side in self.sides for name in (_OWN[side], PIVOT[side]))
+    def token_views(self) -> frozenset[View]:
+        return frozenset(view for side in self.sides for view in (_BATCH[side], PIVOT[side]))
 
-    def forward(self, step: StepVectors) -> Tensor:
+    def forward(self, step: StepInputs) -> Tensor:
         """The mean over rows, a scalar. Raises ConfigError where the teacher's token vectors have another length."""
         means = [
-            step.mean_over(PIVOT[side], self._costs(step.tokens[_OWN[side]], step.tokens[PIVOT[side]]))
+            step.mean_over(PIVOT[side], self._costs(step.tokens[_BATCH[side]], step.tokens[PIVOT[side]]))
             for side in self.sides
         ]
         return torch.stack(means).mean()
 
-    def _costs(self, own: Tokens, teacher: Tokens) -> Tensor:
-        """(Q,), the cost of each row; hard negatives among `own` have no teacher."""
-        vectors, content = own.vectors[: len(teacher.vectors)], own.content[: len(teacher.content)]
+    def _costs(self, model: TokenVectors, teacher: TokenVectors) -> Tensor:
+        """(Q,), the cost of each row; the model's hard negatives, which stand last, have no teacher."""
+        vectors, content = model.vectors[: len(teacher.vectors)], model.content[: len(teacher.content)]
         if vectors.shape[2] != teacher.vectors.shape[2]:
             raise ConfigError(
                 f"loss=transport: the teacher's token vectors have {teacher.vectors.shape[2]} components, the model's "

@@ -1,4 +1,4 @@
-"""One training step: encode queries and passages, gather over devices, loss."""
+"""One training step: encode the texts of a batch, gather the embeddings of all processes, compute the loss."""
 
 import math
 from collections.abc import Mapping
@@ -11,47 +11,12 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from mixlingua import distributed
-from mixlingua.data.batches import PASSAGES, QUERIES, SIDES, TEACHER_VIEWS, TrainBatch
+from mixlingua.data.batches import TrainBatch, View
 from mixlingua.data.tokenizer import PairTokenizer
 from mixlingua.errors import ConfigError, TrainingError
-from mixlingua.losses.base import StepVectors, Targets, Tokens, TotalLoss
+from mixlingua.losses.base import StepInputs, TokenVectors, TotalLoss, ViewVectors
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.training.optimizer import AdamW
-
-
-def gathered_step(
-    queries: Tensor,
-    passages: Tensor,
-    query_keys: Tensor,
-    passage_keys: Tensor,
-    targets: Mapping[str, Targets],
-    tokens: Mapping[str, Tokens],
-) -> StepVectors:
-    """Gather vectors with gradient, keys without; every rank must call this, with equal numbers of rows.
-
-    queries: (Q, D), passages: (P, D), the first Q of them the queries' own, unit rows; keys: (., K) int64; targets:
-    further vectors of the Q rows by view; tokens: what losses compare row by row, so that it stays where it is.
-    """
-    rows = torch.arange(len(queries), device=queries.device)
-    return StepVectors(
-        queries,
-        passages,
-        all_queries=distributed.all_gather_with_grad(queries),
-        all_passages=distributed.all_gather_with_grad(passages),
-        query_rows=rows + distributed.rank() * len(queries),
-        positives=rows + distributed.rank() * len(passages),
-        query_keys=query_keys,
-        all_query_keys=distributed.all_gather(query_keys),
-        all_passage_keys=distributed.all_gather(passage_keys),
-        targets=targets,
-        all_targets={
-            name: Targets(
-                distributed.all_gather_with_grad(own.vectors), distributed.all_gather(own.present.long()).bool()
-            )
-            for name, own in targets.items()
-        },
-        tokens=tokens,
-    )
 
 
 class Teacher:
@@ -93,13 +58,13 @@ class Teacher:
 class RetrieverModule(pl.LightningModule):
     """Trains a bi-encoder on pair batches, with in-batch negatives from all devices.
 
-    teacher: encodes the pivot side where a loss asks for it; None where none does.
+    teacher: reads the teacher views; None where no loss asks for one.
     """
 
     def __init__(self, encoder: BiEncoder, loss: TotalLoss, optimizer: AdamW, teacher: Teacher | None = None) -> None:
         """Raises ConfigError where the losses read token vectors only, and the encoder has weights after these."""
         super().__init__()
-        if not loss.of_texts and (len(encoder.dense) or encoder.pooling == "pooler"):
+        if not loss.trains_texts and (len(encoder.dense) or encoder.pooling == "pooler"):
             raise ConfigError(
                 f"loss=[{','.join(loss.losses)}]: it trains the vectors of tokens, and this model has layers after "
                 "them that would stay as they are. Add a loss of whole texts, such as loss=[infonce,transport]."
@@ -113,8 +78,8 @@ class RetrieverModule(pl.LightningModule):
     def training_step(self, batch: TrainBatch, batch_idx: int) -> Tensor:
         """The loss of one batch, a scalar in nats. Raises TrainingError where it is not finite on any device."""
         self.current_batch = _describe(batch)
-        loss, parts = self._batch_loss(batch)
-        mean_loss = distributed.all_gather(loss.detach()[None]).mean().item()
+        loss, loss_values = self._batch_loss(batch)
+        mean_loss = _mean_over_processes(loss).item()
         if not math.isfinite(mean_loss):
             raise TrainingError(self._not_finite("the loss", mean_loss))
         self.log("train/loss", mean_loss, prog_bar=True, batch_size=1)
@@ -122,16 +87,40 @@ class RetrieverModule(pl.LightningModule):
         self.log("train/monolingual", float(batch.kind == "monolingual"), batch_size=1)
         if self.loss.temperature is not None:
             self.log("train/temperature", self.loss.temperature, batch_size=1)
-        if len(parts) > 1:
-            for name, part in parts.items():
-                self.log(f"train/{name}", distributed.all_gather(part.detach()[None]).mean(), batch_size=1)
+        if len(loss_values) > 1:
+            for name, value in loss_values.items():
+                self.log(f"train/{name}", _mean_over_processes(value), batch_size=1)
         return loss
 
     def validation_step(self, batch: TrainBatch, batch_idx: int) -> None:
         """Logs the loss of one held-out batch, averaged over devices, as validation/loss."""
         loss, _ = self._batch_loss(batch)
-        mean_loss = distributed.all_gather(loss[None]).mean()
-        self.log("validation/loss", mean_loss, prog_bar=True, batch_size=1)
+        self.log("validation/loss", _mean_over_processes(loss), prog_bar=True, batch_size=1)
+
+    def _batch_loss(self, batch: TrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted sum of the losses, and each of them before its weight."""
+        vectors, tokens = self._encoded(batch)
+        views = {view: ViewVectors(vectors[view], texts.present) for view, texts in batch.views.items()}
+        queries, passages = vectors[View.QUERIES], vectors[View.PASSAGES]
+        step = gathered_step(queries, passages, batch.query_keys, batch.passage_keys, views, tokens)
+        total, loss_values = self.loss(step)
+        return total, loss_values
+
+    def _encoded(self, batch: TrainBatch) -> tuple[dict[View, Tensor], dict[View, TokenVectors]]:
+        """The embeddings of all views of the batch, and of the tokens of those whose tokens a loss asks for."""
+        features = {View.QUERIES: batch.queries, View.PASSAGES: batch.passages}
+        features |= {view: texts.features for view, texts in batch.views.items()}
+        vectors: dict[View, Tensor] = {}
+        tokens: dict[View, TokenVectors] = {}
+        for view, ids in features.items():
+            encoder = self.teacher if view.read_by_teacher else self.encoder
+            assert encoder is not None
+            if view in self.loss.token_views:
+                vectors[view], states = encoder.with_tokens(ids)
+                tokens[view] = TokenVectors(states, encoder.tokenizer.content(ids, view.side))
+            else:
+                vectors[view] = encoder(ids)
+        return vectors, tokens
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Raises TrainingError before a gradient that is not finite can reach the weights.
@@ -149,36 +138,51 @@ class RetrieverModule(pl.LightningModule):
         """The optimiser and its schedule over trainer.max_steps."""
         return self.optimizer.configure(self, self.trainer.max_steps)
 
-    def _batch_loss(self, batch: TrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        vectors, tokens = self._encoded(batch)
-        targets = {name: Targets(vectors[name], view.present) for name, view in batch.views.items()}
-        total, parts = self.loss(
-            gathered_step(vectors[QUERIES], vectors[PASSAGES], batch.query_keys, batch.passage_keys, targets, tokens)
-        )
-        return total, parts
-
-    def _encoded(self, batch: TrainBatch) -> tuple[dict[str, Tensor], dict[str, Tokens]]:
-        """The vectors of all texts of the batch by name, and of the tokens of those whose tokens a loss asks for."""
-        texts = {QUERIES: batch.queries, PASSAGES: batch.passages}
-        texts |= {name: view.features for name, view in batch.views.items()}
-        vectors: dict[str, Tensor] = {}
-        tokens: dict[str, Tokens] = {}
-        for name, features in texts.items():
-            encoder = self.teacher if name in TEACHER_VIEWS else self.encoder
-            assert encoder is not None
-            if name in self.loss.tokens:
-                vectors[name], states = encoder.with_tokens(features)
-                tokens[name] = Tokens(states, encoder.tokenizer.content(features, SIDES[name]))
-            else:
-                vectors[name] = encoder(features)
-        return vectors, tokens
-
     def _not_finite(self, what: str, value: float) -> str:
         return (
             f"Step {self.trainer.global_step}: {what} is {value} at {self.current_batch}. Training stopped; "
             "checkpoints/last.ckpt, where one was written, holds the state before. Lower optimizer.lr, raise "
             "optimizer.warmup_steps or model.temperature, or look at that batch's texts."
         )
+
+
+def gathered_step(
+    queries: Tensor,
+    passages: Tensor,
+    query_keys: Tensor,
+    passage_keys: Tensor,
+    views: Mapping[View, ViewVectors],
+    tokens: Mapping[View, TokenVectors],
+) -> StepInputs:
+    """Gather embeddings with gradient, keys without. Every rank must call this, with equal numbers of rows.
+
+    queries: (Q, D), passages: (P, D) unit rows; the first Q passages are the queries' positives. Keys: (., K) int64.
+    views: further embeddings of the Q rows. tokens: not gathered, since losses compare them row by row.
+    """
+    rows = torch.arange(len(queries), device=queries.device)
+    return StepInputs(
+        queries,
+        passages,
+        all_queries=distributed.all_gather_with_grad(queries),
+        all_passages=distributed.all_gather_with_grad(passages),
+        query_rows=rows + distributed.rank() * len(queries),
+        positives=rows + distributed.rank() * len(passages),
+        query_keys=query_keys,
+        all_query_keys=distributed.all_gather(query_keys),
+        all_passage_keys=distributed.all_gather(passage_keys),
+        views=views,
+        all_views={
+            view: ViewVectors(
+                distributed.all_gather_with_grad(local.vectors), distributed.all_gather(local.present.long()).bool()
+            )
+            for view, local in views.items()
+        },
+        tokens=tokens,
+    )
+
+
+def _mean_over_processes(value: Tensor) -> Tensor:
+    return distributed.all_gather(value.detach()[None]).mean()
 
 
 def _describe(batch: TrainBatch) -> str:
