@@ -1,4 +1,10 @@
-"""The batch plan: which rows, in which languages, at which step, as a pure function of (seed, step)."""
+"""The batch plan: which rows, in which languages, at which step, as a pure function of (seed, step).
+
+A step gets, in this order, its kind (from the strategy), its source (in proportion to size^exponent), its batch spec
+(the languages, uniformly among what the source offers of the kind), its segment of the source's stream of rows, its
+rows from there, and the query and passage language of each row. `Schedule` draws the first four, for many steps at
+once; `BatchPlan.batch` takes the rows and draws their languages.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,160 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixlingua.errors import ConfigError, DataError
-from mixlingua.sampling.batch_specs import Serving, Servings, find_servings
-from mixlingua.sampling.language_pairs import draw_languages, draw_pairs, draw_weighted_pairs, in_turn
+from mixlingua.sampling.batch_specs import BatchSpec, BatchSpecs, find_batch_specs
+from mixlingua.sampling.language_pairs import AnyLanguage, AnyPair, FixedPair, draw_languages, draw_pairs
 from mixlingua.sampling.random import KeyedPermutation, Purpose, uniforms, words
-from mixlingua.sampling.rows import Demand, Requirement, take_rows
+from mixlingua.sampling.rows import take_rows
 from mixlingua.sampling.source import PairSource, held_languages
-from mixlingua.sampling.strategies import Crosslingual, Kind, Strategy
-
-
-class KindTable:
-    """The servings of one kind: sources in proportion to size^exponent; servings of a source uniformly.
-
-    Servings that are language pairs, those of single-pair steps, are chosen as the strategy's `pairs` says.
-    """
-
-    def __init__(self, kind: Kind, servings: Servings, strategy: Strategy, seed: int) -> None:
-        self.kind, self._seed = kind, seed
-        by_source: dict[int, list[int]] = {}
-        for position, serving in enumerate(servings.all):
-            if serving.kind == kind:
-                by_source.setdefault(serving.source, []).append(position)
-        self._servings = {source: np.array(by_source[source]) for source in sorted(by_source)}
-        self._sources = np.array(list(self._servings))
-        self._source_bounds = _bounds([servings.sizes[source] for source in self._servings], strategy.exponent)
-        self._in_turn = False
-        self._serving_bounds: dict[int, NDArray[np.float64]] = {}
-        if kind == "crosslingual" and isinstance(strategy, Crosslingual) and strategy.batch_pairs == "single":
-            self._in_turn = strategy.pairs == "balanced"
-            if strategy.pairs == "by_size":
-                for source, positions in by_source.items():
-                    rows = [servings.all[position].eligible for position in positions]
-                    self._serving_bounds[source] = _bounds(rows, strategy.pair_exponent)
-
-    def sources(self, drawn: NDArray[np.float64]) -> NDArray[np.int64]:
-        """The source of each step, from its uniform number."""
-        return np.asarray(self._sources[np.searchsorted(self._source_bounds, drawn, side="right")], dtype=np.int64)
-
-    def servings(self, source: int, drawn: NDArray[np.float64], first_turn: int) -> NDArray[np.int64]:
-        """The serving of each of a source's next steps of this kind, from its uniform number or by its turn.
-
-        first_turn: the number of steps of this kind that the source has served before them.
-        """
-        own = self._servings[source]
-        if self._in_turn:
-            return np.asarray(own[in_turn(len(own), first_turn, len(drawn), seed=self._seed, source=source)])
-        if self._serving_bounds:
-            return np.asarray(own[np.searchsorted(self._serving_bounds[source], drawn, side="right")])
-        return np.asarray(own[(drawn * len(own)).astype(np.int64)])
-
-
-def _bounds(sizes: list[int], exponent: float) -> NDArray[np.float64]:
-    """The numbers in [0, 1) between which a uniform number chooses in proportion to size^exponent."""
-    relative = np.array(sizes, dtype=np.float64)
-    weights = (relative / relative.max()) ** exponent
-    return np.asarray(np.cumsum(weights)[:-1] / weights.sum(), dtype=np.float64)
-
-
-_STEPS_PER_BLOCK = 4096
-_BLOCKS_KEPT = 4
-
-
-class Step(NamedTuple):
-    """serving: its position in `Servings.all`; start: of its segment in the stream of its source; turn: how many
-    steps of its kind the source serves before it."""
-
-    serving: int
-    start: int
-    turn: int
-
-
-class _Place(NamedTuple):
-    """How far a source is: the position in its stream, and the number of steps of each kind that it has served."""
-
-    position: int
-    turns: tuple[int, ...]
-
-
-class _Block(NamedTuple):
-    """The steps of one block, (4096,) int64 each, and the place of each source after them."""
-
-    servings: NDArray[np.int64]
-    starts: NDArray[np.int64]
-    turns: NDArray[np.int64]
-    ends: tuple[_Place, ...]
-
-
-class Schedule:
-    """For each step, the batch to serve and where its segment of the source's endless stream begins.
-
-    A source's stream is a permutation of its rows, then another, without end. Each step owns the next `width` positions
-    of the stream of the source that it draws; a segment lies within one permutation (an epoch), and the rest of an
-    epoch that is too short for the next segment is passed over. So segments of an epoch never overlap.
-    Draws are made for blocks of 4,096 steps, one random stream each. A block starts where the one before it ends: what
-    is kept of earlier blocks is a few numbers per source, and all of it can be computed again.
-    """
-
-    def __init__(self, servings: Servings, sources: Sequence[int], strategy: Strategy, seed: int) -> None:
-        """sources: the number of rows of each source."""
-        self._sources, self._strategy, self._seed = tuple(sources), strategy, seed
-        self._width_of = np.array([serving.width for serving in servings.all])
-        self._tables = [KindTable(kind, servings, strategy, seed) for kind in strategy.kinds]
-        self._block_starts = [(_Place(0, (0,) * len(strategy.kinds)),) * len(sources)]
-        self._blocks: dict[int, _Block] = {}
-
-    def step(self, index: int) -> Step:
-        """What the step of a number serves."""
-        number, offset = divmod(index, _STEPS_PER_BLOCK)
-        block = self._blocks.get(number) or self._load(number)
-        return Step(int(block.servings[offset]), int(block.starts[offset]), int(block.turns[offset]))
-
-    def _load(self, number: int) -> _Block:
-        for missing in range(len(self._block_starts), number + 1):
-            self._block_starts.append(self._compute(missing - 1).ends)
-        while len(self._blocks) >= _BLOCKS_KEPT:
-            del self._blocks[next(iter(self._blocks))]
-        self._blocks[number] = self._compute(number)
-        return self._blocks[number]
-
-    def _compute(self, number: int) -> _Block:
-        drawn = uniforms(self._seed, Purpose.STEPS, (number, 0), 3, _STEPS_PER_BLOCK)
-        indices = np.arange(_STEPS_PER_BLOCK, dtype=np.int64) + number * _STEPS_PER_BLOCK
-        kinds = self._strategy.draw(drawn[0], indices)
-        sources = np.empty(_STEPS_PER_BLOCK, dtype=np.int64)
-        for kind, table in enumerate(self._tables):
-            sources[kinds == kind] = table.sources(drawn[1][kinds == kind])
-        servings, starts, turns = (np.empty(_STEPS_PER_BLOCK, dtype=np.int64) for _ in range(3))
-        ends = []
-        for source, (place, num_rows) in enumerate(zip(self._block_starts[number], self._sources, strict=True)):
-            counts = list(place.turns)
-            for kind, table in enumerate(self._tables):
-                steps = np.flatnonzero((sources == source) & (kinds == kind))
-                if len(steps):
-                    servings[steps] = table.servings(source, drawn[2][steps], counts[kind])
-                    turns[steps] = np.arange(counts[kind], counts[kind] + len(steps))
-                    counts[kind] += len(steps)
-            steps = np.flatnonzero(sources == source)
-            widths = self._width_of[servings[steps]]
-            starts[steps], position = _lay_out(widths.tolist(), place.position, num_rows)
-            ends.append(_Place(position, tuple(counts)))
-        return _Block(servings, starts, turns, tuple(ends))
-
-
-def _lay_out(widths: list[int], position: int, num_rows: int) -> tuple[list[int], int]:
-    """The start of each segment from `position` of a stream on, none across a multiple of num_rows, and the end."""
-    starts = []
-    room = num_rows - position % num_rows
-    for width in widths:
-        if width > room:
-            position += room
-            room = num_rows
-        starts.append(position)
-        position += width
-        room -= width
-    return starts, position
-
+from mixlingua.sampling.strategies import Kind, Strategy
 
 _RULES = 1  # raise it when the same seed comes to give other batches: checkpoints of older rules are then refused
 _TOP_UPS = 100
@@ -171,13 +29,13 @@ _TOP_UPS = 100
 class PlannedBatch:
     """One batch, or one rank's share of it.
 
-    source: position in the plan's sources; rows: (B,) int64, all different, no two with a key in common;
+    source_index: position in the plan's sources; rows: (B,) int64, all different, no two with a key in common;
     query_languages, passage_languages: a language per row.
     """
 
     index: int
     kind: Kind
-    source: int
+    source_index: int
     rows: NDArray[np.int64]
     query_languages: list[str]
     passage_languages: list[str]
@@ -192,13 +50,13 @@ class PlannedBatch:
                 f"data.batch_size: {len(self.rows)} does not divide over {world_size} processes; it is the size of the "
                 f"whole batch. Use a multiple of {world_size}."
             )
-        share = len(self.rows) // world_size
-        part = slice(rank * share, (rank + 1) * share)
+        num_rows = len(self.rows) // world_size
+        share = slice(rank * num_rows, (rank + 1) * num_rows)
         return replace(
             self,
-            rows=self.rows[part],
-            query_languages=self.query_languages[part],
-            passage_languages=self.passage_languages[part],
+            rows=self.rows[share],
+            query_languages=self.query_languages[share],
+            passage_languages=self.passage_languages[share],
         )
 
 
@@ -235,28 +93,23 @@ class BatchPlan:
             raise ConfigError(f"seed: {seed} lies outside [0, 2^64).")
         self.sources, self.strategy, self.languages = tuple(sources), strategy, tuple(languages)
         self.batch_size, self.seed = batch_size, seed
-        servings = find_servings(self.sources, strategy, self.languages, batch_size)
-        self.notes = list(servings.notes)
-        self._servings = servings.all
-        self._schedule = Schedule(servings, [source.num_rows for source in self.sources], strategy, seed)
+        specs = find_batch_specs(self.sources, strategy, self.languages, batch_size)
+        self.notes = list(specs.notes)
+        self._schedule = Schedule(specs, [source.num_rows for source in self.sources], strategy, seed)
 
     def batch(self, index: int) -> PlannedBatch:
         """The global batch of step `index` >= 0, equal on every rank."""
         if index < 0:
             raise IndexError(f"a step is 0 or later, got {index}")
-        step = self._schedule.step(index)
-        serving = self._servings[step.serving]
-        if len(serving.pairs) > 1:
-            rows, query_languages, passage_languages = self._in_turn(index, serving, step)
-        else:
-            rows = self._rows(index, serving, step.start, [Demand(serving.requirement, self.batch_size)])
-            query_languages, passage_languages = self._row_languages(index, serving, rows)
-        return PlannedBatch(index, serving.kind, serving.source, rows, query_languages, passage_languages)
+        spec, start = self._schedule.step(index)
+        rows = self._rows(index, spec, start)
+        query_languages, passage_languages = self._row_languages(index, spec, rows)
+        return PlannedBatch(index, spec.kind, spec.source_index, rows, query_languages, passage_languages)
 
     def epoch(self, index: int) -> int:
         """The epoch, from 0, of its source that the batch of step `index` belongs to."""
-        step = self._schedule.step(index)
-        return step.start // self.sources[self._servings[step.serving].source].num_rows
+        spec, start = self._schedule.step(index)
+        return start // self.sources[spec.source_index].num_rows
 
     def describe(self) -> dict[str, object]:
         """Everything that decides the batches, as plain values under names that a user knows.
@@ -275,52 +128,142 @@ class BatchPlan:
             "fingerprints of the sources": [source.fingerprint for source in self.sources],
         }
 
-    def _rows(self, index: int, serving: Serving, start: int, demands: Sequence[Demand]) -> NDArray[np.int64]:
-        """(B,) rows: those of the first demand, then those of the second, and so on."""
-        source = self.sources[serving.source]
+    def _rows(self, index: int, spec: BatchSpec, start: int) -> NDArray[np.int64]:
+        """(B,) rows from the step's segment of its source's stream, in the order of the stream."""
+        source = self.sources[spec.source_index]
         epoch, offset = divmod(start, source.num_rows)
-        none_taken = [np.empty(0, dtype=np.int64) for _ in demands]
-        taken = none_taken
-        key = int(words(self.seed, Purpose.EPOCHS, (serving.source, epoch), 1)[0])
-        segment = (offset, offset + serving.width)
+        key = int(words(self.seed, Purpose.EPOCHS, (spec.source_index, epoch), 1)[0])
+        segment = (offset, offset + spec.segment_width)
+        nothing = np.empty(0, dtype=np.int64)
+        rows = nothing
         for attempt in range(_TOP_UPS):
-            taken = take_rows(source, demands, KeyedPermutation(source.num_rows, key), segment, taken=taken)
-            rows = np.concatenate(taken)
+            permutation = KeyedPermutation(source.num_rows, key)
+            rows = take_rows(source, spec.requirement, self.batch_size, permutation, segment, taken=rows)
             if len(rows) == self.batch_size:
                 return rows
-            if attempt > 0:  # where a row has several keys, rows taken early may leave no room for a whole batch
-                taken = none_taken
+            if attempt > 0:  # where a row has several keys, rows taken early may shut out too many others
+                rows = nothing
             key = int(words(self.seed, Purpose.TOP_UPS, (index, attempt), 1)[0])
             segment = (0, source.num_rows)
         raise DataError(
-            f"{source.name}: step {index} found no {self.batch_size} rows that share no passage for a {serving.kind} "
-            f"batch in {' '.join(serving.requirement.languages)}. Use a smaller data.batch_size."
+            f"{source.name}: step {index} found no {self.batch_size} rows that share no passage for a {spec.kind} "
+            f"batch in {' '.join(spec.requirement.languages)}. Use a smaller data.batch_size."
         )
 
-    def _in_turn(self, index: int, serving: Serving, step: Step) -> tuple[NDArray[np.int64], list[str], list[str]]:
-        """The rows and languages of a batch whose rows take turns at the pairs of its serving."""
-        first = step.turn * self.batch_size
-        turns = in_turn(len(serving.pairs), first, self.batch_size, seed=self.seed, source=serving.source)
-        pairs = [serving.pairs[turn] for turn in turns.tolist()]
-        either_way = turns // 2  # both directions of a pair need the same rows
-        demands = [
-            Demand(Requirement(serving.pairs[2 * int(number)], 2), int(count))
-            for number, count in zip(*np.unique(either_way, return_counts=True), strict=True)
-        ]
-        rows = np.empty(self.batch_size, dtype=np.int64)
-        rows[np.argsort(either_way, kind="stable")] = self._rows(index, serving, step.start, demands)
-        return rows, [query for query, _ in pairs], [passage for _, passage in pairs]
-
-    def _row_languages(self, index: int, serving: Serving, rows: NDArray[np.int64]) -> tuple[list[str], list[str]]:
+    def _row_languages(self, index: int, spec: BatchSpec, rows: NDArray[np.int64]) -> tuple[list[str], list[str]]:
         """The query and the passage language of each row."""
-        if serving.pairs:
-            ((query, passage),) = serving.pairs
-            return [query] * len(rows), [passage] * len(rows)
-        languages = serving.requirement.languages
-        held = held_languages(self.sources[serving.source], rows, languages)
+        if isinstance(spec.row_languages, FixedPair):
+            return [spec.row_languages.query] * len(rows), [spec.row_languages.passage] * len(rows)
+        languages = spec.row_languages.languages
+        held = held_languages(self.sources[spec.source_index], rows, languages)
         drawn = uniforms(self.seed, Purpose.LANGUAGES, (index, 0), 2, len(rows))
-        if serving.kind == "mixed":
-            return draw_languages(held, drawn, languages)
-        if serving.weights is None:
-            return draw_pairs(held, drawn, languages)
-        return draw_weighted_pairs(held, drawn, languages, serving.weights)
+        match spec.row_languages:
+            case AnyPair():
+                return draw_pairs(held, drawn, languages)
+            case AnyLanguage():
+                chosen = draw_languages(held, drawn[0], languages)
+                return chosen, list(chosen)
+
+
+_STEPS_PER_BLOCK = 4096
+_BLOCKS_KEPT = 4
+
+
+class _Block(NamedTuple):
+    """The steps of one block: the positions of their specs and the starts of their segments, (4096,) int64 each.
+
+    ends: the position in each source's stream after them.
+    """
+
+    specs: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    ends: tuple[int, ...]
+
+
+class Schedule:
+    """For each step, its batch spec and where its segment of the source's endless stream begins.
+
+    A source's stream is a permutation of its rows, then another, without end. Each step owns the next `segment_width`
+    positions of the stream of the source that it draws; a segment lies within one permutation (an epoch), and the rest
+    of an epoch that is too short for the next segment is passed over. So segments of an epoch never overlap.
+    Draws are made for blocks of 4,096 steps, one random stream each. A block starts where the one before it ends: what
+    is kept of earlier blocks is a position per source, and all of it can be computed again.
+    """
+
+    def __init__(self, specs: BatchSpecs, num_rows: Sequence[int], strategy: Strategy, seed: int) -> None:
+        """num_rows: of each source."""
+        self._specs, self._num_rows, self._strategy, self._seed = specs.all, tuple(num_rows), strategy, seed
+        self._widths = np.array([spec.segment_width for spec in specs.all])
+        self._tables = [_KindTable(kind, specs, strategy.exponent) for kind in strategy.kinds]
+        self._block_starts: list[tuple[int, ...]] = [(0,) * len(num_rows)]
+        self._blocks: dict[int, _Block] = {}
+
+    def step(self, index: int) -> tuple[BatchSpec, int]:
+        """The batch spec of the step of a number, and the start of its segment in the stream of its source."""
+        number, offset = divmod(index, _STEPS_PER_BLOCK)
+        block = self._blocks.get(number) or self._load(number)
+        return self._specs[block.specs[offset]], int(block.starts[offset])
+
+    def _load(self, number: int) -> _Block:
+        for missing in range(len(self._block_starts), number + 1):
+            self._block_starts.append(self._compute(missing - 1).ends)
+        while len(self._blocks) >= _BLOCKS_KEPT:
+            del self._blocks[next(iter(self._blocks))]
+        self._blocks[number] = self._compute(number)
+        return self._blocks[number]
+
+    def _compute(self, number: int) -> _Block:
+        drawn = uniforms(self._seed, Purpose.STEPS, (number, 0), 3, _STEPS_PER_BLOCK)
+        steps = np.arange(_STEPS_PER_BLOCK, dtype=np.int64) + number * _STEPS_PER_BLOCK
+        kinds = self._strategy.draw(drawn[0], steps)
+        sources, specs, starts = (np.empty(_STEPS_PER_BLOCK, dtype=np.int64) for _ in range(3))
+        for kind, table in enumerate(self._tables):
+            of_kind = kinds == kind
+            sources[of_kind], specs[of_kind] = table.draw(drawn[1][of_kind], drawn[2][of_kind])
+        ends = []
+        for source_index, (position, num_rows) in enumerate(
+            zip(self._block_starts[number], self._num_rows, strict=True)
+        ):
+            of_source = sources == source_index
+            starts[of_source], end = _lay_out(self._widths[specs[of_source]].tolist(), position, num_rows)
+            ends.append(end)
+        return _Block(specs, starts, tuple(ends))
+
+
+class _KindTable:
+    """The batch specs of one kind: sources in proportion to size^exponent, the specs of a source uniformly."""
+
+    def __init__(self, kind: Kind, specs: BatchSpecs, exponent: float) -> None:
+        by_source: dict[int, list[int]] = {}
+        for position, spec in enumerate(specs.all):
+            if spec.kind == kind:
+                by_source.setdefault(spec.source_index, []).append(position)
+        self._sources = np.array(sorted(by_source))
+        sizes = np.array([specs.sizes[source_index] for source_index in self._sources], dtype=np.float64)
+        weights = (sizes / sizes.max()) ** exponent
+        self._bounds = np.cumsum(weights)[:-1] / weights.sum()  # between the sources, as parts of [0, 1)
+        self._num_specs = np.array([len(by_source[source_index]) for source_index in self._sources])
+        self._specs = np.concatenate([by_source[source_index] for source_index in self._sources])
+
+    def draw(
+        self, for_source: NDArray[np.float64], for_spec: NDArray[np.float64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The source and the spec of each step, as positions, from its uniform numbers."""
+        chosen = np.searchsorted(self._bounds, for_source, side="right")
+        first_spec = np.cumsum(self._num_specs) - self._num_specs
+        nth = (for_spec * self._num_specs[chosen]).astype(np.int64)
+        return self._sources[chosen], self._specs[first_spec[chosen] + nth]
+
+
+def _lay_out(widths: list[int], position: int, num_rows: int) -> tuple[list[int], int]:
+    """The start of each segment from `position` of a stream on, none across a multiple of num_rows, and the end."""
+    starts = []
+    left = num_rows - position % num_rows  # of the epoch
+    for width in widths:
+        if width > left:
+            position += left
+            left = num_rows
+        starts.append(position)
+        position += width
+        left -= width
+    return starts, position

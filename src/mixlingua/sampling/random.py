@@ -1,4 +1,7 @@
-"""A random part of a source, for training on less: a smaller part lies inside every larger one."""
+"""Random numbers without state: what is drawn depends on the seed, the purpose and two counters alone.
+
+Streams of uniform numbers (Philox, a counter-based generator), permutations chosen by a key, and random subsets of rows.
+"""
 
 from enum import IntEnum
 from math import isqrt
@@ -8,15 +11,14 @@ from numpy.typing import NDArray
 
 
 class Purpose(IntEnum):
-    """What a draw is for: draws for different purposes are independent of each other."""
+    """What a draw is for: draws for different purposes are independent of each other. The numbers decide the draws."""
 
     STEPS = 1
     LANGUAGES = 2
     EPOCHS = 3
     TOP_UPS = 4
     TRIALS = 5
-    PARTS = 6
-    TURNS = 7
+    SUBSETS = 6
 
 
 def words(seed: int, purpose: Purpose, counter: tuple[int, int], count: int) -> NDArray[np.uint64]:
@@ -84,10 +86,10 @@ class KeyedPermutation:
         return left * self._base + right
 
 
-def rows_of_part(num_rows: int, count: int, *, seed: int, source: int) -> NDArray[np.int64]:
-    """(count,) ascending rows of a source of num_rows: the first `count` of a permutation that seed and source choose.
+def random_subset(num_rows: int, count: int, *, seed: int, source_index: int) -> NDArray[np.int64]:
+    """(count,) ascending rows of a source of num_rows; a smaller subset lies inside every larger one.
 
-    count: at most num_rows. source: its position among the sources, so that two of one size give different rows.
+    count: at most num_rows. source_index: the source's position, so that two sources of one size give different rows.
     """
-    key = int(words(seed, Purpose.PARTS, (source, 0), 1)[0])
+    key = int(words(seed, Purpose.SUBSETS, (source_index, 0), 1)[0])
     return np.sort(KeyedPermutation(num_rows, key)(np.arange(count)))

@@ -1,4 +1,4 @@
-"""What a plan needs to know of a source of parallel rows."""
+"""A source of parallel rows as a plan sees it: languages and keys of its rows, without their text; and how to count them."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -15,7 +15,7 @@ class PairSource(Protocol):
 
     coverage: (num_rows,) uint64, bit i set where the row has languages[i]; None where every row has every language.
     keys: (num_rows, K) int64: rows that share any key never meet in a batch; None where no two rows do.
-    conflict_rate: probability that two different random rows share a key.
+    conflict_rate: that of the keys, see `conflict_rate`.
     """
 
     @property
@@ -40,20 +40,28 @@ def language_bits(source: PairSource, languages: Sequence[str]) -> NDArray[np.ui
     return np.uint64(1) << np.array(positions, dtype=np.uint64)
 
 
-def count_rows(source: PairSource, asks: Sequence[tuple[Sequence[str], int]]) -> list[int]:
+def held_languages(source: PairSource, rows: NDArray[np.int64], languages: Sequence[str]) -> NDArray[np.bool_]:
+    """(M, L) whether each row has each language."""
+    if source.coverage is None:
+        return np.ones((len(rows), len(languages)), dtype=np.bool_)
+    held: NDArray[np.bool_] = (source.coverage[rows][:, None] & language_bits(source, languages)) != 0
+    return held
+
+
+def count_rows(source: PairSource, questions: Sequence[tuple[Sequence[str], int]]) -> list[int]:
     """For each (languages, minimum), the number of rows that have at least `minimum` of the languages.
 
     One pass over the coverage, in pieces; none where every row has every language.
     """
     coverage = source.coverage
     if coverage is None:
-        return [source.num_rows if len(languages) >= minimum else 0 for languages, minimum in asks]
-    masks = [np.bitwise_or.reduce(language_bits(source, languages), initial=0) for languages, _ in asks]
-    counts = [0] * len(asks)
+        return [source.num_rows if len(languages) >= minimum else 0 for languages, minimum in questions]
+    masks = [np.bitwise_or.reduce(language_bits(source, languages), initial=0) for languages, _ in questions]
+    counts = [0] * len(questions)
     for start in range(0, source.num_rows, _ROWS_AT_ONCE):
         piece = np.asarray(coverage[start : start + _ROWS_AT_ONCE])
-        for ask, (mask, (_, minimum)) in enumerate(zip(masks, asks, strict=True)):
-            counts[ask] += int(np.count_nonzero(np.bitwise_count(piece & mask) >= minimum))
+        for number, (mask, (_, minimum)) in enumerate(zip(masks, questions, strict=True)):
+            counts[number] += int(np.count_nonzero(np.bitwise_count(piece & mask) >= minimum))
     return counts
 
 
@@ -70,9 +78,14 @@ def count_pairs(source: PairSource, languages: Sequence[str]) -> NDArray[np.int6
     return counts
 
 
-def held_languages(source: PairSource, rows: NDArray[np.int64], languages: Sequence[str]) -> NDArray[np.bool_]:
-    """(M, L) whether each row has each language."""
-    if source.coverage is None:
-        return np.ones((len(rows), len(languages)), dtype=np.bool_)
-    held: NDArray[np.bool_] = (source.coverage[rows][:, None] & language_bits(source, languages)) != 0
-    return held
+def conflict_rate(keys: NDArray[np.int64]) -> float:
+    """An upper bound of the probability that two different rows share a key; exact where rows share at most one.
+
+    keys: (M, K) int64, the keys of each row; a row may repeat one.
+    """
+    num_pairs = len(keys) * (len(keys) - 1)
+    ordered = np.sort(keys, axis=1)
+    distinct = np.ones(keys.shape, dtype=np.bool_)
+    distinct[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    rows_per_key = np.unique(ordered[distinct], return_counts=True)[1].astype(np.float64)
+    return min(1.0, float((rows_per_key * (rows_per_key - 1)).sum()) / num_pairs) if num_pairs else 0.0
