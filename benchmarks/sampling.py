@@ -2,7 +2,7 @@
 
     python benchmarks/sampling.py                        # up to 10^8 rows, hybrid batches of 1,024
     python benchmarks/sampling.py --rows 1e4 1e9 --batch-size 256
-    python benchmarks/sampling.py --alpha 0 --pairs balanced --batch-pairs single    # cross-lingual batches alone
+    python benchmarks/sampling.py --alpha 0 --batch-pairs single    # cross-lingual batches alone
 
 Each line is measured in a process of its own. `full`: every row has every language, and no passage is shared: nothing
 is stored by row. `uneven`: rows have 2 to 9 of 9 languages and share passages; coverage and keys are files on disk,
@@ -122,16 +122,9 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=1024)
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--alpha", type=float, default=0.5)
-    parser.add_argument("--pairs", default="uniform")
     parser.add_argument("--batch-pairs", default="mixed")
     arguments = parser.parse_args()
-    strategy = Hybrid(
-        alpha=arguments.alpha,
-        exponent=1.0,
-        pairs=arguments.pairs,
-        pair_exponent=1.0,
-        batch_pairs=arguments.batch_pairs,
-    )
+    strategy = Hybrid(alpha=arguments.alpha, batch_pairs=arguments.batch_pairs)
     table = Table(title=f"hybrid batches of {arguments.batch_size}, {len(LANGUAGES)} languages")
     columns = ["source", "rows", "set-up s", "in order ms", "slowest ms", "any order ms", "first jump to 10^6 s"]
     for column in [*columns, "heap MiB", "RSS MiB"]:

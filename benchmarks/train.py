@@ -134,7 +134,7 @@ def _texts(store: ParallelStore, steps: int, batch_size: int) -> list[tuple[list
 
 
 def _plan(stores: Sequence[ParallelStore], batch_size: int, seed: int) -> BatchPlan:
-    strategy = Hybrid(alpha=0.5, exponent=1.0, pairs="uniform", pair_exponent=1.0, batch_pairs="mixed")
+    strategy = Hybrid(alpha=0.5)
     return BatchPlan(stores, strategy=strategy, languages=LANGUAGES, batch_size=batch_size, seed=seed)
 
 

@@ -1,7 +1,7 @@
 """Small parallel rows, a tokenizer of characters and a plan that can be checked by hand."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mixlingua.data.rows import PairRow
+from mixlingua.sampling.plan import PlannedBatch
 
 
 def make_rows(count: int, languages: tuple[str, ...] = ("de", "en"), num_negatives: int = 0) -> list[PairRow]:
@@ -52,25 +53,6 @@ class CharacterTokenizer:
     passages = queries
 
 
-@dataclass(frozen=True)
-class Planned:
-    index: int
-    kind: str
-    source: int
-    rows: np.ndarray
-    query_languages: list[str]
-    passage_languages: list[str]
-
-    def slice(self, rank: int, world_size: int) -> "Planned":
-        part = slice(rank * len(self.rows) // world_size, (rank + 1) * len(self.rows) // world_size)
-        return replace(
-            self,
-            rows=self.rows[part],
-            query_languages=self.query_languages[part],
-            passage_languages=self.passage_languages[part],
-        )
-
-
 @dataclass
 class CountingPlan:
     """Batch i holds rows i * batch_size onwards, queries in German, passages in English."""
@@ -80,9 +62,9 @@ class CountingPlan:
     seed: int
     flavour: str = "plain"
 
-    def batch(self, index: int) -> Planned:
+    def batch(self, index: int) -> PlannedBatch:
         rows = (np.arange(self.batch_size) + index * self.batch_size) % self.sources[0].num_rows
-        return Planned(index, "crosslingual", 0, rows, ["de"] * self.batch_size, ["en"] * self.batch_size)
+        return PlannedBatch(index, "crosslingual", 0, rows, ["de"] * self.batch_size, ["en"] * self.batch_size)
 
     def describe(self) -> dict:
         return {"strategy": {"name": "counting", "flavour": self.flavour}, "languages": ("de", "en")}

@@ -41,7 +41,7 @@ def test_batches_of_real_sources_have_the_planned_languages_and_no_shared_keys(s
             languages=LANGUAGES,
             batch_size=batch_size,
             seed=seed,
-            strategy=Hybrid(alpha=0.5, exponent=1.0, pairs="uniform", pair_exponent=1.0, batch_pairs="mixed"),
+            strategy=Hybrid(),
         )
 
     data = PairDataModule(

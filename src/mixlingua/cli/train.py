@@ -23,7 +23,7 @@ from mixlingua.losses.base import TotalLoss
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.lora import MergeAdapters
 from mixlingua.sampling.plan import BatchPlan
-from mixlingua.sampling.random import rows_of_part
+from mixlingua.sampling.random import random_subset
 from mixlingua.sampling.strategies import Monolingual, Strategy
 from mixlingua.training.callbacks import (
     BatchMix,
@@ -68,7 +68,7 @@ def _limited(store: ParallelStore, max_rows: int | None, *, seed: int, source: i
     if max_rows >= store.num_rows:
         logger.warning("data.max_rows=%d: %s has %d rows, and all are used.", max_rows, store.name, store.num_rows)
         return store
-    return store.part(rows_of_part(store.num_rows, max_rows, seed=seed, source=source))
+    return store.part(random_subset(store.num_rows, max_rows, seed=seed, source_index=source))
 
 
 def make_plan(

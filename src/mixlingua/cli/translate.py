@@ -13,7 +13,7 @@ from mixlingua.cli.show import LanguageReport, TranslationBar, announce_translat
 from mixlingua.data.rows import PairRow, Reader
 from mixlingua.errors import DataError
 from mixlingua.files import lock
-from mixlingua.sampling.random import rows_of_part
+from mixlingua.sampling.random import random_subset
 from mixlingua.training.checkpoints import take_over_translations
 from mixlingua.translation.job import Job, Translation
 from mixlingua.translation.output import Accepted, completed, packed, rejected_lines, write_rows
@@ -86,5 +86,5 @@ def _rows(reader: Reader, number: int, cfg: DictConfig) -> Iterator[PairRow]:
     num_rows = sum(1 for _ in reader.rows())
     if num_rows <= cfg.data.max_rows:
         return reader.rows()
-    chosen = set(rows_of_part(num_rows, cfg.data.max_rows, seed=cfg.seed, source=number).tolist())
+    chosen = set(random_subset(num_rows, cfg.data.max_rows, seed=cfg.seed, source_index=number).tolist())
     return (row for position, row in enumerate(reader.rows()) if position in chosen)

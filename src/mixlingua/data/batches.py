@@ -218,7 +218,7 @@ class StepDataset(Dataset[TrainBatch]):
 
     def __getitem__(self, index: int) -> TrainBatch:
         batch = self._plan.batch(index).slice(self._rank, self._world_size)
-        store = self._stores[batch.source]
+        store = self._stores[batch.source_index]
         rows = batch.rows.tolist()
         queries = store.texts(rows, "query", batch.query_languages)
         positives = store.texts(rows, "passage", batch.passage_languages)

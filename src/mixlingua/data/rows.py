@@ -1,12 +1,9 @@
-"""What batches are made with, and is made elsewhere: plans, tokenizers, augmentations."""
+"""What a row of parallel text is, what reads rows, the keys of texts, and what may change texts in training."""
 
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, Self
-
-import numpy as np
-from torch import Tensor
+from typing import Any, Literal, Protocol
 
 from mixlingua.errors import DataError
 
@@ -87,59 +84,11 @@ def unit_interval(name: str) -> float:
     return (_key(b"unit:" + name.encode()) & (2**53 - 1)) / 2**53
 
 
-def conflict_rate(keys: np.ndarray) -> float:
-    """An upper bound of the probability that two different rows share a key; exact where rows share at most one.
-
-    keys: (N, K) int64, the keys of each row; a row may repeat one.
-    """
-    ordered = np.sort(keys, axis=1)
-    distinct = np.ones(ordered.shape, bool)
-    distinct[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-    shared = np.unique(ordered[distinct], return_counts=True)[1].astype(np.float64)
-    pairs = len(keys) * (len(keys) - 1)
-    return min(1.0, float((shared * (shared - 1)).sum()) / pairs) if pairs else 0.0
-
-
 def _key(data: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little", signed=True)
 
 
 Side = Literal["query", "passage"]
-
-
-class PairTokenizer(Protocol):
-    """Tokenises a whole batch: input_ids and attention_mask, padded to the longest. Travels to worker processes."""
-
-    def queries(self, texts: list[str]) -> dict[str, Tensor]: ...
-
-    def passages(self, texts: list[str]) -> dict[str, Tensor]: ...
-
-
-class PlannedBatch(Protocol):
-    """What a plan decides about one batch: rows of stores[source], and each row's query and passage language."""
-
-    @property
-    def index(self) -> int: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def source(self) -> int: ...
-    @property
-    def rows(self) -> np.ndarray: ...
-    @property
-    def query_languages(self) -> list[str]: ...
-    @property
-    def passage_languages(self) -> list[str]: ...
-
-    def slice(self, rank: int, world_size: int) -> Self: ...
-
-
-class BatchPlan(Protocol):
-    """A batch by its number alone; `describe` holds, in plain containers, everything else that decides it."""
-
-    def batch(self, index: int) -> PlannedBatch: ...
-
-    def describe(self) -> dict[str, Any]: ...
 
 
 class Augmentation(Protocol):

@@ -10,9 +10,10 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from mixlingua.data.rows import PIVOT, PairRow, Side, conflict_rate, id_key, text_key
+from mixlingua.data.rows import PIVOT, PairRow, Side, id_key, text_key
 from mixlingua.errors import DataError
 from mixlingua.files import atomic_folder, content_hash
+from mixlingua.sampling.source import conflict_rate
 
 FORMAT_VERSION = 2
 BATCH_ROWS = 2048

@@ -53,7 +53,7 @@ def draw_texts(
     """
     check_texts(stores, languages, rows_per_language)
     starts = np.cumsum([0, *(store.num_rows for store in stores)])
-    order = KeyedPermutation(int(starts[-1]), int(words(seed, Purpose.PARTS, (0, 1), 1)[0]))
+    order = KeyedPermutation(int(starts[-1]), int(words(seed, Purpose.SUBSETS, (0, 1), 1)[0]))
     drawn: dict[str, list[tuple[int, int]]] = {language: [] for language in languages}
     for complete in (True, False):
         for start in range(0, order.size, _ROWS_AT_ONCE):

@@ -1,4 +1,4 @@
-"""Batch specs: the kinds of batches that each source can fill, in which languages. Found, and checked, before training."""
+"""Batch specs: the kinds of batches that each source can fill, in which languages. Checked before training."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -63,7 +63,9 @@ def find_batch_specs(
         raise ConfigError("\n".join(problems))
     present = {language for source in sources for language in source.languages}
     notes = [note for source in by_source for note in source.notes]
-    notes += [f"{language}: no source has it; it is not trained on" for language in languages if language not in present]
+    notes += [
+        f"{language}: no source has it; it is not trained on" for language in languages if language not in present
+    ]
     return BatchSpecs(specs, tuple(source.size for source in by_source), tuple(notes))
 
 
@@ -102,7 +104,7 @@ class _Option:
 
 
 class _SourceSpecs:
-    """The batches that one source can fill: `specs`, `notes`, `problems`, and `size`, its rows with a training language."""
+    """What one source can fill: `specs`, `notes`, `problems`, and `size`, its rows with a training language."""
 
     def __init__(
         self, source_index: int, source: PairSource, strategy: Strategy, languages: Sequence[str], batch_size: int

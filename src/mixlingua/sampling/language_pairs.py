@@ -1,4 +1,4 @@
-"""The query and passage languages of a batch's rows: what is prescribed, and how rows draw theirs from what they have."""
+"""The query and passage languages of a batch's rows: given for all of them, or drawn by each from what it has."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """Random numbers without state: what is drawn depends on the seed, the purpose and two counters alone.
 
-Streams of uniform numbers (Philox, a counter-based generator), permutations chosen by a key, and random subsets of rows.
+Streams of uniform numbers (Philox, a counter-based generator), permutations chosen by a key, random subsets of rows.
 """
 
 from enum import IntEnum

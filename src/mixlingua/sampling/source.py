@@ -1,4 +1,4 @@
-"""A source of parallel rows as a plan sees it: languages and keys of its rows, without their text; and how to count them."""
+"""A source of parallel rows as a plan sees it, without text: which languages and which keys each row has."""
 
 from collections.abc import Sequence
 from typing import Protocol

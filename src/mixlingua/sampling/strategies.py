@@ -28,8 +28,8 @@ class Strategy(ABC):
     def __post_init__(self) -> None:
         if not _is_number(self.exponent) or not (isfinite(self.exponent) and self.exponent >= 0):
             raise ConfigError(
-                f"sampler.exponent: {self.exponent!r} is no number >= 0; use 1 for sources in proportion to their size, "
-                "0 for all alike."
+                f"sampler.exponent: {self.exponent!r} is no number >= 0; use 1 for sources in proportion to their "
+                "size, 0 for all alike."
             )
 
     @property

@@ -8,12 +8,11 @@ from mixlingua.errors import ConfigError
 from mixlingua.sampling.plan import BatchPlan
 from mixlingua.sampling.strategies import Hybrid, Scheduled
 
-UNIFORM = {"exponent": 1.0, "pairs": "uniform", "pair_exponent": 1.0, "batch_pairs": "mixed"}
 DOWN = {"schedule": "linear", "alpha_start": 1.0, "alpha_end": 0.0, "switch_at": 0.5, "max_steps": 5}
 
 
 def scheduled(**changes):
-    return Scheduled(**{**UNIFORM, **DOWN, "batches_per_step": 1, **changes})
+    return Scheduled(**{**DOWN, "batches_per_step": 1, **changes})
 
 
 def plan_of(source, strategy, *, seed=0, languages=("ar", "de", "en", "tr")):
@@ -74,7 +73,7 @@ def test_alpha_is_the_share_of_the_uniform_numbers_of_a_step(step):
 def test_without_a_difference_the_batches_are_those_of_hybrid(make_source, schedule):
     source = make_source(300)
     same = plan_of(source, scheduled(schedule=schedule, alpha_start=0.3, alpha_end=0.3, max_steps=200))
-    hybrid = plan_of(source, Hybrid(alpha=0.3, **UNIFORM))
+    hybrid = plan_of(source, Hybrid(alpha=0.3))
     for step in range(300):
         one, other = same.batch(step), hybrid.batch(step)
         assert (one.kind, one.rows.tolist(), one.query_languages) == (
@@ -109,7 +108,6 @@ def test_the_number_of_steps_is_part_of_the_description(make_source):
         ({"switch_at": 1}, r"sampler\.switch_at: 1 lies outside \(0, 1\)"),
         ({"max_steps": -1}, r"sampler\.max_steps: -1: a whole number of 1 or more"),
         ({"batches_per_step": 1.5}, r"sampler\.batches_per_step: 1\.5: a whole number"),
-        ({"pairs": "even"}, r"sampler\.pairs: 'even' is none of uniform, by_size, balanced"),
     ],
 )
 def test_values_that_cannot_be_meant(change, message):

@@ -1,7 +1,5 @@
 """Set-ups that cannot work are refused, with what to do; decisions that a user should know of are noted."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 
@@ -9,8 +7,7 @@ from mixlingua.errors import ConfigError
 from mixlingua.sampling.plan import BatchPlan
 from mixlingua.sampling.strategies import Crosslingual, English, Hybrid, Mixed, Monolingual
 
-UNIFORM = {"pairs": "uniform", "pair_exponent": 1.0, "batch_pairs": "mixed"}
-HYBRID = Hybrid(alpha=0.5, exponent=1.0, **UNIFORM)
+HYBRID = Hybrid()
 
 
 def plan_of(sources, strategy=HYBRID, *, languages=("ar", "de", "en", "tr"), batch_size=20, seed=0):
@@ -20,31 +17,24 @@ def plan_of(sources, strategy=HYBRID, *, languages=("ar", "de", "en", "tr"), bat
 @pytest.mark.parametrize("alpha", [-0.1, 1.1, float("nan"), "half", True])
 def test_alpha_outside_0_and_1(alpha):
     with pytest.raises(ConfigError, match=rf"sampler\.alpha: '?{alpha}'? lies outside \[0, 1\]"):
-        Hybrid(alpha=alpha, exponent=1.0, **UNIFORM)
+        Hybrid(alpha=alpha)
 
 
-@pytest.mark.parametrize("strategy", [Monolingual, partial(Crosslingual, **UNIFORM), Mixed, English])
+@pytest.mark.parametrize("strategy", [Monolingual, Crosslingual, Mixed, English])
 @pytest.mark.parametrize("exponent", [-1.0, float("inf"), float("nan"), "size"])
 def test_exponent(strategy, exponent):
     with pytest.raises(ConfigError, match=r"sampler\.exponent: "):
         strategy(exponent=exponent)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"pairs": "by_sizes"}, r"sampler\.pairs: 'by_sizes' is none of uniform, by_size, balanced\. .*'by_size'\?"),
-        ({"pair_exponent": -0.5}, r"sampler\.pair_exponent: -0.5 is no number >= 0; use 1 for pairs in proportion"),
-        ({"batch_pairs": True}, r"sampler\.batch_pairs: True is none of mixed, single\."),
-    ],
-)
-@pytest.mark.parametrize("strategy", [Crosslingual, partial(Hybrid, alpha=0.5)])
-def test_pairs(strategy, change, message):
-    with pytest.raises(ConfigError, match=message):
-        strategy(exponent=1.0, **UNIFORM | change)
+@pytest.mark.parametrize("strategy", [Crosslingual, Hybrid])
+@pytest.mark.parametrize("value", [True, "singles"])
+def test_batch_pairs(strategy, value):
+    with pytest.raises(ConfigError, match=rf"sampler\.batch_pairs: '?{value}'? is none of mixed, single\."):
+        strategy(batch_pairs=value)
 
 
-@pytest.mark.parametrize("strategy", [Monolingual(exponent=1.0), HYBRID, Mixed(exponent=1.0), English(exponent=1.0)])
+@pytest.mark.parametrize("strategy", [Monolingual(), HYBRID, Mixed(), English()])
 def test_batch_larger_than_a_source(make_source, strategy):
     sources = [make_source(500), make_source(30, name="small")]
     with pytest.raises(
@@ -69,18 +59,18 @@ def test_batch_larger_than_the_bilingual_rows_of_a_source(make_source):
     source = make_source(400, "de en")
     source.coverage = np.where(np.arange(400) < 15, 3, 1 + np.arange(400) % 2).astype(np.uint64)
     with pytest.raises(ConfigError, match="a crosslingual batch in de en has 15 rows to choose from"):
-        plan_of([source], Crosslingual(exponent=1.0, **UNIFORM))
+        plan_of([source], Crosslingual())
 
 
 def test_all_problems_come_together(make_source):
     with pytest.raises(ConfigError) as caught:
-        plan_of([make_source(10, name="first"), make_source(300, "hi ru", name="second")], Monolingual(exponent=1.0))
+        plan_of([make_source(10, name="first"), make_source(300, "hi ru", name="second")], Monolingual())
     assert len(str(caught.value).splitlines()) == 2
     assert "larger than source first" in str(caught.value)
     assert "second: none of its rows has a training language (ar, de, en, tr); it has hi, ru" in str(caught.value)
 
 
-@pytest.mark.parametrize("strategy", [Crosslingual(exponent=1.0, **UNIFORM), HYBRID, Mixed(exponent=1.0)])
+@pytest.mark.parametrize("strategy", [Crosslingual(), HYBRID, Mixed()])
 @pytest.mark.parametrize("languages", [("de",), ("de", "ru")])
 def test_one_language_only(make_source, strategy, languages):
     with pytest.raises(ConfigError, match=rf"sampler={strategy.name}: .* two or more of the training languages \(de"):
@@ -91,7 +81,7 @@ def test_one_language_only(make_source, strategy, languages):
 def test_english_without_english(make_source, languages):
     source = make_source(300, "de tr" if "en" in languages else "de en tr")
     with pytest.raises(ConfigError, match="sampler=english: needs rows in en"):
-        plan_of([source], English(exponent=1.0), languages=languages)
+        plan_of([source], English(), languages=languages)
 
 
 def test_a_batch_that_does_not_divide_over_the_ranks(make_source):
@@ -121,7 +111,7 @@ def test_a_language_with_too_few_rows_is_noted_and_serves_crosslingual_batches_o
     assert plan.notes == ["debian: tr (19 rows) serves cross-lingual batches only: too few for a batch of 20"]
     asked = {(batch.kind, language) for batch in map(plan.batch, range(300)) for language in batch.query_languages}
     assert ("monolingual", "tr") not in asked and ("crosslingual", "tr") in asked
-    monolingual = plan_of([source], Monolingual(exponent=1.0), languages=["de", "en", "tr"])
+    monolingual = plan_of([source], Monolingual(), languages=["de", "en", "tr"])
     assert monolingual.notes == ["debian: tr (19 rows) is not trained on: too few for a batch of 20"]
 
 
@@ -135,7 +125,7 @@ def test_a_rare_language_that_uses_up_epochs_is_noted(make_source):
 def test_a_source_or_language_without_part_in_training_is_noted(make_source):
     plan = plan_of(
         [make_source(300), make_source(300, "en", name="one")],
-        Crosslingual(exponent=1.0, **UNIFORM),
+        Crosslingual(),
         languages=["de", "en", "ru"],
     )
     assert plan.notes == [

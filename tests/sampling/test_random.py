@@ -1,10 +1,14 @@
+"""The keyed permutation is a bijection that looks random; a subset of a source lies inside every larger one."""
+
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from mixlingua.sampling.random import KeyedPermutation
+from mixlingua.sampling.random import KeyedPermutation, random_subset
 
 SIZES = [1, 2, 3, 4, 5, 8, 9, 10, 15, 16, 17, 99, 100, 101, 1023, 1024, 1025, 65535, 65536, 65537]
 
@@ -63,3 +67,29 @@ def test_a_position_outside_is_refused():
         KeyedPermutation(10, 0)(np.array([10]))
     with pytest.raises(ValueError, match="got 0"):
         KeyedPermutation(0, 0)
+
+
+@pytest.mark.parametrize("num_rows", [1, 2, 97, 1000])
+def test_smaller_subsets_lie_inside_larger_ones(num_rows):
+    sizes = sorted({1, (num_rows + 1) // 2, num_rows})
+    subsets = [random_subset(num_rows, size, seed=3, source_index=0) for size in sizes]
+    assert [len(np.unique(subset)) for subset in subsets] == sizes
+    assert all(set(small) <= set(large) for small, large in pairwise(subsets))
+    assert subsets[-1].tolist() == list(range(num_rows))
+    assert all((np.diff(subset) > 0).all() for subset in subsets)
+
+
+def test_seed_and_source_decide_the_rows():
+    first = random_subset(1000, 100, seed=0, source_index=0)
+    assert np.array_equal(first, random_subset(1000, 100, seed=0, source_index=0))
+    for other in (random_subset(1000, 100, seed=1, source_index=0), random_subset(1000, 100, seed=0, source_index=1)):
+        shared = len(set(first) & set(other))
+        assert shared < 30, "10 are expected by chance"
+
+
+def test_every_row_is_as_likely_in_a_subset():
+    """40 seeds of 100 of 1,000 rows: each row 4 times on average, standard deviation 1.9."""
+    drawn = np.concatenate([random_subset(1000, 100, seed=seed, source_index=0) for seed in range(40)])
+    counts = np.bincount(drawn, minlength=1000)
+    assert counts.max() <= 13
+    assert abs(counts.reshape(10, 100).sum(axis=1) - 400).max() < 100
