@@ -44,7 +44,7 @@ def test_validation_split_keeps_split_keys_whole_and_is_reproducible(tmp_path, r
 def test_splits_that_cannot_work_are_refused(tmp_path, rows, reader):
     with pytest.raises(DataError, match=r"validation_fraction=0\.01 leaves no row for validation"):
         build_store(reader(rows(1)), tmp_path, validation_fraction=0.01, progress=False)
-    with pytest.raises(ConfigError, match="validation_fraction is 1"):
+    with pytest.raises(ConfigError, match=r"data\.validation_fraction=1\.0"):
         build_store(reader(rows(1)), tmp_path, validation_fraction=1.0, progress=False)
     with pytest.raises(DataError, match="gave no rows"):
         build_store(reader([]), tmp_path, validation_fraction=0.5, progress=False)

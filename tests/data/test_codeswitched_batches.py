@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from mixlingua.data.batches import StepDataset, StepLoader, StepSampler
+from mixlingua.data.build import write_store
 from mixlingua.data.codeswitch.switcher import Codeswitch
 from mixlingua.data.datamodule import PairDataModule
-from mixlingua.data.store import ParallelStore
 
 FILES = {
     "en-de.txt": "query frage\npassage absatz\nwrong falsch\nen de\n",
@@ -34,7 +34,7 @@ def augmentation(tmp_path):
 @pytest.fixture
 def dataset(tmp_path, rows, tokenizer, plan):
     """Batches with queries in German and passages in English, of texts such as "query 3 de" and "wrong 3.0 en"."""
-    store = ParallelStore.write(tmp_path / "store", iter(rows(20, num_negatives=2)), name="test", fingerprint="f")
+    store = write_store(tmp_path / "store", rows(20, num_negatives=2), name="test", fingerprint="f")
 
     def make(augmentation, rank=0, world_size=1):
         chosen = plan([store], 4, 0)
@@ -92,7 +92,7 @@ def test_workers_and_ranks_replace_the_same_words(dataset, augmentation, decode)
 
 
 def test_validation_texts_are_never_changed(tmp_path, rows, tokenizer, plan, augmentation, decode):
-    store = ParallelStore.write(tmp_path / "store", iter(rows(8)), name="test", fingerprint="f")
+    store = write_store(tmp_path / "store", rows(8), name="test", fingerprint="f")
     data = PairDataModule(
         [store],
         [store],

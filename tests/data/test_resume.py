@@ -7,8 +7,8 @@ import pytest
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from mixlingua.data.build import write_store
 from mixlingua.data.datamodule import PairDataModule
-from mixlingua.data.store import ParallelStore
 from mixlingua.errors import CheckpointError, ConfigError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*num_workers.*", "ignore:.*tensorboard.*", "ignore:.*litlogger.*")
@@ -83,7 +83,7 @@ def make_data(tmp_path, rows, tokenizer, plan):
         augmentation=None,
     ):
         path = tmp_path / f"store {next(numbers)}"
-        store = ParallelStore.write(path, iter(rows(num_rows)), name="test", fingerprint=f"{num_rows} rows")
+        store = write_store(path, rows(num_rows), name="test", fingerprint=f"{num_rows} rows")
         make_plan = partial(plan, flavour=flavour)
         return PairDataModule(
             [store],

@@ -4,15 +4,15 @@ import pytest
 import torch
 
 from mixlingua.data.batches import StepDataset, StepLoader, StepSampler
+from mixlingua.data.build import write_store
 from mixlingua.data.rows import PairRow, text_key
-from mixlingua.data.store import ParallelStore
 
 
 @pytest.fixture
 def dataset(tmp_path, tokenizer, plan):
     def make(rows, batch_size=4, num_negatives=0, rank=0, world_size=1, augmentation=None):
         path = tmp_path / f"store {len(list(tmp_path.iterdir()))}"
-        store = ParallelStore.write(path, iter(rows), name="test", fingerprint="f")
+        store = write_store(path, rows, name="test", fingerprint="f")
         chosen = plan([store], batch_size, 0)
         return StepDataset(
             [store],

@@ -8,18 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mixlingua.data.build import StoreWriter, write_store
 from mixlingua.data.rows import PairRow, id_key, text_key
-from mixlingua.data.store import ParallelStore, StoreWriter
+from mixlingua.data.store import ParallelStore
 from mixlingua.errors import DataError
 
 
 def write(path, rows, batch_rows=4):
     """A store with small record batches, so that few rows reach several of them."""
-    path.mkdir()
-    writer = StoreWriter(path, name="test", fingerprint="f", batch_rows=batch_rows)
-    for row in rows:
-        writer.add(row)
-    writer.finish()
+    with StoreWriter(path, name="test", fingerprint="f", batch_rows=batch_rows) as writer:
+        for row in rows:
+            writer.add(row)
+        writer.finish()
     return ParallelStore(path)
 
 
@@ -117,10 +117,10 @@ def test_write_is_atomic(tmp_path, rows):
         raise DataError("line 4")
 
     with pytest.raises(DataError, match="line 4"):
-        ParallelStore.write(tmp_path / "s", broken(), name="test", fingerprint="f")
+        write_store(tmp_path / "s", broken(), name="test", fingerprint="f")
     assert not list(tmp_path.iterdir())
     with pytest.raises(DataError, match="gave no rows"):
-        ParallelStore.write(tmp_path / "s", iter([]), name="test", fingerprint="f")
+        write_store(tmp_path / "s", [], name="test", fingerprint="f")
 
 
 def test_more_languages_than_bits_are_refused(tmp_path):
@@ -148,31 +148,31 @@ def test_damaged_foreign_and_missing_stores_are_named(tmp_path, rows):
         ParallelStore(tmp_path / "s")
 
 
-def test_a_part_is_a_store_of_its_rows(tmp_path):
+def test_a_subset_is_a_store_of_its_rows(tmp_path):
     languages = [{"de", "en"}, {"en"}, {"de"}, {"de", "en"}, {"de", "en"}, {"en"}]
     rows = [replace(row, touches=("t",)) if number in (0, 2, 4) else row for number, row in
             enumerate(uneven_rows(languages))]  # fmt: skip
     whole = write(tmp_path / "s", rows)
-    part = whole.part(np.array([2, 4, 5]))
-    assert (part.num_rows, part.ids([0, 1, 2]), part.languages) == (3, ["2", "4", "5"], ("de", "en"))
-    assert part.texts([0, 1, 2, 1], "passage", ["de", "en", "en", "de"]) == ["p2 de", "p4 en", "p5 en", "p4 de"]
-    assert part.negatives([2], ["en"]) == [[]]
-    assert part.rows_per_language == {"de": 2, "en": 2}
-    assert part.coverage.tolist() == whole.coverage[[2, 4, 5]].tolist()
-    assert np.array_equal(part.keys, whole.keys[[2, 4, 5]])
-    assert (whole.conflict_rate, part.conflict_rate) == (6 / 30, 2 / 6), "0, 2 and 4 touch one text; then 2 and 4 do"
+    subset = whole.subset(np.array([2, 4, 5]))
+    assert (subset.num_rows, subset.ids([0, 1, 2]), subset.languages) == (3, ["2", "4", "5"], ("de", "en"))
+    assert subset.texts([0, 1, 2, 1], "passage", ["de", "en", "en", "de"]) == ["p2 de", "p4 en", "p5 en", "p4 de"]
+    assert subset.negatives([2], ["en"]) == [[]]
+    assert subset.rows_per_language == {"de": 2, "en": 2}
+    assert subset.coverage.tolist() == whole.coverage[[2, 4, 5]].tolist()
+    assert np.array_equal(subset.keys, whole.keys[[2, 4, 5]])
+    assert (whole.conflict_rate, subset.conflict_rate) == (6 / 30, 2 / 6), "0, 2 and 4 touch one text; then 2 and 4 do"
     with pytest.raises(IndexError, match="row 3 of store 'test', which has 3 rows"):
-        part.texts([3], "query", ["en"])
+        subset.texts([3], "query", ["en"])
     with pytest.raises(DataError, match=r"row 2 \(5\) has no text in 'de'"):
-        part.texts([2], "query", ["de"])
+        subset.texts([2], "query", ["de"])
 
 
-def test_parts_are_known_by_their_rows_and_travel_to_other_processes(tmp_path):
+def test_subsets_are_known_by_their_rows_and_travel_to_other_processes(tmp_path):
     whole = write(tmp_path / "s", uneven_rows([{"de", "en"}] * 9))
-    part = whole.part(np.array([1, 3, 8]))
-    assert (part.coverage, part.rows_per_language) == (None, {"de": 3, "en": 3})
-    assert part.fingerprint == whole.part(np.array([1, 3, 8])).fingerprint
-    assert len({store.fingerprint for store in (whole, part, whole.part(np.array([1, 3, 7])))}) == 3
-    assert part.part(np.array([2])).ids([0]) == ["8"]
-    sent = pickle.loads(pickle.dumps(part))
-    assert (sent.fingerprint, sent.ids([2]), sent.num_rows) == (part.fingerprint, ["8"], 3)
+    subset = whole.subset(np.array([1, 3, 8]))
+    assert (subset.coverage, subset.rows_per_language) == (None, {"de": 3, "en": 3})
+    assert subset.fingerprint == whole.subset(np.array([1, 3, 8])).fingerprint
+    assert len({store.fingerprint for store in (whole, subset, whole.subset(np.array([1, 3, 7])))}) == 3
+    assert subset.subset(np.array([2])).ids([0]) == ["8"]
+    sent = pickle.loads(pickle.dumps(subset))
+    assert (sent.fingerprint, sent.ids([2]), sent.num_rows) == (subset.fingerprint, ["8"], 3)

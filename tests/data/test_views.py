@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mixlingua.data.batches import TeacherTexts, VariantTexts, View, view_makers
-from mixlingua.data.store import ParallelStore
+from mixlingua.data.build import write_store
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def store(tmp_path, rows):
         )
         for row, own in zip(full, held, strict=True)
     ]
-    return ParallelStore.write(tmp_path / "store", iter(cut), name="test", fingerprint="f")
+    return write_store(tmp_path / "store", cut, name="test", fingerprint="f")
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mixlingua.data.build import write_store
 from mixlingua.data.readers.jsonl import JsonlReader
 from mixlingua.data.rows import PairRow
-from mixlingua.data.store import ParallelStore
 from mixlingua.errors import ConfigError, DataError
 from mixlingua.mining.mine import FILTERS, Mining, mine
 from mixlingua.mining.output import Tally, write_mined
@@ -55,7 +55,7 @@ class Held:
 
 class Case:
     def __init__(self, folder, rows, table, languages):
-        self.store = ParallelStore.write(folder, iter(rows), name="case", fingerprint="case")
+        self.store = write_store(folder, rows, name="case", fingerprint="case")
         self.source = mining_rows(self.store, languages)
         self.encode = Scores([query for row in rows for query in row.queries.values()], table)
 
@@ -191,7 +191,7 @@ def test_what_is_written_is_trained_on_as_the_source_was(tmp_path, hand_worked):
     again = write_mined(tmp_path / "again.jsonl.gz", case.source, case.pools, iter(mined), 2)
     assert again == len(rows) - 2 and (tmp_path / "again.jsonl.gz").read_bytes() == path.read_bytes()
 
-    store = ParallelStore.write(tmp_path / "trained", JsonlReader(path).rows(), name="mined", fingerprint="mined")
+    store = write_store(tmp_path / "trained", JsonlReader(path).rows(), name="mined", fingerprint="mined")
     kept = [number for number in range(len(rows)) if number not in (0, 7)]
     assert store.ids(range(store.num_rows)) == case.store.ids(kept)
     assert store.split_keys(range(store.num_rows)) == case.store.split_keys(kept)

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from mixlingua import distributed
+from mixlingua.data.build import write_store
 from mixlingua.data.rows import PairRow
 from mixlingua.data.store import ParallelStore
 from mixlingua.errors import ConfigError, DataError, ModelError
@@ -27,9 +28,7 @@ def stores(tmp_path) -> list[ParallelStore]:
         "pairs": [row(f"a{n}", "de", "en") for n in range(30)],
         "mixed": [*(row(f"b{n}", "de", "en", "fr") for n in range(10)), *(row(f"c{n}", "fr") for n in range(5))],
     }
-    return [
-        ParallelStore.write(tmp_path / name, iter(rows), name=name, fingerprint=name) for name, rows in parts.items()
-    ]
+    return [write_store(tmp_path / name, rows, name=name, fingerprint=name) for name, rows in parts.items()]
 
 
 def named(texts: list[str], language: str, side: str) -> list[str]:
@@ -89,7 +88,7 @@ def test_pieces_and_parts_of_a_store(stores, monkeypatch):
     whole = draw_texts(stores, ["de", "fr"], rows_per_language=9, seed=0)
     monkeypatch.setattr("mixlingua.retrieval.postprocess._ROWS_AT_ONCE", 4)
     assert draw_texts(stores, ["de", "fr"], rows_per_language=9, seed=0) == whole
-    part = [stores[1].part(np.arange(3))]
+    part = [stores[1].subset(np.arange(3))]
     assert sorted(named(draw_texts(part, ["fr"], rows_per_language=3, seed=0)["fr"].queries, "fr", "q")) == [
         "b0", "b1", "b2",
     ]  # fmt: skip

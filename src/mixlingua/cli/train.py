@@ -68,7 +68,7 @@ def _limited(store: ParallelStore, max_rows: int | None, *, seed: int, source: i
     if max_rows >= store.num_rows:
         logger.warning("data.max_rows=%d: %s has %d rows, and all are used.", max_rows, store.name, store.num_rows)
         return store
-    return store.part(random_subset(store.num_rows, max_rows, seed=seed, source_index=source))
+    return store.subset(random_subset(store.num_rows, max_rows, seed=seed, source_index=source))
 
 
 def make_plan(

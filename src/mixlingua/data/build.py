@@ -1,16 +1,27 @@
-"""From a reader to its stores, once: cached by what the files contain."""
+"""How a parallel store is made: from a reader, once, and cached by what its files contain.
 
+`build_store` is what training calls; `StoreWriter` writes the files that `data/store.py` describes, in the memory of
+one record batch.
+"""
+
+import json
 import logging
 import shutil
+from collections.abc import Iterable
+from contextlib import ExitStack
 from itertools import chain, islice
 from pathlib import Path
+from typing import Self
 
+import numpy as np
+import pyarrow as pa
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from mixlingua.data.rows import Reader, unit_interval
-from mixlingua.data.store import FORMAT_VERSION, ParallelStore, StoreWriter
+from mixlingua.data.rows import PairRow, Reader, row_keys, unit_interval
+from mixlingua.data.store import FORMAT_VERSION, ParallelStore
 from mixlingua.errors import ConfigError, DataError
 from mixlingua.files import atomic_folder, content_hash, lock
+from mixlingua.sampling.source import conflict_rate
 
 log = logging.getLogger(__name__)
 
@@ -26,69 +37,192 @@ def build_store(
     Raises DataError for bad files and for a split that leaves a side empty, ConfigError for a fraction outside [0, 1).
     """
     if not 0.0 <= validation_fraction < 1.0:
-        raise ConfigError(f"validation_fraction is {validation_fraction}; it must be at least 0 and below 1.")
+        raise ConfigError(f"data.validation_fraction={validation_fraction}: it must be at least 0 and below 1.")
     fingerprint = content_hash(str(FORMAT_VERSION), reader.name, reader.fingerprint(), repr(float(validation_fraction)))
     folder = Path(cache_root) / "stores" / f"{reader.name}-{fingerprint[:16]}"
+
+    def opened() -> tuple[ParallelStore, ParallelStore | None]:
+        return ParallelStore(folder / "train"), ParallelStore(folder / "validation") if validation_fraction else None
+
     try:
-        return _open(folder, validation_fraction)
+        return opened()
     except DataError:  # not there yet, damaged, or about to be written by another process
         with lock(folder):
-            _build_unless_whole(reader, folder, fingerprint, validation_fraction, progress)
-    return _open(folder, validation_fraction)
-
-
-def _build_unless_whole(
-    reader: Reader, folder: Path, fingerprint: str, validation_fraction: float, progress: bool
-) -> None:
-    if folder.exists():
-        try:
-            _open(folder, validation_fraction)
-            return
-        except DataError as error:
-            log.warning("%s Building it again.", error)
-            shutil.rmtree(folder)
-    _write(reader, folder, fingerprint, validation_fraction, progress)
-
-
-def _open(folder: Path, validation_fraction: float) -> tuple[ParallelStore, ParallelStore | None]:
-    return ParallelStore(folder / "train"), ParallelStore(folder / "validation") if validation_fraction else None
+            if folder.exists():
+                try:
+                    return opened()
+                except DataError as error:
+                    log.warning("%s Building it again.", error)
+                    shutil.rmtree(folder)
+            _write(reader, folder, fingerprint, validation_fraction, progress)
+    return opened()
 
 
 def _write(reader: Reader, folder: Path, fingerprint: str, validation_fraction: float, progress: bool) -> None:
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
     rows = reader.rows()
-    # A reader that has to fetch and prepare does so before its first row, and says how far it is itself.
+    # A reader that has to fetch and prepare does so before its first row, and shows its own progress.
     first = list(islice(rows, 1))
-    with atomic_folder(folder) as partial, Progress(*columns, disable=not progress, transient=True) as bar:
+    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    names = {"train": reader.name, "validation": f"{reader.name} (held out)"}
+    with ExitStack() as stack:
+        partial = stack.enter_context(atomic_folder(folder))
+        bar = stack.enter_context(Progress(*columns, disable=not progress, transient=True))
         task = bar.add_task(f"reading {reader.name}", total=None)
-        writers = {}
-        names = {"train": reader.name, "validation": f"{reader.name} (held out)"}
-        for side in names if validation_fraction else ("train",):
-            (partial / side).mkdir()
-            writers[side] = StoreWriter(partial / side, name=names[side], fingerprint=f"{fingerprint}/{side}")
-        try:
-            for row in chain(first, rows):
-                held_out = unit_interval(row.split_key or row.passage_id) < validation_fraction
-                writers["validation" if held_out else "train"].add(row)
-                bar.advance(task)
-            _check_split(reader.name, writers, validation_fraction)
-            for writer in writers.values():
-                writer.finish()
-        finally:
-            for writer in writers.values():
-                writer.abandon()
+        writers = {
+            split: stack.enter_context(
+                StoreWriter(partial / split, name=names[split], fingerprint=f"{fingerprint}/{split}")
+            )
+            for split in (names if validation_fraction else ["train"])
+        }
+        for row in chain(first, rows):
+            held_out = unit_interval(row.split_key or row.passage_id) < validation_fraction
+            writers["validation" if held_out else "train"].add(row)
+            bar.advance(task)
+        empty = [split for split, writer in writers.items() if not writer.num_rows]
+        if len(empty) == 1 and validation_fraction:
+            raise DataError(
+                f"source '{reader.name}': data.validation_fraction={validation_fraction} leaves no row for {empty[0]}. "
+                "The source is too small to be split so; choose another fraction or 0."
+            )
+        for writer in writers.values():
+            writer.finish()
 
 
-def _check_split(name: str, writers: dict[str, StoreWriter], validation_fraction: float) -> None:
-    empty = [side for side, writer in writers.items() if not writer.num_rows]
-    if empty and validation_fraction and len(empty) < len(writers):
-        raise DataError(
-            f"source '{name}': validation_fraction={validation_fraction} leaves no row for {empty[0]}. "
-            "The source is too small to be split so; choose another fraction or 0."
+def write_store(path: str | Path, rows: Iterable[PairRow], *, name: str, fingerprint: str) -> ParallelStore:
+    """Write rows to a new store as they come, and open it. The folder appears at `path` once it is complete.
+
+    Raises DataError where there are no rows.
+    """
+    with atomic_folder(path) as folder, StoreWriter(folder, name=name, fingerprint=fingerprint) as writer:
+        for row in rows:
+            writer.add(row)
+        writer.finish()
+    return ParallelStore(path)
+
+
+MAX_LANGUAGES = 64  # one bit each in the coverage
+_TEXTS = pa.schema([("query", pa.string()), ("passage", pa.string()), ("negatives", pa.list_(pa.string()))])
+_IDS = pa.schema([("id", pa.string()), ("split_key", pa.string())])
+_RAW_FILES = ("keys.raw", "key_counts.raw", "coverage.raw")  # written row by row; `finish` makes keys and coverage
+
+
+class StoreWriter:
+    """Collects rows into a folder that `ParallelStore` opens; nothing is valid before `finish`.
+
+    A context manager, which closes the files. A language may appear at any row: its file then starts with empty
+    batches, so that all files stay aligned.
+    """
+
+    def __init__(self, folder: Path, *, name: str, fingerprint: str, batch_rows: int = 2048) -> None:
+        self._folder, self._name, self._fingerprint, self._batch_rows = folder, name, fingerprint, batch_rows
+        self._pending: list[PairRow] = []
+        self._num_batches = 0
+        self._rows_per_language: dict[str, int] = {}
+        self._min_negatives: int | None = None
+        self._open_files = ExitStack()
+        self._arrow_files: dict[str, pa.RecordBatchFileWriter] = {}
+        folder.mkdir(exist_ok=True)
+        self._raw_files = [self._open_files.enter_context((folder / file).open("wb")) for file in _RAW_FILES]
+        self.num_rows = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open_files.close()
+
+    def add(self, row: PairRow) -> None:
+        """Append a row. Raises DataError where the store would hold more than 64 languages."""
+        self._pending.append(row)
+        self.num_rows += 1
+        if len(self._pending) == self._batch_rows:
+            self._flush()
+
+    def finish(self) -> None:
+        """Write what is pending, the keys, the coverage and the metadata. Raises DataError where no row was added."""
+        if not self.num_rows:
+            raise DataError(f"source '{self._name}' gave no rows. Check its files and options.")
+        if self._pending:
+            self._flush()
+        self._open_files.close()
+        languages = sorted(self._rows_per_language)
+        self._write_coverage(languages)
+        rate = self._write_keys()
+        for file in _RAW_FILES:
+            (self._folder / file).unlink()
+        metadata = {
+            "format": FORMAT_VERSION,
+            "name": self._name,
+            "fingerprint": self._fingerprint,
+            "num_rows": self.num_rows,
+            "batch_rows": self._batch_rows,
+            "languages": languages,
+            "rows_per_language": {language: self._rows_per_language[language] for language in languages},
+            "min_negatives": self._min_negatives or 0,
+            "conflict_rate": rate,
+            "files": {file.name: file.stat().st_size for file in sorted(self._folder.iterdir())},
+        }
+        (self._folder / "store.json").write_text(json.dumps(metadata, indent=1), encoding="utf-8")
+
+    def _flush(self) -> None:
+        rows = self._pending
+        names = [[row.id for row in rows], [row.split_key for row in rows]]
+        self._arrow_file("ids", _IDS).write_batch(pa.record_batch(names, schema=_IDS))
+        for language in {language for row in rows for language in row.queries} | self._rows_per_language.keys():
+            self._arrow_file(language, _TEXTS).write_batch(self._texts(rows, language))
+        bits = {language: 1 << position for position, language in enumerate(self._rows_per_language)}
+        keys = [row_keys(row) for row in rows]
+        raw = (
+            np.array([key for of_row in keys for key in of_row], np.int64),
+            np.array([len(of_row) for of_row in keys], np.int64),
+            np.array([sum(bits[language] for language in row.queries) for row in rows], np.uint64),
         )
+        for file, values in zip(self._raw_files, raw, strict=True):
+            file.write(values.tobytes())
+        self._num_batches += 1
+        self._pending = []
+
+    def _texts(self, rows: list[PairRow], language: str) -> pa.RecordBatch:
+        queries = [row.queries.get(language) for row in rows]
+        negatives = [row.negatives.get(language, []) if language in row.queries else None for row in rows]
+        counts = [len(texts) for texts in negatives if texts is not None]
+        self._rows_per_language[language] += len(counts)
+        if counts:
+            self._min_negatives = min(counts if self._min_negatives is None else [self._min_negatives, *counts])
+        return pa.record_batch([queries, [row.passages.get(language) for row in rows], negatives], schema=_TEXTS)
+
+    def _arrow_file(self, name: str, schema: pa.Schema) -> pa.RecordBatchFileWriter:
+        if name not in self._arrow_files:
+            if schema is _TEXTS:
+                if len(self._rows_per_language) == MAX_LANGUAGES:
+                    raise DataError(f"source '{self._name}' has more than {MAX_LANGUAGES} languages; drop some.")
+                self._rows_per_language[name] = 0
+            sink = self._open_files.enter_context(pa.OSFile(str(self._folder / f"{name}.arrow"), "wb"))
+            file = self._open_files.enter_context(pa.ipc.new_file(sink, schema))
+            empty = pa.record_batch([pa.nulls(self._batch_rows, field.type) for field in schema], schema=schema)
+            for _ in range(self._num_batches):
+                file.write_batch(empty)
+            self._arrow_files[name] = file
+        return self._arrow_files[name]
+
+    def _write_coverage(self, languages: list[str]) -> None:
+        """From bits in the order in which the languages appeared to bits in alphabetical order."""
+        if all(count == self.num_rows for count in self._rows_per_language.values()):
+            return
+        raw = np.memmap(self._folder / "coverage.raw", np.uint64, mode="r")
+        coverage = np.lib.format.open_memmap(self._folder / "coverage.npy", "w+", np.uint64, (self.num_rows,))
+        for appeared, language in enumerate(self._rows_per_language):
+            bit = (raw >> np.uint64(appeared)) & np.uint64(1)
+            coverage |= bit << np.uint64(languages.index(language))
+        coverage.flush()
+
+    def _write_keys(self) -> float:
+        """Lay the keys out as a matrix, and return their conflict rate."""
+        raw = np.memmap(self._folder / "keys.raw", np.int64, mode="r")
+        counts = np.memmap(self._folder / "key_counts.raw", np.int64, mode="r")
+        starts = np.cumsum(counts) - counts
+        keys = np.lib.format.open_memmap(self._folder / "keys.npy", "w+", np.int64, (self.num_rows, int(counts.max())))
+        for column in range(keys.shape[1]):
+            keys[:, column] = raw[starts + np.where(column < counts, column, 0)]
+        keys.flush()
+        return conflict_rate(keys)

@@ -66,7 +66,14 @@ def check_texts(row: PairRow, where: str) -> None:
             raise DataError(f"{where}: empty negative in '{language}' for row '{row.id}'. Drop it.")
 
 
-PIVOT = "en"
+PIVOT = "en"  # the language by whose text a passage is known, where it has it
+
+
+def row_keys(row: PairRow) -> list[int]:
+    """The keys of a row: of its passage id, of what it touches, and of its passage's text in one language."""
+    pivot = PIVOT if PIVOT in row.passages else min(row.passages)
+    names = [row.passage_id, *row.touches]
+    return list(dict.fromkeys([*map(id_key, names), text_key(row.passages[pivot])]))
 
 
 def id_key(name: str) -> int:
