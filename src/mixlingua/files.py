@@ -12,8 +12,9 @@ import urllib.request
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
-from typing import IO
+from typing import IO, TextIO
 
 from filelock import FileLock
 
@@ -88,6 +89,18 @@ def remove_locked(folder: Path) -> None:
     """Delete a folder and the file of its lock, while holding that: whoever waits for it finds the folder gone."""
     shutil.rmtree(folder, ignore_errors=True)
     _lock_file(folder).unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_gzip(path: Path) -> Iterator[TextIO]:
+    """A .gz file to write text to, which appears once it is complete; equal text gives equal bytes."""
+    with (
+        atomic_write(path) as partial,
+        partial.open("wb") as raw,
+        gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as archive,
+        TextIOWrapper(archive, encoding="utf-8") as text,
+    ):
+        yield text
 
 
 def storage_error(path: Path, error: BaseException) -> StorageError | None:

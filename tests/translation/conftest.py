@@ -17,9 +17,7 @@ from mixlingua.translation.job import Translation
 
 @pytest.fixture
 def gate() -> Callable[..., Gate]:
-    """A gate with the bounds of conf/config.yaml, but for those given."""
-    bounds = {"max_repeats": 3, "max_copied_words": 4, "min_script_share": 0.5, "max_length_deviation": 3.0}
-    return lambda **given: Gate(**{**bounds, "min_round_trip": None, **given})
+    return Gate
 
 
 @pytest.fixture

@@ -45,6 +45,5 @@ def verdicts(made: Job) -> dict[str, object]:
 if __name__ == "__main__":
     folder, pause, out = sys.argv[1:]
     translator = LetterTranslator(pause=float(pause))
-    gate = Gate(max_repeats=3, max_copied_words=4, min_script_share=0.5, max_length_deviation=3, min_round_trip=None)
-    found = verdicts(job(Path(folder), translator, gate))
+    found = verdicts(job(Path(folder), translator, Gate()))
     Path(out).write_text(json.dumps({"verdicts": found, "called": translator.called}))

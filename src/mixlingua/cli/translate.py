@@ -1,5 +1,4 @@
-"""action=translate: give rows the languages that they lack, by a translation model; leave files that data=jsonl
-reads."""
+"""action=translate: give rows the languages that they lack, by a translation model, as files for data=jsonl."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,16 +15,16 @@ from mixlingua.files import lock
 from mixlingua.sampling.random import random_subset
 from mixlingua.training.checkpoints import take_over_translations
 from mixlingua.translation.job import Job, Translation
-from mixlingua.translation.output import Accepted, completed, packed, rejected_lines, write_rows
+from mixlingua.translation.output import Accepted, completed, write_rejected, write_rows
 from mixlingua.translation.texts import Pieces, SourceTexts
 
 
 def translate(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     """Translate what the chosen sources lack, on one device. Returns the share of accepted texts by language.
 
-    RUN/translations holds what was translated so far: a run that was stopped goes on where it is, in the same folder or
-    by `resume`. RUN/pairs/NAME.jsonl.gz holds each source's rows, RUN/rejected/LANGUAGE.jsonl.gz what was not good
-    enough, RUN/translation.json the counts.
+    RUN/translations holds what is translated so far: a run that was stopped goes on from there, in the same folder or
+    by `resume`. RUN/pairs/NAME.jsonl.gz holds each source's rows, RUN/rejected/LANGUAGE.jsonl.gz the rejected texts,
+    RUN/translation.json the counts.
     """
     settings: Translation = instantiate(cfg.translation)
     readers = [instantiate(source) for source in cfg.data.sources.values()]
@@ -72,8 +71,7 @@ def _translate_all(cfg: DictConfig, job: Job, run_dir: Path) -> tuple[dict[str, 
     with TranslationBar(num_tokens * (2 if job.settings.gate.min_round_trip is not None else 1)) as bar:
         for language in languages:
             verdicts, ratio = job.translate(language, bar)
-            with packed(run_dir / "rejected" / f"{language}.jsonl.gz") as file:
-                file.writelines(f"{line}\n" for line in rejected_lines(texts, verdicts))
+            write_rejected(run_dir / "rejected" / f"{language}.jsonl.gz", texts, verdicts)
             accepted[language] = Accepted.write(job.folder / f"{language}.arrow", verdicts, len(texts))
             reports[language] = LanguageReport.of(verdicts, ratio)
     return accepted, reports

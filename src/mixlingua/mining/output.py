@@ -1,6 +1,5 @@
 """What mining leaves: a source with its negatives, in the format that `data=jsonl` reads, and figures about them."""
 
-import gzip
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mixlingua.errors import DataError
-from mixlingua.files import atomic_write
+from mixlingua.files import atomic_gzip
 from mixlingua.mining.mine import FILTERS, Mined, MinedRow
 from mixlingua.mining.pool import MiningRows, Pool
 
@@ -66,14 +65,12 @@ def write_mined(
     language left.
     """
     written = 0
-    with atomic_write(path) as partial, partial.open("wb") as file:
-        with gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) as archive:
-            for row in rows:
-                complete = {name: mined for name, mined in row.mined.items() if len(mined.positions) == num_negatives}
-                if complete:
-                    line = json.dumps(_line(source, pools, row.row, complete), ensure_ascii=False)
-                    archive.write(f"{line}\n".encode())
-                    written += 1
+    with atomic_gzip(path) as lines:
+        for row in rows:
+            complete = {name: mined for name, mined in row.mined.items() if len(mined.positions) == num_negatives}
+            if complete:
+                lines.write(json.dumps(_line(source, pools, row.row, complete), ensure_ascii=False) + "\n")
+                written += 1
         if not written:
             raise DataError(
                 f"source '{source.store.name}': no query has mining.num_negatives={num_negatives} negatives among its "

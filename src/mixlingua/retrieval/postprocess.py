@@ -97,7 +97,7 @@ class Postprocess(ABC):
     read as query and as passage."""
 
     languages: Sequence[str]
-    rows_per_language: int
+    rows_per_language: int = 500
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "languages", tuple(self.languages))  # not the configuration's own kind of list
@@ -137,7 +137,7 @@ class Postprocess(ABC):
 class Projection(Postprocess):
     """The directions in which the languages' means differ are projected out; dims: how many, None: all."""
 
-    dims: int | None
+    dims: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

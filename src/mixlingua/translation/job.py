@@ -1,9 +1,9 @@
-"""Translating what rows lack, one language after the other, from batches to verdicts."""
+"""Translating what rows lack, one language after the other: settings, the journal of finished batches, verdicts."""
 
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,21 +19,22 @@ from mixlingua.translation.texts import Pieces, SourceTexts, joined
 
 @dataclass(frozen=True)
 class Translation:
-    """languages: what every row shall have; a row's own texts are kept, what it lacks is translated from `source`.
+    """What is translated into what, and how.
 
-    num_beams: hypotheses of the beam search, 1 for greedy search. piece_tokens: a text of more tokens is cut between
-    its sentences into pieces of at most so many (a sentence stays whole). max_growth: tokens of a translation for each
-    token of its source, at most. token_budget: source tokens of a batch, padding included. Raises ConfigError for
-    values that cannot work.
+    languages: those that every row shall have; a row keeps its own texts, and what it lacks is translated from
+    `source`. num_beams: hypotheses of the beam search; 1 is greedy search. piece_tokens: a text of more tokens is cut
+    between its sentences into pieces of at most so many (a sentence stays whole). max_growth: tokens of a translation
+    for each token of its source, at most. token_budget: source tokens of a batch, padding included. gate: what a
+    translation must keep to. Raises ConfigError for values that cannot work.
     """
 
-    source: str
     languages: Sequence[str]
-    num_beams: int
-    piece_tokens: int
-    max_growth: float
-    token_budget: int
-    gate: Gate
+    source: str = "en"
+    num_beams: int = 4
+    piece_tokens: int = 128
+    max_growth: float = 3.0
+    token_budget: int = 2048
+    gate: Gate = field(default_factory=Gate)
 
     def __post_init__(self) -> None:
         check_language(self.source, "translation.source")
@@ -50,23 +51,25 @@ class Translation:
         for key in ("num_beams", "piece_tokens", "token_budget"):
             value = getattr(self, key)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ConfigError(f"translation.{key}={value}: a whole number of 1 or more is needed.")
+                raise ConfigError(f"translation.{key}={value}: must be a whole number of at least 1.")
         if self.max_growth < 1:
             raise ConfigError(
-                f"translation.max_growth={self.max_growth}: 1 or more; below it translations are cut off."
+                f"translation.max_growth={self.max_growth}: must be at least 1; below, translations are cut off."
             )
 
 
 class Journal:
-    """Translations by the position of their source, kept in a file of JSON lines.
+    """Translations by the position of their source piece, kept in a file of JSON lines.
 
     The first line holds the settings that decided them; each other line is a batch: `{"pieces", "texts", "finished"}`.
-    A line is on the disk before the next batch begins. What a killed process left unfinished at the end is cut off.
+    A line is on the disk before the next batch begins. A last line that a killed process left unfinished is cut off.
     """
 
     def __init__(self, file: Path, settings: Mapping[str, object]) -> None:
-        """Open or begin the journal. Raises CheckpointError naming each setting that differs, DataError for a damaged
-        line."""
+        """Open the journal, or begin it.
+
+        Raises CheckpointError naming each setting that differs, and DataError for a damaged line.
+        """
         self.file = file
         self.translated: dict[int, Translated] = {}
         lines = _whole_lines(file)
@@ -74,12 +77,12 @@ class Journal:
             file.parent.mkdir(parents=True, exist_ok=True)
             self._append(dict(settings))
             return
-        entries = [_parse(line, f"{file}:{number}") for number, line in enumerate(lines, start=1)]
-        self._check(entries[0], json.loads(json.dumps(dict(settings))))
-        for number, entry in enumerate(entries[1:], start=2):
+        saved, *batches = (_parse(line, f"{file}:{number}") for number, line in enumerate(lines, start=1))
+        self._check(saved, json.loads(json.dumps(dict(settings))))
+        for number, batch in enumerate(batches, start=2):
             try:
-                batch = zip(entry["pieces"], entry["texts"], entry["finished"], strict=True)
-                self.translated.update({piece: Translated(text, finished) for piece, text, finished in batch})
+                entries = zip(batch["pieces"], batch["texts"], batch["finished"], strict=True)
+                self.translated.update({piece: Translated(text, finished) for piece, text, finished in entries})
             except (KeyError, TypeError, ValueError) as error:
                 raise DataError(f"{file}:{number}: not a batch of translations ({error!r}). {_REMEDY}") from error
 
@@ -96,9 +99,7 @@ class Journal:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            if full := storage_error(self.file, error):
-                raise full from error
-            raise
+            raise storage_error(self.file, error) or error from error
 
     def _check(self, saved: Mapping[str, Any], current: Mapping[str, Any]) -> None:
         differences = [
@@ -113,11 +114,11 @@ class Journal:
             )
 
 
-_REMEDY = "Delete the line, whose texts are then translated again."
+_REMEDY = "Delete the line; its texts are then translated again."
 
 
 def _whole_lines(file: Path) -> list[bytes]:
-    """The lines of a file; a last one without its ending, which a killed process left, is cut off on the disk."""
+    """The lines of a file. A last one without its line end is cut off on the disk."""
     if not file.exists():
         return []
     content = file.read_bytes()
@@ -144,44 +145,16 @@ ByPiece = Mapping[int, int] | Sequence[int]
 def open_batches(wanted: Sequence[int], lengths: ByPiece, journal: Journal, token_budget: int) -> list[list[int]]:
     """Batches of the wanted pieces that the journal does not hold, longest first.
 
-    Where it holds the first batches of all, these are the others of all: a piece is translated in the same company, and
+    Where the journal holds the first batches of all, these are the others: a piece is translated in the same batch, and
     so in the same way, whether or not the process was stopped before.
     """
     rest = [piece for piece in wanted if piece not in journal.translated]
     batches = length_sorted_batches([lengths[piece] for piece in rest], token_budget)
-    return [[rest[place] for place in batch] for batch in batches]
-
-
-def translate_batches(
-    translator: Translator,
-    journal: Journal,
-    batches: Sequence[Sequence[int]],
-    texts: Mapping[int, str] | Sequence[str],
-    lengths: ByPiece,
-    source: str,
-    target: str,
-    settings: Translation,
-    progress: Progress,
-) -> None:
-    """Translate batches of pieces, each written to the journal before the next begins."""
-    total = sum(lengths[piece] for batch in batches for piece in batch)
-    done = 0
-    for batch in batches:
-        longest = max(lengths[piece] for piece in batch)
-        translated = translator.translate(
-            [texts[piece] for piece in batch],
-            source,
-            target,
-            num_beams=settings.num_beams,
-            max_new_tokens=ceil(settings.max_growth * longest),
-        )
-        journal.add(batch, translated)
-        done += sum(lengths[piece] for piece in batch)
-        progress(f"{source}->{target}", done, total)
+    return [[rest[position] for position in batch] for batch in batches]
 
 
 class Cost(NamedTuple):
-    """What is still to do for a language. num_done: pieces that are there already."""
+    """What is still to do for a language. num_done: pieces that are translated already."""
 
     num_texts: int
     num_pieces: int
@@ -192,7 +165,7 @@ class Cost(NamedTuple):
 
 @dataclass(frozen=True)
 class Job:
-    """The texts that rows lack, and a folder that holds what was translated of them (`Journal`).
+    """The texts that rows lack, and a folder with the journal of each direction, such as en-de.jsonl.
 
     A batch has the same texts whether or not the process was killed before it, so that the translations are the same.
     """
@@ -205,67 +178,89 @@ class Job:
 
     def cost(self, language: str) -> Cost:
         """What a language costs. Raises CheckpointError where the folder holds translations by other settings."""
-        journal = self._journal(language)
-        wanted = self._wanted(language)
-        batches = open_batches(wanted, self.pieces.lengths, journal, self.settings.token_budget)
+        wanted, lengths = self._wanted(language), self.pieces.lengths
+        batches = open_batches(wanted, lengths, self._journal(language), self.settings.token_budget)
         rest = [piece for batch in batches for piece in batch]
-        num_tokens = sum(self.pieces.lengths[piece] for piece in rest)
+        num_tokens = sum(lengths[piece] for piece in rest)
         num_texts = len(self.sources.needed(language))
         return Cost(num_texts, len(wanted), len(wanted) - len(rest), num_tokens, len(batches))
 
     def translate(self, language: str, progress: Progress) -> tuple[dict[int, Verdict], float | None]:
-        """A verdict for each text that rows need in a language, by its position in `sources.texts`, and the ratio of
-        lengths by which they were judged (None where there was nothing to measure it on)."""
+        """Translate what rows need in a language, each batch written to the journal before the next begins.
+
+        Returns a verdict for each text by its position in `sources.texts`, and the length ratio that the texts were
+        judged by (None where no text could be measured).
+        """
+        source, pieces, gate = self.settings.source, self.pieces, self.settings.gate
         journal = self._journal(language)
-        source = self.settings.source
-        texts, lengths = self.pieces.texts, self.pieces.lengths
-        batches = open_batches(self._wanted(language), lengths, journal, self.settings.token_budget)
-        translate_batches(self.translator, journal, batches, texts, lengths, source, language, self.settings, progress)
-        needed = self.sources.needed(language)
-        parts = {
-            text: [(self.pieces.texts[piece], journal.translated.get(piece)) for piece in self.pieces.of_text[text]]
-            for text in needed
+        self._complete(journal, self._wanted(language), pieces.texts, pieces.lengths, source, language, progress)
+        sources = {text: self.sources.texts[text] for text in self.sources.needed(language)}
+        translated = {
+            text: [(pieces.texts[piece], journal.translated.get(piece)) for piece in pieces.of_text[text]]
+            for text in sources
         }
-        verdicts, ratio = self.settings.gate.judge({text: self.sources.texts[text] for text in needed}, parts, language)
-        if self.settings.gate.min_round_trip is not None:
-            self._send_back(verdicts, language, journal, progress)
+        verdicts, ratio = gate.judge(sources, translated, language)
+        if gate.min_round_trip is not None:
+            accepted = [text for text, verdict in verdicts.items() if verdict.reason is None]
+            for text, score in self._round_trips(accepted, language, journal, progress).items():
+                if score < gate.min_round_trip:
+                    verdicts[text] = Verdict(verdicts[text].text, "round_trip", score)
         return verdicts, ratio
 
-    def _send_back(self, verdicts: dict[int, Verdict], language: str, journal: Journal, progress: Progress) -> None:
-        """Reject those of the accepted texts of which too little is left when they are translated back."""
-        least = self.settings.gate.min_round_trip
-        assert least is not None
-        accepted = [text for text, verdict in verdicts.items() if verdict.reason is None]
+    def _round_trips(
+        self, accepted: Sequence[int], language: str, journal: Journal, progress: Progress
+    ) -> dict[int, float]:
+        """Translate accepted texts back. Returns the chrF of each with its source; a piece that is too long is lost."""
+        source = self.settings.source
         pieces = self.pieces.wanted(accepted, self.translator.max_tokens)
         texts = {piece: journal.translated[piece].text for piece in pieces}
         lengths = dict(zip(pieces, self.translator.lengths(list(texts.values()), language), strict=True))
-        fitting = [piece for piece in pieces if lengths[piece] <= self.translator.max_tokens]
-        back = self._journal(language, of=journal)
-        batches = open_batches(fitting, lengths, back, self.settings.token_budget)
-        source = self.settings.source
-        translate_batches(self.translator, back, batches, texts, lengths, language, source, self.settings, progress)
+        wanted = [piece for piece in pieces if lengths[piece] <= self.translator.max_tokens]
+        back = self._journal(language, forward=journal)
+        self._complete(back, wanted, texts, lengths, language, source, progress)
+        scores = {}
         for text in accepted:
-            found = [back.translated[p].text for p in self.pieces.of_text[text] if p in back.translated]
-            if (score := chrf(joined(found, source), self.sources.texts[text])) < least:
-                verdicts[text] = Verdict(verdicts[text].text, "round_trip", score)
+            parts = [back.translated[piece].text for piece in self.pieces.of_text[text] if piece in back.translated]
+            scores[text] = chrf(joined(parts, source), self.sources.texts[text])
+        return scores
+
+    def _complete(
+        self, journal: Journal, wanted: Sequence[int], texts: Mapping[int, str] | Sequence[str], lengths: ByPiece,
+        source: str, target: str, progress: Progress,
+    ) -> None:  # fmt: skip
+        """Translate the wanted pieces that the journal lacks, batch by batch."""
+        batches = open_batches(wanted, lengths, journal, self.settings.token_budget)
+        total, done = sum(lengths[piece] for batch in batches for piece in batch), 0
+        for batch in batches:
+            translated = self.translator.translate(
+                [texts[piece] for piece in batch],
+                source,
+                target,
+                num_beams=self.settings.num_beams,
+                max_new_tokens=ceil(self.settings.max_growth * max(lengths[piece] for piece in batch)),
+            )
+            journal.add(batch, translated)
+            done += sum(lengths[piece] for piece in batch)
+            progress(f"{source}->{target}", done, total)
 
     def _wanted(self, language: str) -> list[int]:
         return self.pieces.wanted(self.sources.needed(language), self.translator.max_tokens)
 
-    def _journal(self, language: str, of: Journal | None = None) -> Journal:
-        """The journal of a language; of: of the way back of that journal's translations."""
-        source = self.settings.source
+    def _journal(self, language: str, forward: Journal | None = None) -> Journal:
+        """The journal of the translations into a language; or, with their journal, of the way back."""
+        source, target, source_texts = self.settings.source, language, self.pieces.fingerprint()
+        if forward is not None:
+            source, target = language, self.settings.source
+            translated = (f"{piece}:{translation.text}" for piece, translation in sorted(forward.translated.items()))
+            source_texts = content_hash(*translated)[:16]
         settings = {
             **self.translator.identity,
-            "from": language if of else source,
-            "to": source if of else language,
+            "from": source,
+            "to": target,
             "num_beams": self.settings.num_beams,
             "max_growth": self.settings.max_growth,
             "piece_tokens": self.settings.piece_tokens,
             "num_pieces": len(self.pieces.texts),
-            "source_texts": self.pieces.fingerprint(),
+            "source_texts": source_texts,
         }
-        if of:
-            found = sorted(of.translated.items())
-            settings["source_texts"] = content_hash(*(f"{piece}:{translated.text}" for piece, translated in found))[:16]
-        return Journal(self.folder / f"{settings['from']}-{settings['to']}.jsonl", settings)
+        return Journal(self.folder / f"{source}-{target}.jsonl", settings)

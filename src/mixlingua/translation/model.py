@@ -1,4 +1,4 @@
-"""M2M100 and NLLB: from a configuration to a translator that runs on a device."""
+"""Translation models of the M2M100 and NLLB kinds: what they call languages, loading them, and translating a batch."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,10 +25,10 @@ class Translated(NamedTuple):
 
 
 class Translator(Protocol):
-    """Translates texts between languages by our codes, the same texts always in the same way.
+    """Translates texts between languages given by their codes; the same batch always gives the same translations.
 
-    max_tokens: the longest text that it takes. identity: what decides its translations, by name; what was translated by
-    one with another identity is not mixed with what this one translates.
+    max_tokens: the longest text that it takes. identity: what decides its translations, by name. Translations by
+    models of different identity are never mixed in one file.
     """
 
     max_tokens: int
@@ -58,27 +58,26 @@ class ModelLanguage(NamedTuple):
 
 
 def model_languages(vocabulary: Iterable[str]) -> dict[str, ModelLanguage]:
-    """Our code -> the model's name of every language that a tokenizer's vocabulary has a token for and that has a code
-    of ours: ISO 639-1, with the script where it is not the language's usual one (zh-Hant). Empty for other kinds of
-    model.
+    """Language code -> the model's name of each language that the vocabulary of its tokenizer has a token for.
 
-    Norwegian (no) is Bokmål (nb) in both kinds.
+    Codes are ISO 639-1, with the script where it is not the language's usual one (zh-Hant); languages without such a
+    code are left out. Norwegian (no) is Bokmål (nb) in both kinds of model. Empty for other kinds.
     """
-    found: dict[str, ModelLanguage] = {}
+    languages: dict[str, ModelLanguage] = {}
     for token in vocabulary:
         if match := _M2M100.fullmatch(token):
             if match[1] in known_languages():
-                found[match[1]] = ModelLanguage(match[1], token)
+                languages[match[1]] = ModelLanguage(match[1], token)
         elif (match := _NLLB.fullmatch(token)) and (code := _code(*match.groups())):
-            found[code] = ModelLanguage(token, token)
+            languages[code] = ModelLanguage(token, token)
     for code, other in (("no", "nb"), ("nb", "no")):
-        if code not in found and other in found:
-            found[code] = found[other]
-    return found
+        if code not in languages and other in languages:
+            languages[code] = languages[other]
+    return languages
 
 
 def _code(language: str, written: str) -> str | None:
-    """Our code of an ISO 639-3 language in a script; None where there is no ISO 639-1 code."""
+    """The code of an ISO 639-3 language in a script; None where it has no ISO 639-1 code."""
     from babel.core import get_global
 
     code = _NLLB_LANGUAGES.get(language) or get_global("language_aliases").get(language)
@@ -96,15 +95,15 @@ _DTYPES = {
 
 @dataclass(frozen=True)
 class PretrainedTranslator:
-    """What conf/translator/*.yaml says. Constructing it loads nothing; load() does.
+    """A choice of conf/translator. Constructing it loads nothing; `load` does.
 
     name_or_path: a folder or hub id of a sequence-to-sequence model whose tokenizer names languages as M2M100 or NLLB
-    do. licence: of the weights, for the record.
+    do. revision: of the hub's repository. licence: of the weights, for the record.
     """
 
     name_or_path: str
-    revision: str | None
-    licence: str | None
+    revision: str | None = None
+    licence: str | None = None
 
     def load(self, languages: Sequence[str], *, device: torch.device, precision: str) -> "Seq2SeqTranslator":
         """The model, checked to know the languages before its weights are read.

@@ -1,18 +1,15 @@
-"""The parallel rows, and what was rejected, as files."""
+"""What a translation leaves: the accepted texts of each language, the completed rows, and what was rejected."""
 
-import gzip
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import pyarrow as pa
 
 from mixlingua.data.rows import PairRow
-from mixlingua.files import atomic_write
+from mixlingua.files import atomic_gzip, atomic_write
 from mixlingua.translation.gate import Verdict
 
 _TEXTS = pa.schema([("text", pa.string())])
@@ -20,14 +17,15 @@ _BATCH_ROWS = 2048
 
 
 class Accepted:
-    """Texts of one language in a memory-mapped file; null where a text was rejected or not needed."""
+    """The accepted translations into one language, in a memory-mapped file; null for a text that has none."""
 
     def __init__(self, file: Path) -> None:
         self._batches = pa.ipc.open_file(pa.memory_map(str(file)))
 
     @classmethod
     def write(cls, file: Path, verdicts: Mapping[int, Verdict], num_texts: int) -> "Accepted":
-        """Write the accepted of `num_texts` verdicts, atomically, and open the file."""
+        """Write the accepted of `num_texts` texts, atomically, and open the file."""
+        accepted = {position: verdict.text for position, verdict in verdicts.items() if verdict.reason is None}
         with (
             atomic_write(file) as partial,
             pa.OSFile(str(partial), "wb") as sink,
@@ -35,9 +33,7 @@ class Accepted:
         ):
             for start in range(0, num_texts, _BATCH_ROWS):
                 positions = range(start, min(start + _BATCH_ROWS, num_texts))
-                found = (verdicts.get(position) for position in positions)
-                texts = [verdict.text if verdict and verdict.reason is None else None for verdict in found]
-                writer.write_batch(pa.record_batch([texts], schema=_TEXTS))
+                writer.write_batch(pa.record_batch([list(map(accepted.get, positions))], schema=_TEXTS))
         return cls(file)
 
     def get(self, position: int) -> str | None:
@@ -53,56 +49,46 @@ Lookup = Callable[[str, str], str | None]  # language, text in the source langua
 def completed(row: PairRow, source: str, languages: Iterable[str], lookup: Lookup) -> PairRow:
     """A row with each language that it lacks, where query and passage were accepted.
 
-    A rejected negative is left out; where all are, the row goes without the language, as training with negatives needs
-    some of each.
+    A rejected negative is left out. Where all negatives are rejected the row goes without the language: training with
+    negatives needs some of each row and language.
     """
     if source not in row.queries:
         return row
     queries, passages, negatives = dict(row.queries), dict(row.passages), dict(row.negatives)
+    to_translate = row.negatives.get(source, [])
     for language in languages:
         if language in row.queries:
             continue
         query, passage = lookup(language, row.queries[source]), lookup(language, row.passages[source])
-        own = row.negatives.get(source, [])
-        found = [text for text in (lookup(language, negative) for negative in own) if text is not None]
-        if query is None or passage is None or (own and not found):
+        accepted = [text for negative in to_translate if (text := lookup(language, negative)) is not None]
+        if query is None or passage is None or (to_translate and not accepted):
             continue
         queries[language], passages[language] = query, passage
-        if found:
-            negatives[language] = found
+        if accepted:
+            negatives[language] = accepted
     return replace(row, queries=queries, passages=passages, negatives=negatives)
 
 
 def write_rows(file: Path, rows: Iterable[PairRow]) -> dict[str, int]:
-    """Write rows in the format that data=jsonl reads, packed, atomically. Returns the rows of each language."""
+    """Write rows as .jsonl.gz for data=jsonl, atomically. Returns the number of rows in each language."""
     counts: dict[str, int] = {}
-    with packed(file) as out:
+    with atomic_gzip(file) as lines:
         for row in rows:
             fields: dict[str, Any] = {"id": row.id, "queries": row.queries, "passages": row.passages}
             fields["passage_id"] = row.passage_id
             optional = {"touches": row.touches, "negatives": row.negatives, "split_key": row.split_key}
             fields |= {field: value for field, value in optional.items() if value}
-            out.write(json.dumps(fields, ensure_ascii=False) + "\n")
+            lines.write(json.dumps(fields, ensure_ascii=False) + "\n")
             for language in row.queries:
                 counts[language] = counts.get(language, 0) + 1
     return counts
 
 
-@contextmanager
-def packed(file: Path) -> Iterator[TextIO]:
-    """A .gz file to write text to, which appears once it is complete; equal text gives equal bytes."""
-    with (
-        atomic_write(file) as partial,
-        partial.open("wb") as raw,
-        gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as archive,
-        TextIOWrapper(archive, encoding="utf-8") as text,
-    ):
-        yield text
-
-
-def rejected_lines(texts: Sequence[str], verdicts: Mapping[int, Verdict]) -> Iterable[str]:
-    """A JSON line for each rejected text: reason, value, source and translation."""
-    for position, verdict in verdicts.items():
-        if verdict.reason is not None:
-            fields = {"reason": verdict.reason, "value": verdict.value}
-            yield json.dumps(fields | {"source": texts[position], "translation": verdict.text}, ensure_ascii=False)
+def write_rejected(file: Path, texts: Sequence[str], verdicts: Mapping[int, Verdict]) -> None:
+    """Write a line of .jsonl.gz for each rejected text: reason, value, source and translation."""
+    with atomic_gzip(file) as lines:
+        for position, verdict in verdicts.items():
+            if verdict.reason is not None:
+                fields = {"reason": verdict.reason, "value": verdict.value}
+                fields |= {"source": texts[position], "translation": verdict.text}
+                lines.write(json.dumps(fields, ensure_ascii=False) + "\n")
