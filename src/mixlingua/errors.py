@@ -1,4 +1,4 @@
-"""Which part of an error is meant for the user."""
+"""Errors that a user can put right, how several are told at once, and how one is found inside another."""
 
 import difflib
 import re
@@ -10,7 +10,9 @@ class MixlinguaError(ValueError):
 
 
 class ConfigError(MixlinguaError):
-    """A configuration key, choice or value that cannot work."""
+    """A configuration key, choice or value that cannot work. problems: each by itself, where there are several."""
+
+    problems: Sequence[str] = ()
 
 
 class DataError(MixlinguaError):
@@ -41,27 +43,34 @@ def suggest(name: str, choices: Iterable[str]) -> str:
 
 def raise_problems(problems: Sequence[str]) -> None:
     """Raise one ConfigError that lists every problem, numbered where there are several; return where there is none."""
-    if len(problems) == 1:
-        raise ConfigError(problems[0])
     if problems:
-        lines = (f"  {number}. {problem}" for number, problem in enumerate(problems, start=1))
-        raise ConfigError(f"{len(problems)} problems in the configuration:\n" + "\n".join(lines))
+        lines = [f"  {number}. {problem}" for number, problem in enumerate(problems, start=1)]
+        several = "\n".join([f"{len(problems)} problems in the configuration:", *lines])
+        error = ConfigError(problems[0] if len(problems) == 1 else several)
+        error.problems = tuple(problems)
+        raise error
 
 
-# How Python ends the traceback of one of the project's errors, which is all that comes from another process.
+def problems_of(error: BaseException) -> Sequence[str]:
+    """What is wrong according to an error, each problem by itself."""
+    meant = user_error(error)
+    return getattr(meant, "problems", ()) or (str(meant or error),)
+
+
+# How Python ends the traceback of one of the project's errors.
 _LAST_IN_TRACEBACK = re.compile(r".*^mixlingua\.errors\.(\w+): (.+)", re.DOTALL | re.MULTILINE)
 
 
 def user_error(error: BaseException | None) -> MixlinguaError | None:
     """The error meant for the user in a chain of causes, or None.
 
-    Hydra wraps those of constructors; those of a spawned process and of a DataLoader's worker arrive as the text of
-    their traceback.
+    Hydra raises an error of its own from that of a constructor. An error in a spawned process or in a DataLoader's
+    worker arrives as the text of its traceback, which is all that torch passes on.
     """
     for cause in _chain(error):
-        if found := _LAST_IN_TRACEBACK.match(str(cause)):
-            kind = globals().get(found[1], MixlinguaError)
-            return kind(found[2].strip())
+        if last := _LAST_IN_TRACEBACK.match(str(cause)):
+            kind = globals().get(last[1], MixlinguaError)
+            return kind(last[2].strip())
         if isinstance(cause, MixlinguaError):
             return cause
     return None

@@ -142,6 +142,13 @@ def cache_dir() -> Path:
     return Path(os.environ.get("MIXLINGUA_CACHE", Path.home() / ".cache" / "mixlingua"))
 
 
+def conf_folder() -> Path:
+    """The folder of the configuration: beside the code where the package is installed, at the top of a clone."""
+    package = Path(__file__).resolve().parent
+    installed = package / "conf"
+    return installed if installed.is_dir() else package.parents[1] / "conf"
+
+
 def _lock_file(path: Path) -> Path:
     return path.parent / f".{path.name}.lock"
 

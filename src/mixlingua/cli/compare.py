@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.text import Text
 
-from mixlingua.cli.check import average_problems
+from mixlingua.cli.settings import average_problems
 from mixlingua.comparison.compare import Resampling, family_of
 from mixlingua.comparison.compare import compare as compare_systems
 from mixlingua.comparison.runs import common_tasks, find_runs, read_run

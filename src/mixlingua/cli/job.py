@@ -1,0 +1,144 @@
+"""From a composed configuration to a finished run: check, record, seed, run the action, clean up."""
+
+import gc
+import sys
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from mixlingua.cli.check import problems
+from mixlingua.cli.main import errors_on_stderr, full_errors
+from mixlingua.cli.run_record import holds_finished_run, is_rank_zero, recorded
+from mixlingua.errors import ConfigError, raise_problems, suggest, user_error
+from mixlingua.files import atomic_write
+
+
+@dataclass(frozen=True)
+class Action:
+    """function: "module:name" of `name(cfg, run_dir) -> dict of headline figures`; uses: the parts of cfg it reads."""
+
+    function: str
+    uses: tuple[str, ...]
+
+
+ACTIONS = {
+    "train": Action(
+        "mixlingua.cli.train:train",
+        (
+            "data",
+            "sampler",
+            "augmentation",
+            "model",
+            "adapter",
+            "teacher",
+            "loss",
+            "optimizer",
+            "trainer",
+            "checkpoint",
+            "averaging",
+            "postprocess",
+            "evaluation",
+            "logger",
+        ),
+    ),
+    "evaluate": Action(
+        "mixlingua.cli.evaluate:evaluate", ("model", "trainer", "checkpoint", "postprocess", "evaluation", "logger")
+    ),
+    "mine": Action("mixlingua.cli.mine:mine_negatives", ("data", "model", "trainer", "mining")),
+    "translate": Action("mixlingua.cli.translate:translate", ("data", "translator", "translation", "trainer")),
+    "compare": Action("mixlingua.cli.compare:compare", ()),
+    "dashboard": Action("mixlingua.cli.dashboard:dashboard", ("logger",)),
+}
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """What became of one run; error is empty where it finished. objective: the metric that a sweeper optimises."""
+
+    run_dir: Path
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    error: str = ""
+    objective: str | None = None
+
+    def __float__(self) -> float:
+        """The objective, for Hydra's sweepers. Raises ValueError where the run has none."""
+        if self.objective is None or self.objective not in self.metrics:
+            raise ValueError(self.error or f"no figure '{self.objective}' in {', '.join(self.metrics)}")
+        return self.metrics[self.objective]
+
+
+def run_job(cfg: DictConfig) -> JobResult:
+    """Run cfg.action in Hydra's output folder.
+
+    In a sweep, a job that fails is named on stderr and returned with its error, so that the others go on; a single run
+    ends the process with a message.
+    """
+    hydra = HydraConfig.get()
+    run_dir = Path(hydra.runtime.output_dir)
+    overrides = list(hydra.overrides.task)
+    _leave_out(cfg, overrides)
+    if hydra.mode != RunMode.MULTIRUN:
+        with errors_on_stderr():  # before Hydra, which would print a traceback
+            return JobResult(run_dir, _run(cfg, run_dir, overrides, multirun=False))
+    try:
+        return JobResult(run_dir, _run(cfg, run_dir, overrides, multirun=True), objective=cfg.objective)
+    except Exception as error:
+        known = user_error(error)
+        if known is None or full_errors():
+            traceback.print_exc()
+        message = str(known or error) or type(error).__name__
+        print(f"job {hydra.job.num} ({' '.join(overrides)}) failed: {message}", file=sys.stderr, flush=True)
+        return JobResult(run_dir, error=message)
+
+
+def _leave_out(cfg: DictConfig, overrides: list[str]) -> None:
+    """`GROUP=none` on the command line discards the settings that an experiment has for the group."""
+    for group in ("adapter", "augmentation", "postprocess"):
+        if f"{group}=none" in overrides and not any(text.lstrip("+").startswith(f"{group}.") for text in overrides):
+            cfg[group] = None
+
+
+def _run(cfg: DictConfig, run_dir: Path, overrides: list[str], *, multirun: bool) -> dict[str, float]:
+    if cfg.action not in ACTIONS:
+        hint = suggest(str(cfg.action), ACTIONS)
+        raise ConfigError(f"action={cfg.action}: no such action; it is one of {', '.join(ACTIONS)}.{hint}")
+    if is_rank_zero() and not cfg.overwrite and holds_finished_run(run_dir):
+        raise ConfigError(f"{run_dir} holds a finished run; choose another hydra.run.dir, or give overwrite=true.")
+    action = ACTIONS[cfg.action]
+    with recorded(run_dir, cfg.action, overrides) as metrics:
+        raise_problems(problems(cfg, action.uses, multirun=multirun))
+        if is_rank_zero():
+            with atomic_write(run_dir / "config.yaml") as partial:
+                partial.write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
+        try:
+            metrics.update(_act(action, cfg, run_dir))
+        finally:
+            _release()
+        if is_rank_zero() and cfg.objective is not None and cfg.objective not in metrics:
+            hint = suggest(cfg.objective, metrics)
+            raise ConfigError(f"objective={cfg.objective}: this run has {', '.join(metrics) or 'no figures'}.{hint}")
+        return metrics
+
+
+def _act(action: Action, cfg: DictConfig, run_dir: Path) -> dict[str, float]:
+    from pytorch_lightning import seed_everything
+
+    seed_everything(cfg.seed, workers=True, verbose=False)
+    module, name = action.function.split(":")
+    result: dict[str, float] = getattr(import_module(module), name)(cfg, run_dir)
+    return result
+
+
+def _release() -> None:
+    """Free what the job held, the weights above all, before the next job of the sweep."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

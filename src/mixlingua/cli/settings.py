@@ -1,0 +1,141 @@
+"""Settings of a run that belong to no single constructor: sections of conf/config.yaml, their defaults and limits."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mixlingua.errors import MixlinguaError, raise_problems, suggest
+from mixlingua.languages import check_language
+
+@dataclass(frozen=True)
+class DataSettings:
+    """What is trained on, and how batches are filled.
+
+    sources: name -> reader of training pairs; filled by the chosen `data` configs
+    validation_sources: name -> reader for the validation loss; empty: the validation_fraction of each training source
+    languages: to train on; el and vi stay unseen (zero-shot), as in arXiv 2408.10536
+    batch_size: pairs per step, over all devices
+    max_rows: rows of each training source at most, a random part by seed, a smaller one inside a larger; null: all
+    max_query_length: tokens of a query in training; null: the model's own limit, which evaluation always uses
+    max_passage_length: the same for passages; shorter is cheaper
+    pivot: the language in which a teacher reads each row
+    num_negatives: hard negatives per query, from the sources that have them
+    validation_fraction: share of each source, by document, held out for the validation loss and evaluation=held_out
+    validation_batches: batches of the validation loss, where there are validation rows
+    num_workers: processes that tokenise batches ahead; 0: none
+    """
+
+    sources: Mapping[str, Any] = field(default_factory=dict)
+    validation_sources: Mapping[str, Any] = field(default_factory=dict)
+    languages: Sequence[str] = ("ar", "de", "en", "es", "hi", "ru", "th", "tr", "zh")
+    batch_size: int = 48
+    max_rows: int | None = None
+    max_query_length: int | None = None
+    max_passage_length: int | None = None
+    pivot: str = "en"
+    num_negatives: int = 0
+    validation_fraction: float = 0.0
+    validation_batches: int = 8
+    num_workers: int = 1
+
+    def __post_init__(self) -> None:
+        problems = [
+            *below("data", self, batch_size=1, max_rows=1, num_negatives=0, validation_batches=1, num_workers=0),
+            *below("data", self, max_query_length=4, max_passage_length=4),
+        ]
+        if not self.sources:
+            problems.append(
+                "data=[]: nothing to train on; choose one or several sources, such as data=[ntrex,tatoeba]."
+            )
+        if not self.languages:
+            problems.append("data.languages=[]: no language to train on.")
+        for language in (*self.languages, self.pivot):
+            try:
+                check_language(language, where="data.pivot" if language == self.pivot else "data.languages")
+            except MixlinguaError as error:
+                problems.append(str(error))
+        twice = sorted({language for language in self.languages if list(self.languages).count(language) > 1})
+        if twice:
+            problems.append(f"data.languages: {', '.join(twice)} given more than once.")
+        raise_problems(problems)
+
+
+@dataclass(frozen=True)
+class CheckpointSettings:
+    """What a training run saves, and when it stops early.
+
+    every_n_steps: optimiser steps between two writes of RUN/checkpoints/last.ckpt
+    patience: stop after so many validation losses without a lower one; null: train all steps
+    save_model: write RUN/model, a sentence-transformers folder
+    """
+
+    every_n_steps: int = 100
+    patience: int | None = None
+    save_model: bool = True
+
+    def __post_init__(self) -> None:
+        raise_problems([*below("checkpoint", self, every_n_steps=1, patience=1)])
+
+
+@dataclass(frozen=True)
+class AveragingSettings:
+    """Which average of weights a training run ends with.
+
+    ema_decay: the moving average of the weights over steps, such as 0.99; null: the last weights
+    start_share: share of the weights before training in the final ones; keeps what the model could do before
+    """
+
+    ema_decay: float | None = None
+    start_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.ema_decay is not None and not 0 < self.ema_decay < 1:
+            problems.append(f"averaging.ema_decay={self.ema_decay}: between 0 and 1, such as 0.99, or null for none.")
+        if not 0 <= self.start_share <= 1:
+            problems.append(
+                f"averaging.start_share={self.start_share}: from 0 (the trained weights) to 1 (those before training)."
+            )
+        raise_problems(problems)
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """What is measured, when, and how.
+
+    tasks: name -> benchmark; filled by the chosen `evaluation` configs
+    before: measure the untrained model as well
+    every_n_steps: measure every N optimiser steps; null: at the end only
+    average: over languages or pairs. macro: each counts alike; micro: each query does. Of action=compare too
+    token_budget: tokens, padding included, encoded at once; 2048 is about what a CPU cache holds; give a GPU 65536
+    precision: of the encoder, as trainer.precision
+    """
+
+    tasks: Mapping[str, Any] = field(default_factory=dict)
+    before: bool = True
+    every_n_steps: int | None = None
+    average: str = "macro"
+    token_budget: int = 2048
+    precision: str = "32-true"
+
+    def __post_init__(self) -> None:
+        raise_problems([*below("evaluation", self, every_n_steps=1, token_budget=1), *average_problems(self.average)])
+
+
+def average_problems(average: object) -> list[str]:
+    """What is wrong with evaluation.average."""
+    from mixlingua.evaluation.results import AVERAGES  # imports torch, which the check of a command line does without
+
+    if average in AVERAGES:
+        return []
+    return [f"evaluation.average={average}: it is one of {', '.join(AVERAGES)}.{suggest(str(average), AVERAGES)}"]
+
+
+def below(section: str, settings: object, **least: int) -> list[str]:
+    """What is wrong with whole numbers of a section that have a least value; null is not judged."""
+    problems = []
+    for name, minimum in least.items():
+        value = settings.get(name) if isinstance(settings, Mapping) else getattr(settings, name)
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < minimum):
+            problems.append(f"{section}.{name}={value}: a whole number of {minimum} or more is needed.")
+    return problems

@@ -1,0 +1,153 @@
+"""What a constructor takes, read from its source: importing the constructors of a configuration would import torch."""
+
+import ast
+import importlib.util
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from typing import Any
+
+
+class _Unreadable:
+    """Stands for a default that is no literal; the argument exists, and the constructor alone knows its value."""
+
+
+REQUIRED = "???"  # as OmegaConf marks a value that has to be given
+UNREADABLE = _Unreadable()
+
+
+@dataclass(frozen=True)
+class Signature:
+    """defaults: each argument's default, REQUIRED or UNREADABLE, in order; takes_more: there is a **kwargs."""
+
+    name: str
+    defaults: dict[str, Any]
+    takes_more: bool = False
+
+
+@cache
+def signature(target: str) -> Signature | None:
+    """The arguments of the class or function that a dotted path names; None where its source does not show them.
+
+    Nothing is imported. Understood are functions, classes with an `__init__`, data classes with their bases, methods,
+    and names that a module imports from another one of its package.
+    """
+    names = target.split(".")
+    spec, depth = _module_of(names)
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py") or depth == len(names):
+        return None
+    module = _Module(spec.name, _parsed(spec.origin), is_package=spec.submodule_search_locations is not None)
+    return module.signature(names[depth:])
+
+
+def _module_of(names: list[str]) -> tuple[ModuleSpec | None, int]:
+    """The module that the first names lead to, and how many these are."""
+    try:
+        spec = importlib.util.find_spec(names[0])
+    except (ImportError, ValueError):
+        return None, 0
+    depth = 1
+    while spec is not None and spec.submodule_search_locations is not None and depth < len(names):
+        inner = PathFinder.find_spec(".".join(names[: depth + 1]), spec.submodule_search_locations)
+        if inner is None:
+            break
+        spec, depth = inner, depth + 1
+    return spec, depth
+
+
+@cache
+def _parsed(file: str) -> ast.Module:
+    return ast.parse(Path(file).read_text(encoding="utf-8"), file)
+
+
+@dataclass(frozen=True)
+class _Module:
+    name: str
+    tree: ast.Module
+    is_package: bool
+
+    def signature(self, names: list[str]) -> Signature | None:
+        body: list[ast.stmt] = self.tree.body
+        for name in names:
+            found = next((node for node in body if getattr(node, "name", None) == name), None)
+            if found is None:
+                imported = self.imported(name) if body is self.tree.body else None
+                return signature(".".join([imported, *names[1:]])) if imported else None
+            body = getattr(found, "body", [])
+        if isinstance(found, ast.FunctionDef):
+            return self.of_function(found, found.name, is_method=len(names) > 1)
+        return self.of_class(found) if isinstance(found, ast.ClassDef) else None
+
+    def imported(self, name: str) -> str | None:
+        """Where a name that this module imports comes from; None where that is another package."""
+        for node in self.tree.body:
+            if isinstance(node, ast.ImportFrom) and any((alias.asname or alias.name) == name for alias in node.names):
+                alias = next(alias for alias in node.names if (alias.asname or alias.name) == name)
+                package = self.name.split(".")[: None if self.is_package else -1]
+                above = package[: len(package) - node.level + 1] if node.level else []
+                source = ".".join([*above, *([node.module] if node.module else []), alias.name])
+                return source if source.split(".")[0] == self.name.split(".")[0] else None
+        return None
+
+    def of_class(self, node: ast.ClassDef) -> Signature | None:
+        for inner in node.body:
+            if isinstance(inner, ast.FunctionDef) and inner.name == "__init__":
+                return self.of_function(inner, node.name, is_method=True)
+        bases = [base for expression in node.bases if (base := self.base(expression)) is not None]
+        if any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
+            inherited = {name: value for base in reversed(bases) for name, value in base.defaults.items()}
+            return Signature(node.name, inherited | dict(self.fields(node)))
+        return Signature(node.name, bases[0].defaults, bases[0].takes_more) if bases else Signature(node.name, {})
+
+    def base(self, expression: ast.expr) -> Signature | None:
+        return self.signature(ast.unparse(expression).partition("[")[0].split("."))
+
+    def fields(self, node: ast.ClassDef) -> Iterator[tuple[str, Any]]:
+        for inner in node.body:
+            if not isinstance(inner, ast.AnnAssign) or not isinstance(inner.target, ast.Name):
+                continue
+            options: dict[str | None, ast.expr] = {}
+            if isinstance(inner.value, ast.Call) and ast.unparse(inner.value.func).endswith("field"):
+                options = {keyword.arg: keyword.value for keyword in inner.value.keywords}
+            if ast.unparse(inner.annotation).endswith("KW_ONLY"):
+                continue
+            if "ClassVar" in ast.unparse(inner.annotation) or ("init" in options and not self.value(options["init"])):
+                continue
+            if inner.value is None:
+                yield inner.target.id, REQUIRED
+            elif not options:
+                yield inner.target.id, self.value(inner.value)
+            elif "default" in options:
+                yield inner.target.id, self.value(options["default"])
+            else:
+                empty = {"list": [], "tuple": [], "dict": {}}
+                yield inner.target.id, empty.get(ast.unparse(options["default_factory"]), UNREADABLE)
+
+    def of_function(self, node: ast.FunctionDef, name: str, *, is_method: bool) -> Signature:
+        given = node.args
+        positional = [*given.posonlyargs, *given.args]
+        without = len(positional) - len(given.defaults)
+        defaults: dict[str, Any] = {}
+        for index, argument in enumerate(positional):
+            defaults[argument.arg] = REQUIRED if index < without else self.value(given.defaults[index - without])
+        for argument, default in zip(given.kwonlyargs, given.kw_defaults, strict=True):
+            defaults[argument.arg] = REQUIRED if default is None else self.value(default)
+        static = any(ast.unparse(decorator) == "staticmethod" for decorator in node.decorator_list)
+        if is_method and not static:
+            defaults.pop(positional[0].arg)
+        return Signature(name, defaults, takes_more=given.kwarg is not None)
+
+    def value(self, expression: ast.expr) -> Any:
+        """A literal, or a constant of this module or of one that it imports it from."""
+        if isinstance(expression, ast.Name):
+            for node in self.tree.body:
+                targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+                if any(isinstance(target, ast.Name) and target.id == expression.id for target in targets):
+                    return self.value(node.value)  # type: ignore[attr-defined]
+        try:
+            literal = ast.literal_eval(expression)
+        except ValueError:
+            return UNREADABLE
+        return list(literal) if isinstance(literal, tuple) else literal
