@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from mixlingua import files as fetch
-from mixlingua.cli.check import check, check_command_line
-from mixlingua.cli.main import ACTIONS, config_groups
+from mixlingua.cli import check
+from mixlingua.cli.configuration import compose
+from mixlingua.cli.job import ACTIONS
+from mixlingua.cli.main import config_groups
 from mixlingua.data.readers.jsonl import JsonlReader
 from mixlingua.errors import MixlinguaError
 
@@ -45,16 +46,15 @@ def blocks(page: Path, language: str) -> list[str]:
 
 def problems(command: list[str]) -> list[str]:
     """What the command-line check says against a command, and the preflight against it (of a sweep: its first job)."""
-    check_command_line(command, CONF)
+    check.check_command_line(command)
     if "hydra/sweeper=optuna" in command:
         return []
     overrides = [argument for argument in command if not argument.startswith("-")]
     if "--help" in command or "--cfg" in command:
         return []
     (jobs,) = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(overrides), None)
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", jobs[0])
-    return check(cfg, ACTIONS[cfg.action].uses, multirun="-m" in command)
+    cfg = compose(jobs[0])
+    return check.problems(cfg, ACTIONS[cfg.action].uses, multirun="-m" in command)
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_a_documented_command_is_accepted(command: str, offline: None) -> None:
 def test_the_example_of_an_experiment_is_accepted(tmp_path: Path) -> None:
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "mine.yaml").write_text(blocks(REPOSITORY / "docs" / "howto.md", "yaml")[0])
-    check_command_line(["--config-dir", str(tmp_path), "experiment=mine"], CONF)
+    check.check_command_line(["--config-dir", str(tmp_path), "experiment=mine"])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -103,7 +103,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_the_readme_lists_every_choice(group: str) -> None:
     (line,) = re.findall(rf"^\| `{group}` \| (.*) \|$", README.read_text(encoding="utf-8"), flags=re.MULTILINE)
     shorthands = {"ntrex_lohelp_debian"}
-    assert set(re.findall(r"`(\w+)`", line)) == set(config_groups(CONF)[group]) - shorthands
+    assert set(re.findall(r"`(\w+)`", line)) == set(config_groups()[group]) - shorthands
 
 
 def test_the_example_of_own_data_is_read() -> None:

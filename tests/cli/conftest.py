@@ -1,16 +1,15 @@
 """Fixtures that run the entry point inside the test's process."""
 
-import importlib.util
 import logging
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from omegaconf import DictConfig
 
-from mixlingua.cli import main as app
+from mixlingua.cli import job
+from mixlingua.cli.main import main
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -43,19 +42,11 @@ def launch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kept_logging: None) 
         module = type(sys)("mixlingua_probe")
         module.__dict__["run"] = probe
         monkeypatch.setitem(sys.modules, "mixlingua_probe", module)
-        monkeypatch.setitem(app.ACTIONS, "probe", app.Action("mixlingua_probe:run", ()))
+        monkeypatch.setitem(job.ACTIONS, "probe", job.Action("mixlingua_probe:run", ()))
         try:
-            _entry_point().main()
+            main()
         except SystemExit as ended:
             return int(ended.code or 0)
         return 0
 
     return run
-
-
-def _entry_point() -> Any:
-    spec = importlib.util.spec_from_file_location("run", REPOSITORY / "run.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

@@ -1,40 +1,53 @@
-"""Every file in conf/ composes and fits what it names; the keys of the default configuration are frozen."""
+"""Every file in conf/ composes into what its constructors take; the keys of the default configuration are frozen."""
 
+import inspect
+import re
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_dir
+from hydra.utils import get_object
 from omegaconf import OmegaConf
-from pytorch_lightning import Trainer
 
-from mixlingua.cli.check import binding_problems, signature_problems
+from mixlingua.cli.configuration import compose, unknown_keys
+from mixlingua.cli.signatures import REQUIRED, signature
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 CHOICES = sorted(path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.rglob("*.yaml"))
+TARGETS = sorted({name for file in CONF.rglob("*.yaml") for name in re.findall(r"_target_: (\S+)", file.read_text())})
 KEYS = Path(__file__).with_name("keys.txt")
 
 
 def composed(*overrides: str) -> Any:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return OmegaConf.to_container(compose("config", list(overrides)), resolve=False)
+    return OmegaConf.to_container(compose(overrides), resolve=False)
 
 
 @pytest.mark.parametrize("choice", CHOICES)
-def test_file_composes_and_binds(choice: str) -> None:
+def test_each_file_composes_and_gives_constructors_what_they_take(choice: str) -> None:
     if choice == "experiment/tune" and find_spec("optuna") is None:
         pytest.skip("experiment=tune needs pip install hydra-optuna-sweeper==1.3.0")
     group, _, name = choice.rpartition("/")
     tree = composed(f"{group}={name}") if group else composed()
-    assert [problem for part in tree for problem in binding_problems(tree[part], part)] == []
-    assert list(signature_problems(Trainer, tree["trainer"], "trainer", complete=False)) == []
+    assert [problem for part in tree for problem in unknown_keys(tree[part], part)] == []
+    assert tree["trainer"]["use_distributed_sampler"] is False  # or Lightning replaces the batch plan
+    assert set(tree["trainer"]) <= set(signature("pytorch_lightning.trainer.trainer.Trainer").defaults)
 
 
-@pytest.mark.parametrize("choice", [choice for choice in CHOICES if choice.startswith("trainer/")])
-def test_no_trainer_lets_lightning_replace_the_sampler(choice: str) -> None:
-    assert composed(choice.replace("/", "="))["trainer"]["use_distributed_sampler"] is False
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_signature_read_from_source_is_that_of_the_constructor(target: str) -> None:
+    parameters = inspect.signature(get_object(target)).parameters.values()
+    read = signature(target)
+    assert read is not None and list(read.defaults) == [parameter.name for parameter in parameters]
+    for parameter in parameters:
+        default = read.defaults[parameter.name]
+        if parameter.default is parameter.empty:
+            assert default == REQUIRED
+        elif repr(parameter.default) == "<factory>":  # of a data class
+            assert default in ([], {})
+        else:
+            assert default == (list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default)
 
 
 def test_keys_of_the_default_configuration_are_frozen() -> None:
@@ -49,5 +62,5 @@ def leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[str]:
     for key, value in sorted(tree.items()):
         if isinstance(value, dict) and value:
             yield from leaves(value, f"{prefix}{key}.")
-        else:
+        elif key != "_target_":
             yield f"{prefix}{key}"

@@ -3,12 +3,10 @@
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 
+from mixlingua.cli.configuration import compose
 from mixlingua.cli.train import open_stores, plan_makers
 from mixlingua.data.store import ParallelStore
-
-CONF = Path(__file__).resolve().parents[2] / "conf"
 
 
 @pytest.fixture
@@ -17,8 +15,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def stores(cache: Path, *overrides: str) -> tuple[list[ParallelStore], list[ParallelStore]]:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return open_stores(compose("config", [f"paths.cache={cache}", "data.validation_fraction=0.2", *overrides]))
+    return open_stores(compose([f"paths.cache={cache}", "data.validation_fraction=0.2", *overrides]))
 
 
 def ids(store: ParallelStore) -> set[str]:
@@ -44,8 +41,7 @@ def test_a_limit_above_the_source_is_said(cache: Path, caplog: pytest.LogCapture
 
 
 def test_batches_come_from_the_part_alone(cache: Path) -> None:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", [f"paths.cache={cache}", "data.max_rows=150", "sampler=crosslingual"])
+    cfg = compose([f"paths.cache={cache}", "data.max_rows=150", "sampler=crosslingual"])
     (part,), _ = open_stores(cfg)
     plan = plan_makers(cfg)[0]([part], 16, 0)
     drawn = {row for step in range(60) for row in plan.batch(step).rows.tolist()}
@@ -53,8 +49,7 @@ def test_batches_come_from_the_part_alone(cache: Path) -> None:
 
 
 def test_a_schedule_knows_the_steps_of_the_training() -> None:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", ["sampler=scheduled", "trainer.max_steps=60", "trainer.accumulate_grad_batches=2"])
+    cfg = compose(["sampler=scheduled", "trainer.max_steps=60", "trainer.accumulate_grad_batches=2"])
     training, validation = (make_plan.keywords["strategy"].values() for make_plan in plan_makers(cfg))
     assert (training["max_steps"], training["batches_per_step"]) == (60, 2)
     assert validation == {"exponent": 1.0}

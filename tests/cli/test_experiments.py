@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_dir
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+
+from mixlingua.cli.configuration import compose
 
 Launch = Callable[..., int]
 
@@ -46,13 +47,12 @@ def test_encoders_may_be_folders(launch: Launch) -> None:
         ("model_scale", {"model": "e5_small,e5_base,e5_large"}),
     ],
 )  # fmt: skip
-def test_what_is_swept_and_that_each_value_composes(conf: Path, experiment: str, params: dict[str, str]) -> None:
-    with initialize_config_dir(str(conf), version_base="1.3"):
-        cfg = compose("config", [f"experiment={experiment}"], return_hydra_config=True)
-        assert cfg.hydra.mode == RunMode.MULTIRUN
-        assert cfg.hydra.sweeper.params == params
-        first = [f"{key}={values.split(',')[0]}" for key, values in params.items()]
-        assert compose("config", [f"experiment={experiment}", *first]).trainer.max_steps == 120
+def test_what_is_swept_and_that_each_value_composes(experiment: str, params: dict[str, str]) -> None:
+    cfg = compose([f"experiment={experiment}"], with_hydra=True)
+    assert cfg.hydra.mode == RunMode.MULTIRUN
+    assert cfg.hydra.sweeper.params == params
+    first = [f"{key}={values.split(',')[0]}" for key, values in params.items()]
+    assert compose([f"experiment={experiment}", *first]).trainer.max_steps == 120
 
 
 @pytest.mark.skipif(find_spec("optuna") is None, reason="pip install hydra-optuna-sweeper==1.3.0")

@@ -7,19 +7,12 @@ from pathlib import Path
 from mixlingua.cli.main import config_groups, help_text
 
 
-def test_help_names_every_group_and_choice(conf: Path) -> None:
-    text = help_text(conf)
-    for group, choices in config_groups(conf).items():
+def test_help_names_every_group_and_choice_and_marks_the_defaults() -> None:
+    text = help_text()
+    for group, choices in config_groups().items():
         line = next(line for line in text.splitlines() if line.split()[:1] == [group])
         assert {word.strip("*,") for word in line.split()[1:]} == set(choices)
-
-
-def test_help_marks_the_defaults_and_shows_the_commands(conf: Path) -> None:
-    text = help_text(conf)
-    assert "hybrid*" in text
-    assert "e5_small_q4*" in text
-    for command in ("python run.py sampler=hybrid model=labse", "python run.py -m sampler=", "action=evaluate"):
-        assert command in text
+    assert {"e5_small", "e5_small_q4*", "hybrid*"} <= {word.strip(",") for word in text.split()}
 
 
 def test_help_imports_neither_torch_nor_hydra(conf: Path, tmp_path: Path) -> None:

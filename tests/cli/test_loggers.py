@@ -1,26 +1,16 @@
 """The loggers of a run."""
 
 import csv
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
 from pytorch_lightning import Trainer
 from pytorch_lightning.demos.boring_classes import BoringModel
 
+from mixlingua.cli.configuration import compose
 from mixlingua.cli.run_record import run_loggers
 from mixlingua.training.callbacks import BatchMix
-
-Compose = Callable[..., DictConfig]
-
-
-@pytest.fixture
-def composed(conf: Path) -> Iterator[Compose]:
-    with initialize_config_dir(str(conf), version_base="1.3"):
-        yield lambda *overrides: compose("config", list(overrides))
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -28,8 +18,8 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_csv_and_tensorboard_write_into_the_run_folder(composed: Compose, tmp_path: Path) -> None:
-    cfg = composed("logger=[csv,tensorboard]", "hydra.run.dir=x")
+def test_csv_and_tensorboard_write_into_the_run_folder(tmp_path: Path) -> None:
+    cfg = compose(["logger=[csv,tensorboard]", "hydra.run.dir=x"])
     with run_loggers(cfg, tmp_path) as loggers:
         for logger in loggers:
             logger.log_metrics({"atlas/crosslingual/map": 0.5}, step=3)
@@ -37,15 +27,15 @@ def test_csv_and_tensorboard_write_into_the_run_folder(composed: Compose, tmp_pa
     assert list((tmp_path / "tensorboard").glob("events*"))
 
 
-def test_what_was_logged_before_a_failure_is_kept(composed: Compose, tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), run_loggers(composed("logger=csv"), tmp_path) as loggers:
+def test_what_was_logged_before_a_failure_is_kept(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), run_loggers(compose(["logger=csv"]), tmp_path) as loggers:
         loggers[0].log_metrics({"loss": 1.0}, step=1)
         raise ZeroDivisionError
     assert rows(tmp_path / "csv" / "metrics.csv")[0]["loss"] == "1.0"
 
 
-def test_no_logger_is_a_choice(composed: Compose, tmp_path: Path) -> None:
-    with run_loggers(composed("logger=[]"), tmp_path) as loggers:
+def test_no_logger_is_a_choice(tmp_path: Path) -> None:
+    with run_loggers(compose(["logger=[]"]), tmp_path) as loggers:
         assert loggers == []
 
 

@@ -9,6 +9,15 @@ import pytest
 
 from mixlingua.cli.run_record import read_status
 
+ENTRY = """
+import sys
+sys.path.insert(0, {source!r})
+from mixlingua.cli import job, main
+
+job.ACTIONS["probe"] = job.Action("probe:run", ("trainer",))
+if __name__ == "__main__":
+    main.main()
+"""
 PROBE = """
 from pytorch_lightning.demos.boring_classes import BoringModel
 from mixlingua.training.trainer import build_trainer
@@ -19,28 +28,12 @@ def run(cfg, run_dir):
     (run_dir / f"rank{trainer.global_rank}").touch()
     return {"world_size": trainer.world_size}
 """
-ENTRY = """
-import sys
-from pathlib import Path
-sys.path.insert(0, {source!r})
-import hydra
-from mixlingua.cli import main as app
-
-app.ACTIONS["probe"] = app.Action("probe:run", ("trainer",))
-
-@hydra.main(version_base="1.3", config_path={conf!r}, config_name="config")
-def job(cfg):
-    return app.run_job(cfg)
-
-if __name__ == "__main__":
-    job()
-"""
 
 
 @pytest.mark.slow
 def test_processes_of_a_run_share_one_folder_and_one_writes(tmp_path: Path, conf: Path) -> None:
     (tmp_path / "probe.py").write_text(PROBE)
-    (tmp_path / "entry.py").write_text(ENTRY.format(source=str(conf.parent / "src"), conf=str(conf)))
+    (tmp_path / "entry.py").write_text(ENTRY.format(source=str(conf.parent / "src")))
     command = "action=probe trainer=ddp trainer.accelerator=cpu trainer.devices=2 trainer.precision=32-true"
     environment = {key: value for key, value in os.environ.items() if key not in ("LOCAL_RANK", "NODE_RANK", "RANK")}
     subprocess.run(
@@ -51,6 +44,4 @@ def test_processes_of_a_run_share_one_folder_and_one_writes(tmp_path: Path, conf
     status = read_status(run_dir)
     assert status["state"] == "finished"
     assert status["metrics"] == {"world_size": 2}
-    assert not any(
-        "job.name" in override for override in status["overrides"]
-    )  # written by the process that was started
+    assert not any("job.name" in override for override in status["overrides"])  # of the process that was started

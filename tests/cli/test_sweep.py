@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mixlingua.cli.main import JobResult
+from mixlingua.cli.job import JobResult
 from mixlingua.cli.sweep import sweep_table
 
 METRICS = {f"atlas/{setting}/map": 0.5 for setting in ("monolingual", "crosslingual", "multilingual")}

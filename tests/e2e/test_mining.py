@@ -47,7 +47,7 @@ def test_mined_files_are_trained_on(
     assert "rows with 4 negatives" in capfd.readouterr().err
 
     choice = tmp_path / "mine" / "mined"
-    check_command_line(["--config-dir", str(choice), "data=mined", "data.num_negatives=4"], REPOSITORY / "conf")
+    check_command_line(["--config-dir", str(choice), "data=mined", "data.num_negatives=4"])
     sources = OmegaConf.load(choice / "data" / "mined.yaml").sources
     assert [(name, len(list(instantiate(reader).rows()))) for name, reader in sources.items()] == [("jsonl", 60)]
 

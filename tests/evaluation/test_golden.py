@@ -4,12 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
+from mixlingua.cli.configuration import compose
 from mixlingua.evaluation.suite import evaluate_encoder
-
-CONF = Path(__file__).resolve().parents[2] / "conf"
 
 
 @pytest.mark.slow
@@ -18,8 +16,7 @@ def test_e5_small_q4_on_xquad_r(shared_data: Path) -> None:
     if not file.exists():
         pytest.skip(f"{file} is not here")
     golden = json.loads(file.read_text(encoding="utf-8"))
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", overrides=["model=e5_small_q4", "evaluation=xquad_r", f"paths.data={shared_data}"])
+    cfg = compose(["model=e5_small_q4", "evaluation=xquad_r", f"paths.data={shared_data}"])
     encoder = instantiate(cfg.model).load(seed=0)
     task = instantiate(cfg.evaluation.tasks.xquad_r)
     (result,) = evaluate_encoder(encoder, [task], token_budget=cfg.evaluation.token_budget, precision="32-true")

@@ -8,7 +8,6 @@ import itertools
 import os
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 import hydra
@@ -20,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mixlingua.cli.configuration import composer, unknown_keys
-from mixlingua.cli.main import config_groups, default_choices
+from mixlingua.cli.main import config_groups, default_choices, parsed
 from mixlingua.cli.run_record import checkpoint_of, translations_of
 from mixlingua.cli.settings import below
 from mixlingua.cli.signatures import signature
@@ -32,12 +31,14 @@ _SECTIONS = ("data", "evaluation")  # constructors of these check values; what t
 _OPTUNA = " pip install hydra-optuna-sweeper==1.3.0 brings it."
 
 
-def check_command_line(
-    overrides: Sequence[str], *, multirun: bool = False, config_dir: Path | None = None, config_name: str = "config"
-) -> None:
+def check_command_line(arguments: Sequence[str]) -> None:
     """Raise ConfigError with every override that names no group, choice or key, each with its nearest valid name."""
-    with composer(config_dir):
-        raise_problems(_CommandLine(config_groups(config_dir), config_name, multirun).problems(overrides))
+    options = parsed(arguments)
+    if options.about_hydra is None:
+        multirun = options.multirun or "hydra.mode=MULTIRUN" in options.overrides
+        with composer(options.config_dir):
+            line = _CommandLine(config_groups(options.config_dir), options.config_name, multirun)
+            raise_problems(line.problems(options.overrides))
 
 
 class _CommandLine:

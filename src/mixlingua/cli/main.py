@@ -38,12 +38,8 @@ def main() -> None:
     with errors_on_stderr():
         # Hydra reads sys.argv itself, and Lightning repeats it for the processes that it starts.
         sys.argv[1:] = with_arguments_of_resumed(sys.argv[1:])
-        options = parsed(sys.argv[1:])
-        register(options.config_dir)
-        if not options.about_hydra:
-            multirun = options.multirun or "hydra.mode=MULTIRUN" in options.overrides
-            name = options.config_name
-            check_command_line(options.overrides, multirun=multirun, config_dir=options.config_dir, config_name=name)
+        check_command_line(sys.argv[1:])
+        register(parsed(sys.argv[1:]).config_dir)
         job()
 
 

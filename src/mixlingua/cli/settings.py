@@ -7,6 +7,7 @@ from typing import Any
 from mixlingua.errors import MixlinguaError, raise_problems, suggest
 from mixlingua.languages import check_language
 
+
 @dataclass(frozen=True)
 class DataSettings:
     """What is trained on, and how batches are filled.
