@@ -20,7 +20,7 @@ def mixed(ranks, own, top=(0.5, 0.5), pool=(0.5, 0.5), language=0, pool_size=100
         np.array([ranks], float),
         np.ones((1, len(ranks))),
         pool_size,
-        own=np.array([own], bool),
+        same_language=np.array([own], bool),
         top=np.array([top]),
         pool=np.array(pool),
         language=language,
@@ -84,8 +84,8 @@ def test_own_answers_come_first_among_equals():
     scores = np.array([[0.9, 0.5, 0.5, 0.5]], np.float32)
     columns, grades, languages = np.array([[1, 2, 3]]), np.ones((1, 3)), np.array([0, 1, 0, 1])
     german, english = (mixed_ranks(scores, columns, grades, languages, language) for language in (0, 1))
-    assert (german.ranks.tolist(), german.own.tolist()) == ([[2, 3, 4]], [[True, False, False]])
-    assert (english.ranks.tolist(), english.own.tolist()) == ([[2, 3, 4]], [[True, True, False]])
+    assert (german.ranks.tolist(), german.same_language.tolist()) == ([[2, 3, 4]], [[True, False, False]])
+    assert (english.ranks.tolist(), english.same_language.tolist()) == ([[2, 3, 4]], [[True, True, False]])
 
 
 def shares(scores, relevant, languages, k):

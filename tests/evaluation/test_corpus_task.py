@@ -12,7 +12,7 @@ import torch
 
 from mixlingua import distributed
 from mixlingua.errors import DataError, StorageError
-from mixlingua.evaluation.bias import OWN, PREFERENCE
+from mixlingua.evaluation.bias import PREFERENCE, PREFERENCE_BY_RANK
 from mixlingua.evaluation.engines import on_disk as corpus_evaluator
 from mixlingua.evaluation.results import share_language
 from mixlingua.evaluation.suite import evaluate_task
@@ -32,7 +32,7 @@ def cache(tmp_path, monkeypatch):
 
 def needs_the_first_ten(metric):
     """Counts find ranks, not which passages come first."""
-    return metric in PREFERENCE.keys() - OWN.keys() or share_language(metric) is not None
+    return metric in PREFERENCE.keys() - PREFERENCE_BY_RANK.keys() or share_language(metric) is not None
 
 
 def assert_same(result, expected):

@@ -9,7 +9,6 @@ import torch
 from mixlingua import distributed
 from mixlingua.errors import ModelError
 from mixlingua.evaluation.bias import PREFERENCE
-from mixlingua.evaluation.engines import in_memory as evaluator
 from mixlingua.evaluation.engines.in_memory import evaluate
 from mixlingua.evaluation.metrics import BIAS, QUALITY
 from mixlingua.evaluation.results import PARTIAL
@@ -205,13 +204,13 @@ def test_equal_on_all_ranks_and_to_one_process(monkeypatch, on_ranks, world_size
     monkeypatch.setattr(search, "MAX_BLOCK_SCORES", 250)
     whole = run()
     measured = []
-    original = evaluator._measure
+    score = search.ExactScorer.__call__
 
-    def measure(*given):
+    def counted(*given):
         measured.append(distributed.rank())
-        original(*given)
+        return score(*given)
 
-    monkeypatch.setattr(evaluator, "_measure", measure)
+    monkeypatch.setattr(search.ExactScorer, "__call__", counted)
     results = on_ranks(world_size, run)
     num_blocks = sum(len(list(search.blocks(n, 60))) for n in task.num_queries.values())
     assert len(measured) == num_blocks > 3, "no block is ranked twice, and there are several"

@@ -79,8 +79,8 @@ def test_no_question_is_worse_than_those_kept(one_hot, monkeypatch):
         for question, value in zip(table.query_ids, table.values["map"].tolist(), strict=True):
             lowest[question] = min(value, lowest.get(question, 1.0))
         kept = [entry for entry in result.worst if entry.setting == setting]
-        assert len({entry.query_id for entry in kept}) == len(kept) == worst_queries.KEPT
-        assert [entry.value for entry in kept] == sorted(lowest.values())[: worst_queries.KEPT]
+        assert len({entry.query_id for entry in kept}) == len(kept) == worst_queries.NUM_WORST
+        assert [entry.value for entry in kept] == sorted(lowest.values())[: worst_queries.NUM_WORST]
 
 
 def test_all_ranks_get_those_of_one(one_hot, on_ranks, monkeypatch):

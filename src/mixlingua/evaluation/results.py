@@ -1,4 +1,4 @@
-"""What an evaluation found: values per query, their means as validated rows, and the files of a run folder."""
+"""What an evaluation found: values per query, their means as validated rows, averages over rows, and worst queries."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import groupby
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 
 from mixlingua.errors import DataError
-from mixlingua.evaluation.metrics import Floats
+from mixlingua.evaluation.metrics import Floats, PerQueryMetric
 
 SETTINGS = ("monolingual", "crosslingual", "multilingual")
 ALL_LANGUAGES = "all"  # the passage language of the multilingual setting
-
-
+Average = Literal["macro", "micro"]
+MACRO: Average = "macro"
+AVERAGES: tuple[Average, ...] = (MACRO, "micro")
+# The metrics whose spread over query languages is given.
+SPREAD = ("recall_at_1", "recall_at_10", "recall_at_100", "success_at_20", "success_at_100")
 TOP = 10  # the passages whose languages are counted
 # What some queries have no value for: nothing relevant is in another language, or in their own, or nothing at all is.
 PARTIAL = frozenset({
@@ -36,97 +39,68 @@ def share_language(metric: str) -> str | None:
 
 
 @dataclass(frozen=True)
-class RankedPassage:
-    """rank: from 1, ties counted against the system. score: the inner product with the query."""
+class TaskResult:
+    """One task's result. provenance: what identifies its data. per_query: setting -> values. worst: some queries.
+    further_rows: figures that are no mean over queries, such as F1."""
 
-    id: str
-    language: str
-    text: str
-    rank: int
-    score: float
+    task: str
+    provenance: Mapping[str, object]
+    per_query: Mapping[str, PerQueryTable]
+    worst: Sequence[WorstQuery] = ()
+    further_rows: Sequence[ResultRow] = ()
+
+    @cached_property
+    def rows(self) -> list[ResultRow]:
+        """The mean of every metric in every language or pair, and the further rows."""
+        of_tables = [row for setting, table in self.per_query.items() for row in self._means(setting, table)]
+        return [*of_tables, *self.further_rows]
+
+    def aggregate(self, average: Average = MACRO) -> dict[str, float]:
+        """Averages and spreads by key, such as "xquad_r/crosslingual/map"."""
+        return aggregate(self.rows, average)
+
+    def _means(self, setting: str, table: PerQueryTable) -> Iterable[ResultRow]:
+        pairs = list(zip(table.query_languages, table.passage_languages, strict=True))
+        for (query_language, passage_language), members in groupby(range(len(pairs)), key=pairs.__getitem__):
+            positions = list(members)
+            for name, column in table.values.items():
+                values = column[positions]
+                if name in PARTIAL:
+                    values = values[~np.isnan(values)]
+                if len(values):
+                    mean = float(values.mean())
+                    yield ResultRow(self.task, setting, query_language, passage_language, name, mean, len(values))
 
 
 @dataclass(frozen=True)
-class WorstQuery:
-    """A query against one pool of `pool_size` passages, `num_relevant` of them relevant.
+class PerQueryTable:
+    """One setting's values of n queries, sorted by group: the queries in one language against one pool.
 
-    value: of the task's main metric, `metric`. first: what was ranked first. relevant: the relevant passage that came
-    nearest to that; the last relevant one has last_rank.
+    A query is there once for each group that it is in. values: metric -> (n,). A metric of `PARTIAL` is nan where the
+    query has nothing that it could measure.
     """
 
-    task: str
-    setting: str
-    query_id: str
-    query_language: str
-    passage_language: str
-    query: str
-    metric: str
-    value: float
-    pool_size: int
-    num_relevant: int
-    last_rank: int
-    first: RankedPassage
-    relevant: RankedPassage
+    query_ids: Sequence[str]
+    query_languages: Sequence[str]
+    passage_languages: Sequence[str]
+    values: Mapping[str, Floats]
 
+    @classmethod
+    def collected(
+        cls, metric: PerQueryMetric, pairs: Sequence[tuple[str, str]], query_ids: Sequence[Sequence[str]]
+    ) -> Self:
+        """What a metric has collected on all ranks; every rank must call this.
 
-def badness(entry: WorstQuery) -> tuple[float, int, str, str, str]:
-    """Sorts the worst first: by value, then by how late the first relevant passage comes; never by chance."""
-    return entry.value, -entry.relevant.rank, entry.query_language, entry.passage_language, entry.query_id
-
-
-Average = Literal["macro", "micro"]
-MACRO: Average = "macro"
-AVERAGES: tuple[Average, ...] = (MACRO, "micro")
-# The metrics whose spread over query languages is given.
-SPREAD = ("recall_at_1", "recall_at_10", "recall_at_100", "success_at_20", "success_at_100")
-
-
-def mean_of_rows(rows: Sequence[ResultRow], average: Average) -> float:
-    """macro: each language or pair counts alike; micro: each query does."""
-    values = [row.value for row in rows]
-    if average == MACRO:
-        return float(np.mean(values))
-    return float(np.average(values, weights=[row.num_queries for row in rows]))
-
-
-def aggregate(rows: Sequence[ResultRow], average: Average = MACRO) -> dict[str, float]:
-    """All figures of a run: its means, then its spreads."""
-    return means(rows, average) | spreads(rows, average)
-
-
-def without_shares(figures: Mapping[str, float]) -> dict[str, float]:
-    """Figures by key without the languages' shares, which are a matrix and no scalars for a logger."""
-    return {key: value for key, value in figures.items() if share_language(key.rpartition("/")[2]) is None}
-
-
-def means(rows: Iterable[ResultRow], average: Average) -> dict[str, float]:
-    """The mean of the rows of each task, setting and metric, by "task/setting/metric"."""
-    return {"/".join(key): mean_of_rows(part, average) for key, part in _by_metric(rows).items()}
-
-
-def spreads(rows: Iterable[ResultRow], average: Average) -> dict[str, float]:
-    """How far query languages lie apart in recall and success, by the key of its mean and "_gap" or "_std".
-
-    gap: the largest minus the smallest mean of a query language; std: the standard deviation of these means. There is
-    none of one query language.
-    """
-    found: dict[str, float] = {}
-    for key, part in _by_metric(rows).items():
-        by_language: dict[str, list[ResultRow]] = {}
-        for row in part:
-            by_language.setdefault(row.query_language, []).append(row)
-        if key[2] in SPREAD and len(by_language) > 1:
-            values = [mean_of_rows(own, average) for own in by_language.values()]
-            name = "/".join(key)
-            found |= {f"{name}_gap": max(values) - min(values), f"{name}_std": float(np.std(values))}
-    return found
-
-
-def _by_metric(rows: Iterable[ResultRow]) -> dict[tuple[str, str, str], list[ResultRow]]:
-    parts: dict[tuple[str, str, str], list[ResultRow]] = {}
-    for row in rows:
-        parts.setdefault((row.task, row.setting, row.metric), []).append(row)
-    return parts
+        pairs: query and passage language of each group; query_ids: of each group, the ids of its queries by position.
+        """
+        keys, values = metric.compute()
+        groups, queries = keys[:, 0].tolist(), keys[:, 1].tolist()
+        return cls(
+            query_ids=[query_ids[group][query] for group, query in zip(groups, queries, strict=True)],
+            query_languages=[pairs[group][0] for group in groups],
+            passage_languages=[pairs[group][1] for group in groups],
+            values={name: values[:, column] for column, name in enumerate(metric.metrics)},
+        )
 
 
 @dataclass(frozen=True)
@@ -173,48 +147,88 @@ class ResultRow:
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class PerQueryTable:
-    """One setting's values: n queries (a query of each group it is in), sorted by group; values: metric -> (n,).
+def aggregate(rows: Sequence[ResultRow], average: Average = MACRO) -> dict[str, float]:
+    """All figures of a run: its means, then its spreads."""
+    return means(rows, average) | spreads(rows, average)
 
-    A metric of `PARTIAL` is nan where the query has nothing that it could measure.
+
+def means(rows: Iterable[ResultRow], average: Average) -> dict[str, float]:
+    """The mean of the rows of each task, setting and metric, by "task/setting/metric"."""
+    return {"/".join(key): mean_of_rows(of_metric, average) for key, of_metric in _by_metric(rows).items()}
+
+
+def spreads(rows: Iterable[ResultRow], average: Average) -> dict[str, float]:
+    """How far query languages lie apart in recall and success, by the key of its mean and "_gap" or "_std".
+
+    gap: the largest minus the smallest mean of a query language; std: the standard deviation of these means. There is
+    none of one query language.
+    """
+    figures: dict[str, float] = {}
+    for key, of_metric in _by_metric(rows).items():
+        by_language: dict[str, list[ResultRow]] = {}
+        for row in of_metric:
+            by_language.setdefault(row.query_language, []).append(row)
+        if key[2] in SPREAD and len(by_language) > 1:
+            values = [mean_of_rows(of_language, average) for of_language in by_language.values()]
+            name = "/".join(key)
+            figures |= {f"{name}_gap": max(values) - min(values), f"{name}_std": float(np.std(values))}
+    return figures
+
+
+def mean_of_rows(rows: Sequence[ResultRow], average: Average) -> float:
+    """macro: each language or pair counts alike; micro: each query does."""
+    values = [row.value for row in rows]
+    if average == MACRO:
+        return float(np.mean(values))
+    return float(np.average(values, weights=[row.num_queries for row in rows]))
+
+
+def _by_metric(rows: Iterable[ResultRow]) -> dict[tuple[str, str, str], list[ResultRow]]:
+    by_metric: dict[tuple[str, str, str], list[ResultRow]] = {}
+    for row in rows:
+        by_metric.setdefault((row.task, row.setting, row.metric), []).append(row)
+    return by_metric
+
+
+def without_shares(figures: Mapping[str, float]) -> dict[str, float]:
+    """Figures by key without the languages' shares, which are a matrix and no scalars for a logger."""
+    return {key: value for key, value in figures.items() if share_language(key.rpartition("/")[2]) is None}
+
+
+@dataclass(frozen=True)
+class RankedPassage:
+    """rank: from 1, ties counted against the system. score: the inner product with the query."""
+
+    id: str
+    language: str
+    text: str
+    rank: int
+    score: float
+
+
+@dataclass(frozen=True)
+class WorstQuery:
+    """A query against one pool of `pool_size` passages, `num_relevant` of them relevant.
+
+    value: of the task's main metric, `metric`. first: what was ranked first. relevant: the relevant passage that came
+    nearest to that; the last relevant one has last_rank.
     """
 
-    query_ids: Sequence[str]
-    query_languages: Sequence[str]
-    passage_languages: Sequence[str]
-    values: Mapping[str, Floats]
-
-
-@dataclass(frozen=True)
-class TaskResult:
-    """One task's result. provenance: what identifies its data. per_query: setting -> values. worst: some queries.
-    further_rows: figures that are no mean over queries, such as F1."""
-
     task: str
-    provenance: Mapping[str, object]
-    per_query: Mapping[str, PerQueryTable]
-    worst: Sequence[WorstQuery] = ()
-    further_rows: Sequence[ResultRow] = ()
+    setting: str
+    query_id: str
+    query_language: str
+    passage_language: str
+    query: str
+    metric: str
+    value: float
+    pool_size: int
+    num_relevant: int
+    last_rank: int
+    first: RankedPassage
+    relevant: RankedPassage
 
-    @cached_property
-    def rows(self) -> list[ResultRow]:
-        """The mean of every metric in every language or pair, and the further rows."""
-        means = [row for setting, table in self.per_query.items() for row in self._means(setting, table)]
-        return [*means, *self.further_rows]
 
-    def aggregate(self, average: Average = MACRO) -> dict[str, float]:
-        """Averages and spreads by key, such as "xquad_r/crosslingual/map"."""
-        return aggregate(self.rows, average)
-
-    def _means(self, setting: str, table: PerQueryTable) -> Iterable[ResultRow]:
-        pairs = list(zip(table.query_languages, table.passage_languages, strict=True))
-        for (query_language, passage_language), members in groupby(range(len(pairs)), key=pairs.__getitem__):
-            part = list(members)
-            for name, column in table.values.items():
-                values = column[part]
-                if name in PARTIAL:
-                    values = values[~np.isnan(values)]
-                if len(values):
-                    mean = float(values.mean())
-                    yield ResultRow(self.task, setting, query_language, passage_language, name, mean, len(values))
+def badness(entry: WorstQuery) -> tuple[float, int, str, str, str]:
+    """Sorts the worst first: by value, then by how late the first relevant passage comes; never by chance."""
+    return entry.value, -entry.relevant.rank, entry.query_language, entry.passage_language, entry.query_id

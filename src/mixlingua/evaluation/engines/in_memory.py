@@ -1,7 +1,10 @@
-"""Evaluating an encoder on a task: encode every text once, rank whole pools exactly, keep one value per query."""
+"""Retrieval with the pool in memory: encode every text once, rank whole pools exactly, keep one value per query."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,15 +29,98 @@ from mixlingua.retrieval.passage_transforms import PassageTransforms
 from mixlingua.retrieval.search import ExactScorer, blocks
 
 
+def evaluate(task: RetrievalTask, encode: Encode) -> TaskResult:
+    """Rank every query's pool in each of the task's settings and measure it.
+
+    encode: (texts, side) -> (N, D) float32 vectors on the CPU, called once per side with the texts of all languages
+    (once in all for a symmetric task); the inner product is the score. Every rank must call this; each ranks a part of
+    the queries, all get one result.
+    Raises ModelError where a vector is not finite (it would rank anything).
+    """
+    query_vectors, passage_vectors = _encode_all(task, encode)
+    scorer = ExactScorer(passage_vectors)
+    groups = {setting: groups_of(task, setting) for setting in task.settings}
+    metrics = {setting: PerQueryMetric(_metrics_of(setting, task)) for setting in task.settings}
+    worst = WorstQueries(task)
+    for turn, (language, block, vectors) in enumerate(_query_blocks(task, query_vectors, scorer.num_passages)):
+        if turn % distributed.world_size() != distributed.rank():
+            continue
+        scores = scorer(vectors).numpy()
+        for setting in task.settings:
+            for number, of_language in enumerate(groups[setting]):
+                if of_language.query_language == language and len((group := of_language.within(block)).rows):
+                    pool_scores = group.scores(scores, block)
+                    ranking = group.ranking(pool_scores)
+                    metrics[setting].update(ranking, number, group.rows)
+                    worst.update(group, ranking, pool_scores)
+    tables = {setting: _table(task, groups[setting], metrics[setting]) for setting in task.settings}
+    return TaskResult(task.name, task.provenance(), tables, worst.gathered())
+
+
+def _encode_all(task: RetrievalTask, encode: Encode) -> tuple[Tensor, Tensor]:
+    """The vectors of all queries and passages, languages in order, after the task's passage transforms."""
+    queries = [text for language in task.languages for text in task.queries[language].values()]
+    passages = [text for language in task.passage_languages for text in task.passages[language].values()]
+    candidates = [*passages, *_contexts(task)]
+    if task.symmetric:
+        vectors = _encode(task, encode, [*queries, *candidates], "query")
+        query_vectors, candidate_vectors = vectors[: len(queries)], vectors[len(queries) :]
+    else:
+        query_vectors = _encode(task, encode, queries, "query")
+        candidate_vectors = _encode(task, encode, candidates, "passage")
+    searched = _transformed(task, candidate_vectors[: len(passages)], candidate_vectors[len(passages) :])
+    return task.transforms.queries(query_vectors), searched
+
+
+def _encode(task: RetrievalTask, encode: Encode, texts: Sequence[str], side: Side) -> Tensor:
+    return check_vectors(encode(texts, side), len(texts), side, f"task {task.name}")
+
+
+def _contexts(task: RetrievalTask) -> list[str]:
+    """The context of each passage, in the order of the passages; none where they are not added."""
+    if not task.transforms.context_weight:
+        return []
+    return [task.contexts[language][key] for language in task.passage_languages for key in task.passages[language]]
+
+
+def _transformed(task: RetrievalTask, passages: Tensor, contexts: Tensor) -> Tensor:
+    if task.transforms == PassageTransforms():
+        return passages
+    languages = [language for language in task.passage_languages for _ in task.passages[language]]
+    return distributed.on_first_rank(lambda: task.transforms.passages(passages, contexts, languages))
+
+
+def _query_blocks(task: RetrievalTask, query_vectors: Tensor, num_passages: int) -> Iterator[tuple[str, slice, Tensor]]:
+    """Query language, positions among its queries, and vectors of queries whose scores are held in memory together."""
+    start = 0
+    for language in task.languages:
+        vectors = query_vectors[start : start + len(task.queries[language])]
+        start += len(vectors)
+        for block in blocks(len(vectors), num_passages):
+            yield language, block, vectors[block]
+
+
+def _metrics_of(setting: str, task: RetrievalTask) -> Metrics:
+    """Only a pool that holds several languages lets a model prefer one."""
+    preference = preference_metrics(task.passage_languages) if setting == "multilingual" else {}
+    return {**metrics_of(setting), **preference}
+
+
+def _table(task: RetrievalTask, groups: Sequence[Group], metric: PerQueryMetric) -> PerQueryTable:
+    pairs = [(group.query_language, group.passage_language) for group in groups]
+    ids = {language: list(task.queries[language]) for language in task.languages}
+    return PerQueryTable.collected(metric, pairs, [ids[group.query_language] for group in groups])
+
+
 @dataclass(frozen=True)
 class Group:
-    """The queries of one language against one pool: one cell of a result.
+    """The queries of one language against one pool: those that have a relevant passage in it.
 
-    pool: the columns of the pool among all passages (languages in order). rows: (n,) ascending positions, within their
-    language, of the queries that have a relevant passage in the pool. columns, grades: (n, R), those passages as
-    positions in the pool, padded with -1, and their grades, padded with 0. excluded: (n, E), positions in the pool of
-    what a query cannot find, padded with -1. pool_languages: (N,) position of each passage's language among those that
-    have passages; language: that of the queries' language, -1 where it has none.
+    pool: the columns of the pool among all passages (languages in order). rows: (n,) ascending positions of the queries
+    among those of their language. columns, grades: (n, R), the relevant passages as positions in the pool, padded with
+    -1, and their grades, padded with 0. excluded: (n, E), positions in the pool of what a query cannot find, padded
+    with -1. pool_languages: (P,) the code of each passage's language; language: that of the queries' language, -1 where
+    it has no passages. Codes are positions in `task.passage_languages`.
     """
 
     setting: str
@@ -48,6 +134,32 @@ class Group:
     pool_languages: NDArray[np.int64]
     language: int
 
+    def within(self, block: slice) -> Self:
+        """The group with the queries of a block alone."""
+        inside = (self.rows >= block.start) & (self.rows < block.stop)
+        kept = {name: getattr(self, name)[inside] for name in ("rows", "columns", "grades", "excluded")}
+        return replace(self, **kept)
+
+    def scores(self, scores: NDArray[np.float32], block: slice) -> NDArray[np.float32]:
+        """(n, P) of the group's queries, which lie in the block, over its pool, -inf for what a query cannot find.
+
+        scores: of all queries of the block, over the passages of all languages.
+        """
+        scores = scores[:, self.pool]
+        if len(self.rows) < len(scores):
+            scores = scores[self.rows - block.start]
+        queries, columns = np.nonzero(self.excluded >= 0)
+        if len(queries):
+            scores = scores.copy()  # other groups look at them too
+            scores[queries, self.excluded[queries, columns]] = -np.inf
+        return scores
+
+    def ranking(self, scores: NDArray[np.float32]) -> RelevantRanks:
+        """The ranks of the relevant passages, for (n, P) scores over the pool."""
+        if self.setting == "multilingual":
+            return mixed_ranks(scores, self.columns, self.grades, self.pool_languages, self.language)
+        return relevant_ranks(scores, self.columns, self.grades)
+
 
 def groups_of(task: RetrievalTask, setting: str) -> list[Group]:
     """The groups of a setting that hold at least one query.
@@ -56,33 +168,45 @@ def groups_of(task: RetrievalTask, setting: str) -> list[Group]:
     into German is not asked of the German passages.
     """
     pools = _pools(task)
-    keys = (key for language in task.passage_languages for key in task.passages[language])
-    column = {key: position for position, key in enumerate(keys)}
-    languages_of = np.repeat(np.arange(len(task.passage_languages)), list(task.num_passages.values()))
-    places = {language: place for place, language in enumerate(task.passage_languages)}
+    column_of = {key: column for column, key in enumerate(_passage_keys(task))}
+    languages = np.repeat(np.arange(len(task.passage_languages)), list(task.num_passages.values()))
+    codes = {language: code for code, language in enumerate(task.passage_languages)}
     groups = []
     for query_language in task.languages:
-        judged, excluded = task.qrels[query_language], task.excluded.get(query_language, {})
+        qrels, excluded = task.qrels[query_language], task.excluded.get(query_language, {})
         queries = list(task.queries[query_language])
-        triples = [
-            (row, column[passage], grade)
+        judgements = [
+            (row, column_of[passage], grade)
             for row, query in enumerate(queries)
-            for passage, grade in judged[query].items()
+            for passage, grade in qrels[query].items()
             if grade > 0 and passage not in excluded.get(query, ())
         ]
-        relevant = np.array(triples, dtype=np.int64).reshape(-1, 3)
+        relevant = np.array(judgements, dtype=np.int64).reshape(-1, 3)
         for passage_language in _passage_languages(task, setting, query_language):
             pool = pools[passage_language]
-            inside = relevant[(relevant[:, 1] >= pool.start) & (relevant[:, 1] < pool.stop)]
-            if len(inside):
-                rows, columns, grades = _padded(inside, pool.start)
-                own = [[column[passage] for passage in excluded.get(queries[row], ())] for row in rows]
-                left_out = _positions(own, pool)
-                languages = languages_of[pool], places.get(query_language, -1)
+            in_pool = relevant[(relevant[:, 1] >= pool.start) & (relevant[:, 1] < pool.stop)]
+            if len(in_pool):
+                rows, columns, grades = _padded(in_pool, pool.start)
+                left_out = [[column_of[passage] for passage in excluded.get(queries[row], ())] for row in rows]
                 groups.append(
-                    Group(setting, query_language, passage_language, pool, rows, columns, grades, left_out, *languages)
+                    Group(
+                        setting,
+                        query_language,
+                        passage_language,
+                        pool,
+                        rows,
+                        columns,
+                        grades,
+                        excluded=_positions(left_out, pool),
+                        pool_languages=languages[pool],
+                        language=codes.get(query_language, -1),
+                    )
                 )
     return groups
+
+
+def _passage_keys(task: RetrievalTask) -> Iterator[str]:
+    return (key for language in task.passage_languages for key in task.passages[language])
 
 
 def _pools(task: RetrievalTask) -> dict[str, slice]:
@@ -102,31 +226,34 @@ def _passage_languages(task: RetrievalTask, setting: str, query_language: str) -
 
 
 def _padded(
-    triples: NDArray[np.int64], pool_start: int
+    judgements: NDArray[np.int64], pool_start: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    rows, starts, index, counts = np.unique(triples[:, 0], return_index=True, return_inverse=True, return_counts=True)
-    place = np.arange(len(triples)) - starts[index]
+    """(n,) rows, (n, R) columns in the pool and (n, R) grades of judgements (row, column, grade), sorted by row."""
+    rows, starts, index, counts = np.unique(
+        judgements[:, 0], return_index=True, return_inverse=True, return_counts=True
+    )
+    number = np.arange(len(judgements)) - starts[index]  # of the judgement among those of its query
     columns = np.full((len(rows), counts.max()), -1, dtype=np.int64)
     grades = np.zeros(columns.shape)
-    columns[index, place] = triples[:, 1] - pool_start
-    grades[index, place] = triples[:, 2]
+    columns[index, number] = judgements[:, 1] - pool_start
+    grades[index, number] = judgements[:, 2]
     return rows, columns, grades
 
 
 def _positions(columns: list[list[int]], pool: slice) -> NDArray[np.int64]:
     """(n, E) positions in the pool of those columns of each query that lie in it, padded with -1."""
-    inside = [[column - pool.start for column in own if pool.start <= column < pool.stop] for own in columns]
-    positions = np.full((len(inside), max(map(len, inside), default=0)), -1, dtype=np.int64)
-    for row, own in enumerate(inside):
-        positions[row, : len(own)] = own
+    in_pool = [[column - pool.start for column in of_query if pool.start <= column < pool.stop] for of_query in columns]
+    positions = np.full((len(in_pool), max(map(len, in_pool), default=0)), -1, dtype=np.int64)
+    for row, of_query in enumerate(in_pool):
+        positions[row, : len(of_query)] = of_query
     return positions
 
 
-KEPT = 10  # questions of each setting
+NUM_WORST = 10  # questions of each setting
 
 
 class WorstQueries:
-    """Keeps each setting's KEPT worst questions while a task is evaluated, each question once, in its worst language.
+    """Keeps the worst questions of each setting, NUM_WORST of them, each question once, in its worst language.
 
     A question that fails in one language mostly fails in all: without this, one question would fill the list.
     """
@@ -134,32 +261,31 @@ class WorstQueries:
     def __init__(self, task: RetrievalTask) -> None:
         self.task = task
         self.query_ids = {language: list(task.queries[language]) for language in task.languages}
-        self.passage_ids = [(language, key) for language in sorted(task.passages) for key in task.passages[language]]
-        self.found: dict[str, dict[str, WorstQuery]] = {}
+        self.passage_ids = [(language, key) for language in task.passage_languages for key in task.passages[language]]
+        self.kept: dict[str, dict[str, WorstQuery]] = {}  # setting -> query id -> the query in its worst language
 
-    def update(self, group: Group, inside: NDArray[np.bool_], result: RelevantRanks, scores: NDArray) -> None:
-        """Look through the queries `inside` (of the group's rows): their ranks, and (Q, P) scores over the pool."""
-        values = metrics_of(group.setting)[self.task.main_metric](result)
-        rows, columns = group.rows[inside], group.columns[inside]
-        for place in np.lexsort((-result.ranks.min(axis=1), values))[:KEPT].tolist():
-            self._keep(self._described(group, int(rows[place]), columns[place], result.ranks[place], scores[place],
-                                       float(values[place])))  # fmt: skip
+    def update(self, group: Group, ranking: RelevantRanks, scores: NDArray) -> None:
+        """Look through the queries of a group: their ranks, and (n, P) scores over the pool."""
+        values = metrics_of(group.setting)[self.task.main_metric](ranking)
+        for query in np.lexsort((-ranking.ranks.min(axis=1), values))[:NUM_WORST].tolist():
+            row, columns, ranks = int(group.rows[query]), group.columns[query], ranking.ranks[query]
+            self._keep(self._described(group, row, columns, ranks, scores[query], float(values[query])))
 
     def gathered(self) -> list[WorstQuery]:
         """Those of all ranks, by setting, the worst first; every rank must call this."""
-        own = [entry for entries in self.found.values() for entry in entries.values()]
-        for part in distributed.all_gather_objects(own):
-            for entry in part:
+        entries = [entry for by_query in self.kept.values() for entry in by_query.values()]
+        for of_rank in distributed.all_gather_objects(entries):
+            for entry in of_rank:
                 self._keep(entry)
-        settings = [setting for setting in SETTINGS if setting in self.found]
-        return [entry for name in settings for entry in sorted(self.found[name].values(), key=badness)]
+        settings = [setting for setting in SETTINGS if setting in self.kept]
+        return [entry for name in settings for entry in sorted(self.kept[name].values(), key=badness)]
 
     def _keep(self, entry: WorstQuery) -> None:
-        entries = self.found.setdefault(entry.setting, {})
+        entries = self.kept.setdefault(entry.setting, {})
         known = entries.get(entry.query_id)
         if known is None or badness(entry) < badness(known):
             entries[entry.query_id] = entry
-        if len(entries) > KEPT:
+        if len(entries) > NUM_WORST:
             del entries[max(entries.values(), key=badness).query_id]
 
     def _described(
@@ -193,121 +319,3 @@ def _first(scores: NDArray, relevant: NDArray[np.int64]) -> int:
     highest = np.flatnonzero(scores == scores.max())
     wrong = np.setdiff1d(highest, relevant)
     return int((wrong if len(wrong) else highest)[0])
-
-
-def evaluate(task: RetrievalTask, encode: Encode) -> TaskResult:
-    """Rank every query's pool in each of the task's settings and measure it.
-
-    encode: (texts, side) -> (N, D) float32 vectors on the CPU, called once per side with the texts of all languages
-    (once in all for a symmetric task); the inner product is the score. Every rank must call this; each ranks a part of
-    the queries, all get one result.
-    Raises ModelError where a vector is not finite (it would rank anything).
-    """
-    query_vectors, passage_vectors = _encode_all(task, encode)
-    scorer = ExactScorer(passage_vectors)
-
-    groups = {setting: groups_of(task, setting) for setting in task.settings}
-    metrics = {setting: PerQueryMetric(_metrics_of(setting, task)) for setting in task.settings}
-    worst = WorstQueries(task)
-    start = turn = 0
-    for language in task.languages:
-        vectors = query_vectors[start : start + len(task.queries[language])]
-        start += len(vectors)
-        own = [
-            (index, group)
-            for setting in task.settings
-            for index, group in enumerate(groups[setting])
-            if group.query_language == language
-        ]
-        for block in blocks(len(vectors), scorer.num_passages):
-            if turn % distributed.world_size() == distributed.rank():
-                _measure(own, metrics, worst, scorer(vectors[block]), block)
-            turn += 1
-    tables = {setting: _table(task, groups[setting], metrics[setting]) for setting in task.settings}
-    return TaskResult(task.name, task.provenance(), tables, worst.gathered())
-
-
-def _measure(
-    groups: Iterable[tuple[int, Group]],
-    metrics: dict[str, PerQueryMetric],
-    worst: WorstQueries,
-    scores: Tensor,
-    block: slice,
-) -> None:
-    """Update the metrics and the worst queries with a block: scores are (block, P) over passages of all languages."""
-    for index, group in groups:
-        inside = (group.rows >= block.start) & (group.rows < block.stop)
-        if not inside.any():
-            continue
-        rows = group.rows[inside]
-        pool_scores = scores[:, group.pool].numpy()
-        if len(rows) < len(pool_scores):
-            pool_scores = pool_scores[rows - block.start]
-        pool_scores = _without(pool_scores, group.excluded[inside])
-        judged = group.columns[inside], group.grades[inside]
-        if group.setting == "multilingual":
-            result: RelevantRanks = mixed_ranks(pool_scores, *judged, group.pool_languages, group.language)
-        else:
-            result = relevant_ranks(pool_scores, *judged)
-        metrics[group.setting].update(result, index, rows)
-        worst.update(group, inside, result, pool_scores)
-
-
-def _metrics_of(setting: str, task: RetrievalTask) -> Metrics:
-    """Only a pool that holds several languages lets a model prefer one."""
-    preference = preference_metrics(task.passage_languages) if setting == "multilingual" else {}
-    return {**metrics_of(setting), **preference}
-
-
-def _without(scores: NDArray[np.float32], excluded: NDArray[np.int64]) -> NDArray[np.float32]:
-    """(Q, P) scores with -inf, as of what was not returned, in the (Q, E) columns that are excluded; -1 is none."""
-    rows, places = np.nonzero(excluded >= 0)
-    if len(rows):
-        scores = scores.copy()  # of all groups
-        scores[rows, excluded[rows, places]] = -np.inf
-    return scores
-
-
-def _table(task: RetrievalTask, groups: Sequence[Group], metric: PerQueryMetric) -> PerQueryTable:
-    keys, values = metric.table()
-    ids = {language: list(task.queries[language]) for language in task.languages}
-    return PerQueryTable(
-        query_ids=[ids[groups[group].query_language][row] for group, row in keys.tolist()],
-        query_languages=[groups[group].query_language for group, _ in keys.tolist()],
-        passage_languages=[groups[group].passage_language for group, _ in keys.tolist()],
-        values={name: values[:, column] for column, name in enumerate(metric.metrics)},
-    )
-
-
-def encode_checked(task: str, encode: Encode, texts: Sequence[str], side: Side) -> Tensor:
-    """(N, D) vectors of N texts. Raises ModelError, naming the task, where there are not N or they are not finite."""
-    return check_vectors(encode(texts, side), len(texts), side, f"task {task}")
-
-
-def _encode_all(task: RetrievalTask, encode: Encode) -> tuple[Tensor, Tensor]:
-    """The vectors that search and those that are searched: of all queries and passages, after the task's transforms."""
-    queries = [text for language in task.languages for text in task.queries[language].values()]
-    passages = [text for language in task.passage_languages for text in task.passages[language].values()]
-    candidates = [*passages, *_contexts(task)]
-    if task.symmetric:
-        vectors = encode_checked(task.name, encode, [*queries, *candidates], "query")
-        query_vectors, candidate_vectors = vectors[: len(queries)], vectors[len(queries) :]
-    else:
-        query_vectors = encode_checked(task.name, encode, queries, "query")
-        candidate_vectors = encode_checked(task.name, encode, candidates, "passage")
-    searched = _transformed(task, candidate_vectors[: len(passages)], candidate_vectors[len(passages) :])
-    return task.transforms.queries(query_vectors), searched
-
-
-def _contexts(task: RetrievalTask) -> list[str]:
-    """The context of each passage, in the order of the passages; none where they are not added."""
-    if not task.transforms.context_weight:
-        return []
-    return [task.contexts[language][key] for language in task.passage_languages for key in task.passages[language]]
-
-
-def _transformed(task: RetrievalTask, passages: Tensor, contexts: Tensor) -> Tensor:
-    if task.transforms == PassageTransforms():
-        return passages
-    languages = [language for language in task.passage_languages for _ in task.passages[language]]
-    return distributed.on_first_rank(lambda: task.transforms.passages(passages, contexts, languages))
