@@ -1,3 +1,29 @@
-"""mixlingua: train and measure multilingual retrievers."""
+"""mixlingua: train and measure multilingual retrievers.
+
+    encoder = mixlingua.load_encoder("e5_small_q4")
+    vectors = encoder.encode(["Wo liegt Kairo?"], side="query")
+    print(mixlingua.evaluate(encoder, mixlingua.benchmark("atlas")))
+    mixlingua.train(encoder, "pairs.jsonl", steps=100)
+    encoder.save("my-encoder")
+
+Importing the package costs no torch: `mixlingua.library` is imported when one of its names is used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mixlingua.library import Encoder, Figures, benchmark, evaluate, load_encoder, train
 
 __version__ = "0.1.0"
+__all__ = ["Encoder", "Figures", "benchmark", "evaluate", "load_encoder", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(import_module("mixlingua.library"), name)
+    raise AttributeError(f"module 'mixlingua' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

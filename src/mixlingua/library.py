@@ -1,0 +1,283 @@
+"""mixlingua in Python, without Hydra: load an encoder, encode, evaluate it on benchmarks, train it on pairs.
+
+`import mixlingua` offers these names. What they do not cover is in the packages behind them, whose constructors have
+the defaults that `python run.py` has.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import yaml
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pytorch_lightning import Callback
+from pytorch_lightning.loggers import Logger
+from torch import Tensor
+
+from mixlingua.data.batches import view_makers
+from mixlingua.data.build import build_store
+from mixlingua.data.datamodule import PairDataModule
+from mixlingua.data.readers.jsonl import JsonlReader
+from mixlingua.data.rows import Reader, Side
+from mixlingua.errors import ConfigError, suggest
+from mixlingua.evaluation.results import AVERAGES, Average, TaskResult, without_shares
+from mixlingua.evaluation.suite import Task, evaluate_encoder
+from mixlingua.files import cache_dir, conf_folder
+from mixlingua.losses.base import StepLoss, TotalLoss
+from mixlingua.losses.infonce import InfoNCE
+from mixlingua.model.encoder import BiEncoder
+from mixlingua.model.folder import save_folder
+from mixlingua.model.pretrained import PretrainedEncoder
+from mixlingua.retrieval.encode import encode
+from mixlingua.sampling.plan import BatchPlan
+from mixlingua.sampling.strategies import Hybrid, Strategy
+from mixlingua.training.callbacks import SeedEachBatch
+from mixlingua.training.module import RetrieverModule, Teacher
+from mixlingua.training.optimizer import AdamW
+from mixlingua.training.trainer import build_trainer
+
+
+class Encoder:
+    """A bi-encoder with its recipe. module: the torch module, which `train` changes in place."""
+
+    def __init__(self, module: BiEncoder, recipe: PretrainedEncoder) -> None:
+        self.module = module
+        self.recipe = recipe
+
+    def encode(
+        self, texts: str | Sequence[str], side: Side = "query", *, token_budget: int = 2048, precision: str = "32-true"
+    ) -> Tensor:
+        """(N, D) float32 unit rows on the CPU, one a text; the inner product of a query and a passage is their score.
+
+        side: "query" or "passage", which differ in prefix and length. token_budget: tokens encoded at once, padding
+        included. precision: as Lightning names it, such as "bf16-mixed". Raises ConfigError for other values.
+        """
+        if side not in ("query", "passage"):
+            raise ConfigError(f"side={side!r}: it is 'query' or 'passage'.")
+        listed = [texts] if isinstance(texts, str) else list(texts)
+        return encode(self.module, listed, side, token_budget=token_budget, precision=precision)
+
+    def save(self, folder: str | Path) -> None:
+        """Write a sentence-transformers folder, which `load_encoder` and SentenceTransformer load."""
+        save_folder(self.module, Path(folder))
+
+    def __repr__(self) -> str:
+        millions = sum(parameter.numel() for parameter in self.module.parameters()) / 1e6
+        return (
+            f"Encoder({self.recipe.name_or_path}, {millions:.3g}M parameters, {self.module.embedding_dim} components)"
+        )
+
+
+def load_encoder(name: str | Path, *, seed: int = 0, device: str = "cpu", **options: Any) -> Encoder:
+    """An encoder by the name of a recipe (conf/model/NAME.yaml), by its folder, or by its hub id.
+
+    A folder or hub id brings its own pooling, prefixes and lengths. options: arguments of
+    `mixlingua.model.pretrained.PretrainedEncoder`, such as max_passage_length=128. seed: of weights that are new.
+    Raises ConfigError for an option that it does not take, ModelError for weights that cannot be found or read.
+    """
+    recipes = _choices("model")
+    if str(name) in recipes:
+        arguments = _read("model", str(name)) | options
+        arguments.pop("_target_")
+    elif isinstance(name, Path) or "/" in name or Path(name).exists():
+        arguments = {"name_or_path": str(name)} | options
+    else:
+        raise ConfigError(
+            f"load_encoder({str(name)!r}): no such recipe, folder or hub id (owner/name); recipes: "
+            f"{', '.join(recipes)}.{suggest(str(name), recipes)}"
+        )
+    recipe = _called(PretrainedEncoder, f"load_encoder({str(name)!r})", arguments)
+    pl.seed_everything(seed, workers=True, verbose=False)
+    module = recipe.load(seed)
+    return Encoder(module.to(device), recipe)
+
+
+def benchmark(name: str, *, data: str | Path = "data", **options: Any) -> Task:
+    """A benchmark by its name in conf/evaluation, such as "atlas" or "xquad_r".
+
+    data: the folder of public data sets, looked into before anything is fetched. options: arguments of the benchmark,
+    such as languages=["de", "en"]. Raises ConfigError for names that are not there, DataError for bad files.
+    """
+    names = _choices("evaluation")
+    if name not in names:
+        raise ConfigError(f"benchmark({name!r}): it is one of {', '.join(names)}.{suggest(name, names)}")
+    tree = {"paths": {"data": str(data), "cache": None}, "evaluation": _read("evaluation", name)}
+    tasks = OmegaConf.create(tree).evaluation.tasks
+    if name not in tasks:
+        raise ConfigError(f"benchmark({name!r}): it is several tasks ({', '.join(tasks)}); use action=evaluate.")
+    try:
+        arguments: Any = OmegaConf.to_container(tasks[name], resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"benchmark({name!r}): it needs a whole configuration; use action=evaluate.") from error
+    return instantiate(arguments | options)
+
+
+class Figures:
+    """What an evaluation found. results: one for each task. Prints as a table of its means."""
+
+    def __init__(self, results: Sequence[TaskResult], average: Average) -> None:
+        self.results = list(results)
+        self.average = average
+
+    def as_dict(self) -> dict[str, float]:
+        """Every mean by its key, such as "atlas/multilingual/map"."""
+        return {key: value for result in self.results for key, value in result.aggregate(self.average).items()}
+
+    def __getitem__(self, key: str) -> float:
+        return self.as_dict()[key]
+
+    def __str__(self) -> str:
+        rows: dict[str, dict[str, float]] = {}
+        for key, value in without_shares(self.as_dict()).items():
+            task, setting, metric = key.split("/")
+            if metric in _SHOWN:
+                rows.setdefault(f"{task}/{setting}", {})[metric] = value
+        shown = [metric for metric in _SHOWN if any(metric in values for values in rows.values())]
+        first = max(map(len, rows), default=0)
+        lines = ["  ".join([" " * first, *(f"{metric:>13}" for metric in shown)])]
+        for name, values in rows.items():
+            cells = (f"{values[metric]:13.4g}" if metric in values else " " * 13 for metric in shown)
+            lines.append("  ".join([f"{name:<{first}}", *cells]))
+        return "\n".join(line.rstrip() for line in lines)
+
+    __repr__ = __str__
+
+
+_SHOWN = ("map", "recall_at_1", "recall_at_10", "ndcg_at_10", "rank_distance", "f1", "accuracy")
+
+
+def evaluate(
+    encoder: Encoder,
+    *tasks: Task,
+    average: Average = "macro",
+    token_budget: int = 2048,
+    precision: str = "32-true",
+) -> Figures:
+    """The figures of an encoder on benchmarks; print them, or ask for one by its key.
+
+    average: "macro" over languages or pairs, which count alike, or "micro" over queries. token_budget, precision: as
+    `Encoder.encode` takes them. Raises ConfigError for other values.
+    """
+    if average not in AVERAGES:
+        raise ConfigError(f"average={average!r}: it is one of {', '.join(AVERAGES)}.{suggest(average, AVERAGES)}")
+    return Figures(evaluate_encoder(encoder.module, tasks, token_budget=token_budget, precision=precision), average)
+
+
+def train(
+    encoder: Encoder,
+    data: str | Path | Reader | Sequence[Reader],
+    *,
+    steps: int = 40,
+    batch_size: int = 48,
+    languages: Sequence[str] | None = None,
+    sampler: Strategy | None = None,
+    loss: StepLoss | Mapping[str, StepLoss] | None = None,
+    optimizer: AdamW | None = None,
+    teacher: Encoder | None = None,
+    pivot: str = "en",
+    max_query_length: int | None = None,
+    max_passage_length: int | None = None,
+    num_negatives: int = 0,
+    seed: int = 0,
+    num_workers: int = 0,
+    callbacks: Sequence[Callback] = (),
+    loggers: Sequence[Logger] = (),
+    **trainer: Any,
+) -> list[float]:
+    """Train an encoder in place on parallel pairs, as `python run.py` does. Returns the loss of each batch, in nats.
+
+    data: a JSONL file of pairs (docs/data.md), or readers such as `mixlingua.data.readers.squad.SquadReader`.
+    steps, batch_size: optimiser steps, and pairs in each. languages: to train on; None: all that the data have.
+    sampler: how batches are made; None: `Hybrid()`. loss: one, or several by name; None: `InfoNCE` with the
+    temperature of the encoder's recipe. optimizer: None: `AdamW()`. teacher: what losses such as `Distillation` learn
+    from; None: the encoder as it is now. pivot: the language in which a teacher reads each row.
+    max_query_length, max_passage_length: tokens in training; None: the encoder's own limits. num_negatives: hard
+    negatives of each query, which the data must have. seed: decides batches and dropout.
+    callbacks, loggers: Lightning's. trainer: further arguments of Lightning's Trainer, such as accelerator="gpu" or
+    precision="bf16-mixed"; what is not given is as in conf/trainer/cpu.yaml.
+    Raises ConfigError for values that cannot work, DataError for bad files, TrainingError where the loss is not finite.
+    """
+    for name, value in (("steps", steps), ("batch_size", batch_size)):
+        if not isinstance(value, int) or value < 1:
+            raise ConfigError(f"train({name}={value!r}): a whole number of 1 or more is needed.")
+    readers = _readers(data)
+    stores = [build_store(reader, cache_dir())[0] for reader in readers]
+    chosen = tuple(languages) if languages is not None else tuple(sorted({c for s in stores for c in s.languages}))
+    losses = loss if isinstance(loss, Mapping) else {"loss": loss or InfoNCE(temperature=encoder.recipe.temperature)}
+    total = TotalLoss(dict(losses))
+    reads = Teacher(teacher.module) if teacher else None
+    if reads is None and any(view.read_by_teacher for view in total.views):
+        reads = Teacher.copy_of(encoder.module)
+    lengths = max_query_length, max_passage_length
+    tokenizer = encoder.module.tokenizer.limited(*lengths)
+    plan = partial(_plan, strategy=sampler or Hybrid(), languages=chosen)
+    arguments = {**_read("trainer", "cpu"), "max_steps": steps, **trainer}
+    datamodule = PairDataModule(
+        stores,
+        [],
+        tokenizer,
+        plan,
+        plan,
+        batch_size=batch_size,
+        num_batches=steps * arguments["accumulate_grad_batches"],
+        num_validation_batches=0,
+        num_negatives=num_negatives,
+        num_workers=num_workers,
+        seed=seed,
+        views=view_makers(
+            total.views,
+            tokenizer,
+            reads.tokenizer.limited(*lengths) if reads else None,
+            pivot=pivot,
+            languages=chosen,
+            seed=seed,
+        ),
+    )
+    history = _Losses()
+    module = RetrieverModule(encoder.module.train(), total, optimizer or AdamW(), reads)
+    lightning = build_trainer(arguments, Path.cwd(), [SeedEachBatch(seed), history, *callbacks], loggers)
+    lightning.fit(module, datamodule)
+    return history.losses
+
+
+class _Losses(Callback):
+    """Keeps the loss of each batch."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        self.losses.append(trainer.callback_metrics["train/loss"].item())
+
+
+def _plan(stores: Any, batch_size: int, seed: int, *, strategy: Strategy, languages: tuple[str, ...]) -> BatchPlan:
+    return BatchPlan(stores, strategy=strategy, languages=languages, batch_size=batch_size, seed=seed)
+
+
+def _readers(data: str | Path | Reader | Sequence[Reader]) -> list[Reader]:
+    if isinstance(data, str | Path):
+        return [JsonlReader(data)]
+    return list(data) if isinstance(data, Sequence) else [data]
+
+
+def _called(function: Any, where: str, arguments: dict[str, Any]) -> Any:
+    try:
+        return function(**arguments)
+    except TypeError as error:
+        raise ConfigError(f"{where}: {error}.") from error
+
+
+def _choices(group: str) -> list[str]:
+    return sorted(file.stem for file in (conf_folder() / group).glob("*.yaml"))
+
+
+def _read(group: str, name: str) -> dict[str, Any]:
+    """The content of a choice, with those that its defaults list names below it."""
+    content = yaml.safe_load((conf_folder() / group / f"{name}.yaml").read_text(encoding="utf-8"))
+    below = [_read(group, other) for other in content.pop("defaults", []) if other != "_self_"]
+    merged: Any = OmegaConf.to_container(OmegaConf.merge(*below, content), resolve=False)
+    return merged
