@@ -85,10 +85,7 @@ def _ours(store: ParallelStore, steps: int, batch_size: int) -> tuple[float, lis
         teacher_margin=None, dims=None,
     )  # fmt: skip
     module = RetrieverModule(encoder, TotalLoss({"infonce": loss}), OPTIMIZER)
-    data = PairDataModule(
-        [store], [], encoder.tokenizer, _plan, _plan, batch_size=batch_size, num_batches=steps,
-        num_validation_batches=0, num_negatives=0, num_workers=1, seed=0,
-    )  # fmt: skip
+    data = PairDataModule(_plan(store, batch_size), encoder.tokenizer, num_batches=steps)
     losses = Losses()
     trainer = pl.Trainer(
         accelerator="cpu", devices=1, max_steps=steps, gradient_clip_val=1.0, callbacks=[losses], logger=False,
@@ -123,7 +120,7 @@ def _theirs(folder: Path, batches: Sequence[tuple[list[str], list[str]]]) -> tup
 
 def _texts(store: ParallelStore, steps: int, batch_size: int) -> list[tuple[list[str], list[str]]]:
     """The texts of our batches, with their prefixes."""
-    plan = _plan([store], batch_size, 0)
+    plan = _plan(store, batch_size)
     batches = []
     for index in range(steps):
         batch = plan.batch(index)
@@ -133,9 +130,8 @@ def _texts(store: ParallelStore, steps: int, batch_size: int) -> list[tuple[list
     return batches
 
 
-def _plan(stores: Sequence[ParallelStore], batch_size: int, seed: int) -> BatchPlan:
-    strategy = Hybrid(alpha=0.5)
-    return BatchPlan(stores, strategy=strategy, languages=LANGUAGES, batch_size=batch_size, seed=seed)
+def _plan(store: ParallelStore, batch_size: int) -> BatchPlan[ParallelStore]:
+    return BatchPlan([store], strategy=Hybrid(), languages=LANGUAGES, batch_size=batch_size, seed=0)
 
 
 def _encoder() -> BiEncoder:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mixlingua.cli.configuration import compose
-from mixlingua.cli.train import open_stores, plan_makers
+from mixlingua.cli.train import make_plans, open_stores
 from mixlingua.data.store import ParallelStore
 
 
@@ -22,7 +22,7 @@ def ids(store: ParallelStore) -> set[str]:
     return set(store.ids(range(store.num_rows)))
 
 
-def test_max_rows_takes_nested_parts_of_the_training_rows(cache: Path) -> None:
+def test_max_rows_takes_nested_subsets_of_the_training_rows(cache: Path) -> None:
     ((whole,), (held_out,)) = stores(cache)
     ((some,), (held_out_too,)) = stores(cache, "data.max_rows=100")
     ((more,), _) = stores(cache, "data.max_rows=200")
@@ -40,16 +40,18 @@ def test_a_limit_above_the_source_is_said(cache: Path, caplog: pytest.LogCapture
     assert f"atlas has {whole.num_rows:d} rows, and all are used" in caplog.text
 
 
-def test_batches_come_from_the_part_alone(cache: Path) -> None:
-    cfg = compose([f"paths.cache={cache}", "data.max_rows=150", "sampler=crosslingual"])
-    (part,), _ = open_stores(cfg)
-    plan = plan_makers(cfg)[0]([part], 16, 0)
+def test_batches_come_from_the_subset_alone(cache: Path) -> None:
+    cfg = compose([f"paths.cache={cache}", "data.max_rows=150", "sampler=crosslingual", "data.batch_size=16"])
+    plan, validation_plan = make_plans(cfg, *open_stores(cfg))
+    assert validation_plan is None
     drawn = {row for step in range(60) for row in plan.batch(step).rows.tolist()}
     assert drawn == set(range(150))
 
 
-def test_a_schedule_knows_the_steps_of_the_training() -> None:
-    cfg = compose(["sampler=scheduled", "trainer.max_steps=60", "trainer.accumulate_grad_batches=2"])
-    training, validation = (make_plan.keywords["strategy"].values() for make_plan in plan_makers(cfg))
-    assert (training["max_steps"], training["batches_per_step"]) == (60, 2)
-    assert validation == {"exponent": 1.0}
+def test_a_schedule_knows_the_steps_of_the_training_and_validation_is_monolingual(cache: Path) -> None:
+    steps = ["trainer.max_steps=60", "trainer.accumulate_grad_batches=2"]
+    cfg = compose([f"paths.cache={cache}", "data.validation_fraction=0.2", "sampler=scheduled", *steps])
+    plan, validation_plan = make_plans(cfg, *open_stores(cfg))
+    assert (plan.strategy.max_steps, plan.strategy.batches_per_step) == (60, 2)
+    assert validation_plan is not None
+    assert {validation_plan.batch(step).kind for step in range(8)} == {"monolingual"}

@@ -67,7 +67,13 @@ class CountingPlan:
         return PlannedBatch(index, "crosslingual", 0, rows, ["de"] * self.batch_size, ["en"] * self.batch_size)
 
     def describe(self) -> dict:
-        return {"strategy": {"name": "counting", "flavour": self.flavour}, "languages": ("de", "en")}
+        return {
+            "seed": self.seed,
+            "data.batch_size": self.batch_size,
+            "fingerprints of the sources": [source.fingerprint for source in self.sources],
+            "strategy": {"name": "counting", "flavour": self.flavour},
+            "languages": ("de", "en"),
+        }
 
 
 @pytest.fixture

@@ -94,18 +94,12 @@ def test_workers_and_ranks_replace_the_same_words(dataset, augmentation, decode)
 def test_validation_texts_are_never_changed(tmp_path, rows, tokenizer, plan, augmentation, decode):
     store = write_store(tmp_path / "store", rows(8), name="test", fingerprint="f")
     data = PairDataModule(
-        [store],
-        [store],
+        plan([store], 4, 0),
         tokenizer,
-        plan,
-        plan,
-        augmentation=augmentation("bilingual", 1.0, ["en"], ["de"]),
-        batch_size=4,
         num_batches=2,
-        num_validation_batches=1,
-        num_negatives=0,
+        validation_plan=plan([store], 4, 0),
         num_workers=0,
-        seed=0,
+        augmentation=augmentation("bilingual", 1.0, ["en"], ["de"]),
     )
     strategy = SimpleNamespace(root_device=torch.device("cpu"))
     data.trainer = SimpleNamespace(world_size=1, global_rank=0, strategy=strategy)

@@ -7,6 +7,8 @@ from mixlingua.data.build import build_store
 from mixlingua.data.datamodule import PairDataModule
 from mixlingua.data.readers.jsonl import JsonlReader
 from mixlingua.data.readers.ntrex import NtrexReader
+from mixlingua.sampling.plan import BatchPlan
+from mixlingua.sampling.strategies import Hybrid
 
 LANGUAGES = ["de", "en", "es", "ru", "tr", "zh"]
 
@@ -25,9 +27,6 @@ class Collector(LightningModule):
 
 @pytest.mark.filterwarnings("ignore:.*configure_optimizers.*", "ignore:.*num_workers.*")
 def test_batches_of_real_sources_have_the_planned_languages_and_no_shared_keys(shared_data, tmp_path, tokenizer):
-    from mixlingua.sampling.plan import BatchPlan
-    from mixlingua.sampling.strategies import Hybrid
-
     readers = [
         NtrexReader(shared_data / "ntrex", span=2, include_query=0.5),
         JsonlReader(shared_data / "lohelp" / "help.jsonl.gz", "lohelp"),
@@ -35,28 +34,8 @@ def test_batches_of_real_sources_have_the_planned_languages_and_no_shared_keys(s
     ]
     stores = [build_store(reader, tmp_path, progress=False)[0] for reader in readers]
 
-    def make_plan(sources, batch_size, seed):
-        return BatchPlan(
-            sources,
-            languages=LANGUAGES,
-            batch_size=batch_size,
-            seed=seed,
-            strategy=Hybrid(),
-        )
-
-    data = PairDataModule(
-        stores,
-        [],
-        tokenizer,
-        make_plan,
-        make_plan,
-        batch_size=16,
-        num_batches=24,
-        num_validation_batches=0,
-        num_negatives=0,
-        num_workers=1,
-        seed=0,
-    )
+    plan = BatchPlan(stores, strategy=Hybrid(), languages=LANGUAGES, batch_size=16, seed=0)
+    data = PairDataModule(plan, tokenizer, num_batches=24)
     trainer = Trainer(
         accelerator="cpu",
         devices=1,

@@ -24,7 +24,7 @@ from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.lora import MergeAdapters
 from mixlingua.sampling.plan import BatchPlan
 from mixlingua.sampling.random import random_subset
-from mixlingua.sampling.strategies import Monolingual, Strategy
+from mixlingua.sampling.strategies import Monolingual
 from mixlingua.training.callbacks import (
     BatchMix,
     Postprocessing,
@@ -71,22 +71,20 @@ def _limited(store: ParallelStore, max_rows: int | None, *, seed: int, source: i
     return store.subset(random_subset(store.num_rows, max_rows, seed=seed, source_index=source))
 
 
-def make_plan(
-    stores: Sequence[ParallelStore], batch_size: int, seed: int, *, strategy: Strategy, languages: tuple[str, ...]
-) -> BatchPlan:
-    """The plan of a training or validation pass; at module level, so that spawned processes can be handed it."""
-    return BatchPlan(stores, strategy=strategy, languages=languages, batch_size=batch_size, seed=seed)
-
-
-def plan_makers(cfg: DictConfig) -> tuple[partial[BatchPlan], partial[BatchPlan]]:
-    """make_plan for training, with the configured sampler, and for validation, both with the training languages.
+def make_plans(
+    cfg: DictConfig, stores: Sequence[ParallelStore], validation_stores: Sequence[ParallelStore]
+) -> tuple[BatchPlan[ParallelStore], BatchPlan[ParallelStore] | None]:
+    """The plans of training, with the configured sampler, and of validation, None where there is no validation.
 
     Validation batches are monolingual whichever sampler trains: so the losses of two samplers can be compared, and
     English data alone will do, as in arXiv 2408.10536, section 3.
     """
-    languages = tuple(cfg.data.languages)
-    training = partial(make_plan, strategy=instantiate(cfg.sampler), languages=languages)
-    return training, partial(make_plan, strategy=Monolingual(exponent=1.0), languages=languages)
+    plan_of = partial(BatchPlan, languages=tuple(cfg.data.languages), batch_size=cfg.data.batch_size, seed=cfg.seed)
+    validates = validation_stores and cfg.data.validation_batches
+    return (
+        plan_of(stores, strategy=instantiate(cfg.sampler)),
+        plan_of(validation_stores, strategy=Monolingual()) if validates else None,
+    )
 
 
 def build_loss(cfg: DictConfig) -> TotalLoss:
@@ -150,8 +148,7 @@ class EndWithoutSteps(Callback):
 def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     """Train as configured and write the run folder. Returns the averaged metrics after training."""
     stores, validation_stores = open_stores(cfg)
-    make_plan, make_validation_plan = plan_makers(cfg)
-    notes = make_plan(stores, cfg.data.batch_size, cfg.seed).notes
+    plan, validation_plan = make_plans(cfg, stores, validation_stores)
     augmentation = instantiate(cfg.augmentation).load(cfg.seed) if cfg.augmentation else None
     tasks = [instantiate(task) for task in cfg.evaluation.tasks.values()]
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -177,19 +174,15 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         seed=cfg.seed,
     )
     datamodule = PairDataModule(
-        stores,
-        validation_stores,
+        plan,
         tokenizer,
-        make_plan,
-        make_validation_plan,
-        augmentation=augmentation,
-        batch_size=cfg.data.batch_size,
         num_batches=cfg.trainer.max_steps * cfg.trainer.accumulate_grad_batches,
+        validation_plan=validation_plan,
         num_validation_batches=cfg.data.validation_batches,
         num_negatives=cfg.data.num_negatives,
         num_workers=cfg.data.num_workers,
-        seed=cfg.seed,
         views=views,
+        augmentation=augmentation,
     )
     callbacks = checkpoint_callbacks(
         run_dir,
@@ -205,7 +198,7 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     with run_loggers(cfg, run_dir) as loggers:
         trainer = build_trainer(cfg.trainer, run_dir, callbacks, loggers)
         if trainer.is_global_zero:
-            announce_training(cfg, run_dir, stores, notes, augmentation, encoder, tasks)
+            announce_training(cfg, run_dir, stores, plan.notes, augmentation, encoder, tasks)
             if resume is not None:
                 take_over(resume, run_dir)
         trainer.fit(module, datamodule, ckpt_path=resume, weights_only=True)

@@ -1,7 +1,7 @@
-"""Stores and plans as a LightningDataModule that resumes at any batch."""
+"""A batch plan as a LightningDataModule, which resumes at any batch."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from pytorch_lightning import LightningDataModule
@@ -12,20 +12,16 @@ from mixlingua.data.rows import Augmentation
 from mixlingua.data.store import ParallelStore
 from mixlingua.data.tokenizer import PairTokenizer
 from mixlingua.errors import CheckpointError, ConfigError
-from mixlingua.files import content_hash
 from mixlingua.sampling.plan import BatchPlan
-
-MakePlan = Callable[[Sequence[ParallelStore], int, int], BatchPlan]
 
 
 class PairDataModule(LightningDataModule):
-    """Training batches 0, 1, 2, ... of a plan, and a fixed set of validation batches.
+    """Training batches 0, 1, 2, ... of a plan, and the first batches of a validation plan, tokenised.
 
-    make_plan(stores, batch_size, seed) gives the plan. batch_size is the number of pairs in a step's batch over all
-    devices; num_batches is the length of a pass, and should be that of the whole training. The validation batches are
-    0 to num_validation_batches - 1 of make_validation_plan's plan, without hard negatives. views: makers of the
-    further texts that the losses ask for. The augmentation changes training texts, never those of validation or of
-    views. Loaders tokenise in num_workers processes.
+    num_batches: the length of a pass, which should be that of the whole training. num_validation_batches: of each
+    validation; they have no hard negatives. num_negatives: hard negatives of each query. views: makers of the further
+    texts that the losses ask for. augmentation: changes training texts, never those of validation or of views.
+    num_workers: processes that tokenise ahead, 0 for none.
 
     The state in a checkpoint is the number of the next batch and what decides the batches. Resuming from it continues
     with that batch; where something that decides the batches has changed it raises CheckpointError naming it.
@@ -33,67 +29,48 @@ class PairDataModule(LightningDataModule):
 
     def __init__(
         self,
-        train_stores: Sequence[ParallelStore],
-        validation_stores: Sequence[ParallelStore],
+        plan: BatchPlan[ParallelStore],
         tokenizer: PairTokenizer,
-        make_plan: MakePlan,
-        make_validation_plan: MakePlan,
         *,
-        batch_size: int,
         num_batches: int,
-        num_validation_batches: int,
-        num_negatives: int,
-        num_workers: int,
-        seed: int,
+        validation_plan: BatchPlan[ParallelStore] | None = None,
+        num_validation_batches: int = 8,
+        num_negatives: int = 0,
+        num_workers: int = 1,
         views: Mapping[View, ViewMaker] | None = None,
         augmentation: Augmentation | None = None,
     ) -> None:
-        """Raises ConfigError where a store has rows with fewer negatives than asked for."""
+        """Raises ConfigError where a number is too small, or a store has rows with fewer negatives than asked for."""
         super().__init__()
-        self._train_stores = list(train_stores)
-        self._validation_stores = list(validation_stores)
-        self._tokenizer = tokenizer
-        self._make_plan = make_plan
-        self._make_validation_plan = make_validation_plan
-        self._views = dict(views or {})
-        self._augmentation = augmentation
-        self._batch_size = batch_size
-        self._num_batches = num_batches
-        self._num_validation_batches = num_validation_batches
-        self._num_negatives = num_negatives
-        self._num_workers = num_workers
-        self._seed = seed
-        self._resume_index = 0
-        for store in self._train_stores:
+        numbers = {"validation_batches": num_validation_batches, "num_negatives": num_negatives}
+        for key, value in {**numbers, "num_workers": num_workers}.items():
+            if value < 0:
+                raise ConfigError(f"data.{key}={value}: a number of 0 or more is needed.")
+        for store in plan.sources:
             if store.min_negatives < num_negatives:
                 raise ConfigError(
                     f"data.num_negatives={num_negatives}, but source '{store.name}' has rows with "
                     f"{store.min_negatives} negatives. Lower data.num_negatives or leave the source out."
                 )
+        self._plan, self._validation_plan, self._tokenizer = plan, validation_plan, tokenizer
+        self._views, self._augmentation = dict(views or {}), augmentation
+        self._num_batches, self._num_validation_batches = num_batches, num_validation_batches
+        self._num_negatives, self._num_workers = num_negatives, num_workers
+        self._resume_index = 0
 
     def setup(self, stage: str) -> None:
-        """Make the plans. Raises ConfigError where the batch cannot be shared evenly between the devices."""
-        world_size = self._trainer().world_size
-        if self._batch_size % world_size:
-            raise ConfigError(
-                f"data.batch_size={self._batch_size} cannot be shared by {world_size} devices; "
-                f"it is the number of pairs over all devices: choose a multiple of {world_size}."
-            )
+        """Raises ConfigError where the batch cannot be shared evenly between the devices."""
+        self._plan.batch(0).slice(0, self._trainer().world_size)
         self._resume_index = 0
-        self._plan = self._make_plan(self._train_stores, self._batch_size, self._seed)
-        if self._validation_stores and self._num_validation_batches:
-            self._validation_plan = self._make_validation_plan(self._validation_stores, self._batch_size, self._seed)
 
     def train_dataloader(self) -> StepLoader:
-        dataset = self._dataset(self._train_stores, self._plan, self._augmentation, self._num_negatives)
+        dataset = self._dataset(self._plan, self._augmentation, self._num_negatives)
         return self._loader(dataset, StepSampler(self._num_batches, self._resume_index))
 
     def val_dataloader(self) -> StepLoader | list[StepLoader]:
-        if not (self._validation_stores and self._num_validation_batches):
+        if self._validation_plan is None or not self._num_validation_batches:
             return []
-        return self._loader(
-            self._dataset(self._validation_stores, self._validation_plan, None, 0), range(self._num_validation_batches)
-        )
+        return self._loader(self._dataset(self._validation_plan, None, 0), range(self._num_validation_batches))
 
     def state_dict(self) -> dict[str, Any]:
         """batch_index, the number of the next batch, and what decides the batches; plain containers only."""
@@ -119,22 +96,18 @@ class PairDataModule(LightningDataModule):
 
     def _identity(self) -> dict[str, Any]:
         return {
-            "seed": self._seed,
-            "batch_size": self._batch_size,
-            "num_negatives": self._num_negatives,
-            "world_size": self._trainer().world_size,
-            "fingerprint": {store.name: content_hash(store.fingerprint)[:16] for store in self._train_stores},
-            "plan": self._plan.describe(),
-            # Nothing for none, so that checkpoints of versions that knew no augmentation are resumed.
+            **self._plan.describe(),
+            "data.num_negatives": self._num_negatives,
+            "number of devices": self._trainer().world_size,
             "augmentation": self._augmentation.describe() if self._augmentation else {},
         }
 
     def _dataset(
-        self, stores: Sequence[ParallelStore], plan: BatchPlan, augmentation: Augmentation | None, num_negatives: int
+        self, plan: BatchPlan[ParallelStore], augmentation: Augmentation | None, num_negatives: int
     ) -> StepDataset:
         trainer = self._trainer()
         return StepDataset(
-            stores,
+            plan.sources,
             plan,
             self._tokenizer,
             num_negatives=num_negatives,
@@ -170,10 +143,9 @@ def _one_thread(worker: int) -> None:
 
 def _flat(value: Any, name: str = "") -> dict[str, Any]:
     """Nested dicts as one, with dotted names; tuples as lists, as a checkpoint may return them."""
-    if isinstance(value, dict):
-        return {
-            key: leaf
-            for part, inner in value.items()
-            for key, leaf in _flat(inner, f"{name}.{part}".strip(".")).items()
-        }
-    return {name: list(value) if isinstance(value, tuple) else value}
+    if not isinstance(value, dict):
+        return {name: list(value) if isinstance(value, tuple) else value}
+    flat: dict[str, Any] = {}
+    for key, inner in value.items():
+        flat |= _flat(inner, f"{name}.{key}" if name else key)
+    return flat

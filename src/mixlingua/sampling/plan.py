@@ -8,7 +8,7 @@ once; `BatchPlan.batch` takes the rows and draws their languages.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ from mixlingua.sampling.strategies import Kind, Strategy
 
 _RULES = 1  # raise it when the same seed comes to give other batches: checkpoints of older rules are then refused
 _TOP_UPS = 100
+
+Source = TypeVar("Source", bound=PairSource)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +62,7 @@ class PlannedBatch:
         )
 
 
-class BatchPlan:
+class BatchPlan(Generic[Source]):
     """The batches of a training run; `notes` are decisions that a user should know of, to be printed.
 
     `batch(index)` depends on nothing but the arguments of the plan: any process computes any batch, in any order.
@@ -72,7 +74,7 @@ class BatchPlan:
 
     def __init__(
         self,
-        sources: Sequence[PairSource],
+        sources: Sequence[Source],
         *,
         strategy: Strategy,
         languages: Sequence[str],
