@@ -6,7 +6,7 @@ import json
 import pytest
 
 from mixlingua.errors import DataError
-from mixlingua.retrieval.corpus import JsonLinesCorpus, Pool
+from mixlingua.retrieval.corpus import JsonLinesCorpus, SubCorpus
 
 LINES = [
     {"docid": "39#0", "title": "Albedo", "text": "Albedo is a measure."},  # MIRACL
@@ -47,7 +47,7 @@ def test_where_a_passage_stands(corpus):
 
 
 def test_a_pool_keeps_order_and_places(corpus):
-    pool = Pool(corpus, frozenset({"2#0", "doc1", "unknown"}))
+    pool = SubCorpus(corpus, frozenset({"2#0", "doc1", "unknown"}))
     assert [passage.id for passage in pool.passages()] == ["doc1", "2#0"]
     assert pool.where(1).endswith("docs-1.jsonl.gz:2")
 

@@ -10,7 +10,7 @@ from mixlingua.errors import DataError, suggest
 from mixlingua.evaluation.metrics import QUALITY
 from mixlingua.files import content_hash
 from mixlingua.languages import check_language
-from mixlingua.retrieval.corpus import Census, Corpus, Pool, take_census
+from mixlingua.retrieval.corpus import Census, Corpus, SubCorpus, take_census
 
 Queries = Mapping[str, str]  # id -> text
 Judgements = Mapping[str, Mapping[str, int]]  # query id -> passage id -> grade; above 0 is relevant
@@ -133,7 +133,7 @@ def census_of(task: CorpusTask, language: str) -> Census:
                 for passage, grade in own.items():
                     grades[passage] = max(grade, grades.get(passage, grade))
     corpus = task.corpora[language]
-    pool = corpus.ids if isinstance(corpus, Pool) else frozenset()
+    pool = corpus.ids if isinstance(corpus, SubCorpus) else frozenset()
     census = take_census(corpus, grades.keys() | pool, where)
     if unknown := sorted(pool - grades.keys() - census.positions.keys()):
         raise DataError(

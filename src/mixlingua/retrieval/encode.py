@@ -12,26 +12,7 @@ from mixlingua.data.rows import Side
 from mixlingua.errors import ConfigError, ModelError, suggest
 from mixlingua.model.encoder import BiEncoder
 
-
-def length_sorted_batches(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
-    """Positions of `lengths` in batches, longest first (what does not fit in memory fails at once).
-
-    In each batch, size x longest <= token_budget, unless it is a single text.
-    """
-    order = sorted(range(len(lengths)), key=lambda position: -lengths[position])
-    batches: list[list[int]] = []
-    for position in order:
-        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= token_budget:
-            batches[-1].append(position)
-        else:
-            batches.append([position])
-    return batches
-
-
 Progress = Callable[[int, int], None]  # texts encoded so far by this rank, texts this rank encodes
-
-AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
-PLAIN = ("32-true", "bf16-true", "16-true", "64-true")
 
 
 class Encode(Protocol):
@@ -56,8 +37,8 @@ def encode(
 ) -> Tensor:
     """The (N, D) float32 vectors of N texts, on the CPU, in the order of `texts`, the same on all ranks.
 
-    encoder: maps token features to (n, D) and has `tokenizer` and `embedding_dim`; it runs where its parameters are, in
-    evaluation mode, without gradients, and leaves in the mode it came in. token_budget: the most tokens of a batch,
+    encoder: maps token features to (n, D) and has `tokenizer` and `embedding_dim`. It runs where its parameters are, in
+    evaluation mode, without gradients, and gets back the mode it came in. token_budget: the most tokens of a batch,
     padding included (a longer text is a batch of its own). precision: as Lightning names it; "*-mixed" runs under
     autocast. Texts with equal token ids are encoded once, so their vectors are equal to the bit.
     Every rank must call this with the same texts. Raises ConfigError for an unknown precision or a budget below 1.
@@ -67,46 +48,44 @@ def encode(
     device = next(encoder.parameters()).device
     autocast = _autocast(precision, device)
 
-    rows: dict[tuple[int, ...], int] = {}
+    row_of_ids: dict[tuple[int, ...], int] = {}
     row_of_text: dict[str, int] = {}
     distinct_texts = list(dict.fromkeys(texts))
     for text, ids in zip(distinct_texts, encoder.tokenizer.encode(distinct_texts, side), strict=True):
-        row_of_text[text] = rows.setdefault(tuple(ids), len(rows))
-    distinct_ids = list(rows)
+        row_of_text[text] = row_of_ids.setdefault(tuple(ids), len(row_of_ids))
+    distinct_ids = list(row_of_ids)
 
     batches = length_sorted_batches([len(ids) for ids in distinct_ids], token_budget)
-    own = batches[distributed.rank() :: distributed.world_size()]
-    num_own, done = sum(map(len, own)), 0
-    parts: list[Tensor] = []
+    batches = batches[distributed.rank() :: distributed.world_size()]
+    rows = [row for batch in batches for row in batch]
+    encoded: list[Tensor] = []
+    done = 0
     with _evaluating(encoder), torch.inference_mode(), autocast:
-        for batch in own:
+        for batch in batches:
             features = encoder.tokenizer.pad([list(distinct_ids[row]) for row in batch])
-            parts.append(encoder({name: value.to(device) for name, value in features.items()}).float().cpu())
+            encoded.append(encoder({name: value.to(device) for name, value in features.items()}).float().cpu())
             done += len(batch)
             if progress is not None:
-                progress(done, num_own)
+                progress(done, len(rows))
 
     vectors = torch.empty(len(distinct_ids), encoder.embedding_dim)
-    own_rows = [row for batch in own for row in batch]
-    for rank_rows, rank_vectors in _gather(own_rows, torch.cat(parts) if parts else vectors[:0]):
+    for rank_rows, rank_vectors in _gather(rows, torch.cat(encoded) if encoded else vectors[:0]):
         vectors[rank_rows] = rank_vectors
     return vectors[[row_of_text[text] for text in texts]]
 
 
-def check_vectors(vectors: Tensor, num_texts: int, side: Side, where: str) -> Tensor:
-    """`vectors`, where they are (num_texts, D) and finite.
+def length_sorted_batches(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
+    """Positions of `lengths` in batches, longest first: what does not fit in memory fails at once.
 
-    Raises ModelError starting with `where` otherwise: what is not finite would rank anything.
+    In each batch, size x longest <= token_budget, unless it is a single text.
     """
-    if len(vectors) != num_texts:
-        raise ModelError(f"{where}: {num_texts} {side} texts were encoded as {len(vectors)} vectors.")
-    bad = int((~torch.isfinite(vectors)).any(dim=1).sum())
-    if bad:
-        raise ModelError(
-            f"{where}: {bad} of {num_texts} {side} vectors hold NaN or infinite values; the model has "
-            "diverged or overflows in this precision. Evaluate an earlier checkpoint, or with precision=32-true."
-        )
-    return vectors
+    batches: list[list[int]] = []
+    for position in sorted(range(len(lengths)), key=lambda position: -lengths[position]):
+        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= token_budget:
+            batches[-1].append(position)
+        else:
+            batches.append([position])
+    return batches
 
 
 def _gather(rows: list[int], vectors: Tensor) -> list[tuple[list[int], Tensor]]:
@@ -114,6 +93,10 @@ def _gather(rows: list[int], vectors: Tensor) -> list[tuple[list[int], Tensor]]:
         return [(rows, vectors)]
     gathered = distributed.all_gather_objects((rows, vectors.numpy()))
     return [(rank_rows, torch.from_numpy(rank_vectors)) for rank_rows, rank_vectors in gathered]
+
+
+AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+PLAIN = ("32-true", "bf16-true", "16-true", "64-true")
 
 
 def _autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
@@ -135,3 +118,19 @@ def _evaluating(encoder: BiEncoder) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
+
+
+def check_vectors(vectors: Tensor, num_texts: int, side: Side, where: str) -> Tensor:
+    """`vectors`, where they are (num_texts, D) and finite.
+
+    Raises ModelError starting with `where` otherwise: a vector that is not finite could rank anywhere.
+    """
+    if len(vectors) != num_texts:
+        raise ModelError(f"{where}: {num_texts} {side} texts were encoded as {len(vectors)} vectors.")
+    bad = int((~torch.isfinite(vectors)).any(dim=1).sum())
+    if bad:
+        raise ModelError(
+            f"{where}: {bad} of {num_texts} {side} vectors hold NaN or infinite values; the model has "
+            "diverged or overflows in this precision. Evaluate an earlier checkpoint, or with precision=32-true."
+        )
+    return vectors

@@ -1,4 +1,7 @@
-"""The vectors of corpora while they are searched: encoded where they are missing, kept from others, removed after."""
+"""The vectors of corpora on disk while they are searched: encoded where they are missing, kept or removed after.
+
+`encoded` is the whole life of the vectors; `VectorShards` is a folder of them, and `encode_corpus` fills it.
+"""
 
 import json
 import logging
@@ -21,6 +24,59 @@ from mixlingua.files import atomic_write, cache_dir, content_hash, lock, remove_
 from mixlingua.retrieval.corpus import Census, Corpus, Passage
 from mixlingua.retrieval.encode import Encode, check_vectors
 from mixlingua.retrieval.search import on_grid
+
+logger = logging.getLogger(__name__)
+
+
+class Part(NamedTuple):
+    """A corpus to be searched, what reading it once found, and what to call it in messages."""
+
+    corpus: Corpus
+    census: Census
+    name: str
+
+
+@contextmanager
+def encoded(
+    parts: Sequence[Part], encode: Encode, dim: int, *, shard_size: int, keep: bool
+) -> Iterator[list["VectorShards"]]:
+    """The stored vectors of each corpus, which no other process touches meanwhile.
+
+    dim: D, of a vector. Shards that are there are not encoded again. In the end the vectors are removed unless `keep`;
+    where an error or a signal ends the search they stay, for the next attempt. Every rank must enter this. Raises what
+    `encode_corpus` raises, and StorageError before anything is encoded where the disk has too little room.
+    """
+    stored = [
+        VectorShards(Manifest(encode.fingerprint, part.census.identity, part.census.num_passages, shard_size))
+        for part in parts
+    ]
+    with ExitStack() as locks:
+        distributed.on_first_rank(lambda: _reserve(stored, dim, locks))
+        for part, shards in zip(parts, stored, strict=True):
+            encode_corpus(part.corpus, part.census, encode, shards, part.name)
+        yield stored
+        if not keep:
+            distributed.on_first_rank(lambda: _remove(stored))
+
+
+def _reserve(stored: Sequence["VectorShards"], dim: int, locks: ExitStack) -> None:
+    """Keep other processes from the folders, and see that there is room for what is missing."""
+    for folder in sorted({shards.folder for shards in stored}):
+        locks.enter_context(lock(folder))
+    passages = sum(len(shards.positions(shard)) for shards in stored for shard in shards.missing())
+    needed, free = 4 * dim * passages, shutil.disk_usage(stored[0].folder.parent).free
+    if needed > free:
+        raise StorageError(
+            f"{stored[0].folder.parent}: {passages:,} vectors need {needed / 1e9:.1f} GB, but {free / 1e9:.1f} GB are "
+            "free there. Free some space, choose another disk by the environment variable MIXLINGUA_CACHE, or take "
+            "fewer languages or a smaller pool."
+        )
+
+
+def _remove(stored: Sequence["VectorShards"]) -> None:
+    for shards in stored:
+        shards.remove()
+
 
 _FORMAT = 1
 
@@ -85,8 +141,10 @@ class VectorShards:
         except (OSError, ValueError, EOFError) as error:
             raise DataError(f"{path}: cannot be read ({error}). Remove {self.folder}, and encode again.") from error
         if array.dtype != np.float32 or array.ndim != 2 or len(array) != len(self.positions(shard)):
-            found = f"{array.dtype} of shape {array.shape}"
-            raise DataError(f"{path}: holds {found}, not a shard's vectors. Remove {self.folder}, and encode again.")
+            raise DataError(
+                f"{path}: holds {array.dtype} of shape {array.shape}, not a shard's vectors. Remove {self.folder}, and "
+                "encode again."
+            )
         return torch.from_numpy(array)
 
     def ids(self, shard: int) -> list[str]:
@@ -96,15 +154,16 @@ class VectorShards:
 
     def at(self, positions: NDArray[np.int64]) -> Tensor:
         """(n, D): the vectors of n >= 1 passages."""
-        shards = positions // self.manifest.shard_size
-        rows: Tensor | None = None
-        for shard in np.unique(shards).tolist():
-            here = np.flatnonzero(shards == shard)
-            vectors = self.vectors(shard)[torch.from_numpy(positions[here] - self.positions(shard).start)]
-            rows = vectors.new_empty(len(positions), vectors.shape[1]) if rows is None else rows
-            rows[torch.from_numpy(here)] = vectors
-        assert rows is not None
-        return rows
+        shard_of = positions // self.manifest.shard_size
+        gathered: Tensor | None = None
+        for shard in np.unique(shard_of).tolist():
+            rows = np.flatnonzero(shard_of == shard)
+            vectors = self.vectors(shard)[torch.from_numpy(positions[rows] - self.positions(shard).start)]
+            if gathered is None:
+                gathered = vectors.new_empty(len(positions), vectors.shape[1])
+            gathered[torch.from_numpy(rows)] = vectors
+        assert gathered is not None
+        return gathered
 
     def remove(self) -> None:
         """Delete the folder, and its lock, which must be held where others may use it."""
@@ -118,9 +177,6 @@ class VectorShards:
         return self.folder / f"{shard:05d}.{suffix}"
 
 
-logger = logging.getLogger(__name__)
-
-
 def encode_corpus(corpus: Corpus, census: Census, encode: Encode, shards: VectorShards, name: str) -> None:
     """Write the shards that are missing. name: what to call the corpus in messages.
 
@@ -129,19 +185,20 @@ def encode_corpus(corpus: Corpus, census: Census, encode: Encode, shards: Vector
     where the corpus is no longer what the census read, ModelError where a vector is not finite, StorageError where the
     disk is full.
     """
-    missing = distributed.on_first_rank(lambda: _missing(shards, name))
+    missing = distributed.on_first_rank(lambda: _start(shards, name))
     if not missing:
         return
-    batches = _batches(corpus, shards.manifest.shard_size)
+    passages = corpus.passages()
     for shard in range(shards.num_shards):
-        passages = next(batches, [])
-        if len(passages) != len(shards.positions(shard)):
+        batch = list(islice(passages, shards.manifest.shard_size))
+        if len(batch) != len(shards.positions(shard)):
             raise DataError(f"{name}: changed while it was read. Evaluate again once nothing writes to it.")
         if shard in missing:
-            _encode_shard(shard, passages, census, encode, shards, name)
+            _encode_shard(shard, batch, census, encode, shards, name)
 
 
-def _missing(shards: VectorShards, name: str) -> set[int]:
+def _start(shards: VectorShards, name: str) -> set[int]:
+    """Write the manifest, and say what is missing."""
     shards.start()
     missing = set(shards.missing())
     if missing:
@@ -156,12 +213,6 @@ def _missing(shards: VectorShards, name: str) -> set[int]:
     return missing
 
 
-def _batches(corpus: Corpus, size: int) -> Iterator[list[Passage]]:
-    passages = corpus.passages()
-    while batch := list(islice(passages, size)):
-        yield batch
-
-
 def _encode_shard(
     shard: int, passages: list[Passage], census: Census, encode: Encode, shards: VectorShards, name: str
 ) -> None:
@@ -171,66 +222,16 @@ def _encode_shard(
     copies = copies[copies[:, 1] < start]  # the others have their original in this shard, and equal texts equal vectors
     rows = np.delete(np.arange(len(passages)), copies[:, 0] - start)
     texts = [passages[row].text for row in rows.tolist()]
-    parts = []
+    vectors = []
     if texts:
-        parts.append(on_grid(check_vectors(encode(texts, "passage"), len(texts), "passage", name)))
+        vectors.append(on_grid(check_vectors(encode(texts, "passage"), len(texts), "passage", name)))
 
     def write() -> None:
         if len(copies):
-            parts.append(shards.at(copies[:, 1]))
+            vectors.append(shards.at(copies[:, 1]))
         order = torch.from_numpy(np.argsort(np.concatenate([rows, copies[:, 0] - start])))
-        shards.write(shard, [passage.id for passage in passages], torch.cat(parts)[order])
+        shards.write(shard, [passage.id for passage in passages], torch.cat(vectors)[order])
         if (shard + 1) * 10 // shards.num_shards > shard * 10 // shards.num_shards:
             logger.info("%s: %d of %d shards are there", name, shard + 1, shards.num_shards)
 
     distributed.on_first_rank(write)
-
-
-class Part(NamedTuple):
-    """A corpus to be searched, what reading it once found, and what to call it in messages."""
-
-    corpus: Corpus
-    census: Census
-    name: str
-
-
-@contextmanager
-def encoded(
-    parts: Sequence[Part], encode: Encode, dim: int, *, shard_size: int, keep: bool
-) -> Iterator[list[VectorShards]]:
-    """The stored vectors of each part, which no other process touches meanwhile.
-
-    dim: D, of a vector. Shards that are there are not encoded again. In the end vectors are removed unless `keep`;
-    where an error or a signal ends the search they stay, for the next attempt. Every rank must enter this. Raises what
-    `encode_corpus` raises, and StorageError before anything is encoded where the disk has too little room.
-    """
-    shards = [
-        VectorShards(Manifest(encode.fingerprint, part.census.identity, part.census.num_passages, shard_size))
-        for part in parts
-    ]
-    with ExitStack() as held:
-        distributed.on_first_rank(lambda: _reserve(shards, dim, held))
-        for part, own in zip(parts, shards, strict=True):
-            encode_corpus(part.corpus, part.census, encode, own, part.name)
-        yield shards
-        if not keep:
-            distributed.on_first_rank(lambda: _remove(shards))
-
-
-def _reserve(shards: Sequence[VectorShards], dim: int, held: ExitStack) -> None:
-    """Keep other processes from the folders, and see that there is room for what is missing."""
-    for folder in sorted({part.folder for part in shards}):
-        held.enter_context(lock(folder))
-    passages = sum(len(part.positions(shard)) for part in shards for shard in part.missing())
-    needed, free = 4 * dim * passages, shutil.disk_usage(shards[0].folder.parent).free
-    if needed > free:
-        raise StorageError(
-            f"{shards[0].folder.parent}: {passages:,} vectors need {needed / 1e9:.1f} GB, but {free / 1e9:.1f} GB are "
-            "free there. Free some space, choose another disk by the environment variable MIXLINGUA_CACHE, or take "
-            "fewer languages or a smaller pool."
-        )
-
-
-def _remove(shards: Sequence[VectorShards]) -> None:
-    for part in shards:
-        part.remove()

@@ -8,7 +8,7 @@ from mixlingua.evaluation.benchmarks.common import chosen_languages
 from mixlingua.evaluation.benchmarks.trec_files import plain_or_gz, read_ids, read_json_queries, read_tsv_qrels
 from mixlingua.evaluation.corpus_tasks import LOCAL, SHARD_SIZE, CorpusTask, Judgements
 from mixlingua.files import sha256
-from mixlingua.retrieval.corpus import Corpus, JsonLinesCorpus, Pool
+from mixlingua.retrieval.corpus import Corpus, JsonLinesCorpus, SubCorpus
 
 JUDGED = "judged"
 
@@ -36,7 +36,7 @@ def pooled(
                     f"{path}: no such file. pool is null, '{JUDGED}' or a folder with the passage ids of each language."
                 )
             ids[language] |= read_ids(path)
-    return {language: Pool(corpus, frozenset(ids[language])) for language, corpus in corpora.items()}
+    return {language: SubCorpus(corpus, frozenset(ids[language])) for language, corpus in corpora.items()}
 
 
 def folder_task(
