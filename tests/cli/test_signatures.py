@@ -12,10 +12,10 @@ SOURCE = '''
 raise ImportError("must not be imported")
 from dataclasses import KW_ONLY, dataclass, field
 from typing import ClassVar
-from .other import Base, made
+from .other import LIMIT, Base, made
 SIZE = 3
 
-def function(a, *, b=SIZE, c=object()): ...
+def function(a, *, b=SIZE, c=object(), d=LIMIT): ...
 
 class Plain:
     def __init__(self, first, second=("x", "y"), **more): ...
@@ -34,6 +34,8 @@ class Node(Base):
 '''
 OTHER = """
 from dataclasses import dataclass
+
+LIMIT = 7
 
 @dataclass
 class Base:
@@ -56,7 +58,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("name", "defaults"),
     [
-        ("function", {"a": REQUIRED, "b": 3, "c": UNREADABLE}),
+        ("function", {"a": REQUIRED, "b": 3, "c": UNREADABLE, "d": 7}),
         ("Plain", {"first": REQUIRED, "second": ["x", "y"]}),
         ("Child", {"first": REQUIRED, "second": ["x", "y"]}),
         ("Plain.other", {"path": REQUIRED}),

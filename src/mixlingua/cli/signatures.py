@@ -146,6 +146,12 @@ class _Module:
                 targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
                 if any(isinstance(target, ast.Name) and target.id == expression.id for target in targets):
                     return self.value(node.value)  # type: ignore[attr-defined]
+            if source := self.imported(expression.id):
+                spec, _ = _module_of(source.split("."))
+                if spec is not None and spec.origin is not None and spec.origin.endswith(".py"):
+                    is_package = spec.submodule_search_locations is not None
+                    name = source.rpartition(".")[2]
+                    return _Module(spec.name, _parsed(spec.origin), is_package).value(ast.Name(name))
         try:
             literal = ast.literal_eval(expression)
         except ValueError:
