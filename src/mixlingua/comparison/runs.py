@@ -1,5 +1,6 @@
-"""Runs read back for a comparison, and whether they may be compared."""
+"""Runs found in folders and read back, and whether they may be compared."""
 
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,50 +9,57 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import OmegaConf
+import yaml
 
-from mixlingua.cli.run_record import read_status
 from mixlingua.errors import DataError
 from mixlingua.evaluation.run_folder import QuestionValues, read_question_values, read_results
 
 
+# Keys of a task's provenance that must be equal; its revision changes whenever a score may change.
+_SAME_DATA = ("revision", "languages", "num_queries", "num_candidates", "main_metric")
+_NO_SCORES = ("compare", "dashboard", "mine")  # actions whose folders hold no scores of a model
+
+
 @dataclass(frozen=True)
-class FoundRun:
-    """A finished run with results. config: the content of its config.yaml."""
+class FinishedRun:
+    """A run that ended with results. overrides: its command line; config: the content of its config.yaml."""
 
     folder: Path
     action: str
+    overrides: tuple[str, ...]
     config: dict[str, Any]
 
 
-def find_runs(places: Sequence[str]) -> tuple[list[FoundRun], list[str]]:
-    """The finished runs in places, each a run folder or one that holds such at any depth, in natural order.
+def find_runs(places: Sequence[str]) -> tuple[list[FinishedRun], list[str]]:
+    """The finished runs in places, each a run folder or a folder that holds some at any depth, in natural order.
 
     Also a line for each run that is left out, with the reason. Raises DataError where a place does not exist or holds
     no run, or no run has finished.
     """
-    found: dict[Path, FoundRun] = {}
+    runs: dict[Path, FinishedRun] = {}
     left_out: dict[Path, str] = {}
     for place in places:
         folders = list(_run_folders(Path(place)))
         if not folders:
             raise DataError(f"runs={place}: {_why_empty(Path(place))}")
         for folder in folders:
-            if reason := _unusable(folder):
+            status = _status(folder)
+            if reason := _unusable(folder, status):
                 left_out[folder.resolve()] = f"{folder}: {reason}"
             else:
-                config: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
-                found.setdefault(folder.resolve(), FoundRun(folder, config["action"], config))
-    if not found:
+                config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+                overrides = tuple(status.get("overrides", ()))
+                runs.setdefault(folder.resolve(), FinishedRun(folder, config["action"], overrides, config))
+    if not runs:
         raise DataError("runs: none of them finished with results:\n  " + "\n  ".join(left_out.values()))
-    return list(found.values()), list(left_out.values())
+    return list(runs.values()), list(left_out.values())
 
 
 def _run_folders(place: Path) -> Iterator[Path]:
-    """Folders of runs, not looking inside one for others; those of comparisons, dashboards and mining are none."""
+    """Folders of runs that have scores. Runs inside the folder of another run are not looked for."""
     for folder, inner, files in os.walk(place):
         is_run = "status.json" in files or "metrics.json" in files
-        if is_run and read_status(Path(folder)).get("action") not in ("compare", "dashboard", "mine"):
+        if is_run and _status(Path(folder)).get("action") not in _NO_SCORES:
             inner.clear()
             yield Path(folder)
         inner[:] = sorted((name for name in inner if not name.startswith(".")), key=_natural)
@@ -65,12 +73,16 @@ def _why_empty(place: Path) -> str:
 
 def _natural(name: str) -> list[int | str]:
     """Sorts job 2 before job 10."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+    return [int(digits) if digits.isdigit() else digits for digits in re.split(r"(\d+)", name)]
 
 
-def _unusable(folder: Path) -> str:
+def _status(folder: Path) -> dict[str, Any]:
+    path = folder / "status.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def _unusable(folder: Path, status: Mapping[str, Any]) -> str:
     """Why a run cannot be compared; empty where it can."""
-    status = read_status(folder)
     state = status.get("state", "finished")
     if state != "finished":
         error = str(status.get("error") or "").split("\n")[0]
@@ -82,14 +94,13 @@ def _unusable(folder: Path) -> str:
     return ""
 
 
-# What of a task's provenance must be equal; its revision changes whenever a score may change.
-_SAME = ("revision", "languages", "num_queries", "num_candidates", "main_metric")
-
-
 @dataclass(frozen=True)
 class EvaluatedRun:
-    """name: its folder, for messages. provenance: that of report.json. tasks: values by task. averages: as metrics.json
-    has them."""
+    """The scores of a run.
+
+    name: its folder, for messages. provenance: that of report.json. tasks: values per question, by task. averages: as
+    in metrics.json.
+    """
 
     name: str
     provenance: Mapping[str, Any]
@@ -131,7 +142,7 @@ def common_tasks(runs: Sequence[EvaluatedRun]) -> tuple[list[str], list[str]]:
 
 def _differences(task: str, first: EvaluatedRun, other: EvaluatedRun) -> Iterator[str]:
     ours, theirs = first.provenance["tasks"][task], other.provenance["tasks"][task]
-    differing = [name for name in _SAME if ours.get(name) != theirs.get(name)]
+    differing = [name for name in _SAME_DATA if ours.get(name) != theirs.get(name)]
     for name in differing:
         yield (f"{task} {name}: {_short(ours.get(name))} in {first.name}, {_short(theirs.get(name))} in {other.name}")
     if differing:

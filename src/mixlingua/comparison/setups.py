@@ -1,148 +1,114 @@
-"""Which set-up each set-up is tested against."""
+"""Set-ups: which runs are replicates of each other, what they are called, and what they are tested against.
 
-from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+Runs that differ in their seed only are one set-up. Its label is what its command line says and those of other set-ups
+do not: `status.json` of every run records its overrides.
+"""
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
-from mixlingua.comparison.runs import FoundRun
+from mixlingua.comparison.runs import FinishedRun
 from mixlingua.errors import ConfigError, suggest
 
-# Keys, or beginnings of keys, that change where and how a run is computed, watched or written, not what it learns, and
-# those that repeat another.
-_ASIDE = (
-    "action", "seed", "resume", "overwrite", "paths", "runs", "baseline", "comparison", "mining", "translator",
-    "translation", "logger", "data.num_workers", "checkpoint.every_n_steps", "checkpoint.save_model",
-    "evaluation.tasks", "evaluation.average",
-    "evaluation.before", "evaluation.every_n_steps", "evaluation.token_budget", "model.pretraining", "model.compile",
-    "model.gradient_checkpointing", "model.chunk_size", "sampler.max_steps", "sampler.batches_per_step",
-    "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy", "trainer.log_every_n_steps",
-    "trainer.deterministic", "trainer.use_distributed_sampler",
-)  # fmt: skip
-# What a label always says where it differs, in this order; the first seven stand for the choice of a group.
-_SAMPLER, _MODEL, _ADAPTER, _DATA, _LOSS = "sampler", "model", "adapter", "data", "loss"
-_AUGMENTATION, _POSTPROCESS = "augmentation", "postprocess"
-_ALWAYS = (
-    _SAMPLER, _MODEL, _ADAPTER, _DATA, _LOSS, _AUGMENTATION, _POSTPROCESS, "trainer.max_steps", "data.batch_size",
-)  # fmt: skip
-_NEVER_NOTED = (_SAMPLER, _MODEL, _DATA, _LOSS, _POSTPROCESS)  # where they differ, the label says enough
-_ALL_SAID = 3  # set-ups; of more, labels say what differs from the common one, where there is one
-NO_SAMPLER = "none"  # a model that was not trained
-NO_POSTPROCESS = "none"
-_NO_ADAPTER = "none"
-# What a model that was not trained owes its data to: a postprocess is fitted to them.
-_FITTED_TO = ("data.sources.", "data.max_rows", "data.validation_fraction")
-# Keys whose value the name of a choice says already.
-_SAID_BY_NAME = (
-    "model.name_or_path", "sampler._target_", "augmentation._target_", "augmentation.variant", "postprocess._target_",
-    "adapter._target_",
-)  # fmt: skip
+Settings = Mapping[str, Hashable]
 
-Settings = dict[str, Hashable]
+DEFAULT_BASELINE = "hybrid"
+NO_SAMPLER = "none"  # the sampler of a model that was only measured
+# Keys, or beginnings of keys, that change where and how a run is computed, watched or written, not what it learns.
+_ASIDE = (
+    "action", "seed", "resume", "overwrite", "objective", "paths", "runs", "baseline", "comparison", "mining", "hydra",
+    "translator", "translation", "logger", "data.num_workers", "checkpoint.every_n_steps", "checkpoint.save_model",
+    "evaluation.tasks", "evaluation.average", "evaluation.before", "evaluation.every_n_steps",
+    "evaluation.token_budget", "model.pretraining", "model.compile", "model.gradient_checkpointing",
+    "model.chunk_size", "sampler.max_steps", "sampler.batches_per_step", "trainer.accelerator", "trainer.devices",
+    "trainer.num_nodes", "trainer.strategy", "trainer.log_every_n_steps", "trainer.deterministic",
+    "trainer.use_distributed_sampler",
+)  # fmt: skip
+_CHOICES_ASIDE = ("evaluation", "trainer")  # groups whose choice is no difference, while some of their settings are
+# What the scores of a model that is only measured depend on, and what those of a fitted postprocess do.
+_MEASURED = ("experiment", "model", "evaluation", "postprocess")
+_FITTED_TO = ("data.sources", "data.max_rows", "data.validation_fraction")
+_FIRST = ("experiment", "sampler", "model", "adapter", "data", "loss", "augmentation", "postprocess")  # in labels
 
 
 @dataclass(frozen=True)
 class Setup:
-    """Runs that differ by their seed only. parts: what sets it apart from the other set-ups, by key."""
+    """Runs that differ in their seed only.
+
+    model, sampler: as tables name them; the sampler of a model that was only measured is "none". said: the keys that
+    not all command lines set alike, and what this one says there; None where it says nothing. settings: `settings_of`.
+    """
 
     label: str
     model: str
     sampler: str
-    parts: dict[str, str]
-    runs: tuple[FoundRun, ...]
+    said: dict[str, str | None]
+    settings: Settings
+    runs: tuple[FinishedRun, ...]
+
+    @property
+    def overrides(self) -> dict[str, str]:
+        """What its command line says."""
+        return {key: value for key, value in self.said.items() if value is not None}
 
     @property
     def names(self) -> set[str]:
         """Every word that means this set-up, perhaps among others."""
-        return {self.label, self.model, self.sampler, *self.parts.values()} | {
-            f"{k}={v}" for k, v in self.parts.items()
-        }
+        own = self.overrides
+        return {self.label, self.model, self.sampler, *own.values(), *(f"{key}={own[key]}" for key in own)}
 
 
-def setups(runs: Sequence[FoundRun]) -> tuple[list[Setup], list[str]]:
-    """Group runs, in order of appearance; a second run with the set-up and seed of another is left out.
+def setups(runs: Sequence[FinishedRun]) -> tuple[list[Setup], list[str]]:
+    """Group runs into set-ups, in order of appearance; a second run with the set-up and seed of another is left out.
 
-    Also a line for each thing that a reader should know: runs left out, settings that differ along with the labels.
+    Also a line for each thing that a reader should know: runs left out, settings that differ and are in no label.
     """
-    settings = [dict(settings_of(run)) for run in runs]
-    differing = [key for key in _ordered(settings) if _differs(key, settings)]
-    chosen = _distinguishing(differing, settings)
-    models = _short_names({str(known[_MODEL]) for known in settings})
-    groups: dict[tuple[Hashable, ...], list[int]] = {}
-    for index, known in enumerate(settings):
-        groups.setdefault(tuple(known.get(key) for key in chosen), []).append(index)
-    parts_of = [_parts(settings[members[0]], chosen, models) for members in groups.values()]
-    labels = _labels(parts_of, chosen)
-    found, notes = [], []
-    for label, parts, members in zip(labels, parts_of, groups.values(), strict=True):
-        known = settings[members[0]]
-        by_seed: dict[int, FoundRun] = {}
-        for index in members:
-            if (seed := runs[index].config["seed"]) in by_seed:
-                notes.append(f"{runs[index].folder} left out: as {by_seed[seed].folder}, with the same seed {seed}.")
-            by_seed.setdefault(seed, runs[index])
-        model, sampler = models[str(known[_MODEL])], str(known[_SAMPLER])
-        label = label or (model if sampler == NO_SAMPLER else sampler)
-        found.append(Setup(label, model, sampler, parts, tuple(by_seed.values())))
-    return found, notes + list(_unsaid(differing, chosen, found))
+    replicates: dict[frozenset[tuple[str, Hashable]], dict[int, FinishedRun]] = {}
+    notes = []
+    for run in runs:
+        by_seed = replicates.setdefault(frozenset(settings_of(run).items()), {})
+        seed = run.config["seed"]
+        if seed in by_seed:
+            notes.append(f"{run.folder} left out: as {by_seed[seed].folder}, with the same seed {seed}.")
+        by_seed.setdefault(seed, run)
+    groups = [tuple(by_seed.values()) for by_seed in replicates.values()]
+    models = _short_names([run.config["model"]["name_or_path"] for run, *_ in groups])
+    given = [_overrides_of(run) for run, *_ in groups]
+    every = dict.fromkeys(key for overrides in given for key in overrides)
+    keys = [key for key in every if len({overrides.get(key) for overrides in given}) > 1]
+    keys.sort(key=lambda key: ("." in key, _FIRST.index(key) if key in _FIRST else len(_FIRST)))
+    labelled = []
+    for members, overrides in zip(groups, given, strict=True):
+        name = models[members[0].config["model"]["name_or_path"]]
+        sampler = _sampler(members[0])
+        said = {key: overrides.get(key) for key in keys}
+        label = _label(said, name, sampler)
+        labelled.append(Setup(label, name, sampler, said, settings_of(members[0]), members))
+    found = _told_apart(labelled)
+    return found, notes + list(_unsaid(found))
 
 
-def _parts(known: Settings, chosen: Sequence[str], models: Mapping[str, str]) -> dict[str, str]:
-    return {key: models[str(known[key])] if key == _MODEL else str(known[key]) for key in chosen if key in known}
-
-
-def _labels(parts_of: Sequence[dict[str, str]], chosen: Sequence[str]) -> list[str]:
-    """What is said of each set-up; empty where nothing is to be said of it.
-
-    Where most of them share a value of every key, and one has all of these, as in an ablation, it is the common one,
-    and the others are called by what they have in place of its values.
-    """
-    if len(chosen) == 1 and chosen[0] in (_SAMPLER, _MODEL, _DATA, _LOSS):
-        return [parts[chosen[0]] for parts in parts_of]
-    full = [" ".join(f"{key}={value}" for key, value in parts.items()) for parts in parts_of]
-    counts = {key: Counter(parts.get(key) for parts in parts_of).most_common(1)[0] for key in chosen}
-    common = {key: value for key, (value, count) in counts.items() if 2 * count > len(parts_of)}
-    if len(parts_of) <= _ALL_SAID or len(common) < len(chosen):
-        return full
-    short = [" ".join(f"{k}={v}" for k, v in parts.items() if v != common[k]) for parts in parts_of]
-    return short if "" in short and len(set(short)) == len(short) else full
-
-
-def settings_of(run: FoundRun) -> Iterator[tuple[str, Hashable]]:
-    """What a run's scores depend on, by dotted key; the choices of groups by their names."""
+def settings_of(run: FinishedRun) -> Settings:
+    """What a run's scores depend on: the values of its configuration by dotted key, and whether it was trained."""
     data_folder = str(run.config["paths"]["data"])
-    trained = run.action == "train"
-    postprocess = run.config.get(_POSTPROCESS)  # runs of earlier versions have none
-    yield _MODEL, run.config["model"]["name_or_path"]
-    yield _SAMPLER, _choice(run.config["sampler"]) if trained else NO_SAMPLER
-    yield _POSTPROCESS, _choice(postprocess) if postprocess else NO_POSTPROCESS
-    if trained:
-        adapter = run.config.get(_ADAPTER)  # as with a postprocess
-        yield _ADAPTER, _choice(adapter) if adapter else _NO_ADAPTER
-        yield _DATA, "+".join(run.config["data"]["sources"])
-        if losses := run.config.get(_LOSS):  # as with a postprocess
-            yield _LOSS, "+".join(losses)
-        yield _AUGMENTATION, _augmentation(run.config.get("augmentation"))
-    elif postprocess:
-        yield "postprocess.data", "+".join(run.config["data"]["sources"])
-    untrained = ("model.", "evaluation.", *(("postprocess.", *_FITTED_TO) if postprocess else ()))
+    settings: dict[str, Hashable] = {"action": run.action}
     for key, value in _leaves(run.config):
-        aside = any(key == name or key.startswith(f"{name}.") for name in _ASIDE)
-        if aside or key in _SAID_BY_NAME or (key.startswith("loss.") and key.endswith("._target_")):
-            continue
-        if trained or key.startswith(untrained):
-            yield key, value.replace(data_folder, "${paths.data}") if isinstance(value, str) else value
+        if _counts(key, run):
+            settings[key] = value.replace(data_folder, "${paths.data}") if isinstance(value, str) else value
+    return settings
 
 
-def _augmentation(node: Mapping[str, Any] | None) -> str:
-    """The choice, such as "codeswitch_bilingual"; runs of versions that knew no augmentation had none."""
-    return f"{node['_target_'].rpartition('.')[2].lower()}_{node['variant']}" if node else "none"
+def _counts(key: str, run: FinishedRun) -> bool:
+    """Whether the scores of a run depend on a key."""
+    if _within(key, _ASIDE):
+        return False
+    return run.action == "train" or _within(key, (*_MEASURED, *(_FITTED_TO if run.config.get("postprocess") else ())))
 
 
-def _choice(node: Mapping[str, Any]) -> str:
-    name: str = node["_target_"].rpartition(".")[2].lower()
-    return name
+def _within(key: str, names: Sequence[str]) -> bool:
+    return any(key == name or key.startswith(f"{name}.") for name in names)
 
 
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Hashable]]:
@@ -153,49 +119,60 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Ha
             yield f"{prefix}{key}", ",".join(map(str, value)) if isinstance(value, list) else value
 
 
-def _ordered(settings: Iterable[Settings]) -> list[str]:
-    """All keys: names of choices first, then what belongs to them, then the rest."""
-    keys = dict.fromkeys(key for known in settings for key in known)
-    inner = [key for key in keys if key.startswith(("sampler.", "model.", "loss.", "postprocess.", "data.sources."))]
-    return list(dict.fromkeys([*(key for key in _ALWAYS if key in keys), *inner, *keys]))
+def _overrides_of(run: FinishedRun) -> dict[str, str]:
+    """Key -> value of a command line; numbers as the configuration has them, so that 1e-4 is 0.0001."""
+    settings = settings_of(run)
+    overrides = {}
+    for argument in run.overrides:
+        key, _, text = argument.lstrip("+~").partition("=")
+        if key not in _CHOICES_ASIDE and _counts("data.sources" if key == "data" else key, run):
+            overrides[key] = str(settings.get(key, text.strip("[]'\"").replace(",", "+")))
+    return overrides
 
 
-def _differs(key: str, settings: Sequence[Settings]) -> bool:
-    """Whether two runs have different values; to have none is different where the sampler is the same."""
-    having = {known[key] for known in settings if key in known}
-    by_sampler = {(known.get(_SAMPLER), known.get(key)) for known in settings}
-    return len(having) > 1 or len(by_sampler) > len({sampler for sampler, _ in by_sampler})
+def _sampler(run: FinishedRun) -> str:
+    if run.action != "train":
+        return NO_SAMPLER
+    return str(run.config["sampler"]["_target_"]).rpartition(".")[2].lower()
 
 
-def _distinguishing(differing: Sequence[str], settings: Sequence[Settings]) -> list[str]:
-    """The keys of a label: those that are always said, and each that sets runs apart that the ones before do not."""
-    chosen: list[str] = []
-    for key in differing:
-        apart = {tuple(known.get(name) for name in chosen) for known in settings}
-        further = {tuple(known.get(name) for name in (*chosen, key)) for known in settings}
-        if key in _ALWAYS or len(further) > len(apart):
-            chosen.append(key)
-    return chosen
+def _short_names(models: Sequence[str]) -> dict[str, str]:
+    """Hub ids and paths by their last part, where that is clear."""
+    short = {name: PurePath(name).name for name in models}
+    return short if len(set(short.values())) == len(short) else {name: name for name in short}
 
 
-def _unsaid(differing: Sequence[str], chosen: Sequence[str], found: Sequence[Setup]) -> Iterator[str]:
-    """Settings that differ along with the label, so that a difference in scores may be theirs."""
-    settings = [dict(settings_of(setup.runs[0])) for setup in found]
-    for key in differing:
-        values = {setup.label: known[key] for setup, known in zip(found, settings, strict=True) if key in known}
-        said = key in _NEVER_NOTED or (key in chosen and (key not in _ALWAYS or len(chosen) == 1))
-        if not said and not key.startswith("model.") and len(set(values.values())) > 1:
+def _label(said: Mapping[str, str | None], model: str, sampler: str) -> str:
+    """The overrides, the name alone where one choice is all that differs; for a run that says nothing, what it is."""
+    own = {key: value for key, value in said.items() if value is not None}
+    if not own:
+        return model if sampler == NO_SAMPLER else sampler
+    if len(said) == 1 and "." not in next(iter(own)):
+        return next(iter(own.values()))
+    return " ".join(f"{key}={value}" for key, value in own.items())
+
+
+def _told_apart(found: Sequence[Setup]) -> list[Setup]:
+    """Set-ups whose command lines say the same, such as runs of two versions, are called by their settings as well."""
+    labels = []
+    for setup in found:
+        same = [other.settings for other in found if other.label == setup.label]
+        differing = [key for key in setup.settings if len({settings.get(key) for settings in same}) > 1]
+        labels.append(" ".join([setup.label, *(f"{key}={setup.settings[key]}" for key in differing)]))
+    return [replace(setup, label=label) for setup, label in zip(found, labels, strict=True)]
+
+
+def _unsaid(found: Sequence[Setup]) -> Iterator[str]:
+    """Settings that differ, are in no label, and follow from no choice in one: a difference may be theirs."""
+    said = set(found[0].said) | {"action"}
+    if "experiment" in said:
+        return
+    chosen = {key for key in said if "." not in key} | ({"model"} if "model.name_or_path" in said else set())
+    for key in dict.fromkeys(key for setup in found for key in setup.settings):
+        values = {setup.label: setup.settings[key] for setup in found if key in setup.settings}
+        if len(set(values.values())) > 1 and key not in said and key.split(".")[0] not in chosen:
             listed = ", ".join(f"{value} ({label})" for label, value in values.items())
             yield f"{key} differs along with what is compared: {listed}."
-
-
-def _short_names(models: set[str]) -> dict[str, str]:
-    """Hub ids without their owner, where that is clear."""
-    short = {name: PurePath(name).name for name in models}
-    return short if len(set(short.values())) == len(models) else {name: name for name in models}
-
-
-DEFAULT = "hybrid"
 
 
 def baselines(found: Sequence[Setup], wanted: str | None) -> dict[str, str]:
@@ -205,7 +182,7 @@ def baselines(found: Sequence[Setup], wanted: str | None) -> dict[str, str]:
     some of the set-ups, else the first. Where several fit, as one for each model, each set-up is tested against the
     one that it shares most with. Raises ConfigError where none fits, all fit, or two are equally near.
     """
-    fitting = _fitting(found, DEFAULT if wanted is None else wanted)
+    fitting = _fitting(found, DEFAULT_BASELINE if wanted is None else wanted)
     if wanted is None and len(fitting) in (0, len(found)):
         fitting = [found[0]]
     labels = ", ".join(f"'{setup.label}'" for setup in found)
@@ -223,7 +200,7 @@ def _fitting(found: Sequence[Setup], wanted: str) -> list[Setup]:
 
 
 def _nearest(setup: Setup, fitting: Sequence[Setup]) -> Setup:
-    shared = [len(setup.parts.items() & candidate.parts.items()) for candidate in fitting]
+    shared = [len(setup.said.items() & candidate.said.items()) for candidate in fitting]
     if shared.count(max(shared)) > 1:
         raise ConfigError(
             f"baseline: '{setup.label}' might be compared with {' or '.join(repr(s.label) for s in fitting)}; name one "
