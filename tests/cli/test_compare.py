@@ -51,8 +51,9 @@ def write_run(folder: Path, sampler: str, seed: int, revision: str = "r1") -> No
         "action": "train", "seed": seed, "paths": {"data": "data"}, "model": {"name_or_path": "tiny"},
         "data": {"sources": {"atlas": {}}}, "sampler": {"_target_": f"mixlingua.sampling.strategies.{sampler}"},
     }  # fmt: skip
+    overrides = [f"sampler={sampler.lower()}", f"seed={seed}"]
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    (folder / "status.json").write_text(json.dumps({"state": "finished", "action": "train"}))
+    (folder / "status.json").write_text(json.dumps({"state": "finished", "action": "train", "overrides": overrides}))
 
 
 def test_a_sweep_is_compared_through_the_entry_point(sweep: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mixlingua.comparison.compare import Resampling, compare
+from mixlingua.comparison.compare import ComparisonSettings, compare
 from mixlingua.comparison.runs import common_tasks, read_run
 from mixlingua.errors import ConfigError, DataError, ModelError
 from mixlingua.evaluation.run_folder import write_results
@@ -89,7 +89,7 @@ def test_runs_can_be_compared(task, one_hot, tmp_path):
     runs = {name: [read_run(tmp_path / name)] for name in ("one", "other")}
     assert common_tasks([run for (run,) in runs.values()]) == (["lines"], [])
     assert runs["one"][0].tasks["lines"].questions == ("de-en:1", "de-en:2", "de-en:3", "en-fr:1", "en-fr:2")
-    rows = compare(runs, {"other": "one"}, ["lines"], Resampling(resamples=50, confidence=0.95, seed=0))
+    rows = compare(runs, {"other": "one"}, ["lines"], ComparisonSettings(resamples=50, confidence=0.95, seed=0))
     (pair,) = (
         row
         for row in rows

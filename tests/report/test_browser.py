@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from mixlingua.comparison.compare import ComparisonRow
+from mixlingua.comparison.variations import Curve, Line, Panel
 from mixlingua.report.comparison_page import write_comparison_page
 from mixlingua.report.comparison_tables import Labels, comparison_tables
-from mixlingua.report.figures import Variation
+from mixlingua.report.figures import curve_picture
 from mixlingua.report.run_page import write_run_page
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -115,9 +116,11 @@ def page(request: pytest.FixtureRequest, tmp_path: Path, run_dir: Path, rows: li
     systems = {"mixed": [], "hybrid": []}
     labels = Labels(["model", "sampling"], {"mixed": ["m", "mixed"], "hybrid": ["m", "hybrid (baseline)"]})
     provenance = {"baselines": {"mixed": "hybrid"}, "confidence": 0.95, "resamples": 5, "seed": 0, "tasks": {}}
-    variation = Variation("sampler.alpha", {"mixed": 0.25, "hybrid": 0.5}, "", [])
+    lines = [Line("hybrid", {0.25: [0.6], 0.5: [0.7, 0.72]})]
+    panels = [Panel("monolingual", metric, lines) for metric in ("map", "recall_at_1")]
+    picture = curve_picture(Curve("tiny_r", "sampler.alpha", panels), 0.95)
     tables = comparison_tables(rows, labels, 0.95)
-    return write_comparison_page(tmp_path, rows, tables, systems, [variation], provenance, ["<b>note</b>"])
+    return write_comparison_page(tmp_path, rows, tables, systems, [picture], provenance, ["<b>note</b>"])
 
 
 def test_a_page_asks_for_nothing_and_complains_of_nothing(browser: Browser, page: Path) -> None:
@@ -160,13 +163,18 @@ def test_the_scheme_of_the_reader_is_followed(browser: Browser, page: Path, dark
     assert (lightness("color") > 200) == dark
 
 
-def test_charts_have_the_width_that_they_are_given(browser: Browser, page: Path) -> None:
-    for width in (PHONE, DESK):
-        browser.visit(page, width)
-        drawn = browser.value("document.querySelector('.chart .dots').getBoundingClientRect().width")
-        room = browser.value("document.querySelector('.chart').getBoundingClientRect().width")
-        assert 0.3 * room < drawn <= room + 10
-        assert room > 0.6 * PHONE
+def test_pictures_fill_the_desk_scroll_on_a_phone_and_follow_the_scheme(browser: Browser, page: Path) -> None:
+    box = "document.querySelector('figure .scroll')"
+    browser.visit(page, PHONE)
+    assert browser.value(f"{box}.scrollWidth > {box}.clientWidth")
+    browser.visit(page, DESK)
+    assert browser.value(f"{box}.scrollWidth <= {box}.clientWidth")
+    assert browser.value("document.querySelector('figure svg').getBoundingClientRect().width") > 400
+    inks = []
+    for dark in (False, True):
+        browser.visit(page, DESK, dark=dark)
+        inks.append(browser.value("getComputedStyle(document.querySelector('figure svg text')).fill"))
+    assert inks[0] != inks[1]
 
 
 def test_scripts_are_set_in_their_own_direction(browser: Browser, run_dir: Path) -> None:

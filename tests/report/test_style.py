@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import mixlingua.report
-from mixlingua.report.figures import DIFFERENCE_STEPS, VALUE_STEPS
+from mixlingua.report.pairs import DIFFERENCE_STEPS, VALUE_STEPS
 
 CSS = (Path(mixlingua.report.__file__).parent / "templates" / "style.css").read_text(encoding="utf-8")
 STEPS = [*(f"v{step}" for step in range(VALUE_STEPS)), *(f"d{step}" for step in range(DIFFERENCE_STEPS))]
@@ -44,7 +44,7 @@ def test_contrast_by_hand() -> None:
 @pytest.mark.parametrize("dark", [False, True])
 def test_every_text_has_enough_contrast(dark: bool) -> None:
     found = colours(dark)
-    for name in ("ink", "soft", "blue", "orange", "green"):
+    for name in ("ink", "soft", "blue", "orange", "green", "purple", "ochre", "teal"):
         assert contrast(found[name], found["paper"]) >= 4.5, name
     for name in STEPS:
         ink = found["on-deep"] if name in deep(dark) else found["ink"]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mixlingua.report.run_page import loss_chart, read_training_log
+from mixlingua.report.run_page import read_training_log
 
 LINES = """\
 batches/crosslingual,batches/monolingual,epoch,sources/atlas,step,train/loss,train/loss_crosslingual,train/loss_monolingual,validation/loss,xquad_r/crosslingual/map
@@ -45,17 +45,3 @@ def test_no_log_is_no_curve(tmp_path: Path, run_dir: Path) -> None:
     assert read_training_log(tmp_path / "other") is None
     (run_dir / "csv" / "metrics.csv").write_text("step,xquad_r/crosslingual/map\n0,0.5\n")
     assert read_training_log(run_dir) is None
-
-
-def test_long_runs_are_drawn_as_means(run_dir: Path) -> None:
-    lines = [f"{step},{loss},{loss}" for step in range(1000) for loss in [1.0 + step % 2]]
-    (run_dir / "csv" / "metrics.csv").write_text("step,train/loss,train/loss_mixed\n" + "\n".join(lines))
-    log = read_training_log(run_dir)
-    assert log is not None
-    chart = loss_chart(log)
-    (line,) = chart.lines
-    assert len(line.dots) == 200
-    assert line.dots[0] == (3.0, pytest.approx(1.4))  # steps 1 to 5: 1 2 1 2 1
-    assert [y for _, y in line.points] == pytest.approx([1.5] * 200, abs=0.02)
-    assert "the mean of 5 batches" in chart.summary
-    assert chart.x.high == 1000

@@ -1,24 +1,28 @@
-"""action=compare: tables and curves of finished runs, with significance against a baseline; leave a run folder."""
+"""action=compare: tables and curves of finished runs, with significance against a baseline; leaves a run folder."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.text import Text
 
-from mixlingua.cli.settings import average_problems
-from mixlingua.comparison.compare import Resampling, family_of
+from mixlingua.comparison.compare import AVERAGE, ComparisonRow, ComparisonSettings, family_of
 from mixlingua.comparison.compare import compare as compare_systems
-from mixlingua.comparison.runs import common_tasks, find_runs, read_run
+from mixlingua.comparison.runs import FinishedRun, common_tasks, find_runs, read_run
 from mixlingua.comparison.setups import Setup, baselines, setups
-from mixlingua.comparison.variations import comparison_notes, curves, variations
-from mixlingua.errors import raise_problems
+from mixlingua.comparison.variations import Systems, curves, variations
+from mixlingua.errors import ConfigError, raise_problems
 from mixlingua.report.comparison_page import write_comparison_page
 from mixlingua.report.comparison_tables import Labels, comparison_tables, write_comparison
+from mixlingua.report.figures import curve_picture
 from mixlingua.report.page import PlainTable, rich_table
 
-_WIDE = 160  # columns of a terminal that is none, such as a log file
+NO_RUNS = "runs: needs a value; add runs=multirun/DATE/TIME, a run's folder, or a list: runs=[A,B]."
+_LOG_WIDTH = 160  # columns of the tables where the output is no terminal, such as a log file
+_NAMED = ("model", "model.name_or_path", "sampler")  # overrides that the columns "model" and "sampling" say
+_PROVENANCE = {"step": "Steps trained", "mixlingua": "Versions of mixlingua", "commit": "Commits"}
 
 
 def compare(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
@@ -26,58 +30,96 @@ def compare(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
 
     Returns the numbers of runs, set-ups, tests of the first tables, and those that are significant.
     """
-    raise_problems(_problems(cfg))
-    places = [str(place) for place in cfg.runs] if OmegaConf.is_list(cfg.runs) else [str(cfg.runs)]
-    found, left_out = find_runs(places)
-    groups, remarks = setups(found)
+    given = {**cfg.comparison, "average": cfg.evaluation.average, "seed": cfg.seed}
+    raise_problems([*([] if cfg.runs else [NO_RUNS]), *ComparisonSettings.problems(**given)])
+    settings = ComparisonSettings(**given)
+    runs, left_out = runs_of(cfg)
+    groups, remarks = setups(runs)
     against = baselines(groups, cfg.baseline)
     systems = {group.label: [read_run(run.folder) for run in group.runs] for group in groups}
-    tasks, partial = common_tasks([run for runs in systems.values() for run in runs])
-    differing = variations(groups, systems)
-    figures = curves(differing, groups, systems, tasks, cfg.comparison.curve_metric)
-    resampling = Resampling(cfg.comparison.resamples, cfg.comparison.confidence, cfg.seed)
-    rows = compare_systems(systems, against, tasks, resampling, cfg.evaluation.average)
+    tasks, partial = common_tasks([run for members in systems.values() for run in members])
+    differing = curves(variations(groups, systems), systems, tasks, settings.curve_metric)
+    pictures = {_file_of(curve.task, curve.variable): curve_picture(curve, settings.confidence) for curve in differing}
+    rows = compare_systems(systems, against, tasks, settings)
 
     notes = [f"{line}; left out." for line in left_out]
     notes += remarks
     notes += [f"Task {task} is left out: only some of the runs were evaluated on it." for task in partial]
-    notes += comparison_notes(groups, against, systems, rows, resampling)
-    labels = _labels(groups, set(against.values()))
-    tables = comparison_tables(rows, labels, resampling.confidence, cfg.evaluation.average)
+    notes += comparison_notes(groups, against, systems, rows, settings)
+    tables = comparison_tables(rows, _labels(groups, set(against.values())), settings.confidence, settings.average)
     provenance = {
         "runs": {group.label: [str(run.folder) for run in group.runs] for group in groups},
         "baselines": against,
         "tasks": {task: next(iter(systems.values()))[0].provenance["tasks"][task] for task in tasks},
-        "average": cfg.evaluation.average,
-        "resamples": resampling.resamples,
-        "confidence": resampling.confidence,
-        "seed": resampling.seed,
+        "average": settings.average,
+        "resamples": settings.resamples,
+        "confidence": settings.confidence,
+        "seed": settings.seed,
     }
     files = write_comparison(run_dir, rows, tables, provenance, notes)
-    files.append(write_comparison_page(run_dir, rows, tables, systems, differing, provenance, notes))
-    files += [figure.save(run_dir, resampling.confidence) for figure in figures]
+    files.append(write_comparison_page(run_dir, rows, tables, systems, list(pictures.values()), provenance, notes))
+    for name, picture in pictures.items():
+        picture.save(run_dir / name)
+        files.append(run_dir / name)
     _show([table for table in tables if not table.long], notes, files)
-    tests = [row for row in rows if row.difference and family_of(row)[0] == "average"]
-    significant = sum(row.significant(resampling.confidence) for row in tests)
-    return {"runs": len(found), "setups": len(groups), "tests": len(tests), "significant": significant}
+    tests = [row for row in rows if row.difference and row.scope == AVERAGE]
+    significant = sum(row.significant(settings.confidence) for row in tests)
+    return {"runs": len(runs), "setups": len(groups), "tests": len(tests), "significant": significant}
 
 
-def _problems(cfg: DictConfig) -> list[str]:
-    resamples, confidence = cfg.comparison.resamples, cfg.comparison.confidence
-    found = average_problems(cfg.evaluation.average)
+def runs_of(cfg: DictConfig) -> tuple[list[FinishedRun], list[str]]:
+    """The finished runs in cfg.runs, and a line for each that is left out. Raises ConfigError where it is empty."""
     if not cfg.runs:
-        found.append("runs: needs a value; add runs=multirun/DATE/TIME, a run's folder, or a list: runs=[A,B].")
-    if not isinstance(resamples, int) or resamples < 1:
-        found.append(f"comparison.resamples={resamples}: a whole number of 1 or more is needed; 10000 is usual.")
-    if not isinstance(confidence, float) or not 0 < confidence < 1:
-        found.append(f"comparison.confidence={confidence}: a number between 0 and 1 is needed; 0.95 is usual.")
-    return found
+        raise ConfigError(NO_RUNS)
+    return find_runs([str(place) for place in cfg.runs] if OmegaConf.is_list(cfg.runs) else [str(cfg.runs)])
+
+
+def comparison_notes(
+    groups: Sequence[Setup],
+    baselines: Mapping[str, str],
+    systems: Systems,
+    rows: Sequence[ComparisonRow],
+    settings: ComparisonSettings,
+) -> list[str]:
+    """What a reader must know: nothing to test, seeds, provenance that differs, pretraining, too few resamples."""
+    notes = [] if baselines else ["There is one set-up, so that there is nothing to test it against."]
+    notes += _seeds(groups)
+    for key, what in _PROVENANCE.items():
+        values = {label: sorted({str(run.provenance.get(key)) for run in runs}) for label, runs in systems.items()}
+        if len({value for of_setup in values.values() for value in of_setup}) > 1:
+            notes.append(f"{what} differ: {_listed(values)}.")
+    texts = dict.fromkeys(run.provenance.get("pretraining") for runs in systems.values() for run in runs)
+    notes += [f"Pretrained weights: {text}." for text in texts if text]
+    return notes + list(_resolution(rows, settings))
+
+
+def _seeds(groups: Sequence[Setup]) -> Iterator[str]:
+    seeds = {group.label: [str(seed) for seed in sorted(run.config["seed"] for run in group.runs)] for group in groups}
+    if single := [label for label, values in seeds.items() if len(values) == 1]:
+        yield f"One seed only, so no interval over seeds: {', '.join(single)}."
+    if len({tuple(values) for values in seeds.values()}) > 1:
+        yield f"Seeds are not the same everywhere: {_listed(seeds)}."
+
+
+def _resolution(rows: Sequence[ComparisonRow], settings: ComparisonSettings) -> Iterator[str]:
+    """A table with many tests needs many resamples before anything in it can be significant."""
+    tests = max(Counter(family_of(row) for row in rows if row.difference).values(), default=0)
+    level = 1 - settings.confidence
+    if tests / (settings.resamples + 1) >= level:
+        yield (
+            f"{settings.resamples:,} resamples are too few for a table with {tests} tests: no corrected p-value "
+            f"there can be below {level:.2g}. Give comparison.resamples={round(2 * tests / level)} or more."
+        )
+
+
+def _listed(values: Mapping[str, Sequence[str]]) -> str:
+    return "; ".join(f"{label}: {', '.join(of_setup)}" for label, of_setup in values.items())
 
 
 def _labels(groups: Sequence[Setup], bases: set[str]) -> Labels:
     """Model and sampling, as in the paper, and what else differs."""
     rest = {
-        group.label: " ".join(f"{key}={value}" for key, value in group.parts.items() if key not in ("model", "sampler"))
+        group.label: " ".join(f"{key}={value}" for key, value in group.overrides.items() if key not in _NAMED)
         for group in groups
     }
     further = any(rest.values())
@@ -88,10 +130,14 @@ def _labels(groups: Sequence[Setup], bases: set[str]) -> Labels:
     return Labels(["model", "sampling", *(["set-up"] if further else [])], cells)
 
 
+def _file_of(task: str, variable: str) -> str:
+    return f"curve_{task}_{variable.replace('.', '_').replace(' ', '_')}.png"
+
+
 def _show(tables: Sequence[PlainTable], notes: Sequence[str], files: Sequence[Path]) -> None:
     console = Console()
     if not console.is_terminal:
-        console = Console(width=_WIDE)
+        console = Console(width=_LOG_WIDTH)
     for note in notes:
         console.print(Text(note, style="yellow"))
     for table in tables:

@@ -5,16 +5,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 
-from mixlingua.comparison.runs import FoundRun, find_runs
+from mixlingua.cli.compare import runs_of
+from mixlingua.comparison.runs import FinishedRun
 from mixlingua.comparison.setups import Setup, setups
 from mixlingua.errors import ConfigError, DataError
 from mixlingua.evaluation.results import without_shares
 from mixlingua.evaluation.run_folder import read_results
 from mixlingua.files import atomic_write
-from mixlingua.report.wandb import KEY, LOGGED, default_entity, wandb_mode
 
 # What stands for the choice of a group in a run's configuration; data has no single key.
 _CHOICES = {"sampler": "sampler._target_", "model": "model.name_or_path"}
@@ -25,27 +25,23 @@ def dashboard(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
 
     Without a key, or with logger.wandb.mode=offline, they are written to run_dir only. Returns the number of panels.
     """
-    if not cfg.runs:
-        raise ConfigError("runs: needs a value; add runs=multirun/DATE/TIME, a run's folder, or a list: runs=[A,B].")
     if "wandb" not in cfg.logger:
         raise ConfigError("action=dashboard needs logger=wandb, with the logger.wandb.project of the runs.")
     try:
-        from mixlingua.report.wandb import Dashboard
+        from mixlingua.report.wandb import KEY, LOGGED, default_entity, wandb_mode
+        from mixlingua.report.wandb_dashboard import Dashboard
     except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"action=dashboard needs wandb-workspaces ({error}): pip install wandb-workspaces==0.4.13"
-        ) from error
-    places = [str(place) for place in cfg.runs] if OmegaConf.is_list(cfg.runs) else [str(cfg.runs)]
-    found, left_out = find_runs(places)
-    logged = _logged(found)
-    results = [read_results(run.folder) for run in found if run.folder in logged]
+        raise ConfigError(f"action=dashboard needs wandb-workspaces ({error}): pip install wandb-workspaces") from error
+    runs, left_out = runs_of(cfg)
+    logged = _logged(runs)
+    results = [read_results(run.folder) for run in runs if run.folder in logged]
     mains = {task: about["main_metric"] for one in results for task, about in one.provenance["tasks"].items()}
     made = Dashboard(
         project=cfg.logger.wandb.project,
         averages=list(dict.fromkeys(key for one in results for key in without_shares(one.aggregate()))),
         main_metrics=mains,
-        differing=list(_differing(setups(found)[0])),
-        settings=frozenset(key for run in found for key in _keys(run.config)),
+        differing=list(_differing(setups(runs)[0])),
+        settings=frozenset(key for run in runs for key in _keys(run.config)),
         **{kind: frozenset(name for names in logged.values() for name in names[kind]) for kind in LOGGED},
     )
     online = wandb_mode(cfg.logger.wandb.mode) == "online"
@@ -53,26 +49,35 @@ def dashboard(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     specification = made.specification(entity)
     with atomic_write(run_dir / "dashboard.json") as partial:
         partial.write_text(json.dumps(specification, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    _show([f"{line}; left out." for line in left_out], made.publish(entity) if online else [], run_dir)
+    addresses = made.publish(entity) if online else []
+    console = Console()
+    for line in left_out:
+        console.print(f"{line}; left out.", style="yellow")
+    for address in addresses:
+        console.print(address, soft_wrap=True, highlight=False)
+    if not addresses:
+        console.print(f"Not sent: no key ({KEY}), or an offline mode. The same command with a key sends it.")
+    console.print(f"Written: {run_dir / 'dashboard.json'}", soft_wrap=True, highlight=False)
     sections = specification["workspace"]["section"]["panelBankConfig"]["sections"]
     return {"runs": len(logged), "panels": sum(len(section["panels"]) for section in sections)}
 
 
-def _logged(found: Sequence[FoundRun]) -> dict[Path, Mapping[str, Sequence[str]]]:
+def _logged(runs: Sequence[FinishedRun]) -> dict[Path, Mapping[str, Sequence[str]]]:
     """Folder -> what its run logged to W&B, for the runs that did."""
-    files = {run.folder: run.folder / "wandb" / "logged.json" for run in found}
+    files = {run.folder: run.folder / "wandb" / "logged.json" for run in runs}
     logged = {folder: json.loads(file.read_text("utf-8")) for folder, file in files.items() if file.exists()}
     if not logged:
         raise DataError(
-            f"runs: none of the {len(found)} has wandb/logged.json, which a run leaves that logs to W&B. Run them with "
+            f"runs: none of the {len(runs)} has wandb/logged.json, which a run leaves that logs to W&B. Run them with "
             "'logger=[csv,wandb]'."
         )
     return logged
 
 
 def _differing(groups: Sequence[Setup]) -> Iterator[str]:
-    for part in dict.fromkeys(key for group in groups for key in group.parts):
-        key = _CHOICES.get(part, part)
+    """The configuration keys in which set-ups differ."""
+    for override in dict.fromkeys(key for group in groups for key in group.said):
+        key = _CHOICES.get(override, override)
         if "." in key:
             yield key
 
@@ -83,14 +88,3 @@ def _keys(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield from _keys(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}"
-
-
-def _show(notes: Sequence[str], addresses: Sequence[str], run_dir: Path) -> None:
-    console = Console()
-    for note in notes:
-        console.print(note, style="yellow")
-    for address in addresses:
-        console.print(address, soft_wrap=True, highlight=False)
-    if not addresses:
-        console.print(f"Not sent: no key ({KEY}), or an offline mode. The same command with a key sends it.")
-    console.print(f"Written: {run_dir / 'dashboard.json'}", soft_wrap=True, highlight=False)

@@ -1,4 +1,4 @@
-"""What a translation says: its cost before it starts, how far it is, and what became of the texts."""
+"""What a run tells its user: the plan before it starts, and what it found at its end."""
 
 import json
 import logging
@@ -33,14 +33,17 @@ from mixlingua.evaluation.suite import Task
 from mixlingua.files import atomic_write
 from mixlingua.mining.pool import MiningRows
 from mixlingua.model.encoder import BiEncoder
-from mixlingua.report.figures import language_shares, save_heatmap, save_share_heatmap
+from mixlingua.report.figures import save_heatmap, save_share_heatmap
 from mixlingua.report.page import choice_text
+from mixlingua.report.pairs import language_shares, log_pairs
 from mixlingua.report.run_page import write_run_page
 from mixlingua.report.run_tables import before_after_table, group_table
-from mixlingua.report.wandb import log_pairs
 from mixlingua.translation.gate import REASONS, Verdict
 from mixlingua.translation.job import Cost, Job
 from mixlingua.translation.texts import SourceTexts
+
+logger = logging.getLogger(__name__)
+_FIRST_BATCHES = 5  # of a translation, after which the time that is left is told
 
 
 def announce_training(
@@ -107,8 +110,35 @@ def announce_mining(cfg: DictConfig, run_dir: Path, sources: Mapping[str, Mining
     Console().print(table)
 
 
+def announce_translation(cfg: DictConfig, run_dir: Path, job: Job, costs: Mapping[str, Cost]) -> None:
+    """Print what will be translated by what, what it takes, and where the results will be."""
+    table = plan_table("Translation")
+    table.add_row("data", f"{'+'.join(cfg.data.sources)}: {job.sources.num_rows:,} rows")
+    if job.sources.num_untranslatable:
+        text = f"{job.sources.num_untranslatable:,} rows without '{job.settings.source}' stay as they are"
+        table.add_row("", f"[yellow]{text}[/yellow]")
+    table.add_row("model", f"{cfg.translator.name_or_path}, {cfg.trainer.accelerator}, {cfg.trainer.precision}")
+    if cfg.translator.licence:
+        table.add_row("licence", f"{cfg.translator.licence} (of the model)")
+    for language, cost in costs.items():
+        there = f", {cost.num_done:,} of them there already" if cost.num_done else ""
+        table.add_row(
+            f"{job.settings.source}->{language}",
+            f"{cost.num_texts:,} distinct texts in {cost.num_pieces:,} pieces{there}; to do: {cost.num_tokens:,} "
+            f"source tokens, {cost.num_batches:,} batches",
+        )
+    tokens, batches = (
+        sum(numbers) for numbers in zip(*((c.num_tokens, c.num_batches) for c in costs.values()), strict=True)
+    )
+    table.add_row("in all", f"{tokens:,} source tokens, {batches:,} batches, {job.settings.num_beams} beams")
+    if job.settings.gate.min_round_trip is not None:
+        table.add_row("and back", "what is accepted is translated back, which about doubles it")
+    table.add_row("results", str(run_dir))
+    Console().print(table)
+
+
 def plan_table(title: str) -> Table:
-    """A table of what will be done: a bold word, and what is said to it."""
+    """The empty table of a plan: a column of bold words, and one of what they stand for."""
     table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 1))
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
@@ -160,14 +190,14 @@ def show_outcome(run_dir: Path, loggers: list[Logger], seen_languages: list[str]
 
 
 def _save_heatmaps(run_dir: Path, before: list[ResultRow] | None, after: list[ResultRow]) -> dict[str, Path]:
-    """Where the mAP of language pairs is, by task; a task that has none may have shares of languages all the same."""
+    """Write the pictures of mAP by language pair and of the languages found. Returns the former by task."""
     pairs = (row for row in after if row.metric == "map" and row.passage_language != ALL_LANGUAGES)
     heatmaps = {task: run_dir / f"heatmap_{task}.png" for task in dict.fromkeys(row.task for row in pairs)}
     for task, path in heatmaps.items():
         save_heatmap(path, task, before, after)
     for task in dict.fromkeys(row.task for row in after):
-        if language_shares(after, task):
-            save_share_heatmap(run_dir / f"languages_{task}.png", task, after)
+        if shares := language_shares(after, task):
+            save_share_heatmap(run_dir / f"languages_{task}.png", task, shares)
     return heatmaps
 
 
@@ -180,63 +210,10 @@ def _times(status: dict[str, Any]) -> list[tuple[str, str]]:
     return [("Started", f"{started:%Y-%m-%d %H:%M %Z}"), ("Time until this page", f"{minutes} min {seconds} s")]
 
 
-logger = logging.getLogger(__name__)
-_FIRST_BATCHES = 5  # after which the time that is left is told
-
-
-@dataclass
-class LanguageReport:
-    """What became of a language's texts. rejected: by reason; ratio: usual characters for one of the source; num_rows:
-    rows that have the language in the end."""
-
-    num_texts: int
-    rejected: dict[str, int]
-    ratio: float | None
-    num_rows: int = 0
-
-    @classmethod
-    def of(cls, verdicts: Mapping[int, Verdict], ratio: float | None) -> Self:
-        """The counts of verdicts, without rows."""
-        counts = Counter(verdict.reason for verdict in verdicts.values())
-        return cls(len(verdicts), {reason: counts[reason] for reason in REASONS if counts[reason]}, ratio)
-
-    @property
-    def accepted(self) -> float:
-        """Share of the texts that were accepted."""
-        return 1 - sum(self.rejected.values()) / self.num_texts
-
-
-def announce_translation(cfg: DictConfig, run_dir: Path, job: Job, costs: Mapping[str, Cost]) -> None:
-    """Print what will be translated by what, what it takes, and where the results will be."""
-    table = plan_table("Translation")
-    table.add_row("data", f"{'+'.join(cfg.data.sources)}: {job.sources.num_rows:,} rows")
-    if job.sources.num_untranslatable:
-        text = f"{job.sources.num_untranslatable:,} rows without '{job.settings.source}' stay as they are"
-        table.add_row("", f"[yellow]{text}[/yellow]")
-    table.add_row("model", f"{cfg.translator.name_or_path}, {cfg.trainer.accelerator}, {cfg.trainer.precision}")
-    if cfg.translator.licence:
-        table.add_row("licence", f"{cfg.translator.licence} (of the model)")
-    for language, cost in costs.items():
-        there = f", {cost.num_done:,} of them there already" if cost.num_done else ""
-        table.add_row(
-            f"{job.settings.source}->{language}",
-            f"{cost.num_texts:,} distinct texts in {cost.num_pieces:,} pieces{there}; to do: {cost.num_tokens:,} "
-            f"source tokens, {cost.num_batches:,} batches",
-        )
-    tokens, batches = (
-        sum(numbers) for numbers in zip(*((c.num_tokens, c.num_batches) for c in costs.values()), strict=True)
-    )
-    table.add_row("in all", f"{tokens:,} source tokens, {batches:,} batches, {job.settings.num_beams} beams")
-    if job.settings.gate.min_round_trip is not None:
-        table.add_row("and back", "what is accepted is translated back, which about doubles it")
-    table.add_row("results", str(run_dir))
-    Console().print(table)
-
-
 class TranslationBar:
-    """A progress bar for each direction; after the first batches, the time that all may take is told once.
+    """A progress bar for each direction of a translation; after the first batches it logs once how long all may take.
 
-    It takes each source token to last as long as those so far, and a way back as long as the way there.
+    The estimate takes each source token to last as long as those so far, and translating back as long as translating.
     """
 
     def __init__(self, num_tokens: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -278,6 +255,31 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{round(seconds)} s"
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+
+
+@dataclass
+class LanguageReport:
+    """What became of a language's texts in a translation.
+
+    rejected: numbers of texts by reason. ratio: usual characters for one of the source. num_rows: rows that have the
+    language in the end.
+    """
+
+    num_texts: int
+    rejected: dict[str, int]
+    ratio: float | None
+    num_rows: int = 0
+
+    @classmethod
+    def of(cls, verdicts: Mapping[int, Verdict], ratio: float | None) -> Self:
+        """The counts of verdicts, without rows."""
+        counts = Counter(verdict.reason for verdict in verdicts.values())
+        return cls(len(verdicts), {reason: counts[reason] for reason in REASONS if counts[reason]}, ratio)
+
+    @property
+    def accepted(self) -> float:
+        """Share of the texts that were accepted."""
+        return 1 - sum(self.rejected.values()) / self.num_texts
 
 
 def show_translation(

@@ -1,4 +1,4 @@
-"""Systems side by side: averages over seeds, intervals, and what differs from a baseline beyond chance."""
+"""Systems side by side: averages over seeds, intervals, and differences to a baseline with their significance."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,14 +15,44 @@ from mixlingua.comparison.significance import (
     t_interval,
     welch_interval,
 )
+from mixlingua.errors import raise_problems
 from mixlingua.evaluation.metrics import Floats
-from mixlingua.evaluation.results import ALL_LANGUAGES, MACRO, Average
+from mixlingua.evaluation.results import ALL_LANGUAGES, AVERAGES, MACRO, Average
 from mixlingua.evaluation.run_folder import RANK_DISTANCE, Cell
 
 AVERAGE, LANGUAGE, PAIR = "average", "language", "pair"  # the scopes of a row
 LOWER_IS_BETTER = frozenset({RANK_DISTANCE})
 
 Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class ComparisonSettings:
+    """How systems are compared. Raises ConfigError where a value is out of its range.
+
+    resamples: bootstrap draws, and sign patterns of the permutation test. confidence: of the intervals; a difference is
+    significant where the Holm-corrected p is below 1 - confidence. curve_metric: what curves show; None: each task's
+    main metric. average: over languages and pairs (macro) or over their queries (micro). seed: of both resamplings.
+    """
+
+    resamples: int = 10_000
+    confidence: float = 0.95
+    curve_metric: str | None = None
+    average: Average = MACRO
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        raise_problems(list(self.problems(**asdict(self))))
+
+    @staticmethod
+    def problems(*, resamples: object, confidence: object, average: object, **_: object) -> Iterator[str]:
+        """What is wrong with values, a sentence each."""
+        if not isinstance(resamples, int) or resamples < 1:
+            yield f"comparison.resamples={resamples}: give a whole number of 1 or more; 10000 is usual."
+        if not isinstance(confidence, float) or not 0 < confidence < 1:
+            yield f"comparison.confidence={confidence}: give a number between 0 and 1; 0.95 is usual."
+        if average not in AVERAGES:
+            yield f"evaluation.average={average}: give one of {', '.join(AVERAGES)}."
 
 
 @dataclass(frozen=True)
@@ -95,29 +125,18 @@ def family_of(row: ComparisonRow) -> tuple[str, ...]:
     return (LANGUAGE, row.task) if row.scope == LANGUAGE else (PAIR, row.task, row.system)
 
 
-@dataclass(frozen=True)
-class Resampling:
-    """How many bootstrap draws and sign patterns, the confidence of intervals, and the seed of both."""
-
-    resamples: int
-    confidence: float
-    seed: int
-
-
 def compare(
     systems: Mapping[str, Sequence[EvaluatedRun]],
     baselines: Mapping[str, str],
     tasks: Sequence[str],
-    resampling: Resampling,
-    average: Average = MACRO,
+    settings: ComparisonSettings,
 ) -> list[ComparisonRow]:
     """Compare systems, each a list of runs that differ by their seed, on tasks that all have (`common_tasks`).
 
     baselines: system -> the system that it is tested against; one without an entry is a baseline itself, or untested.
-    average: macro, each language or pair counts alike; micro, as many times as it has queries. Equal resampling gives
-    equal rows.
+    Equal settings give equal rows.
     """
-    return _corrected([row for task in tasks for row in _task_rows(task, systems, baselines, resampling, average)])
+    return _corrected([row for task in tasks for row in _task_rows(task, systems, baselines, settings)])
 
 
 @dataclass(frozen=True)
@@ -146,22 +165,21 @@ def _task_rows(
     task: str,
     systems: Mapping[str, Sequence[EvaluatedRun]],
     baselines: Mapping[str, str],
-    resampling: Resampling,
-    average: Average,
+    settings: ComparisonSettings,
 ) -> Iterator[ComparisonRow]:
     runs = {name: [run.tasks[task] for run in members] for name, members in systems.items()}
     first = next(iter(runs.values()))[0]
     asked = ~np.isnan(first.values)
     averages = list(_averages(first.cells))
-    cell_weights = np.ones(len(first.cells)) if average == MACRO else asked.sum(axis=0).astype(np.float64)
+    cell_weights = np.ones(len(first.cells)) if settings.average == MACRO else asked.sum(axis=0).astype(np.float64)
     weights = np.zeros((len(averages), len(first.cells)))
     for row, mean in enumerate(averages):
-        part = cell_weights[list(mean.columns)]
-        weights[row, mean.columns] = part / part.sum()
+        weights_of_mean = cell_weights[list(mean.columns)]
+        weights[row, mean.columns] = weights_of_mean / weights_of_mean.sum()
     design = Design(asked, weights)
 
     means = {name: np.mean([run.values for run in members], axis=0) for name, members in runs.items()}
-    draws = design.bootstrap(list(means.values()), resamples=resampling.resamples, seed=resampling.seed)
+    draws = design.bootstrap(list(means.values()), resamples=settings.resamples, seed=settings.seed)
     measured = {
         name: _System(name, means[name], draw, np.stack([design.estimates(run.values) for run in runs[name]]))
         for name, draw in zip(means, draws, strict=True)
@@ -169,9 +187,9 @@ def _task_rows(
     num_questions = design.questions().sum(axis=0)
     for name, system in measured.items():
         baseline = measured[baselines[name]] if name in baselines else None
-        differences = _differences(design, averages, system, baseline, resampling) if baseline else None
+        differences = _differences(design, averages, system, baseline, settings) if baseline else None
         values = design.estimates(system.values)
-        intervals = percentile_interval(system.draws, resampling.confidence)
+        intervals = percentile_interval(system.draws, settings.confidence)
         for index, mean in enumerate(averages):
             yield ComparisonRow(
                 system=name,
@@ -185,29 +203,29 @@ def _task_rows(
                 num_seeds=len(system.by_seed),
                 value=float(values[index]),
                 interval=_ends(intervals[index]),
-                seeds_interval=t_interval(system.by_seed[:, index].tolist(), resampling.confidence),
+                seeds_interval=t_interval(system.by_seed[:, index].tolist(), settings.confidence),
                 difference=differences[index] if differences else None,
             )
 
 
 def _differences(
-    design: Design, averages: Sequence[_CellMean], system: _System, baseline: _System, resampling: Resampling
+    design: Design, averages: Sequence[_CellMean], system: _System, baseline: _System, settings: ComparisonSettings
 ) -> list[Difference]:
     change = system.values - baseline.values
     shares = design.shares(change)
-    p_values = sign_flip_p_values(shares, resamples=resampling.resamples, seed=resampling.seed)
-    intervals = percentile_interval(system.draws - baseline.draws, resampling.confidence)
+    p_values = sign_flip_p_values(shares, resamples=settings.resamples, seed=settings.seed)
+    intervals = percentile_interval(system.draws - baseline.draws, settings.confidence)
     effects = effect_sizes(design, change)
-    found = []
+    differences = []
     for index, mean in enumerate(averages):
         better, equal, worse = _outcomes(change[:, mean.columns], mean.metric)
-        ours, theirs = (part.by_seed[:, index].tolist() for part in (system, baseline))
-        found.append(
+        ours, theirs = (side.by_seed[:, index].tolist() for side in (system, baseline))
+        differences.append(
             Difference(
                 baseline=baseline.name,
                 value=float(shares[:, index].sum()),
                 interval=_ends(intervals[index]),
-                seeds_interval=welch_interval(ours, theirs, resampling.confidence),
+                seeds_interval=welch_interval(ours, theirs, settings.confidence),
                 p_value=float(p_values[index]),
                 p_holm=1.0,  # until all tables are there
                 effect_size=float(effects[index]) if np.isfinite(effects[index]) else None,
@@ -216,7 +234,7 @@ def _differences(
                 worse=worse,
             )
         )
-    return found
+    return differences
 
 
 def _averages(cells: Sequence[Cell]) -> Iterator[_CellMean]:

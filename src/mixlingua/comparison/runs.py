@@ -14,7 +14,6 @@ import yaml
 from mixlingua.errors import DataError
 from mixlingua.evaluation.run_folder import QuestionValues, read_question_values, read_results
 
-
 # Keys of a task's provenance that must be equal; its revision changes whenever a score may change.
 _SAME_DATA = ("revision", "languages", "num_queries", "num_candidates", "main_metric")
 _NO_SCORES = ("compare", "dashboard", "mine")  # actions whose folders hold no scores of a model

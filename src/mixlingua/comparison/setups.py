@@ -113,10 +113,11 @@ def _within(key: str, names: Sequence[str]) -> bool:
 
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Hashable]]:
     for key, value in tree.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             yield from _leaves(value, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}", ",".join(map(str, value)) if isinstance(value, list) else value
+            plain = ",".join(map(str, value)) if isinstance(value, list) else None if value == {} else value
+            yield f"{prefix}{key}", plain
 
 
 def _overrides_of(run: FinishedRun) -> dict[str, str]:
@@ -126,7 +127,8 @@ def _overrides_of(run: FinishedRun) -> dict[str, str]:
     for argument in run.overrides:
         key, _, text = argument.lstrip("+~").partition("=")
         if key not in _CHOICES_ASIDE and _counts("data.sources" if key == "data" else key, run):
-            overrides[key] = str(settings.get(key, text.strip("[]'\"").replace(",", "+")))
+            choice = text.strip("[]'\"").replace(",", "+")
+            overrides[key] = str(settings.get(key, choice)) if "." in key else choice
     return overrides
 
 

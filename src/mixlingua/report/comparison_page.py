@@ -6,8 +6,9 @@ from typing import Any
 
 from mixlingua.comparison.compare import PAIR, ComparisonRow
 from mixlingua.comparison.runs import EvaluatedRun
-from mixlingua.report.figures import Grid, Variation, difference_grid, variation_charts
+from mixlingua.report.figures import Picture
 from mixlingua.report.page import PlainTable, data_rows, file_rows, plain_name, plain_text, write_page
+from mixlingua.report.pairs import Grid, difference_grid
 
 
 def write_comparison_page(
@@ -15,7 +16,7 @@ def write_comparison_page(
     rows: Sequence[ComparisonRow],
     tables: Sequence[PlainTable],
     systems: Mapping[str, Sequence[EvaluatedRun]],
-    variations: Sequence[Variation],
+    curves: Sequence[Picture],
     provenance: Mapping[str, Any],
     notes: Sequence[str],
 ) -> Path:
@@ -29,7 +30,7 @@ def write_comparison_page(
         "tables": [table for table in tables if not table.long],
         "long_tables": [table for table in tables if table.long],
         "grids": difference_grids(rows, confidence),
-        "curves": [chart for variation in variations for chart in variation_charts(variation, rows, confidence)],
+        "curves": curves,
         "confidence": confidence,
         "resampling": f"{provenance['resamples']:,} resamples, seed {provenance['seed']}",
         "runs": _runs(systems),

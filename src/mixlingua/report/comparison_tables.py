@@ -1,4 +1,4 @@
-"""comparison.md, .tex, .csv and .json: the same rows for readers, papers, spreadsheets and programs."""
+"""The tables of a comparison, and its files: comparison.md, .tex, .csv and .json hold the same rows."""
 
 import csv
 import json
@@ -14,105 +14,9 @@ from mixlingua.files import atomic_write
 from mixlingua.report.page import PlainTable, latex, markdown, plain_name
 from mixlingua.report.run_tables import group_means, groups_among, unknown_languages
 
-SHORT = dict(zip(SETTINGS, ("Mo.", "Cr.", "Mul."), strict=True))
-
-
-def metric_name(row: ComparisonRow) -> str:
-    return f"{plain_name(row.metric)} {'↓' if row.metric in LOWER_IS_BETTER else '↑'}"
-
-
-def figure_name(row: ComparisonRow) -> str:
-    return metric_name(row) if row.metric == RANK_DISTANCE else f"{SHORT[row.setting]} {metric_name(row)}"
-
-
-def mean(row: ComparisonRow, confidence: float) -> str:
-    ends = row.seeds_interval
-    spread = f" ±{number(row, (ends[1] - ends[0]) / 2)}" if ends else ""
-    return f"{number(row, row.value)}{spread}{star(row, confidence)}"
-
-
-def marked(row: ComparisonRow | None, confidence: float) -> str:
-    return number(row, row.value) + star(row, confidence) if row else "-"
-
-
-def star(row: ComparisonRow, confidence: float) -> str:
-    return "*" if row.significant(confidence) else ""
-
-
-def number(row: ComparisonRow, value: float) -> str:
-    return f"{value:,.1f}" if row.metric == RANK_DISTANCE else f"{value:.3f}"
-
-
-def signed(row: ComparisonRow, value: float) -> str:
-    text = f"{value:+,.1f}" if row.metric == RANK_DISTANCE else f"{value:+.4f}"
-    return text if any(digit in text for digit in "123456789") else text[1:]  # no "-0.0000"
-
-
-def interval(row: ComparisonRow, ends: Interval | None, *, with_sign: bool = False) -> str:
-    if ends is None:
-        return "-"
-    form = signed if with_sign else number
-    return f"{form(row, ends[0])} to {form(row, ends[1])}"
-
-
-def evidence(difference: Difference) -> list[str]:
-    effect = "-" if difference.effect_size is None else f"{difference.effect_size:+.2f}"
-    return [effect, f"{difference.p_value:.4f}", f"{difference.p_holm:.4f}"]
-
-
-def percent(confidence: float) -> str:
-    return f"{100 * confidence:g}%"
-
-
-def group_tables(rows: Sequence[ComparisonRow], average: Average, widest: int) -> list[PlainTable]:
-    """A table of main metrics for each task whose languages fall into several groups.
-
-    More than `widest` systems are a table for the files only.
-    """
-    return [
-        table
-        for task in dict.fromkeys(row.task for row in rows)
-        if (table := _table([row for row in rows if row.task == task and _is_cell(row)], average, widest))
-    ]
-
-
-def _is_cell(row: ComparisonRow) -> bool:
-    return row.scope == (LANGUAGE if row.setting == "multilingual" else PAIR)
-
-
-def _table(rows: Sequence[ComparisonRow], average: Average, widest: int) -> PlainTable | None:
-    by_system: dict[str, list[ResultRow]] = {}
-    for row in rows:
-        by_system.setdefault(row.system, []).append(
-            ResultRow(
-                row.task, row.setting, row.query_language, row.passage_language, row.metric, row.value,
-                row.num_questions,
-            )
-        )  # fmt: skip
-    groups = groups_among(rows)
-    if not groups:
-        return None
-    task, settings = rows[0].task, [setting for setting in SETTINGS if any(row.setting == setting for row in rows)]
-    means = [group_means(own, average) for own in by_system.values()]
-    lines = []
-    for group in groups:
-        figures = [[found.get((setting, group)) for setting in settings] for found in means]
-        lines.append([group, *(" / ".join("-" if v is None else f"{v:.3f}" for v in part) for part in figures)])
-    unknown = unknown_languages(rows)
-    return PlainTable(
-        name=f"groups-{task.replace('_', '-')}",
-        title=f"{task} {metric_name(rows[0])} by groups of languages",
-        columns=["", *by_system],
-        rows=lines,
-        labels=1,
-        note=f"{' / '.join(SHORT[setting] for setting in settings)} Resources: of a pair's language with less (Joshi "
-        "et al. 2020); in Mul., of the query's. Not tested."
-        + (f" Not grouped where unknown: {', '.join(unknown)}." if unknown else ""),
-        long=len(by_system) > widest,
-    )
-
-
 T = TypeVar("T")
+
+SHORT = dict(zip(SETTINGS, ("Mo.", "Cr.", "Mul."), strict=True))
 _WIDEST = 4  # systems side by side in a terminal
 
 
@@ -138,173 +42,6 @@ def comparison_tables(
     if any(row.difference for row in rows):
         tables += [_wins(rows, confidence), *_pairs(rows, confidence)]
     return tables
-
-
-def _means(rows: Sequence[ComparisonRow], labels: Labels, confidence: float, *, ranks: bool) -> PlainTable:
-    """The paper's table 1, or its table 2 (ranks)."""
-    found = {(row.system, row.task, row.setting): row for row in _average(rows, ranks)}
-    columns = [(task, setting) for task in _distinct(key[1] for key in found) for setting in SETTINGS]
-    columns = [column for column in columns if any(key[1:] == column for key in found)]
-    seeds = {row.system: str(row.num_seeds) for row in rows}
-    cells = [
-        [*labels.cells[system], seeds[system], *(mean(found[system, *column], confidence) for column in columns)]
-        for system in labels.cells
-    ]
-    metrics = " / ".join(_distinct(metric_name(row) for row in found.values()))
-    heads = [task if ranks else f"{task} {SHORT[setting]}" for task, setting in columns]
-    note = f"±: half of the {percent(confidence)} interval over seeds" + (
-        "; none with one seed." if "1" in seeds.values() else "."
-    )
-    if any(row.difference for row in found.values()):
-        note += " *: differs from the baseline, p < " + f"{1 - confidence:.2g} after Holm's correction over this table."
-    return PlainTable(
-        name="rank-distance" if ranks else "quality",
-        title=f"Language bias ({metrics})" if ranks else f"Retrieval quality ({metrics})",
-        columns=[*labels.headings, "seeds", *heads],
-        rows=cells,
-        labels=len(labels.headings),
-        note=note,
-    )
-
-
-def _intervals(rows: Sequence[ComparisonRow], confidence: float) -> PlainTable:
-    return PlainTable(
-        name="intervals",
-        title=f"{percent(confidence)} intervals",
-        columns=["system", "task", "metric", "mean", "over questions", "over seeds"],
-        rows=[
-            [
-                row.system,
-                row.task,
-                figure_name(row),
-                number(row, row.value),
-                interval(row, row.interval),
-                interval(row, row.seeds_interval),
-            ]
-            for row in _averages(rows)
-        ],
-        labels=3,
-        note="Over questions: other questions, these models (bootstrap). Over seeds: other trainings, these questions "
-        "(Student's t); there is none with one seed.",
-    )
-
-
-def _differences(rows: Sequence[ComparisonRow], confidence: float) -> PlainTable:
-    lines = []
-    for row, difference in _tested(_averages(rows)):
-        lines.append([
-            f"{row.system} - {difference.baseline}",
-            row.task,
-            figure_name(row),
-            signed(row, difference.value) + star(row, confidence),
-            interval(row, difference.interval, with_sign=True),
-            interval(row, difference.seeds_interval, with_sign=True),
-            *evidence(difference),
-        ])  # fmt: skip
-    return PlainTable(
-        name="differences",
-        title="Differences to the baseline",
-        columns=["systems", "task", "metric", "difference", "over questions", "over seeds", "d", "p", "p Holm"],
-        rows=lines,
-        labels=3,
-        note="p: paired permutation test over questions; d: Cohen's d over questions. Intervals: "
-        f"{percent(confidence)}, over questions by bootstrap, over seeds by Welch's t; where the latter holds 0, the "
-        "difference may be that of the seeds.",
-    )
-
-
-def _languages(rows: Sequence[ComparisonRow], task: str, confidence: float) -> PlainTable:
-    own = [row for row in rows if row.task == task and row.scope == LANGUAGE]
-    found = {(row.system, row.query_language, row.setting): row for row in own}
-    systems, settings = _distinct(row.system for row in own), {row.setting for row in own}
-    shown = [setting for setting in SETTINGS if setting in settings]
-    lines = []
-    for language in _distinct(row.query_language for row in own):
-        cells = [[found.get((system, language, setting)) for setting in shown] for system in systems]
-        lines.append([language, *(" / ".join(marked(row, confidence) for row in part) for part in cells)])
-    return PlainTable(
-        name=f"languages-{task.replace('_', '-')}",
-        title=f"{task} {metric_name(own[0])} by query language",
-        columns=["", *systems],
-        rows=lines,
-        labels=1,
-        note=f"{' / '.join(SHORT[setting] for setting in shown)}, averaged over the passages' languages."
-        + (" *: significant after Holm's correction over this table." if any(row.difference for row in own) else ""),
-        long=len(systems) > _WIDEST,
-    )
-
-
-def _wins(rows: Sequence[ComparisonRow], confidence: float) -> PlainTable:
-    lines = []
-    for row, difference in _tested(row for row in _average(rows, ranks=False)):
-        scope = LANGUAGE if row.setting == "multilingual" else PAIR
-        parts = [
-            part for part in rows
-            if (part.system, part.task, part.setting, part.scope) == (row.system, row.task, row.setting, scope)
-        ]  # fmt: skip
-        gains, sure = [part.gain for part in parts], [part.gain for part in parts if part.significant(confidence)]
-        lines.append([
-            f"{row.system} : {difference.baseline}",
-            row.task,
-            SHORT[row.setting],
-            f"{difference.better:,} / {difference.equal:,} / {difference.worse:,}",
-            f"{sum(g > 0 for g in gains)} / {sum(g == 0 for g in gains)} / {sum(g < 0 for g in gains)}",
-            f"{sum(g > 0 for g in sure)} / {sum(g < 0 for g in sure)}",
-        ])  # fmt: skip
-    return PlainTable(
-        name="wins",
-        title="Wins / ties / losses against the baseline",
-        columns=["systems", "task", "", "queries", "pairs", "significant"],
-        rows=lines,
-        labels=3,
-        note="Queries: of all pairs, by their means over seeds. Pairs: language pairs by their averages; in Mul., "
-        "query languages. Significant: won / lost, after Holm's correction over the task's pairs (Mul.: languages).",
-    )
-
-
-def _pairs(rows: Sequence[ComparisonRow], confidence: float) -> Iterator[PlainTable]:
-    """One table for each task and tested system."""
-    pairs = list(_tested(row for row in rows if row.scope == PAIR))
-    for task, system in _distinct((row.task, row.system) for row, _ in pairs):
-        own = [(row, difference) for row, difference in pairs if (row.task, row.system) == (task, system)]
-        yield PlainTable(
-            name=f"pairs-{task}-{system}".replace("_", "-").replace(" ", "-").replace("=", "-"),
-            title=f"{task} {metric_name(own[0][0])} by language pair: {system} - {own[0][1].baseline}",
-            columns=["pair", "mean", "difference", "over questions", "won", "tied", "lost", "d", "p", "p Holm"],
-            rows=[
-                [
-                    f"{row.query_language}->{row.passage_language}",
-                    number(row, row.value),
-                    signed(row, difference.value) + star(row, confidence),
-                    interval(row, difference.interval, with_sign=True),
-                    *(f"{count:,}" for count in (difference.better, difference.equal, difference.worse)),
-                    *evidence(difference),
-                ]
-                for row, difference in own
-            ],
-            labels=1,
-            note="Query language -> passage language. Holm's correction is over this table.",
-            long=True,
-        )
-
-
-def _average(rows: Sequence[ComparisonRow], ranks: bool) -> list[ComparisonRow]:
-    """The averages over a whole setting, of rank distance or of the main metrics, in the order of SETTINGS."""
-    found = [row for row in rows if row.scope == AVERAGE and (row.metric == RANK_DISTANCE) == ranks]
-    tasks = _distinct(row.task for row in rows)
-    return sorted(found, key=lambda row: (tasks.index(row.task), SETTINGS.index(row.setting)))
-
-
-def _averages(rows: Sequence[ComparisonRow]) -> list[ComparisonRow]:
-    return _average(rows, ranks=False) + _average(rows, ranks=True)
-
-
-def _tested(rows: Iterable[ComparisonRow]) -> Iterator[tuple[ComparisonRow, Difference]]:
-    return ((row, row.difference) for row in rows if row.difference is not None)
-
-
-def _distinct(values: Iterable[T]) -> list[T]:
-    return list(dict.fromkeys(values))
 
 
 def write_comparison(
@@ -356,3 +93,266 @@ def flat(row: ComparisonRow) -> dict[str, object]:
         else:
             line[name] = value
     return line
+
+
+def _means(rows: Sequence[ComparisonRow], labels: Labels, confidence: float, *, ranks: bool) -> PlainTable:
+    """The paper's table 1, or its table 2 (ranks)."""
+    found = {(row.system, row.task, row.setting): row for row in _average(rows, ranks)}
+    columns = [(task, setting) for task in _distinct(key[1] for key in found) for setting in SETTINGS]
+    columns = [column for column in columns if any(key[1:] == column for key in found)]
+    seeds = {row.system: str(row.num_seeds) for row in rows}
+    cells = [
+        [*labels.cells[system], seeds[system], *(mean(found[system, *column], confidence) for column in columns)]
+        for system in labels.cells
+    ]
+    metrics = " / ".join(_distinct(metric_name(row) for row in found.values()))
+    heads = [task if ranks else f"{task} {SHORT[setting]}" for task, setting in columns]
+    note = f"±: half of the {percent(confidence)} interval over seeds."
+    if "1" in seeds.values():
+        note += " There is none with one seed."
+    if any(row.difference for row in found.values()):
+        note += f" *: significant, the Holm-corrected p over this table is below {1 - confidence:.2g}."
+    return PlainTable(
+        name="rank-distance" if ranks else "quality",
+        title=f"Language bias ({metrics})" if ranks else f"Retrieval quality ({metrics})",
+        columns=[*labels.headings, "seeds", *heads],
+        rows=cells,
+        labels=len(labels.headings),
+        note=note,
+    )
+
+
+def _intervals(rows: Sequence[ComparisonRow], confidence: float) -> PlainTable:
+    return PlainTable(
+        name="intervals",
+        title=f"{percent(confidence)} intervals",
+        columns=["system", "task", "metric", "mean", "over questions", "over seeds"],
+        rows=[
+            [
+                row.system,
+                row.task,
+                figure_name(row),
+                number(row, row.value),
+                interval(row, row.interval),
+                interval(row, row.seeds_interval),
+            ]
+            for row in _averages(rows)
+        ],
+        labels=3,
+        note="Over questions (bootstrap): what other questions would give these models. Over seeds (Student's t): what "
+        "other trainings would give on these questions. There is none with one seed.",
+    )
+
+
+def _differences(rows: Sequence[ComparisonRow], confidence: float) -> PlainTable:
+    lines = []
+    for row, difference in _tested(_averages(rows)):
+        lines.append([
+            f"{row.system} - {difference.baseline}",
+            row.task,
+            figure_name(row),
+            signed(row, difference.value) + star(row, confidence),
+            interval(row, difference.interval, with_sign=True),
+            interval(row, difference.seeds_interval, with_sign=True),
+            *evidence(difference),
+        ])  # fmt: skip
+    return PlainTable(
+        name="differences",
+        title="Differences to the baseline",
+        columns=["systems", "task", "metric", "difference", "over questions", "over seeds", "d", "p", "p Holm"],
+        rows=lines,
+        labels=3,
+        note="p: paired permutation test over questions. d: Cohen's d over questions. "
+        f"Intervals have a confidence of {percent(confidence)}: over questions by bootstrap, over seeds by Welch's t. "
+        "Where the interval over seeds holds 0, the difference may be that of the seeds.",
+    )
+
+
+def _languages(rows: Sequence[ComparisonRow], task: str, confidence: float) -> PlainTable:
+    own = [row for row in rows if row.task == task and row.scope == LANGUAGE]
+    found = {(row.system, row.query_language, row.setting): row for row in own}
+    systems, settings = _distinct(row.system for row in own), {row.setting for row in own}
+    shown = [setting for setting in SETTINGS if setting in settings]
+    lines = []
+    for language in _distinct(row.query_language for row in own):
+        cells = [[found.get((system, language, setting)) for setting in shown] for system in systems]
+        lines.append([language, *(" / ".join(marked(row, confidence) for row in part) for part in cells)])
+    return PlainTable(
+        name=f"languages-{task.replace('_', '-')}",
+        title=f"{task} {metric_name(own[0])} by query language",
+        columns=["", *systems],
+        rows=lines,
+        labels=1,
+        note=f"{' / '.join(SHORT[setting] for setting in shown)}, averaged over the passages' languages."
+        + (" *: significant, Holm-corrected over this table." if any(row.difference for row in own) else ""),
+        long=len(systems) > _WIDEST,
+    )
+
+
+def _wins(rows: Sequence[ComparisonRow], confidence: float) -> PlainTable:
+    lines = []
+    for row, difference in _tested(row for row in _average(rows, ranks=False)):
+        scope = LANGUAGE if row.setting == "multilingual" else PAIR
+        parts = [
+            part for part in rows
+            if (part.system, part.task, part.setting, part.scope) == (row.system, row.task, row.setting, scope)
+        ]  # fmt: skip
+        gains, sure = [part.gain for part in parts], [part.gain for part in parts if part.significant(confidence)]
+        lines.append([
+            f"{row.system} : {difference.baseline}",
+            row.task,
+            SHORT[row.setting],
+            f"{difference.better:,} / {difference.equal:,} / {difference.worse:,}",
+            f"{sum(g > 0 for g in gains)} / {sum(g == 0 for g in gains)} / {sum(g < 0 for g in gains)}",
+            f"{sum(g > 0 for g in sure)} / {sum(g < 0 for g in sure)}",
+        ])  # fmt: skip
+    return PlainTable(
+        name="wins",
+        title="Wins / ties / losses against the baseline",
+        columns=["systems", "task", "", "queries", "pairs", "significant"],
+        rows=lines,
+        labels=3,
+        note="Queries are those of all language pairs, by their means over seeds. Pairs count by their averages; in "
+        "Mul., query languages count in their place. Significant: won / lost with a Holm-corrected p below "
+        f"{1 - confidence:.2g}, corrected over the task's pairs (Mul.: languages).",
+    )
+
+
+def _pairs(rows: Sequence[ComparisonRow], confidence: float) -> Iterator[PlainTable]:
+    """One table for each task and tested system."""
+    pairs = list(_tested(row for row in rows if row.scope == PAIR))
+    for task, system in _distinct((row.task, row.system) for row, _ in pairs):
+        own = [(row, difference) for row, difference in pairs if (row.task, row.system) == (task, system)]
+        yield PlainTable(
+            name=f"pairs-{task}-{system}".replace("_", "-").replace(" ", "-").replace("=", "-"),
+            title=f"{task} {metric_name(own[0][0])} by language pair: {system} - {own[0][1].baseline}",
+            columns=["pair", "mean", "difference", "over questions", "won", "tied", "lost", "d", "p", "p Holm"],
+            rows=[
+                [
+                    f"{row.query_language}->{row.passage_language}",
+                    number(row, row.value),
+                    signed(row, difference.value) + star(row, confidence),
+                    interval(row, difference.interval, with_sign=True),
+                    *(f"{count:,}" for count in (difference.better, difference.equal, difference.worse)),
+                    *evidence(difference),
+                ]
+                for row, difference in own
+            ],
+            labels=1,
+            note="Query language -> passage language. *: significant, Holm-corrected over this table.",
+            long=True,
+        )
+
+
+def _average(rows: Sequence[ComparisonRow], ranks: bool) -> list[ComparisonRow]:
+    """The averages over a whole setting, of rank distance or of the main metrics, in the order of SETTINGS."""
+    found = [row for row in rows if row.scope == AVERAGE and (row.metric == RANK_DISTANCE) == ranks]
+    tasks = _distinct(row.task for row in rows)
+    return sorted(found, key=lambda row: (tasks.index(row.task), SETTINGS.index(row.setting)))
+
+
+def _averages(rows: Sequence[ComparisonRow]) -> list[ComparisonRow]:
+    return _average(rows, ranks=False) + _average(rows, ranks=True)
+
+
+def _tested(rows: Iterable[ComparisonRow]) -> Iterator[tuple[ComparisonRow, Difference]]:
+    return ((row, row.difference) for row in rows if row.difference is not None)
+
+
+def _distinct(values: Iterable[T]) -> list[T]:
+    return list(dict.fromkeys(values))
+
+
+def group_tables(rows: Sequence[ComparisonRow], average: Average, widest: int) -> list[PlainTable]:
+    """A table of main metrics for each task whose languages fall into several groups.
+
+    More than `widest` systems are a table for the files only.
+    """
+    return [
+        table
+        for task in dict.fromkeys(row.task for row in rows)
+        if (table := _group_table([row for row in rows if row.task == task and _is_cell(row)], average, widest))
+    ]
+
+
+def _is_cell(row: ComparisonRow) -> bool:
+    return row.scope == (LANGUAGE if row.setting == "multilingual" else PAIR)
+
+
+def _group_table(rows: Sequence[ComparisonRow], average: Average, widest: int) -> PlainTable | None:
+    by_system: dict[str, list[ResultRow]] = {}
+    for row in rows:
+        by_system.setdefault(row.system, []).append(
+            ResultRow(
+                row.task, row.setting, row.query_language, row.passage_language, row.metric, row.value,
+                row.num_questions,
+            )
+        )  # fmt: skip
+    groups = groups_among(rows)
+    if not groups:
+        return None
+    task, settings = rows[0].task, [setting for setting in SETTINGS if any(row.setting == setting for row in rows)]
+    means = [group_means(own, average) for own in by_system.values()]
+    lines = []
+    for group in groups:
+        figures = [[of_system.get((setting, group)) for setting in settings] for of_system in means]
+        lines.append([group, *(" / ".join("-" if v is None else f"{v:.3f}" for v in cell) for cell in figures)])
+    unknown = unknown_languages(rows)
+    return PlainTable(
+        name=f"groups-{task.replace('_', '-')}",
+        title=f"{task} {metric_name(rows[0])} by groups of languages",
+        columns=["", *by_system],
+        rows=lines,
+        labels=1,
+        note=f"{' / '.join(SHORT[setting] for setting in settings)}. A pair counts by its language with fewer "
+        "resources (Joshi et al. 2020); in Mul., the query's language counts. Differences are not tested."
+        + (f" Not grouped, because unknown: {', '.join(unknown)}." if unknown else ""),
+        long=len(by_system) > widest,
+    )
+
+
+def metric_name(row: ComparisonRow) -> str:
+    return f"{plain_name(row.metric)} {'↓' if row.metric in LOWER_IS_BETTER else '↑'}"
+
+
+def figure_name(row: ComparisonRow) -> str:
+    return metric_name(row) if row.metric == RANK_DISTANCE else f"{SHORT[row.setting]} {metric_name(row)}"
+
+
+def mean(row: ComparisonRow, confidence: float) -> str:
+    ends = row.seeds_interval
+    spread = f" ±{number(row, (ends[1] - ends[0]) / 2)}" if ends else ""
+    return f"{number(row, row.value)}{spread}{star(row, confidence)}"
+
+
+def marked(row: ComparisonRow | None, confidence: float) -> str:
+    return number(row, row.value) + star(row, confidence) if row else "-"
+
+
+def star(row: ComparisonRow, confidence: float) -> str:
+    return "*" if row.significant(confidence) else ""
+
+
+def number(row: ComparisonRow, value: float) -> str:
+    return f"{value:,.1f}" if row.metric == RANK_DISTANCE else f"{value:.3f}"
+
+
+def signed(row: ComparisonRow, value: float) -> str:
+    text = f"{value:+,.1f}" if row.metric == RANK_DISTANCE else f"{value:+.4f}"
+    return text if any(digit in text for digit in "123456789") else text[1:]  # no "-0.0000"
+
+
+def interval(row: ComparisonRow, ends: Interval | None, *, with_sign: bool = False) -> str:
+    if ends is None:
+        return "-"
+    form = signed if with_sign else number
+    return f"{form(row, ends[0])} to {form(row, ends[1])}"
+
+
+def evidence(difference: Difference) -> list[str]:
+    effect = "-" if difference.effect_size is None else f"{difference.effect_size:+.2f}"
+    return [effect, f"{difference.p_value:.4f}", f"{difference.p_holm:.4f}"]
+
+
+def percent(confidence: float) -> str:
+    return f"{100 * confidence:g}%"

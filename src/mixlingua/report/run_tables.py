@@ -1,4 +1,4 @@
-"""What a mining run shows: by source and language, how hard its negatives are and what was filtered."""
+"""The tables of a run: before and after training, by groups of languages, and of mined negatives."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ _STYLES = {"better": "green", "worse": "red", "": ""}
 
 
 @dataclass(frozen=True)
-class Figures:
+class Change:
     """One average before and after training; None where there is none."""
 
     metric: str
@@ -87,7 +87,7 @@ class Headline:
 
     groups: Sequence[str]
     has_before: bool
-    blocks: dict[str, list[tuple[str, list[Figures]]]]
+    blocks: dict[str, list[tuple[str, list[Change]]]]
     note: str
 
 
@@ -101,14 +101,14 @@ def headline(
     """
     old, new = (averages(rows, seen, average) for rows in (before or (), after))
     groups = [group for group in (SEEN, ZERO_SHOT) if any(key[3] == group for key in new)]
-    blocks: dict[str, list[tuple[str, list[Figures]]]] = {task: [] for task in dict.fromkeys(row.task for row in after)}
+    blocks: dict[str, list[tuple[str, list[Change]]]] = {task: [] for task in dict.fromkeys(row.task for row in after)}
     for task, lines in blocks.items():
         for setting, metric, label in _LINES:
             keys = [(task, setting, metric, group) for group in groups]
             if any(key in new for key in keys):
-                lines.append((label, [Figures(metric, old.get(key), new.get(key)) for key in keys]))
+                lines.append((label, [Change(metric, old.get(key), new.get(key)) for key in keys]))
     unseen = sorted({row.query_language for row in after} - set(seen))
-    return Headline(groups, bool(before), blocks, _tables_caption(unseen, average))
+    return Headline(groups, bool(before), blocks, _before_after_caption(unseen, average))
 
 
 def before_after_table(
@@ -131,22 +131,22 @@ def before_after_table(
     for task, lines in shown.blocks.items():
         table.add_row(Text(task, style="bold"))
         for label, figures in lines:
-            cells = [_tables_cells(each) if shown.has_before else [Text(each.texts[1])] for each in figures]
+            cells = [_change_cells(each) if shown.has_before else [Text(each.texts[1])] for each in figures]
             table.add_row(f"  {label}", *(cell for part in cells for cell in part))
         table.add_section()
     return table
 
 
-def _tables_caption(unseen: Sequence[str], average: Average) -> str:
+def _before_after_caption(unseen: Sequence[str], average: Average) -> str:
     over = "languages or pairs" if average == MACRO else "all queries"
     if not unseen:
         return f"Averages over {over}."
-    return f"Averages over {over}. Zero-shot: with {', '.join(unseen)}, never trained on."
+    return f"Averages over {over}. Zero-shot: with {', '.join(unseen)}, which were never trained on."
 
 
-def _tables_cells(figures: Figures) -> list[Text]:
-    before, after, change = figures.texts
-    return [Text(before), Text(after), Text(change, style=_STYLES[figures.verdict])]
+def _change_cells(change: Change) -> list[Text]:
+    before, after, difference = change.texts
+    return [Text(before), Text(after), Text(difference, style=_STYLES[change.verdict])]
 
 
 def figure_text(metric: str, value: float) -> str:
@@ -237,7 +237,7 @@ def group_table(
     ]
     table = Table(
         box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 0, 0, 1), caption_justify="left",
-        caption=_caption([row for part in shown.values() for row in part]),
+        caption=_group_caption([row for part in shown.values() for row in part]),
     )  # fmt: skip
     table.add_column("", no_wrap=True)
     for setting in settings:
@@ -249,13 +249,13 @@ def group_table(
         old_rows = [row for row in before or () if (row.task, row.metric) == (task, main_metrics[task])]
         old, new = (group_means(some, average) for some in (old_rows, part))
         for group in groups_among(part):
-            cells = (_cells(old.get((s, group)), new.get((s, group)), change=bool(before)) for s in settings)
+            cells = (_group_cells(old.get((s, group)), new.get((s, group)), change=bool(before)) for s in settings)
             table.add_row(f"  {group}", *(cell for pair in cells for cell in pair))
         table.add_section()
     return table
 
 
-def page_table(rows: Sequence[ResultRow], task: str, metric: str, average: Average) -> PlainTable | None:
+def group_page_table(rows: Sequence[ResultRow], task: str, metric: str, average: Average) -> PlainTable | None:
     """The groups of one task; None where its languages fall into one."""
     own = [row for row in rows if (row.task, row.metric) == (task, metric)]
     groups, settings = groups_among(own), [name for name in SETTINGS if any(row.setting == name for row in own)]
@@ -268,7 +268,7 @@ def page_table(rows: Sequence[ResultRow], task: str, metric: str, average: Avera
         columns=["", *map(spoken, settings)],
         rows=[[group, *(_text(means.get((setting, group))) for setting in settings)] for group in groups],
         labels=1,
-        note=_caption(own),
+        note=_group_caption(own),
     )
 
 
@@ -276,7 +276,7 @@ def _text(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
 
 
-def _cells(old: float | None, new: float | None, *, change: bool) -> Iterator[str | Text]:
+def _group_cells(old: float | None, new: float | None, *, change: bool) -> Iterator[str | Text]:
     yield _text(new)
     if not change:
         return
@@ -287,10 +287,10 @@ def _cells(old: float | None, new: float | None, *, change: bool) -> Iterator[st
         yield Text(f"{difference:+.3f}", style="green" if difference > 0 else "red" if difference < 0 else "")
 
 
-def _caption(rows: Sequence[ResultRow]) -> str:
-    text = "Resources: of a pair's language with less, Joshi et al. 2020."
+def _group_caption(rows: Sequence[ResultRow]) -> str:
+    text = "A pair counts by its language with fewer resources (Joshi et al. 2020)."
     unknown = unknown_languages(rows)
-    return text + (f" Not grouped where unknown: {', '.join(unknown)}." if unknown else "")
+    return text + (f" Not grouped, because unknown: {', '.join(unknown)}." if unknown else "")
 
 
 # source -> language of the query -> Tally.figures()
@@ -311,14 +311,14 @@ def mining_tables(figures: Mined, *, num_negatives: int, top_k: int, across_lang
         columns=["source", "query", "queries", "left out", "positive", "negatives", *FILTERS],
         rows=rows,
         labels=2,
-        note=f"Left out: fewer than {num_negatives} negatives. Positive, negatives: mean scores of the others. "
-        f"{', '.join(FILTERS)}: share of the first {top_k} passages that each filter took out.",
+        note=f"Queries with fewer than {num_negatives} negatives are left out. Positive and negatives: mean scores of "
+        f"the others. {', '.join(FILTERS)}: share of the first {top_k} passages that the filter removed.",
     )
     if across_languages:
-        yield _languages(figures)
+        yield _negative_languages(figures)
 
 
-def _languages(figures: Mined) -> PlainTable:
+def _negative_languages(figures: Mined) -> PlainTable:
     found = sorted({name for by in figures.values() for own in by.values() for name in own["negative_languages"]})
     rows = [
         [source, language, *(f"{own['negative_languages'].get(name, 0):.0%}" for name in found)]

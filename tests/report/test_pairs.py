@@ -1,12 +1,39 @@
-"""Language pairs as coloured tables."""
+"""Matrices of language pairs: read from results, and as coloured tables."""
 
+import numpy as np
 import pytest
 
-from mixlingua.report.figures import Grid, difference_grid, value_grid
+from mixlingua.evaluation.results import ResultRow
+from mixlingua.report.pairs import Grid, difference_grid, language_shares, pair_values, square, value_grid
 
 
 def shown(grid: Grid) -> list[list[tuple[str, str] | None]]:
     return [[(cell.text, cell.style) if cell else None for cell in row] for row in grid.cells]
+
+
+def test_queries_are_in_rows_and_passages_in_columns() -> None:
+    rows = [
+        ResultRow("t", "crosslingual", "de", "en", "map", 0.25, 1),
+        ResultRow("t", "monolingual", "de", "de", "map", 0.5, 1),
+        ResultRow("t", "monolingual", "de", "de", "recall_at_1", 0.9, 1),
+        ResultRow("t", "multilingual", "de", "all", "map", 0.1, 1),
+        ResultRow("other", "monolingual", "fr", "fr", "map", 0.7, 1),
+    ]
+    languages, matrix = square(pair_values(rows, "t", "map"))
+    assert languages == ["de", "en"]
+    np.testing.assert_array_equal(matrix, [[0.5, 0.25], [np.nan, np.nan]])
+
+
+def test_shares_of_languages_are_those_of_the_multilingual_setting() -> None:
+    shares = {("de", "de"): 0.7, ("de", "en"): 0.3, ("en", "de"): 0.4, ("en", "en"): 0.6}
+    rows = [ResultRow("t", "multilingual", query, "all", f"share_of_{language}_at_10", value, 5)
+            for (query, language), value in shares.items()]  # fmt: skip
+    others = [
+        ResultRow("t", "multilingual", "de", "all", "map", 0.1, 5),
+        ResultRow("t", "monolingual", "de", "de", "map", 0.1, 5),
+    ]
+    assert language_shares([*rows, *others], "t") == shares
+    assert language_shares(rows, "other") == {}
 
 
 def test_values_and_their_colours() -> None:

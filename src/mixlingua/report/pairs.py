@@ -1,0 +1,168 @@
+"""Matrices of language pairs: read from results, as coloured HTML tables, and for loggers that show tables."""
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from mixlingua.evaluation.metrics import Floats
+from mixlingua.evaluation.results import ResultRow, share_language
+from mixlingua.languages import language_name
+
+Pair = tuple[str, str]  # query language, passage language
+
+
+def pair_values(rows: Iterable[ResultRow], task: str, metric: str) -> dict[Pair, float]:
+    """A metric by language pair, in the pools of one language."""
+    return {
+        (row.query_language, row.passage_language): row.value
+        for row in rows
+        if row.task == task and row.metric == metric and row.setting in ("monolingual", "crosslingual")
+    }
+
+
+def square(values: Mapping[Pair, float]) -> tuple[list[str], Floats]:
+    """All languages (L), and the (L, L) values: queries in rows, passages in columns; nan where there is none."""
+    languages = sorted({language for pair in values for language in pair})
+    matrix = np.full((len(languages), len(languages)), np.nan)
+    for (query, passage), value in values.items():
+        matrix[languages.index(query), languages.index(passage)] = value
+    return languages, matrix
+
+
+def language_shares(rows: Iterable[ResultRow], task: str) -> dict[Pair, float]:
+    """(query language, language) -> its share of the first ten passages, in the multilingual setting."""
+    own = (row for row in rows if (row.task, row.setting) == (task, "multilingual"))
+    named = ((row, share_language(row.metric)) for row in own)
+    return {(row.query_language, language): row.value for row, language in named if language is not None}
+
+
+VALUE_STEPS, DIFFERENCE_STEPS = 9, 11  # colours of each scale in style.css, the middle one of differences neutral
+_LEAST_LIMIT = 0.05  # of a scale of differences: noise should not look like a result
+
+
+@dataclass(frozen=True)
+class Head:
+    """A row's or column's heading: short is always shown, long where there is room."""
+
+    short: str
+    long: str
+
+
+@dataclass(frozen=True)
+class GridCell:
+    """style: the CSS class of its colour."""
+
+    text: str
+    style: str
+    monolingual: bool
+
+
+@dataclass(frozen=True)
+class Grid:
+    """cells: by row and column, None where a pair was not measured. low, high: what the ends of the colours mean."""
+
+    title: str
+    rows: list[Head]
+    columns: list[Head]
+    cells: list[list[GridCell | None]]
+    styles: list[str]
+    low: str
+    high: str
+
+
+def value_grid(title: str, values: Mapping[Pair, float], zero_shot: Collection[str] = ()) -> Grid:
+    """Values from 0 to 1; colours from the tenth below the lowest to the tenth above the highest."""
+    low = math.floor(10 * min(values.values()) + 1e-9) / 10
+    high = max(math.ceil(10 * max(values.values()) - 1e-9) / 10, low + 0.1)
+    cells = {
+        pair: (_short(f"{value:.3f}"), f"v{round((value - low) / (high - low) * (VALUE_STEPS - 1))}")
+        for pair, value in values.items()
+    }
+    styles = [f"v{step}" for step in range(VALUE_STEPS)]
+    return _grid(title, cells, zero_shot, styles, f"{low:.1f}", f"{high:.1f}")
+
+
+def difference_grid(
+    title: str,
+    values: Mapping[Pair, float],
+    zero_shot: Collection[str] = (),
+    marked: Collection[Pair] = (),
+    largest: float = 0.0,
+) -> Grid:
+    """Differences, coloured alike on both sides of 0.
+
+    marked: pairs that get a star. largest: of the differences in other grids that should have the same colours.
+    """
+    limit = max(_LEAST_LIMIT, largest, *(abs(value) for value in values.values()))
+    middle = DIFFERENCE_STEPS // 2
+    cells = {}
+    for pair, value in values.items():
+        text = _short(f"{value:+.3f}") if round(value, 3) else "0"
+        cells[pair] = (text + ("*" if pair in marked else ""), f"d{middle + round(value / limit * middle)}")
+    styles = [f"d{step}" for step in range(DIFFERENCE_STEPS)]
+    return _grid(title, cells, zero_shot, styles, f"{-limit:.2f}", f"{limit:+.2f}")
+
+
+def _grid(
+    title: str,
+    cells: Mapping[Pair, tuple[str, str]],
+    zero_shot: Collection[str],
+    styles: list[str],
+    low: str,
+    high: str,
+) -> Grid:
+    def head(language: str) -> Head:
+        return Head(language + ("°" if language in zero_shot else ""), language_name(language))
+
+    rows, columns, pairs = _layout(cells)
+    filled = [[GridCell(*cells[pair], pair[0] == pair[1]) if pair in cells else None for pair in row] for row in pairs]
+    shown = [head(column) if len(column) == 2 else Head(column, "") for column in columns]
+    return Grid(title, [head(language) for language in rows], shown, filled, styles, low, high)
+
+
+def _layout(pairs: Collection[Pair]) -> tuple[list[str], list[str], list[list[Pair]]]:
+    """Languages of rows, headings of columns, and the pair in each cell.
+
+    A row for each query language and a column for each passage language; where that would leave most cells empty, one
+    column for pairs within a language, or two for the directions from and to the one language that all pairs share.
+    """
+    queries, passages = sorted({pair[0] for pair in pairs}), sorted({pair[1] for pair in pairs})
+    shared = [language for language in queries if all(language in pair for pair in pairs)]
+    if 2 * len(pairs) > len(queries) * len(passages) or not (
+        shared or all(query == passage for query, passage in pairs)
+    ):
+        return queries, passages, [[(query, passage) for passage in passages] for query in queries]
+    if not shared:
+        return queries, ["within"], [[(query, query)] for query in queries]
+    hub = shared[0]
+    others = sorted({*queries, *passages} - {hub})
+    return others, [f"→ {hub}", f"{hub} →"], [[(other, hub), (hub, other)] for other in others]
+
+
+def _short(text: str) -> str:
+    """Without the 0 before the point."""
+    return text.replace("0.", ".", 1) if text.lstrip("+-").startswith("0.") else text
+
+
+@runtime_checkable
+class ShowsPairs(Protocol):
+    """A logger that shows a table and a picture."""
+
+    def log_pairs(self, name: str, columns: Sequence[str], cells: Sequence[Sequence[object]], image: Path) -> None: ...
+
+
+def log_pairs(loggers: Iterable[object], rows: Sequence[ResultRow], heatmaps: dict[str, Path]) -> None:
+    """Give each task's mAP by language pair, as table and picture, to the loggers that show them.
+
+    heatmaps: task -> its PNG file.
+    """
+    shown = [logger for logger in loggers if isinstance(logger, ShowsPairs)]
+    for task, image in heatmaps.items() if shown else ():
+        languages, matrix = square(pair_values(rows, task, "map"))
+        cells = [[language, *map(float, values)] for language, values in zip(languages, matrix, strict=True)]
+        for logger in shown:
+            logger.log_pairs(f"{task}/map_by_pair", ["query", *languages], cells, image)
