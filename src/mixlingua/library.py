@@ -5,7 +5,6 @@ the defaults that `python run.py` has.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -214,20 +213,14 @@ def train(
         reads = Teacher.copy_of(encoder.module)
     lengths = max_query_length, max_passage_length
     tokenizer = encoder.module.tokenizer.limited(*lengths)
-    plan = partial(_plan, strategy=sampler or Hybrid(), languages=chosen)
+    plan = BatchPlan(stores, strategy=sampler or Hybrid(), languages=chosen, batch_size=batch_size, seed=seed)
     arguments = {**_read("trainer", "cpu"), "max_steps": steps, **trainer}
     datamodule = PairDataModule(
-        stores,
-        [],
+        plan,
         tokenizer,
-        plan,
-        plan,
-        batch_size=batch_size,
         num_batches=steps * arguments["accumulate_grad_batches"],
-        num_validation_batches=0,
         num_negatives=num_negatives,
         num_workers=num_workers,
-        seed=seed,
         views=view_makers(
             total.views,
             tokenizer,
@@ -252,10 +245,6 @@ class _Losses(Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         self.losses.append(trainer.callback_metrics["train/loss"].item())
-
-
-def _plan(stores: Any, batch_size: int, seed: int, *, strategy: Strategy, languages: tuple[str, ...]) -> BatchPlan:
-    return BatchPlan(stores, strategy=strategy, languages=languages, batch_size=batch_size, seed=seed)
 
 
 def _readers(data: str | Path | Reader | Sequence[Reader]) -> list[Reader]:

@@ -26,7 +26,9 @@ def augmentation(tmp_path):
         (folder / name).write_text(text, encoding="utf-8")
 
     def make(variant, probability, query_targets, passage_targets):
-        return Codeswitch(folder, variant, probability, ["de", "en"], query_targets, passage_targets).load(3)
+        return Codeswitch(
+            folder, ["de", "en"], query_targets, passage_targets, variant=variant, probability=probability
+        ).load(3)
 
     return make
 

@@ -1,4 +1,4 @@
-"""Random numbers without state: what is drawn depends on the seed, the purpose and two counters alone.
+"""Random numbers without state: what is drawn depends on the seed, the purpose and counters alone.
 
 Streams of uniform numbers (Philox, a counter-based generator), permutations chosen by a key, random subsets of rows.
 """
@@ -19,20 +19,23 @@ class Purpose(IntEnum):
     TOP_UPS = 4
     TRIALS = 5
     SUBSETS = 6
+    CODE_SWITCHING = 1 << 32
 
 
-def words(seed: int, purpose: Purpose, counter: tuple[int, int], count: int) -> NDArray[np.uint64]:
-    """(count,) uniform 64-bit words of one stream; seed and both counters lie in [0, 2^64)."""
-    first, second = counter
+Counter = tuple[int, int] | tuple[int, int, int]
+
+
+def words(seed: int, purpose: Purpose, counter: Counter, count: int) -> NDArray[np.uint64]:
+    """(count,) uniform 64-bit words of one stream; seed and counters lie in [0, 2^64), an absent counter is 0."""
+    first, second, *third = counter
     generator = np.random.Philox(
-        key=np.array([seed, purpose], dtype=np.uint64), counter=np.array([0, first, second, 0], dtype=np.uint64)
+        key=np.array([seed, purpose], dtype=np.uint64),
+        counter=np.array([0, first, second, *(third or [0])], dtype=np.uint64),
     )
     return np.asarray(generator.random_raw(count), dtype=np.uint64)
 
 
-def uniforms(
-    seed: int, purpose: Purpose, counter: tuple[int, int], num_draws: int, num_each: int
-) -> NDArray[np.float64]:
+def uniforms(seed: int, purpose: Purpose, counter: Counter, num_draws: int, num_each: int) -> NDArray[np.float64]:
     """(num_draws, num_each) uniform numbers in [0, 1) of one stream, with 53 random bits each."""
     drawn = words(seed, purpose, counter, num_draws * num_each) >> np.uint64(11)
     return drawn.astype(np.float64).reshape(num_draws, num_each) * 2.0**-53

@@ -1,15 +1,13 @@
 """Code-switching: words of training texts replaced through bilingual dictionaries, with a probability.
 
+`Codeswitch` is the configuration, which knows the files; it loads a `CodeSwitcher`, which changes texts.
 Source: Litschko, Artemova and Plank 2023, "Boosting Zero-shot Cross-lingual Retrieval by Training on Artificially
 Code-Switched Data", Findings of ACL, arXiv 2305.05295 (its BL-CS and ML-CS; the lexicons are the caller's here).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, Literal, get_args
 
 from mixlingua.data.codeswitch.dictionaries import (
     WHERE_FROM,
@@ -26,116 +24,38 @@ from mixlingua.data.rows import Side
 from mixlingua.errors import ConfigError, DataError, suggest
 from mixlingua.files import content_hash
 from mixlingua.languages import check_language
+from mixlingua.sampling.random import Purpose, uniforms
+
+Variant = Literal["bilingual", "multilingual"]
 
 _RULES = 1  # raise it when the same seed comes to give other texts: checkpoints of older rules are then refused
-_PURPOSE = 1 << 32  # of these draws; those of a batch plan (sampling/draws.py) have small numbers
-
-
-class CodeSwitcher:
-    """Replaces words by translations: the augmentation that `Codeswitch` describes, with its dictionaries in memory.
-
-    Each word of a text is chosen with the same probability. A chosen word goes into the language that was drawn for the
-    text (bilingual) or for the word (multilingual), uniformly from those that have a dictionary from the text's
-    language, and becomes one of its translations there, drawn uniformly too; where that dictionary lacks it, it stays.
-    Everything between words stays, and so does a text whose language has no dictionary.
-    """
-
-    def __init__(
-        self,
-        dictionaries: Mapping[tuple[str, str], Dictionary],
-        targets: Mapping[str, Sequence[str]],
-        *,
-        variant: str,
-        probability: float,
-        seed: int,
-        fingerprints: Mapping[str, str],
-        notes: Sequence[str],
-    ) -> None:
-        """dictionaries: by (source, target); targets: "query" and "passage" -> languages; notes: what a user should
-        know of what is there and what is missing; seed: in [0, 2^64)."""
-        self.notes = list(notes)
-        self.name = f"codeswitch_{variant}"
-        self._per_word = variant == "multilingual"
-        self._probability = probability
-        self._seed = seed
-        self._targets = {side: sorted(languages) for side, languages in targets.items()}
-        self._fingerprints = dict(fingerprints)
-        self._dictionaries: dict[tuple[str, str], list[tuple[str, Dictionary]]] = {}
-        for side, languages in self._targets.items():
-            for source, target in sorted(dictionaries):
-                if target in languages:
-                    held = self._dictionaries.setdefault((side, source), [])
-                    held.append((target, dictionaries[source, target]))
-
-    def __call__(self, text: str, language: str, side: Side, place: tuple[int, int, int]) -> str:
-        """The text with words replaced. place: batch, row of its source, and 0 or the number of the hard negative."""
-        choices = self._dictionaries.get((side, language))
-        if choices is None:
-            return text
-        words = list(WORD.finditer(text))
-        of_text, of_words = self._draws(side, place, len(words))
-        pieces, end = [], 0
-        for word, (chance, of_word, which) in zip(words, of_words.tolist(), strict=True):
-            if chance >= self._probability:
-                continue
-            target, dictionary = choices[int((of_word if self._per_word else of_text) * len(choices))]
-            if translations := dictionary.get(looked_up(word[0], language)):
-                translation = translations[int(which * len(translations))]
-                pieces += [text[end : word.start()], in_case_of(word[0], translation, target)]
-                end = word.end()
-        return "".join([*pieces, text[end:]])
-
-    def describe(self) -> dict[str, Any]:
-        """Everything that decides the texts, but for the seed, as plain values."""
-        return {
-            "name": self.name,
-            "rules": _RULES,
-            "probability": self._probability,
-            **{f"{side}_targets": languages for side, languages in self._targets.items()},
-            "dictionaries": self._fingerprints,
-        }
-
-    def _draws(self, side: str, place: tuple[int, int, int], count: int) -> tuple[float, NDArray[np.float64]]:
-        """A uniform number in [0, 1) for the text, and (count, 3) for its words; the same words are always the first.
-
-        Philox, a counter-based generator (see sampling/draws.py): nothing is stored between texts.
-        """
-        batch, row, number = place
-        generator = np.random.Philox(
-            key=np.array([self._seed, _PURPOSE], dtype=np.uint64),
-            counter=np.array([0, batch, row, 0 if side == "query" else 1 + number], dtype=np.uint64),
-        )
-        words = np.asarray(generator.random_raw(1 + 3 * count), dtype=np.uint64) >> np.uint64(11)
-        uniforms = words.astype(np.float64) * 2.0**-53
-        return float(uniforms[0]), uniforms[1:].reshape(count, 3)
-
-
-VARIANTS = ("bilingual", "multilingual")
-_ALL_LISTED = 12  # pairs; an error lists no more than so many
+_PAIRS_TO_NAME = 12  # in an error
 
 
 class Codeswitch:
     """What to replace: the choices `codeswitch_bilingual` and `codeswitch_multilingual` of the group `augmentation`.
 
-    path: a folder of dictionaries (`dictionary_files`). variant: "bilingual", a text's words go into one other
-    language, drawn for the text; "multilingual", each word goes into a language of its own. probability: that a word is
-    to be replaced. languages: those whose texts are changed. query_targets, passage_targets: the languages that words
-    of queries and of passages (hard negatives too) go into; an empty list leaves that side as it is.
+    path: a folder of dictionaries (`dictionary_files`). languages: those whose texts are changed. query_targets,
+    passage_targets: the languages that words of queries and of passages (hard negatives too) go into; an empty list
+    leaves that side as it is. variant: "bilingual", a text's words go into one other language, drawn for the text;
+    "multilingual", each word goes into a language of its own. probability: that a word is replaced, where the
+    dictionary has it.
     """
 
     def __init__(
         self,
         path: str | Path,
-        variant: str,
-        probability: float,
         languages: Sequence[str],
         query_targets: Sequence[str],
         passage_targets: Sequence[str],
+        *,
+        variant: Variant = "bilingual",
+        probability: float = 0.5,
     ) -> None:
         """Raises ConfigError for values that cannot work, DataError where a side has no dictionary at all."""
-        if variant not in VARIANTS:
-            near = suggest(str(variant), VARIANTS)
-            raise ConfigError(f"augmentation.variant={variant}: it is one of {', '.join(VARIANTS)}.{near}")
+        if variant not in get_args(Variant):
+            near = suggest(str(variant), get_args(Variant))
+            raise ConfigError(f"augmentation.variant={variant}: it is one of {', '.join(get_args(Variant))}.{near}")
         if isinstance(probability, bool) or not isinstance(probability, int | float) or not 0 <= probability <= 1:
             raise ConfigError(f"augmentation.probability={probability}: a probability is within [0, 1].")
         self.path, self.variant, self.probability = Path(path), variant, float(probability)
@@ -154,7 +74,7 @@ class Codeswitch:
             if targets and not list(self._pairs(targets)):
                 raise DataError(self._no_dictionary(side))
 
-    def load(self, seed: int) -> CodeSwitcher:
+    def load(self, seed: int) -> "CodeSwitcher":
         """Read the dictionaries that are needed. Raises DataError with file and line."""
         pairs = sorted({pair for targets in self.targets.values() for pair in self._pairs(targets)})
         dictionaries = {pair: read_dictionary(self._files[pair], pair[0]) for pair in pairs}
@@ -187,10 +107,10 @@ class Codeswitch:
 
     def _no_dictionary(self, side: str) -> str:
         listed = ["-".join(pair) for pair in self._files]
-        more = f" and {len(listed) - _ALL_LISTED} more" if len(listed) > _ALL_LISTED else ""
+        more = f" and {len(listed) - _PAIRS_TO_NAME} more" if len(listed) > _PAIRS_TO_NAME else ""
         unspaced = [language for language in self.languages if not is_spaced(language)]
         return (
-            f"{self.path}: has {' '.join(listed[:_ALL_LISTED])}{more}, and none from a language of augmentation."
+            f"{self.path}: has {' '.join(listed[:_PAIRS_TO_NAME])}{more}, and none from a language of augmentation."
             f"languages ({' '.join(self.languages)}) into one of augmentation.{side}_targets "
             f"({' '.join(self.targets[side])}). "
             + (f"Texts in {' '.join(unspaced)} cannot be cut into words here. " if unspaced else "")
@@ -200,3 +120,72 @@ class Codeswitch:
 
 def _checked(languages: Sequence[str], key: str) -> tuple[str, ...]:
     return tuple(sorted({check_language(language, f"augmentation.{key}") for language in languages}))
+
+
+class CodeSwitcher:
+    """Replaces words by translations: the augmentation that `Codeswitch` describes, with its dictionaries in memory.
+
+    Each word of a text is chosen with the same probability. A chosen word goes into the language that was drawn for the
+    text (bilingual) or for the word (multilingual), uniformly from those that have a dictionary from the text's
+    language, and becomes one of its translations there, drawn uniformly too; where that dictionary lacks it, it stays.
+    Everything between words stays, and so does a text whose language has no dictionary.
+    """
+
+    def __init__(
+        self,
+        dictionaries: Mapping[tuple[str, str], Dictionary],
+        targets: Mapping[str, Sequence[str]],
+        *,
+        variant: str,
+        probability: float,
+        seed: int,
+        fingerprints: Mapping[str, str],
+        notes: Sequence[str],
+    ) -> None:
+        """dictionaries: by (source, target); targets: "query" and "passage" -> languages; seed: in [0, 2^64).
+
+        notes: which dictionaries are there and which are missing, for the user.
+        """
+        self.notes = list(notes)
+        self.name = f"codeswitch_{variant}"
+        self._per_word = variant == "multilingual"
+        self._probability = probability
+        self._seed = seed
+        self._targets = {side: sorted(languages) for side, languages in targets.items()}
+        self._fingerprints = dict(fingerprints)
+        self._dictionaries: dict[tuple[str, str], list[tuple[str, Dictionary]]] = {}
+        for side, languages in self._targets.items():
+            for source, target in sorted(dictionaries):
+                if target in languages:
+                    self._dictionaries.setdefault((side, source), []).append((target, dictionaries[source, target]))
+
+    def __call__(self, text: str, language: str, side: Side, place: tuple[int, int, int]) -> str:
+        """The text with words replaced. place: batch, row of its source, and 0 or the number of the hard negative."""
+        choices = self._dictionaries.get((side, language))
+        if choices is None:
+            return text
+        words = list(WORD.finditer(text))
+        batch, row, number = place
+        stream = (batch, row, 0 if side == "query" else 1 + number)
+        # One number for the text, then three for each word; the same words are always the first.
+        for_text, *for_words = uniforms(self._seed, Purpose.CODE_SWITCHING, stream, 1, 1 + 3 * len(words))[0].tolist()
+        pieces, end = [], 0
+        for word, chance, for_word, which in zip(words, for_words[::3], for_words[1::3], for_words[2::3], strict=True):
+            if chance >= self._probability:
+                continue
+            target, dictionary = choices[int((for_word if self._per_word else for_text) * len(choices))]
+            if translations := dictionary.get(looked_up(word[0], language)):
+                translation = translations[int(which * len(translations))]
+                pieces += [text[end : word.start()], in_case_of(word[0], translation, target)]
+                end = word.end()
+        return "".join([*pieces, text[end:]])
+
+    def describe(self) -> dict[str, Any]:
+        """Everything that decides the texts, but for the seed, as plain values."""
+        return {
+            "name": self.name,
+            "rules": _RULES,
+            "probability": self._probability,
+            **{f"{side}_targets": languages for side, languages in self._targets.items()},
+            "dictionaries": self._fingerprints,
+        }
