@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
@@ -83,42 +84,30 @@ def _write(folder: Path, passages: int, queries: int) -> None:
 def _evaluate(folder: Path, passages: int) -> None:
     """One evaluation; prints what it took as JSON."""
     from mixlingua.evaluation.benchmarks.miracl import miracl
-    from mixlingua.evaluation.engines import on_disk as corpus_evaluator
     from mixlingua.evaluation.suite import evaluate_encoder
     from mixlingua.model.pretrained import PretrainedEncoder
-    from mixlingua.retrieval import shards as corpus_vectors
+    from mixlingua.retrieval import shards
 
-    seconds = {"census": 0.0, "encode": 0.0, "search": 0.0}
-    memory = {"start": _peak()}
+    seconds, memory = {"encode": 0.0}, {"start": _peak()}
+    encode_corpus = shards.encode_corpus
 
-    def timed(name: str, owner: object, attribute: str) -> None:
-        function = getattr(owner, attribute)
+    def timed(*arguments: Any) -> None:
+        start = time.perf_counter()
+        encode_corpus(*arguments)
+        seconds["encode"] += time.perf_counter() - start
+        memory["encode"] = _peak()
 
-        def measured(*given: object, **named: object) -> object:
-            start = time.perf_counter()
-            try:
-                return function(*given, **named)
-            finally:
-                seconds[name] += time.perf_counter() - start
-                memory[name] = _peak()
-
-        setattr(owner, attribute, measured)
-
-    timed("encode", corpus_vectors, "encode_corpus")
-    timed("search", corpus_evaluator, "search")
-    encoder = PretrainedEncoder(
-        name_or_path="tiny", revision=None, pooling="mean", layer_weights=None,
-        query_prefix="", passage_prefix="", max_query_length=64,
-        max_passage_length=128, temperature=0.05, dropout=None, freeze_word_embeddings=False,
-        freeze_layers=0, gradient_checkpointing=False, chunk_size=None, compile=False, pretraining=None,
-    ).load(seed=0)  # fmt: skip
+    shards.encode_corpus = timed
+    encoder = PretrainedEncoder("tiny", pooling="mean", max_query_length=64, max_passage_length=128).load(seed=0)
     memory["model"] = _peak()
-    task = miracl(folder, ["en"], None, SHARD_SIZE, keep_vectors=False)
+    task = miracl(folder, ["en"], shard_size=SHARD_SIZE)
     start = time.perf_counter()
     assert task.censuses["en"].num_passages == passages
     seconds["census"], memory["census"] = time.perf_counter() - start, _peak()
+    start = time.perf_counter()
     (result,) = evaluate_encoder(encoder, [task], token_budget=8192, precision="32-true")
-    values = {name: part.tolist() for name, part in result.per_query["monolingual"].values.items()}
+    seconds["search"], memory["search"] = time.perf_counter() - start - seconds["encode"], _peak()
+    values = {name: column.tolist() for name, column in result.per_query["monolingual"].values.items()}
     print(json.dumps({"seconds": seconds, "memory": memory, "values": values, "averages": result.aggregate()}))
 
 
@@ -134,19 +123,19 @@ def _start(folder: Path, passages: int, cache: str) -> subprocess.Popen[str]:
 
 
 def _run(folder: Path, passages: int, cache: str) -> dict:
-    there = len(_shards(folder, cache))
+    num_shards = len(_shards(folder, cache))
     start = time.perf_counter()
     printed, _ = (process := _start(folder, passages, cache)).communicate()
     if process.returncode:
         sys.exit(f"the evaluation failed with status {process.returncode}")
-    found: dict = json.loads(printed.splitlines()[-1])
+    report: dict = json.loads(printed.splitlines()[-1])
     total = time.perf_counter() - start
-    took = ", ".join(f"{name} {value:.0f} s" for name, value in found["seconds"].items())
-    peaks = ", ".join(f"{name} {value:,.0f}" for name, value in found["memory"].items())
-    averages = ", ".join(f"{key} {value:.4f}" for key, value in found["averages"].items() if key.endswith("_at_10"))
-    print(f"evaluated in {total:.0f} s with {there} shards there ({took}); {averages}")
+    took = ", ".join(f"{name} {value:.0f} s" for name, value in report["seconds"].items())
+    peaks = ", ".join(f"{name} {value:,.0f}" for name, value in report["memory"].items())
+    averages = ", ".join(f"{key} {value:.4f}" for key, value in report["averages"].items() if key.endswith("_at_10"))
+    print(f"evaluated in {total:.0f} s with {num_shards} shards there ({took}); {averages}")
     print(f"  peak memory after each, MiB: {peaks}")
-    return found
+    return report
 
 
 def _kill(folder: Path, passages: int, share: float) -> None:

