@@ -12,7 +12,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 from fakes import LetterTranslator
 
 from mixlingua.data.rows import PairRow
-from mixlingua.translation.gate import Gate
 from mixlingua.translation.job import Job, Translation
 from mixlingua.translation.texts import Pieces, SourceTexts
 
@@ -29,9 +28,9 @@ def rows() -> list[PairRow]:
     return made
 
 
-def job(folder: Path, translator: LetterTranslator, gate: Gate, **given: object) -> Job:
+def job(folder: Path, translator: LetterTranslator, **given: object) -> Job:
     values = {"source": "en", "languages": ["de", "ru"], "num_beams": 2, "piece_tokens": 14, "max_growth": 3.0}
-    settings = Translation(**{**values, "token_budget": 40, "gate": gate, **given})
+    settings = Translation(**{**values, "token_budget": 40, **given})
     sources = SourceTexts("en", settings.languages)
     sources.add(rows())
     pieces = Pieces(sources.texts, translator, "en", settings.piece_tokens)
@@ -45,5 +44,5 @@ def verdicts(made: Job) -> dict[str, object]:
 if __name__ == "__main__":
     folder, pause, out = sys.argv[1:]
     translator = LetterTranslator(pause=float(pause))
-    found = verdicts(job(Path(folder), translator, Gate()))
+    found = verdicts(job(Path(folder), translator))
     Path(out).write_text(json.dumps({"verdicts": found, "called": translator.called}))

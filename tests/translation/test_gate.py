@@ -1,9 +1,19 @@
 """What is rejected and why, with the figures worked out by hand."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mixlingua.errors import ConfigError
-from mixlingua.translation.gate import copied_words, length_deviation, length_ratio, most_repeats, script_share
+from mixlingua.translation.gate import (
+    Gate,
+    chrf,
+    copied_words,
+    length_deviation,
+    length_ratio,
+    most_repeats,
+    script_share,
+)
 from mixlingua.translation.model import Translated
 
 
@@ -89,11 +99,11 @@ QUESTION = "when did the first people come to this valley"
 GOOD = "wann kamen die ersten Menschen in dieses Tal an"
 
 
-def judged(gate, translated, source=QUESTION, language="de", **bounds):
+def judged(translated, source=QUESTION, language="de", **bounds):
     """The verdict of one text among 20 good ones."""
     sources = {number: QUESTION for number in range(20)} | {20: source}
     pieces = {number: [(QUESTION, Translated(GOOD, True))] for number in range(20)}
-    verdicts, ratio = gate(**bounds).judge(sources, pieces | {20: translated}, language)
+    verdicts, ratio = Gate(**bounds).judge(sources, pieces | {20: translated}, language)
     assert ratio == pytest.approx(len(GOOD) / len(QUESTION))
     assert all(verdicts[number].reason is None for number in range(20))
     return verdicts[20]
@@ -117,29 +127,29 @@ def judged(gate, translated, source=QUESTION, language="de", **bounds):
         ("length", None, [(QUESTION, Translated("wann", True))], {"max_length_deviation": 4}),
     ],
 )
-def test_each_failure_has_its_reason_and_its_bound(gate, reason, value, translated, bound):
-    verdict = judged(gate, translated)
+def test_each_failure_has_its_reason_and_its_bound(reason, value, translated, bound):
+    verdict = judged(translated)
     assert verdict.reason == reason
     assert verdict.value == (pytest.approx(value) if value is not None else verdict.value)
     if bound:
-        assert judged(gate, translated, **bound).reason != reason
+        assert judged(translated, **bound).reason != reason
 
 
-def test_a_good_translation_is_accepted_with_its_pieces_joined(gate):
+def test_a_good_translation_is_accepted_with_its_pieces_joined():
     halves = [("when did the first people", Translated("wann kamen die ersten Menschen ", True)),
               ("come to this valley", Translated("in dieses Tal", True))]  # fmt: skip
-    assert judged(gate, halves) == ("wann kamen die ersten Menschen in dieses Tal", None, None)
+    assert judged(halves) == ("wann kamen die ersten Menschen in dieses Tal", None, None)
 
 
-def test_a_loop_of_the_source_may_be_one_of_the_translation(gate):
+def test_a_loop_of_the_source_may_be_one_of_the_translation():
     source = "he sang la la la la la and he left the valley"
-    verdict = judged(gate, [(source, Translated("er sang la la la la la und er ging aus dem Tal", True))], source)
+    verdict = judged([(source, Translated("er sang la la la la la und er ging aus dem Tal", True))], source)
     assert verdict.reason is None
 
 
-def test_chinese_sentences_are_joined_without_a_space(gate):
+def test_chinese_sentences_are_joined_without_a_space():
     parts = [("One.", Translated("一。", True)), ("Two.", Translated("二。", True))]
-    verdicts, _ = gate().judge({0: "One. Two."}, {0: parts}, "zh")
+    verdicts, _ = Gate().judge({0: "One. Two."}, {0: parts}, "zh")
     assert verdicts[0].text == "一。二。"
 
 
@@ -149,7 +159,29 @@ def test_chinese_sentences_are_joined_without_a_space(gate):
      {"max_length_deviation": 0}, {"min_round_trip": 101}],
     ids=str,
 )  # fmt: skip
-def test_bounds_that_cannot_be_are_refused(gate, bound):
+def test_bounds_that_cannot_be_are_refused(bound):
     (key,) = bound
     with pytest.raises(ConfigError, match=rf"translation\.gate\.{key}="):
-        gate(**bound)
+        Gate(**bound)
+
+
+def test_chrf_is_worked_out():
+    """Of 6 letters, 5 pairs and 4 triples, 3, 2 and 1 are equal, and nothing longer."""
+    assert chrf("abcdef", "abcxyz") == pytest.approx(100 * (3 / 6 + 2 / 5 + 1 / 4) / 6, abs=1e-4)
+
+
+def test_recall_counts_double():
+    """All n n-grams of an order of "abcdef" are in "abcdefg", which has n + 1. F = 5 PR / (4P + R) of each order."""
+    recalls = [count / (count + 1) for count in range(6, 0, -1)]
+    longer = sum(5 * recall / (4 + recall) for recall in recalls) / 6
+    shorter = sum(5 * precision / (4 * precision + 1) for precision in recalls) / 6
+    assert chrf("abcdef", "abcdefg") == pytest.approx(100 * longer, abs=1e-4)
+    assert chrf("abcdefg", "abcdef") == pytest.approx(100 * shorter, abs=1e-4)
+
+
+@given(st.text("abc ", min_size=12))
+def test_a_text_is_all_of_itself_and_nothing_of_another(text):
+    if len("".join(text.split())) >= 6:
+        assert chrf(text, f" {text}  ") == pytest.approx(100, abs=1e-3)
+        assert chrf(text, "xyz xyz") == 0
+    assert chrf("", text) == chrf(text, "") == 0

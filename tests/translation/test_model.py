@@ -1,17 +1,56 @@
-"""Translation models of both kinds, built here with random weights."""
+"""Translation models: their language codes, and batches of both kinds of model, built here with random weights."""
 
 import json
 import shutil
+import tomllib
+from importlib.resources import files
 from types import SimpleNamespace
 
 import pytest
 import sentencepiece
 import torch
 from transformers import M2M100Config, M2M100ForConditionalGeneration, M2M100Tokenizer, NllbTokenizer
+from transformers.models.m2m_100.tokenization_m2m_100 import FAIRSEQ_LANGUAGE_CODES as M2M100
+from transformers.models.nllb.tokenization_nllb import FAIRSEQ_LANGUAGE_CODES as NLLB
 
 from mixlingua.errors import ConfigError, ModelError
 from mixlingua.model.local_weights import tiny_folder
-from mixlingua.translation.model import ModelLanguage, PretrainedTranslator, Seq2SeqTranslator
+from mixlingua.translation.model import ModelLanguage, PretrainedTranslator, Seq2SeqTranslator, model_languages
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [("de", "deu_Latn"), ("ar", "arb_Arab"), ("zh", "zho_Hans"), ("zh-Hant", "zho_Hant"), ("ko", "kor_Hang"),
+     ("ja", "jpn_Jpan"), ("fa", "pes_Arab"), ("sw", "swh_Latn"), ("no", "nob_Latn"), ("nb", "nob_Latn"),
+     ("nn", "nno_Latn"), ("lv", "lvs_Latn"), ("et", "est_Latn"), ("ms", "zsm_Latn"), ("sr", "srp_Cyrl"),
+     ("ps", "pbt_Arab"), ("tl", "tgl_Latn"), ("el", "ell_Grek"), ("ak", "aka_Latn")],
+)  # fmt: skip
+def test_nllb(code, name):
+    assert model_languages([*NLLB, "deu", "▁the"])[code] == (name, name)
+
+
+def test_m2m100():
+    found = model_languages([f"__{code}__" for code in M2M100["m2m100"]] + ["__deu", "__UNK__"])
+    assert found["de"] == ("de", "__de__")
+    assert found["nb"] == found["no"] == ("no", "__no__")
+    assert "zh-Hant" not in found and "ceb" not in found
+    assert {"ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh"} <= found.keys()
+
+
+def test_each_language_of_nllb_has_one_code_as_elsewhere_in_the_project():
+    found = {code: language.name for code, language in model_languages(NLLB).items() if code != "no"}
+    assert len(set(found.values())) == len(found) > 120
+    table = tomllib.loads(files("mixlingua.data").joinpath("public_files.toml").read_text(encoding="utf-8"))
+    belebele = table["belebele"]
+    both = {code for code, name in belebele.items() if name in NLLB and code in found}
+    assert {code: found[code] for code in both} == {code: belebele[code] for code in both}
+    missing = {code: name for code, name in belebele.items() if name in NLLB and code not in found}
+    assert missing == {}
+
+
+def test_other_models_have_none():
+    assert model_languages(["[CLS]", "the", "deu_"]) == {}
+
 
 TEXTS = ["abc", "a longer text, with a comma", "b c d e f"]
 CPU = torch.device("cpu")
@@ -205,12 +244,12 @@ def test_without_a_network_the_ways_out_are_named(monkeypatch, tmp_path):
         load("nllb", precision="64-true")
 
 
-def test_a_job_with_a_model_is_the_same_when_it_goes_on(nllb, tmp_path, gate):
+def test_a_job_with_a_model_is_the_same_when_it_goes_on(nllb, tmp_path):
     from journal_worker import job, verdicts
 
     def made():
         given = {"languages": ["de"], "token_budget": 300, "max_growth": 1.0}
-        return job(tmp_path / "whole", load(nllb, ["en", "de"]), gate(), **given)
+        return job(tmp_path / "whole", load(nllb, ["en", "de"]), **given)
 
     found = verdicts(made())
     file = tmp_path / "whole" / "en-de.jsonl"
