@@ -61,19 +61,6 @@ def test_micro_averages_are_read_back_as_such(tmp_path, result):
         read_results(tmp_path)
 
 
-def test_a_run_from_before_spreads_is_read(tmp_path, result):
-    write_results(tmp_path, [result], {})
-    metrics = json.loads((tmp_path / "metrics.json").read_text())
-    old = {key: value for key, value in metrics.items() if not key.endswith(("_gap", "_std"))}
-    assert len(old) < len(metrics)
-    (tmp_path / "metrics.json").write_text(json.dumps(old))
-    edit_report(tmp_path, lambda report: report["provenance"].pop("average"))
-    assert read_results(tmp_path).rows == result.rows
-    (tmp_path / "metrics.json").write_text(json.dumps(metrics | {"small/multilingual/recall_at_10_gap": 0.5}))
-    with pytest.raises(DataError, match=r"not the averages of report\.json"):
-        read_results(tmp_path)
-
-
 def test_before_and_after_stand_side_by_side(tmp_path, result):
     write_results(tmp_path, [result], {}, stage="before")
     assert sorted(path.name for path in tmp_path.iterdir()) == [

@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 
 from mixlingua.errors import DataError
-from mixlingua.evaluation.engines import in_memory as evaluator
-from mixlingua.evaluation.engines import in_memory as worst_queries
-from mixlingua.evaluation.engines.in_memory import evaluate
+from mixlingua.evaluation.engines.in_memory import NUM_WORST, evaluate
 from mixlingua.evaluation.results import RankedPassage
 from mixlingua.evaluation.run_folder import read_worst_queries, write_results
 from mixlingua.evaluation.tasks import RetrievalTask
@@ -50,11 +48,6 @@ def test_texts_scores_and_ranks_are_those_of_the_pool(two_languages, one_hot):
     assert (entry.task, entry.metric) == ("small", "map")
 
 
-def test_of_equal_scores_an_irrelevant_one_comes_first():
-    assert worst_queries._first(np.array([0.3, 0.3, 0.1]), np.array([0])) == 1
-    assert worst_queries._first(np.array([0.4, 0.3, 0.1]), np.array([0])) == 0
-
-
 def random_task(rng: np.random.Generator) -> RetrievalTask:
     """Sixty parallel questions in three languages, with scores that are often equal."""
 
@@ -79,8 +72,8 @@ def test_no_question_is_worse_than_those_kept(one_hot, monkeypatch):
         for question, value in zip(table.query_ids, table.values["map"].tolist(), strict=True):
             lowest[question] = min(value, lowest.get(question, 1.0))
         kept = [entry for entry in result.worst if entry.setting == setting]
-        assert len({entry.query_id for entry in kept}) == len(kept) == worst_queries.NUM_WORST
-        assert [entry.value for entry in kept] == sorted(lowest.values())[: worst_queries.NUM_WORST]
+        assert len({entry.query_id for entry in kept}) == len(kept) == NUM_WORST
+        assert [entry.value for entry in kept] == sorted(lowest.values())[:NUM_WORST]
 
 
 def test_all_ranks_get_those_of_one(one_hot, on_ranks, monkeypatch):
@@ -98,9 +91,9 @@ def test_the_main_metric_decides(two_languages, one_hot):
 
 def test_round_trip(tmp_path, two_languages, one_hot):
     result = evaluate(two_languages, one_hot)
-    assert read_worst_queries(tmp_path) == []  # a run folder of an earlier version
     write_results(tmp_path, [result], {}, stage="before")
-    assert read_worst_queries(tmp_path) == []
+    with pytest.raises(DataError, match=r"worst_queries\.json: not there"):
+        read_worst_queries(tmp_path)
     write_results(tmp_path, [result, replace(result, task="other", worst=())], {})
     assert read_worst_queries(tmp_path) == result.worst
 
@@ -108,10 +101,3 @@ def test_round_trip(tmp_path, two_languages, one_hot):
     path.write_text(json.dumps([{"task": "small"}]))
     with pytest.raises(DataError, match=r"worst_queries\.json: entry 0"):
         read_worst_queries(tmp_path)
-
-
-def test_the_evaluator_measures_as_before(two_languages, one_hot, monkeypatch):
-    """The worst queries look at rankings and change nothing in them."""
-    watched = evaluate(two_languages, one_hot)
-    monkeypatch.setattr(evaluator.WorstQueries, "update", lambda *_: None)
-    assert evaluate(two_languages, one_hot).rows == watched.rows

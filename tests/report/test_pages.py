@@ -152,8 +152,9 @@ def test_groups_of_languages_and_the_languages_found(tmp_path: Path) -> None:
 
 
 def test_a_run_without_training_log_or_before(run_dir: Path) -> None:
-    for name in ("csv/metrics.csv", "metrics_before.json", "config.yaml", "worst_queries.json"):
+    for name in ("csv/metrics.csv", "metrics_before.json", "config.yaml"):
         (run_dir / name).unlink()
+    (run_dir / "worst_queries.json").write_text("[]")
     page = Page(write_run_page(run_dir, []))
     headings = [text for _, text in page.all("h2")]
     assert headings == ["Results", "Language pairs", "Rank distance", "Provenance"]
@@ -163,7 +164,7 @@ def test_a_run_without_training_log_or_before(run_dir: Path) -> None:
 def test_a_run_that_measured_nothing(run_dir: Path) -> None:
     (run_dir / "metrics_before.json").unlink()
     (run_dir / "metrics.json").write_text("{}")
-    (run_dir / "report.json").write_text('{"provenance": {"model": "m", "tasks": {}}, "rows": []}')
+    (run_dir / "report.json").write_text('{"provenance": {"model": "m", "average": "macro", "tasks": {}}, "rows": []}')
     (run_dir / "worst_queries.json").write_text("[]")
     headings = [text for _, text in Page(write_run_page(run_dir, [])).all("h2")]
     assert headings == ["Training", "Provenance"]

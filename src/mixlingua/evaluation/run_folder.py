@@ -1,4 +1,4 @@
-"""One metric's values per query, by the queries' language, as a run folder holds them."""
+"""The result files of a run folder: metrics.json, report.json, per_query/ and worst_queries.json, written and read."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,29 +23,11 @@ from mixlingua.evaluation.results import (
     TaskResult,
     WorstQuery,
     aggregate,
-    means,
 )
 from mixlingua.files import atomic_folder, atomic_write
 
 Stage = Literal["before", "after"]
-
-
-@dataclass(frozen=True)
-class RunResults:
-    """A run's results as read back. provenance: the run's, with that of each task's data under "tasks"."""
-
-    provenance: dict[str, Any]
-    rows: list[ResultRow]
-
-    @property
-    def average(self) -> Average:
-        """How the rows were averaged; a report that does not say is older than the choice."""
-        average: Average = self.provenance.get("average", MACRO)
-        return average
-
-    def aggregate(self) -> dict[str, float]:
-        """Averages and spreads by key, such as "xquad_r/crosslingual/map", as in metrics.json."""
-        return aggregate(self.rows, self.average)
+RANK_DISTANCE = "rank_distance"
 
 
 def write_results(
@@ -75,6 +57,24 @@ def write_results(
     _write_json(run_dir / f"metrics{suffix}.json", aggregate(rows, average))
 
 
+@dataclass(frozen=True)
+class RunResults:
+    """A run's results as read back. provenance: the run's, with that of each task's data under "tasks"."""
+
+    provenance: dict[str, Any]
+    rows: list[ResultRow]
+
+    @property
+    def average(self) -> Average:
+        """How the rows were averaged."""
+        average: Average = self.provenance["average"]
+        return average
+
+    def aggregate(self) -> dict[str, float]:
+        """Averages and spreads by key, such as "xquad_r/crosslingual/map", as in metrics.json."""
+        return aggregate(self.rows, self.average)
+
+
 def read_results(run_dir: str | Path, stage: Stage = "after") -> RunResults:
     """Read and check what `write_results` wrote.
 
@@ -92,70 +92,27 @@ def read_results(run_dir: str | Path, stage: Stage = "after") -> RunResults:
         if seen.setdefault(row.key, number) != number:
             raise DataError(f"{report_path}: rows[{seen[row.key]}] and rows[{number}] both give {' '.join(row.key)}.")
     results = RunResults(report["provenance"], rows)
-    if results.average not in AVERAGES:
-        raise DataError(f"{report_path}: average is {results.average!r}, none of {', '.join(AVERAGES)}.")
-    # A run of a version without spreads has the means alone.
-    if metrics not in (results.aggregate(), means(rows, results.average)):
+    if (average := results.provenance.get("average")) not in AVERAGES:
+        raise DataError(f"{report_path}: average is {average!r}, none of {', '.join(AVERAGES)}.")
+    if metrics != results.aggregate():
         raise DataError(f"{metrics_path}: not the averages of {report_path.name}; evaluate the run again.")
     return results
 
 
 def read_worst_queries(run_dir: str | Path) -> list[WorstQuery]:
-    """What `write_results` kept of the worst queries; empty for a run folder of an earlier version.
+    """What `write_results` kept of the worst queries.
 
     Raises DataError, naming the file and the entry, where one has missing or foreign fields.
     """
     path = Path(run_dir) / "worst_queries.json"
-    if not path.exists():
-        return []
-    found = []
+    queries = []
     for number, entry in enumerate(_read_json(path)):
         try:
             passages = {name: RankedPassage(**entry[name]) for name in ("first", "relevant")}
-            found.append(WorstQuery(**{**entry, **passages}))
+            queries.append(WorstQuery(**{**entry, **passages}))
         except (KeyError, TypeError) as error:
             raise DataError(f"{path}: entry {number} is no query ({error}); evaluate the run again.") from error
-    return found
-
-
-def _row(entry: Any, where: str) -> ResultRow:
-    names = {field.name for field in fields(ResultRow)}
-    if not isinstance(entry, dict) or set(entry) != names:
-        found = sorted(entry) if isinstance(entry, dict) else entry
-        raise DataError(f"{where}: has {found}; a row has exactly {sorted(names)}.")
-    try:
-        return ResultRow(**entry)
-    except DataError as error:
-        raise DataError(f"{where}: {error}") from error
-
-
-def _arrow(table: PerQueryTable) -> pa.Table:
-    labels = {
-        "query_id": table.query_ids,
-        "query_language": table.query_languages,
-        "passage_language": table.passage_languages,
-    }
-    columns = {name: pa.array(part, pa.string()) for name, part in labels.items()}
-    # A value that is not defined (nan) is null, which readers leave out of their means.
-    values = {name: pa.array(part.astype(np.float32), from_pandas=True) for name, part in table.values.items()}
-    return pa.table({**columns, **values})
-
-
-def _write_json(path: Path, content: object) -> None:
-    with atomic_write(path) as partial:
-        partial.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: not there; {path.parent} is no run folder, or its run did not finish.") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not valid JSON ({error}); evaluate the run again.") from error
-
-
-RANK_DISTANCE = "rank_distance"
+    return queries
 
 
 class Cell(NamedTuple):
@@ -187,20 +144,41 @@ def read_question_values(run_dir: Path, task: str, main_metric: str, rows: Seque
         for row in rows
         if row.task == task and row.metric in (main_metric, RANK_DISTANCE)
     }
-    parts = [
-        part
+    columns = [
+        column
         for setting in dict.fromkeys(cell.setting for cell in reported)
-        for part in _read_cells(run_dir / "per_query" / f"{task}_{setting}.parquet", setting, reported)
+        for column in _read_cells(run_dir / "per_query" / f"{task}_{setting}.parquet", setting, reported)
     ]
-    parts.sort(key=lambda part: part[0])
-    questions = sorted({question for _, ids, _ in parts for question in ids})
+    columns.sort(key=lambda column: column[0])
+    questions = sorted({question for _, ids, _ in columns for question in ids})
     position = {question: index for index, question in enumerate(questions)}
-    values = np.full((len(questions), len(parts)), np.nan)
-    for column, (_, ids, part) in enumerate(parts):
-        values[[position[question] for question in ids], column] = part
-    cells = tuple(cell for cell, _, _ in parts)
+    values = np.full((len(questions), len(columns)), np.nan)
+    for number, (_, ids, of_cell) in enumerate(columns):
+        values[[position[question] for question in ids], number] = of_cell
+    cells = tuple(cell for cell, _, _ in columns)
     _check_means(run_dir, task, cells, values, reported)
     return QuestionValues(tuple(questions), cells, values)
+
+
+def values_by_language(
+    run_dir: Path, task: str, setting: str, metric: str, stage: Stage = "after"
+) -> dict[str, Floats] | None:
+    """Query language -> the values of its queries; None where the setting or the metric was not measured.
+
+    Raises DataError where the file is damaged.
+    """
+    path = run_dir / ("per_query_before" if stage == "before" else "per_query") / f"{task}_{setting}.parquet"
+    if not path.exists():
+        return None
+    try:
+        if metric not in pq.read_schema(path).names:
+            return None
+        table = pq.read_table(path, columns=["query_language", metric])
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path}: cannot be read ({error}); evaluate the run again.") from error
+    languages = np.array(table["query_language"].to_pylist())
+    values = table[metric].to_numpy().astype(np.float64)
+    return {str(language): values[languages == language] for language in np.unique(languages)}
 
 
 def _read_cells(
@@ -238,31 +216,47 @@ def _rows_of_pairs(table: pa.Table) -> dict[tuple[str, str], NDArray[np.int64]]:
 
 def _check_means(run_dir: Path, task: str, cells: Sequence[Cell], values: Floats, reported: dict[Cell, float]) -> None:
     for column, cell in enumerate(cells):
-        found = values[~np.isnan(values[:, column]), column]
-        if not len(found) or not np.isclose(found.mean(), reported[cell], rtol=1e-5, atol=1e-6):
-            mean = f"{found.mean():.6f}" if len(found) else "nothing"
+        asked = values[~np.isnan(values[:, column]), column]
+        if not len(asked) or not np.isclose(asked.mean(), reported[cell], rtol=1e-5, atol=1e-6):
+            mean = f"{asked.mean():.6f}" if len(asked) else "nothing"
             raise DataError(
                 f"{run_dir / 'per_query'}: {task} {' '.join(cell)} gives {mean}, but report.json says "
                 f"{reported[cell]:.6f}; the files are not of one evaluation. Evaluate the run again."
             )
 
 
-def values_by_language(
-    run_dir: Path, task: str, setting: str, metric: str, stage: Stage = "after"
-) -> dict[str, Floats] | None:
-    """Query language -> the values of its queries; None where the setting or the metric was not measured.
-
-    Raises DataError where the file is damaged.
-    """
-    path = run_dir / ("per_query_before" if stage == "before" else "per_query") / f"{task}_{setting}.parquet"
-    if not path.exists():
-        return None
+def _row(entry: Any, where: str) -> ResultRow:
+    names = {field.name for field in fields(ResultRow)}
+    if not isinstance(entry, dict) or set(entry) != names:
+        has = sorted(entry) if isinstance(entry, dict) else entry
+        raise DataError(f"{where}: has {has}; a row has exactly {sorted(names)}.")
     try:
-        if metric not in pq.read_schema(path).names:
-            return None
-        table = pq.read_table(path, columns=["query_language", metric])
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path}: cannot be read ({error}); evaluate the run again.") from error
-    languages = np.array(table["query_language"].to_pylist())
-    values = table[metric].to_numpy().astype(np.float64)
-    return {str(language): values[languages == language] for language in np.unique(languages)}
+        return ResultRow(**entry)
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from error
+
+
+def _arrow(table: PerQueryTable) -> pa.Table:
+    labels = {
+        "query_id": table.query_ids,
+        "query_language": table.query_languages,
+        "passage_language": table.passage_languages,
+    }
+    columns = {name: pa.array(column, pa.string()) for name, column in labels.items()}
+    # A value that is not defined (nan) is null, which readers leave out of their means.
+    values = {name: pa.array(column.astype(np.float32), from_pandas=True) for name, column in table.values.items()}
+    return pa.table({**columns, **values})
+
+
+def _write_json(path: Path, content: object) -> None:
+    with atomic_write(path) as partial:
+        partial.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: not there; {path.parent} is no run folder, or its run did not finish.") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not valid JSON ({error}); evaluate the run again.") from error

@@ -1,4 +1,7 @@
-"""Evaluating an encoder on several tasks, with a progress bar: what the callback and the evaluate action share."""
+"""Evaluating an encoder on several tasks: which engine measures which task, and each text encoded once.
+
+The callback of a training run and `action=evaluate` share it.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -21,7 +24,7 @@ from mixlingua.retrieval.encode import Encode, encode
 
 
 class Task(Protocol):
-    """A benchmark: data, and the way to measure an encoder on them."""
+    """A benchmark, as data. A type that has no engine in `ENGINES` brings its own, as `evaluate(encode)`."""
 
     @property
     def name(self) -> str:
@@ -111,7 +114,7 @@ class TextEncoder:
             fresh = self._encoded(new, side)
             shares = any(text in rows for text in texts)
             rows, vectors = (rows, torch.cat([vectors, fresh])) if shares else ({}, fresh)
-            rows = rows | {text: len(rows) + place for place, text in enumerate(new)}
+            rows = rows | {text: row for row, text in enumerate(new, start=len(rows))}
             self._latest[side] = rows, vectors
         return vectors[[rows[text] for text in texts]]
 
