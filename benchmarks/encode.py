@@ -22,7 +22,7 @@ from sentence_transformers import SentenceTransformer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from mixlingua.data.atlas import evaluation_part
+from mixlingua.data.atlas import evaluation_split
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.folder import save_folder
 from mixlingua.model.pretrained import PretrainedEncoder
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def _texts(count: int) -> list[str]:
-    part = evaluation_part()
+    part = evaluation_split()
     texts = [text for side in (part.passages, part.queries) for by_id in side.values() for text in by_id.values()]
     distinct = sorted(set(texts))
     random.Random(0).shuffle(distinct)  # lengths and languages come mixed

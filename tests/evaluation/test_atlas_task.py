@@ -1,11 +1,11 @@
 """The embedded benchmark as a task: parallel questions, one answer in each language."""
 
-from mixlingua.data.atlas import REVISION, evaluation_part
+from mixlingua.data.atlas import REVISION, evaluation_split
 from mixlingua.evaluation.benchmarks.atlas import atlas
 
 
 def test_the_answer_is_relevant_in_every_language():
-    task, part = atlas(), evaluation_part()
+    task, part = atlas(), evaluation_split()
     assert task.revision == REVISION
     assert len(task.languages) == 11
     for language in task.languages:

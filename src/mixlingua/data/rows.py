@@ -7,6 +7,8 @@ from typing import Any, Literal, Protocol
 
 from mixlingua.errors import DataError
 
+Side = Literal["query", "passage"]
+
 
 @dataclass(frozen=True, slots=True)
 class PairRow:
@@ -70,7 +72,10 @@ PIVOT = "en"  # the language by whose text a passage is known, where it has it
 
 
 def row_keys(row: PairRow) -> list[int]:
-    """The keys of a row: of its passage id, of what it touches, and of its passage's text in one language."""
+    """The keys of a row: of its passage id, of what it touches, and of its passage's text in one language.
+
+    Rows that share a key never meet in a batch.
+    """
     pivot = PIVOT if PIVOT in row.passages else min(row.passages)
     names = [row.passage_id, *row.touches]
     return list(dict.fromkeys([*map(id_key, names), text_key(row.passages[pivot])]))
@@ -87,15 +92,12 @@ def text_key(text: str) -> int:
 
 
 def unit_interval(name: str) -> float:
-    """A number in [0, 1) that depends on the name alone: the reproducible stand-in for a random draw."""
+    """A number in [0, 1) that depends on the name alone, in place of a random draw that would need a seed."""
     return (_key(b"unit:" + name.encode()) & (2**53 - 1)) / 2**53
 
 
 def _key(data: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little", signed=True)
-
-
-Side = Literal["query", "passage"]
 
 
 class Augmentation(Protocol):

@@ -1,4 +1,7 @@
-"""Facts and templates -> the training rows and the evaluation part of atlas."""
+"""How the facts of atlas become texts: the rows of training, and the queries and passages of evaluation.
+
+Facts are split by country, so that no country or language of the evaluation is trained on.
+"""
 
 import hashlib
 from collections.abc import Iterator
@@ -11,7 +14,7 @@ from mixlingua.data.rows import PairRow
 from mixlingua.errors import DataError
 from mixlingua.files import content_hash
 
-# The content of the evaluation part, so that scores can be compared. Texts that hash to something else are refused.
+# A hash of the evaluation texts, so that scores can be compared. Texts that hash to something else are refused.
 REVISION = "2d59a3bf831f"
 LICENCE = "names and facts: CLDR, Unicode-3.0; sentences: Apache-2.0"
 
@@ -32,7 +35,7 @@ class AtlasEvaluation:
 
 
 class AtlasReader:
-    """The training part of atlas as parallel rows in eleven languages: every phrasing of the question of every fact."""
+    """The training split of atlas as rows in eleven languages: every phrasing of the question of every fact."""
 
     name = "atlas"
 
@@ -55,27 +58,27 @@ class AtlasReader:
 
 
 @cache
-def evaluation_part() -> AtlasEvaluation:
-    """The evaluation part: one question, in a phrasing drawn by the fact's id, per fact.
+def evaluation_split() -> AtlasEvaluation:
+    """The evaluation split: one question, in a phrasing drawn by the fact's id, per fact.
 
     Raises DataError where the texts differ from those of REVISION, which another version of babel brings about.
     """
-    part = AtlasEvaluation({lang: {} for lang in LANGUAGES}, {lang: {} for lang in LANGUAGES}, {})
+    evaluation = AtlasEvaluation({lang: {} for lang in LANGUAGES}, {lang: {} for lang in LANGUAGES}, {})
     for fact in split_facts()[1]:
         phrasing = _draw("question", fact.id) % _num_phrasings("questions", fact.kind)
         query_id = f"{fact.id}/{phrasing}"
-        part.relevant[query_id] = fact.id
+        evaluation.relevant[query_id] = fact.id
         for language, text in _questions(fact, phrasing).items():
-            part.queries[language][query_id] = text
+            evaluation.queries[language][query_id] = text
         for language, text in _passages(fact).items():
-            part.passages[language][fact.id] = text
-    found = content_hash(repr(part))[:12]
-    if found != REVISION:
+            evaluation.passages[language][fact.id] = text
+    revision = content_hash(repr(evaluation))[:12]
+    if revision != REVISION:
         raise DataError(
-            f"atlas: the evaluation texts have revision '{found}', not '{REVISION}', with babel {version('babel')}. "
+            f"atlas: the evaluation texts have revision '{revision}', not '{REVISION}', with babel {version('babel')}. "
             "Run `pip install -r requirements.txt` for the version that the texts are made from."
         )
-    return part
+    return evaluation
 
 
 @cache

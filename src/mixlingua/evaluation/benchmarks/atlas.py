@@ -1,13 +1,13 @@
 """The embedded atlas benchmark: questions about countries, currencies, languages and scripts never seen in training."""
 
-from mixlingua.data.atlas import LICENCE, REVISION, evaluation_part
+from mixlingua.data.atlas import LICENCE, REVISION, evaluation_split
 from mixlingua.evaluation.benchmarks.common import parallel_qrels, with_language
 from mixlingua.evaluation.tasks import RetrievalTask
 
 
 def atlas() -> RetrievalTask:
     """The evaluation part of the atlas data: parallel questions, one relevant passage in every language."""
-    part = evaluation_part()
+    part = evaluation_split()
     return RetrievalTask(
         name="atlas",
         revision=REVISION,

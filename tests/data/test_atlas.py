@@ -26,8 +26,8 @@ def rows() -> list[PairRow]:
 
 
 @pytest.fixture(scope="module")
-def part() -> atlas.AtlasEvaluation:
-    return atlas.evaluation_part()
+def evaluation() -> atlas.AtlasEvaluation:
+    return atlas.evaluation_split()
 
 
 def test_training_has_more_than_a_thousand_pairs_in_all_languages(rows: list[PairRow]) -> None:
@@ -50,13 +50,13 @@ def test_rows_of_one_fact_share_passage_and_split_unit(rows: list[PairRow]) -> N
             assert len({row.queries[language] for row in group}) == len(group) >= 3
 
 
-def test_evaluation_is_complete_and_of_a_size_for_two_cores(part: atlas.AtlasEvaluation) -> None:
-    assert tuple(part.queries) == tuple(part.passages) == LANGUAGES
-    assert 150 <= len(part.relevant) <= 300
+def test_evaluation_is_complete_and_of_a_size_for_two_cores(evaluation: atlas.AtlasEvaluation) -> None:
+    assert tuple(evaluation.queries) == tuple(evaluation.passages) == LANGUAGES
+    assert 150 <= len(evaluation.relevant) <= 300
     for language in LANGUAGES:
-        assert part.queries[language].keys() == part.relevant.keys()
-        assert part.passages[language].keys() == set(part.relevant.values())
-    assert {query.partition("/")[0] for query in part.relevant} == set(KINDS)
+        assert evaluation.queries[language].keys() == evaluation.relevant.keys()
+        assert evaluation.passages[language].keys() == set(evaluation.relevant.values())
+    assert {query.partition("/")[0] for query in evaluation.relevant} == set(KINDS)
 
 
 def test_evaluation_asks_about_nothing_that_training_mentions() -> None:
@@ -81,26 +81,28 @@ def test_names_asked_about_in_evaluation_are_new(language: str) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_texts_are_unique_within_a_language(language: str, part: atlas.AtlasEvaluation, rows: list[PairRow]) -> None:
-    for texts in (part.queries[language], part.passages[language]):
+def test_texts_are_unique_within_a_language(
+    language: str, evaluation: atlas.AtlasEvaluation, rows: list[PairRow]
+) -> None:
+    for texts in (evaluation.queries[language], evaluation.passages[language]):
         assert [text for text, count in Counter(texts.values()).items() if count > 1] == []
     questions = Counter(row.queries[language] for row in rows)
     assert [text for text, count in questions.items() if count > 1] == []
     passages = {row.passage_id: row.passages[language] for row in rows}
     assert len(set(passages.values())) == len(passages)
-    assert not set(part.queries[language].values()) & set(questions)
+    assert not set(evaluation.queries[language].values()) & set(questions)
 
 
-def test_no_text_is_the_same_in_two_languages(part: atlas.AtlasEvaluation) -> None:
-    for side in (part.queries, part.passages):
+def test_no_text_is_the_same_in_two_languages(evaluation: atlas.AtlasEvaluation) -> None:
+    for side in (evaluation.queries, evaluation.passages):
         counts = Counter(text for texts in side.values() for text in texts.values())
         assert [text for text, count in counts.items() if count > 1] == []
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_sentences_are_well_formed(language: str, part: atlas.AtlasEvaluation, rows: list[PairRow]) -> None:
-    questions = [*part.queries[language].values(), *(row.queries[language] for row in rows)]
-    passages = [*part.passages[language].values(), *(row.passages[language] for row in rows)]
+def test_sentences_are_well_formed(language: str, evaluation: atlas.AtlasEvaluation, rows: list[PairRow]) -> None:
+    questions = [*evaluation.queries[language].values(), *(row.queries[language] for row in rows)]
+    passages = [*evaluation.passages[language].values(), *(row.passages[language] for row in rows)]
     for text in questions + passages:
         assert not re.search(r"[{}\u00ad]|\s{2}|^\s|\s$", text), text
         assert text == unicodedata.normalize("NFC", text), text
@@ -119,8 +121,10 @@ def test_sentences_are_well_formed(language: str, part: atlas.AtlasEvaluation, r
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_sentences_are_written_in_the_script_of_their_language(language: str, part: atlas.AtlasEvaluation) -> None:
-    for text in part.queries[language].values():
+def test_sentences_are_written_in_the_script_of_their_language(
+    language: str, evaluation: atlas.AtlasEvaluation
+) -> None:
+    for text in evaluation.queries[language].values():
         letters = [unicodedata.name(letter).split()[0] for letter in text if letter.isalpha()]
         share = sum(name == SCRIPTS.get(language, "LATIN") for name in letters) / len(letters)
         assert share > 0.7, text
@@ -166,8 +170,8 @@ def test_first_letters_are_raised_as_turkish_does() -> None:
     assert render("{name} ist", {"name": "iran"}, "de") == "Iran ist"
 
 
-def test_revision_and_fingerprint_do_not_depend_on_the_process(part: atlas.AtlasEvaluation) -> None:
-    code = "from mixlingua.data import atlas; atlas.evaluation_part(); print(atlas.AtlasReader().fingerprint())"
+def test_revision_and_fingerprint_do_not_depend_on_the_process(evaluation: atlas.AtlasEvaluation) -> None:
+    code = "from mixlingua.data import atlas; atlas.evaluation_split(); print(atlas.AtlasReader().fingerprint())"
     for seed in ("1", "2"):
         environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)}
         result = subprocess.run(
@@ -179,4 +183,4 @@ def test_revision_and_fingerprint_do_not_depend_on_the_process(part: atlas.Atlas
 def test_other_texts_than_those_of_the_revision_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mixlingua.data.atlas.generate.REVISION", "0" * 12)
     with pytest.raises(ValueError, match=r"requirements\.txt"):
-        atlas.evaluation_part.__wrapped__()
+        atlas.evaluation_split.__wrapped__()
