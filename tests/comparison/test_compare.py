@@ -94,7 +94,7 @@ def test_a_difference_is_significant_below_one_minus_confidence(systems):
 @pytest.mark.parametrize(
     ("setting", "key"),
     [({"resamples": 0}, "comparison.resamples=0"), ({"resamples": 1.5}, "comparison.resamples=1.5"),
-     ({"confidence": 95}, "comparison.confidence=95"), ({"average": "mean"}, "evaluation.average=mean")],
+     ({"confidence": 95}, "comparison.confidence=95"), ({"average": "mean"}, "comparison.average=mean")],
 )  # fmt: skip
 def test_settings_out_of_range_are_refused(setting, key):
     with pytest.raises(ConfigError, match=key):

@@ -30,7 +30,7 @@ def compare(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
 
     Returns the numbers of runs, set-ups, tests of the first tables, and those that are significant.
     """
-    given = {**cfg.comparison, "average": cfg.evaluation.average, "seed": cfg.seed}
+    given = {key: value for key, value in cfg.comparison.items() if key != "_target_"}
     raise_problems([*([] if cfg.runs else [NO_RUNS]), *ComparisonSettings.problems(**given)])
     settings = ComparisonSettings(**given)
     runs, left_out = runs_of(cfg)

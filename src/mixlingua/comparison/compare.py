@@ -30,9 +30,11 @@ Interval = tuple[float, float]
 class ComparisonSettings:
     """How systems are compared. Raises ConfigError where a value is out of its range.
 
-    resamples: bootstrap draws, and sign patterns of the permutation test. confidence: of the intervals; a difference is
-    significant where the Holm-corrected p is below 1 - confidence. curve_metric: what curves show; None: each task's
-    main metric. average: over languages and pairs (macro) or over their queries (micro). seed: of both resamplings.
+    resamples: bootstrap draws, and sign patterns of the permutation test
+    confidence: of the intervals; a difference is significant where the Holm-corrected p is below 1 - confidence
+    curve_metric: what curves over a number show, such as precision_at_10; null: each task's main metric
+    average: over languages or pairs, as evaluation.average. macro: each counts alike; micro: each query does
+    seed: of both resamplings; equal seeds give equal figures
     """
 
     resamples: int = 10_000
@@ -52,7 +54,7 @@ class ComparisonSettings:
         if not isinstance(confidence, float) or not 0 < confidence < 1:
             yield f"comparison.confidence={confidence}: give a number between 0 and 1; 0.95 is usual."
         if average not in AVERAGES:
-            yield f"evaluation.average={average}: give one of {', '.join(AVERAGES)}."
+            yield f"comparison.average={average}: give one of {', '.join(AVERAGES)}."
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 A variation is a set of set-ups that are equal but for one number; a curve shows a task's scores over it.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mixlingua.comparison.runs import EvaluatedRun
@@ -105,25 +105,28 @@ def variations(groups: Sequence[Setup], systems: Systems) -> list[Variation]:
 
     Numbers are overrides such as sampler.alpha=0.3, and the recorded sizes of the chosen models and training data.
     """
-    found = []
-    for key in groups[0].said:
+    said = groups[0].said
+    found: dict[tuple[str, ...], Variation] = {}
+    for key in said:
         values = {group.label: number for group in groups if (number := _number(group.said[key])) is not None}
-        found += _equal_otherwise(key, values, groups, lambda other, key=key: other == key)
-    for variable, choice in _SIZES.items():
+        for variation in _equal_otherwise(key, values, groups, {key}):
+            found.setdefault(tuple(variation.values), variation)
+    for variable, group_name in _SIZES.items():
         values = {label: size for label, runs in systems.items() if (size := _size(variable, runs)) is not None}
-        found += _equal_otherwise(variable, values, groups, lambda other, choice=choice: other.split(".")[0] == choice)
-    # The size of the data may be what an override sets: data.max_rows=100. One curve is enough.
-    return list({tuple(each.values): each for each in reversed(found)}.values())[::-1]
+        choice = {key for key in said if key.split(".")[0] == group_name}
+        for variation in _equal_otherwise(variable, values, groups, choice):
+            found.setdefault(tuple(variation.values), variation)  # unless an override, as data.max_rows, sets the size
+    return list(found.values())
 
 
 def _equal_otherwise(
-    variable: str, values: Mapping[str, float], groups: Sequence[Setup], free: Callable[[str], bool]
+    variable: str, values: Mapping[str, float], groups: Sequence[Setup], free: Collection[str]
 ) -> Iterator[Variation]:
-    """The set-ups with a number in parts that say the same but for what is free; those in which the number differs."""
+    """The set-ups with a number in parts that say the same but for free keys; those parts in which it differs."""
     parts: dict[tuple[tuple[str, str], ...], list[Setup]] = {}
     for group in groups:
         if group.label in values:
-            shared = tuple((key, value) for key, value in group.overrides.items() if not free(key))
+            shared = tuple((key, value) for key, value in group.overrides.items() if key not in free)
             parts.setdefault(shared, []).append(group)
     for shared, part in parts.items():
         numbers = {group.label: values[group.label] for group in part}

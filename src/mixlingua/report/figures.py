@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
@@ -46,7 +46,7 @@ _DASHES = ("-", (0, (6, 3)), (0, (2, 2)), (0, (6, 2, 2, 2)))
 _MARKERS = "osD^vPX"
 _OF_KIND = {"monolingual": 0, "english": 0, "crosslingual": 1, "mixed": 1, "validation": 2}  # line styles in `loss`
 _WIDTH = 736  # of a figure in a page
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 13, "axes.titlesize": 14, "axes.labelsize": 13, "legend.fontsize": 13, "text.color": COLOURS["ink"],
     "axes.titlecolor": COLOURS["ink"], "axes.labelcolor": COLOURS["soft"], "axes.edgecolor": COLOURS["strong-rule"],
     "xtick.color": COLOURS["soft"], "ytick.color": COLOURS["soft"], "grid.color": COLOURS["rule"],
@@ -349,7 +349,7 @@ def _line_style(index: int, label: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _quiet(axes: Axes, axis: str = "y") -> None:
+def _quiet(axes: Axes, axis: Literal["x", "y"] = "y") -> None:
     """Thin rules at the ticks of the measured axis, below the data."""
     axes.grid(axis=axis)
     axes.set_axisbelow(True)
