@@ -215,20 +215,17 @@ def train(
     tokenizer = encoder.module.tokenizer.limited(*lengths)
     plan = BatchPlan(stores, strategy=sampler or Hybrid(), languages=chosen, batch_size=batch_size, seed=seed)
     arguments = {**_read("trainer", "cpu"), "max_steps": steps, **trainer}
-    datamodule = PairDataModule(
-        plan,
+    views = view_makers(
+        total.views,
         tokenizer,
-        num_batches=steps * arguments["accumulate_grad_batches"],
-        num_negatives=num_negatives,
-        num_workers=num_workers,
-        views=view_makers(
-            total.views,
-            tokenizer,
-            reads.tokenizer.limited(*lengths) if reads else None,
-            pivot=pivot,
-            languages=chosen,
-            seed=seed,
-        ),
+        reads.tokenizer.limited(*lengths) if reads else None,
+        pivot=pivot,
+        languages=chosen,
+        seed=seed,
+    )
+    num_batches = steps * arguments["accumulate_grad_batches"]
+    datamodule = PairDataModule(
+        plan, tokenizer, num_batches=num_batches, num_negatives=num_negatives, num_workers=num_workers, views=views
     )
     history = _Losses()
     module = RetrieverModule(encoder.module.train(), total, optimizer or AdamW(), reads)

@@ -30,6 +30,7 @@ class Node(Base):
     KIND: ClassVar[str] = "node"
     _: KW_ONLY
     names: list[str] = field(default_factory=list)
+    plain: Plain = field(default_factory=Plain)
     hidden: int = field(default=0, init=False)
 '''
 OTHER = """
@@ -62,7 +63,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("Plain", {"first": REQUIRED, "second": ["x", "y"]}),
         ("Child", {"first": REQUIRED, "second": ["x", "y"]}),
         ("Plain.other", {"path": REQUIRED}),
-        ("Node", {"size": REQUIRED, "rate": -1.5, "names": []}),
+        ("Node", {"size": REQUIRED, "rate": -1.5, "names": [], "plain": {"_target_": "probe_package.Plain"}}),
         ("made", {"x": REQUIRED}),
     ],
 )
@@ -89,6 +90,7 @@ def test_a_node_is_completed_and_a_partial_one_may_lack_what_its_caller_gives() 
         "size": REQUIRED,
         "rate": 2,
         "names": [],
+        "plain": {"_target_": "probe_package.Plain", "first": REQUIRED, "second": ["x", "y"]},
         "inner": [{"_target_": "probe_package.made", "x": REQUIRED}],
     }
     assert complete({"_target_": "probe_package.made", "_partial_": True}) == {

@@ -39,7 +39,7 @@ def complete(node: Any) -> Any:
     if known is None:
         return completed
     arguments = {
-        name: completed.pop(name, default)
+        name: completed.pop(name) if name in completed else complete(default)
         for name, default in known.defaults.items()
         if name in completed or not (default is UNREADABLE or (default == REQUIRED and node.get("_partial_", False)))
     }

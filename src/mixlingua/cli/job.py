@@ -44,6 +44,7 @@ ACTIONS = {
             "averaging",
             "postprocess",
             "evaluation",
+            "callbacks",
             "logger",
         ),
     ),

@@ -5,7 +5,7 @@ import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -34,27 +34,27 @@ def signature(target: str) -> Signature | None:
     Nothing is imported. Understood are functions, classes with an `__init__`, data classes with their bases, methods,
     and names that a module imports from another one of its package.
     """
+    module, names = _module_of(target)
+    return module.signature(names) if module is not None and names else None
+
+
+def _module_of(target: str) -> "tuple[_Module | None, list[str]]":
+    """The module that the first names of a dotted path lead to, None where it has no source, and the other names."""
     names = target.split(".")
-    spec, depth = _module_of(names)
-    if spec is None or spec.origin is None or not spec.origin.endswith(".py") or depth == len(names):
-        return None
-    module = _Module(spec.name, _parsed(spec.origin), is_package=spec.submodule_search_locations is not None)
-    return module.signature(names[depth:])
-
-
-def _module_of(names: list[str]) -> tuple[ModuleSpec | None, int]:
-    """The module that the first names lead to, and how many these are."""
     try:
         spec = importlib.util.find_spec(names[0])
     except (ImportError, ValueError):
-        return None, 0
+        return None, names
     depth = 1
     while spec is not None and spec.submodule_search_locations is not None and depth < len(names):
         inner = PathFinder.find_spec(".".join(names[: depth + 1]), spec.submodule_search_locations)
         if inner is None:
             break
         spec, depth = inner, depth + 1
-    return spec, depth
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return None, names
+    module = _Module(spec.name, _parsed(spec.origin), is_package=spec.submodule_search_locations is not None)
+    return module, names[depth:]
 
 
 @cache
@@ -122,8 +122,7 @@ class _Module:
             elif "default" in options:
                 yield inner.target.id, self.value(options["default"])
             else:
-                empty = {"list": [], "tuple": [], "dict": {}}
-                yield inner.target.id, empty.get(ast.unparse(options["default_factory"]), UNREADABLE)
+                yield inner.target.id, self.made_by(ast.unparse(options["default_factory"]))
 
     def of_function(self, node: ast.FunctionDef, name: str, *, is_method: bool) -> Signature:
         given = node.args
@@ -139,6 +138,15 @@ class _Module:
             defaults.pop(positional[0].arg)
         return Signature(name, defaults, takes_more=given.kwarg is not None)
 
+    def made_by(self, factory: str) -> Any:
+        """What a default_factory makes: an empty container, or a class of ours, as a node that names it."""
+        empty: dict[str, Any] = {"list": [], "tuple": [], "dict": {}}
+        if factory in empty:
+            return empty[factory]
+        here = any(isinstance(node, ast.ClassDef) and node.name == factory for node in self.tree.body)
+        target = f"{self.name}.{factory}" if here else self.imported(factory)
+        return {"_target_": target} if target and signature(target) else UNREADABLE
+
     def value(self, expression: ast.expr) -> Any:
         """A literal, or a constant of this module or of one that it imports it from."""
         if isinstance(expression, ast.Name):
@@ -146,12 +154,8 @@ class _Module:
                 targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
                 if any(isinstance(target, ast.Name) and target.id == expression.id for target in targets):
                     return self.value(node.value)  # type: ignore[attr-defined]
-            if source := self.imported(expression.id):
-                spec, _ = _module_of(source.split("."))
-                if spec is not None and spec.origin is not None and spec.origin.endswith(".py"):
-                    is_package = spec.submodule_search_locations is not None
-                    name = source.rpartition(".")[2]
-                    return _Module(spec.name, _parsed(spec.origin), is_package).value(ast.Name(name))
+            module, names = _module_of(self.imported(expression.id) or "")
+            return module.value(ast.Name(names[0])) if module is not None and len(names) == 1 else UNREADABLE
         try:
             literal = ast.literal_eval(expression)
         except ValueError:

@@ -194,6 +194,7 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         finishing=finishing,
     )
     callbacks += [SeedEachBatch(cfg.seed), BatchMix(), _evaluation(cfg, run_dir, tasks, provenance)]
+    callbacks += [instantiate(callback) for callback in cfg.callbacks.values()]
     callbacks.append(EndWithoutSteps(callbacks))
     with run_loggers(cfg, run_dir) as loggers:
         trainer = build_trainer(cfg.trainer, run_dir, callbacks, loggers)

@@ -1,0 +1,109 @@
+"""A user's own loss, sampler, benchmark, callback and logger: a package and YAML files beside it, nothing in src/."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mixlingua.cli.run_record import read_status
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PACKAGE = """
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytorch_lightning import Callback
+from pytorch_lightning.loggers import CSVLogger
+
+from mixlingua.evaluation.tasks import RetrievalTask
+from mixlingua.losses.base import StepLoss
+from mixlingua.sampling.strategies import Strategy
+
+
+class Squared(StepLoss):
+    def __init__(self, weight: float = 1.0, power: float = 2.0) -> None:
+        super().__init__(weight)
+        self.power = power
+
+    def forward(self, step):
+        return (1 - (step.queries * step.passages[: len(step.queries)]).sum(1)).pow(self.power).mean()
+
+
+@dataclass(frozen=True, kw_only=True)
+class InTurn(Strategy):
+    every: int = 2
+
+    @property
+    def kinds(self):
+        return ("monolingual", "crosslingual")
+
+    def draw(self, uniforms, steps):
+        return (steps % self.every != 0).astype(int)
+
+
+def greetings(languages=("de", "en")) -> RetrievalTask:
+    texts = {"de": {"1": "Hallo", "2": "Danke"}, "en": {"1": "Hello", "2": "Thanks"}}
+    return RetrievalTask(
+        name="greetings", revision="1", licence="none", note="",
+        queries={language: texts[language] for language in languages},
+        passages={x: {f"{x}:{i}": text for i, text in texts[x].items()} for x in languages},
+        qrels={x: {i: {f"{y}:{i}": 1 for y in languages} for i in texts[x]} for x in languages},
+    )
+
+
+class Kinds(Callback):
+    def __init__(self, file: str = "kinds.txt") -> None:
+        self.file = file
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, index):
+        with Path(self.file).open("a") as file:
+            print(batch.kind, file=file)
+"""
+FILES = {
+    "loss/squared.yaml": "# @package loss\nsquared:\n  _target_: own.parts.Squared\n",
+    "sampler/in_turn.yaml": "_target_: own.parts.InTurn\n",
+    "evaluation/greetings.yaml": "# @package evaluation\ntasks:\n  greetings:\n    _target_: own.parts.greetings\n",
+    "callbacks/kinds.yaml": "# @package callbacks\nkinds:\n  _target_: own.parts.Kinds\n",
+    "logger/own.yaml": (
+        "# @package logger.own\n_target_: pytorch_lightning.loggers.CSVLogger\nsave_dir: own_logs\nversion: one\n"
+    ),
+}
+CHOICES = ["--config-dir", "own_conf", "loss=[infonce,squared]", "sampler=in_turn", "evaluation=[greetings]",
+           "callbacks=[kinds]", "logger=[own]", "model=tiny", "data.num_workers=0", "hydra.run.dir=run"]  # fmt: skip
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "__init__.py").touch()
+    (tmp_path / "own" / "parts.py").write_text(PACKAGE)
+    for name, text in FILES.items():
+        file = tmp_path / "own_conf" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return tmp_path
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    command = [sys.executable, str(REPOSITORY / "run.py"), *CHOICES, *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def test_own_parts_train_and_are_measured(own: Path) -> None:
+    done = run(
+        own, "trainer.max_steps=6", "sampler.every=3", "loss.squared.power=1.5", "callbacks.kinds.file=drawn.txt"
+    )
+    assert done.returncode == 0, done.stderr
+    monolingual, crosslingual = ["monolingual"], ["crosslingual", "crosslingual"]
+    assert (own / "drawn.txt").read_text().split() == 2 * (monolingual + crosslingual)
+    assert "greetings/multilingual/map" in read_status(own / "run")["metrics"]
+    assert "train/squared" in (own / "own_logs" / "lightning_logs" / "one" / "metrics.csv").read_text()
+
+
+def test_their_keys_are_declared_and_checked(own: Path) -> None:
+    done = run(own, "loss.squared.powr=3", "sampler.evry=1")
+    assert done.returncode == 2
+    assert "Did you mean 'loss.squared.power'?" in done.stderr and "Did you mean 'sampler.every'?" in done.stderr
