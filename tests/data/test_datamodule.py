@@ -1,5 +1,6 @@
-"""Resuming continues with the very next batch, wherever the checkpoint was written."""
+"""Batches are those of the plan; resuming continues with the very next one, wherever the checkpoint was written."""
 
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -9,6 +10,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from mixlingua.data.build import write_store
 from mixlingua.data.datamodule import PairDataModule
 from mixlingua.errors import CheckpointError, ConfigError
+from mixlingua.sampling.plan import BatchPlan
+from mixlingua.sampling.strategies import Hybrid
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*num_workers.*", "ignore:.*tensorboard.*", "ignore:.*litlogger.*")
 
@@ -19,10 +22,11 @@ class Recorder(LightningModule):
     def __init__(self):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(1))
-        self.trained, self.validated = [], []
+        self.batches, self.trained, self.validated = [], [], []
 
     def training_step(self, batch):
         self.trained.append(batch.index)
+        self.batches.append(batch)
         return (self.weight - batch.index).square().sum()
 
     def validation_step(self, batch):
@@ -70,30 +74,12 @@ class SaveAt(Callback):
 def make_data(tmp_path, rows, tokenizer, plan):
     numbers = count()
 
-    def make(
-        *,
-        num_batches,
-        num_rows=30,
-        num_workers=0,
-        batch_size=2,
-        seed=0,
-        flavour="plain",
-        num_negatives=0,
-        augmentation=None,
-    ):
+    def make(*, num_batches, num_rows=30, batch_size=2, seed=0, flavour="plain", **options):
         path = tmp_path / f"store {next(numbers)}"
         store = write_store(path, rows(num_rows), name="test", fingerprint=f"{num_rows} rows")
         chosen = plan([store], batch_size, seed, flavour=flavour)
-        return PairDataModule(
-            chosen,
-            tokenizer,
-            num_batches=num_batches,
-            validation_plan=chosen,
-            num_validation_batches=2,
-            num_negatives=num_negatives,
-            num_workers=num_workers,
-            augmentation=augmentation,
-        )
+        options = {"validation_plan": chosen, "num_validation_batches": 2, "num_workers": 0, **options}
+        return PairDataModule(chosen, tokenizer, num_batches=num_batches, **options)
 
     return make
 
@@ -168,39 +154,24 @@ def test_validation_begins_at_its_first_batch_every_time(make_data):
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("before", "after", "message"),
     [
-        ({"seed": 1}, "seed was 0, is 1"),
-        ({"batch_size": 3}, "batch_size was 2, is 3"),
-        ({"num_rows": 31}, r"fingerprints of the sources was \['.*'\], is \['.*'\]"),
-        ({"flavour": "other"}, r"strategy\.flavour was 'plain', is 'other'"),
-        ({"seed": 1, "flavour": "other"}, r"seed was 0, is 1; strategy\.flavour was"),
-        (
-            {"augmentation": Suffix("!")},
-            r"augmentation\.added was None, is '!'; augmentation\.name was None, is 'suffix'",
-        ),
+        ({}, {"seed": 1}, "seed was 0, is 1"),
+        ({}, {"batch_size": 3}, "batch_size was 2, is 3"),
+        ({}, {"num_rows": 31}, r"fingerprints of the sources was \['.*'\], is \['.*'\]"),
+        ({}, {"flavour": "other"}, r"strategy\.flavour was 'plain', is 'other'"),
+        ({}, {"seed": 1, "flavour": "other"}, r"seed was 0, is 1; strategy\.flavour was"),
+        ({}, {"augmentation": Suffix("!")}, r"augmentation\.added was None, is '!'; augmentation\.name was None, is"),
+        ({"augmentation": Suffix("!")}, {"augmentation": Suffix("?")}, r"augmentation\.added was '!', is '\?'\."),
+        ({"augmentation": Suffix("!")}, {}, r"augmentation\.name was 'suffix', is None"),
     ],
 )
-def test_what_changed_is_named(tmp_path, make_data, changes, message):
+def test_what_changed_is_named(tmp_path, make_data, before, after, message):
     saved = tmp_path / "last.ckpt"
-    fit(make_data(num_batches=4), callbacks=[SaveAt(saved, 2)], max_steps=4)
+    fit(make_data(num_batches=4, **before), callbacks=[SaveAt(saved, 2)], max_steps=4)
+    fit(make_data(num_batches=4, **before), checkpoint=saved, max_steps=4)
     with pytest.raises(CheckpointError, match=message):
-        fit(make_data(num_batches=4, **changes), checkpoint=saved, max_steps=4)
-
-
-@pytest.mark.parametrize(
-    ("now", "message"),
-    [
-        (Suffix("?"), r"augmentation\.added was '!', is '\?'\."),
-        (None, r"augmentation\.name was 'suffix', is None"),
-    ],
-)
-def test_another_augmentation_is_named(tmp_path, make_data, now, message):
-    saved = tmp_path / "last.ckpt"
-    fit(make_data(num_batches=4, augmentation=Suffix("!")), callbacks=[SaveAt(saved, 2)], max_steps=4)
-    fit(make_data(num_batches=4, augmentation=Suffix("!")), checkpoint=saved, max_steps=4)
-    with pytest.raises(CheckpointError, match=message):
-        fit(make_data(num_batches=4, augmentation=now), checkpoint=saved, max_steps=4)
+        fit(make_data(num_batches=4, **after), checkpoint=saved, max_steps=4)
 
 
 def test_another_number_of_devices_is_named(tmp_path, make_data):
@@ -213,6 +184,38 @@ def test_another_number_of_devices_is_named(tmp_path, make_data):
         fit(make_data(num_batches=4), checkpoint=saved, max_steps=4)
 
 
-def test_more_negatives_than_rows_have_are_refused(make_data):
-    with pytest.raises(ConfigError, match="num_negatives=1, but source 'test' has rows with 0 negatives"):
-        make_data(num_batches=1, num_negatives=1)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_negatives": 1}, r"data\.num_negatives=1, but source 'test' has rows with 0 negatives"),
+        ({"num_negatives": -1}, r"data\.num_negatives=-1"),
+        ({"num_workers": -1}, r"data\.num_workers=-1"),
+    ],
+)
+def test_numbers_that_cannot_work_are_refused(make_data, options, message):
+    with pytest.raises(ConfigError, match=message):
+        make_data(num_batches=1, **options)
+
+
+def test_batches_of_a_plan_of_its_own_have_its_languages_and_no_shared_keys(tmp_path, rows, tokenizer):
+    """With workers, over sources of uneven languages whose rows share texts."""
+    uneven = [
+        replace(row, passage_id=f"passage {number // 2}", touches=(f"document {number // 5}",))
+        for number, row in enumerate([*rows(150, ("de", "en", "th", "tr")), *rows(150, ("de", "ru"))])
+    ]
+    stores = [
+        write_store(tmp_path / name, listed, name=name, fingerprint=name)
+        for name, listed in (("uneven", uneven), ("even", rows(90, ("de", "en", "tr"))))
+    ]
+    languages = ["de", "en", "ru", "tr"]
+    plan = BatchPlan(stores, strategy=Hybrid(), languages=languages, batch_size=12, seed=0)
+    batches = fit(PairDataModule(plan, tokenizer, num_batches=24), max_steps=24).batches
+    assert [batch.index for batch in batches] == list(range(24))
+    assert {batch.kind for batch in batches} == {"monolingual", "crosslingual"}
+    assert {batch.source for batch in batches} == {"uneven", "even"}
+    for batch in batches:
+        pairs = list(zip(batch.query_languages, batch.passage_languages, strict=True))
+        assert set().union(*pairs) <= set(languages)
+        assert all((query == passage) == (batch.kind == "monolingual") for query, passage in pairs)
+        store_keys = [set(row) for row in batch.query_keys[:, :-1].tolist()]
+        assert all(not a & b for n, a in enumerate(store_keys) for b in store_keys[:n])
