@@ -20,10 +20,9 @@ from mixlingua.report.figures import (
     draw_panel,
     loss_picture,
     number_text,
-    save_heatmap,
-    save_share_heatmap,
     spread_picture,
 )
+from mixlingua.report.pairs import save_heatmap, save_share_heatmap
 
 CSS = (Path(mixlingua.report.__file__).parent / "templates" / "style.css").read_text(encoding="utf-8")
 

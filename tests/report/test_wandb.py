@@ -8,8 +8,7 @@ import wandb
 
 from mixlingua.errors import ConfigError
 from mixlingua.evaluation.results import ResultRow
-from mixlingua.report.figures import save_heatmap
-from mixlingua.report.pairs import log_pairs
+from mixlingua.report.pairs import log_pairs, save_heatmap
 from mixlingua.report.wandb import WandbRun
 
 

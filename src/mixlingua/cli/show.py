@@ -33,9 +33,8 @@ from mixlingua.evaluation.suite import Task
 from mixlingua.files import atomic_write
 from mixlingua.mining.pool import MiningRows
 from mixlingua.model.encoder import BiEncoder
-from mixlingua.report.figures import save_heatmap, save_share_heatmap
 from mixlingua.report.page import choice_text
-from mixlingua.report.pairs import language_shares, log_pairs
+from mixlingua.report.pairs import language_shares, log_pairs, save_heatmap, save_share_heatmap
 from mixlingua.report.run_page import write_run_page
 from mixlingua.report.run_tables import before_after_table, group_table
 from mixlingua.translation.gate import REASONS, Verdict

@@ -56,8 +56,8 @@ class Setup:
     @property
     def names(self) -> set[str]:
         """Every word that means this set-up, perhaps among others."""
-        own = self.overrides
-        return {self.label, self.model, self.sampler, *own.values(), *(f"{key}={own[key]}" for key in own)}
+        said = self.overrides
+        return {self.label, self.model, self.sampler, *said.values(), *(f"{key}={said[key]}" for key in said)}
 
 
 def setups(runs: Sequence[FinishedRun]) -> tuple[list[Setup], list[str]]:
@@ -146,59 +146,59 @@ def _short_names(models: Sequence[str]) -> dict[str, str]:
 
 def _label(said: Mapping[str, str | None], model: str, sampler: str) -> str:
     """The overrides, the name alone where one choice is all that differs; for a run that says nothing, what it is."""
-    own = {key: value for key, value in said.items() if value is not None}
-    if not own:
+    given = {key: value for key, value in said.items() if value is not None}
+    if not given:
         return model if sampler == NO_SAMPLER else sampler
-    if len(said) == 1 and "." not in next(iter(own)):
-        return next(iter(own.values()))
-    return " ".join(f"{key}={value}" for key, value in own.items())
+    if len(said) == 1 and "." not in next(iter(given)):
+        return next(iter(given.values()))
+    return " ".join(f"{key}={value}" for key, value in given.items())
 
 
-def _told_apart(found: Sequence[Setup]) -> list[Setup]:
+def _told_apart(groups: Sequence[Setup]) -> list[Setup]:
     """Set-ups whose command lines say the same, such as runs of two versions, are called by their settings as well."""
     labels = []
-    for setup in found:
-        same = [other.settings for other in found if other.label == setup.label]
+    for setup in groups:
+        same = [other.settings for other in groups if other.label == setup.label]
         differing = [key for key in setup.settings if len({settings.get(key) for settings in same}) > 1]
         labels.append(" ".join([setup.label, *(f"{key}={setup.settings[key]}" for key in differing)]))
-    return [replace(setup, label=label) for setup, label in zip(found, labels, strict=True)]
+    return [replace(setup, label=label) for setup, label in zip(groups, labels, strict=True)]
 
 
-def _unsaid(found: Sequence[Setup]) -> Iterator[str]:
+def _unsaid(groups: Sequence[Setup]) -> Iterator[str]:
     """Settings that differ, are in no label, and follow from no choice in one: a difference may be theirs."""
-    said = set(found[0].said) | {"action"}
+    said = set(groups[0].said) | {"action"}
     if "experiment" in said:
         return
     chosen = {key for key in said if "." not in key} | ({"model"} if "model.name_or_path" in said else set())
-    for key in dict.fromkeys(key for setup in found for key in setup.settings):
-        values = {setup.label: setup.settings[key] for setup in found if key in setup.settings}
+    for key in dict.fromkeys(key for setup in groups for key in setup.settings):
+        values = {setup.label: setup.settings[key] for setup in groups if key in setup.settings}
         if len(set(values.values())) > 1 and key not in said and key.split(".")[0] not in chosen:
             listed = ", ".join(f"{value} ({label})" for label, value in values.items())
             yield f"{key} differs along with what is compared: {listed}."
 
 
-def baselines(found: Sequence[Setup], wanted: str | None) -> dict[str, str]:
+def baselines(groups: Sequence[Setup], wanted: str | None) -> dict[str, str]:
     """Label -> label of its baseline, for all but the baselines themselves.
 
     wanted: a label, or words of one, such as "hybrid" or "sampler=hybrid model=labse"; None: "hybrid" if that means
     some of the set-ups, else the first. Where several fit, as one for each model, each set-up is tested against the
     one that it shares most with. Raises ConfigError where none fits, all fit, or two are equally near.
     """
-    fitting = _fitting(found, DEFAULT_BASELINE if wanted is None else wanted)
-    if wanted is None and len(fitting) in (0, len(found)):
-        fitting = [found[0]]
-    labels = ", ".join(f"'{setup.label}'" for setup in found)
+    fitting = _fitting(groups, DEFAULT_BASELINE if wanted is None else wanted)
+    if wanted is None and len(fitting) in (0, len(groups)):
+        fitting = [groups[0]]
+    labels = ", ".join(f"'{setup.label}'" for setup in groups)
     if not fitting:
-        hint = suggest(str(wanted), {name for setup in found for name in setup.names})
+        hint = suggest(str(wanted), {name for setup in groups for name in setup.names})
         raise ConfigError(f"baseline={wanted}: none of the set-ups {labels}.{hint}")
-    if len(fitting) == len(found) > 1:
+    if len(fitting) == len(groups) > 1:
         raise ConfigError(f"baseline={wanted} fits every set-up; name one of {labels}.")
-    return {setup.label: _nearest(setup, fitting).label for setup in found if setup not in fitting}
+    return {setup.label: _nearest(setup, fitting).label for setup in groups if setup not in fitting}
 
 
-def _fitting(found: Sequence[Setup], wanted: str) -> list[Setup]:
-    exact = [setup for setup in found if setup.label == wanted]
-    return exact or [setup for setup in found if setup.names >= set(wanted.split())]
+def _fitting(groups: Sequence[Setup], wanted: str) -> list[Setup]:
+    exact = [setup for setup in groups if setup.label == wanted]
+    return exact or [setup for setup in groups if setup.names >= set(wanted.split())]
 
 
 def _nearest(setup: Setup, fitting: Sequence[Setup]) -> Setup:

@@ -69,7 +69,7 @@ def curves(
     by_variable: dict[str, list[Variation]] = {}
     for variation in differing:
         by_variable.setdefault(variation.variable, []).append(variation)
-    found = []
+    drawn = []
     for variable, members in by_variable.items():
         for task in tasks:
             panels = [
@@ -78,8 +78,8 @@ def curves(
                 for key in _keys_drawn(task, systems, metric)
             ]  # fmt: skip
             if panels:
-                found.append(Curve(task, variable, panels))
-    return found
+                drawn.append(Curve(task, variable, panels))
+    return drawn
 
 
 def _keys_drawn(task: str, systems: Systems, metric: str | None) -> list[str]:
@@ -106,33 +106,35 @@ def variations(groups: Sequence[Setup], systems: Systems) -> list[Variation]:
     Numbers are overrides such as sampler.alpha=0.3, and the recorded sizes of the chosen models and training data.
     """
     said = groups[0].said
-    found: dict[tuple[str, ...], Variation] = {}
+    by_setups: dict[tuple[str, ...], Variation] = {}
     for key in said:
         values = {group.label: number for group in groups if (number := _number(group.said[key])) is not None}
         for variation in _equal_otherwise(key, values, groups, {key}):
-            found.setdefault(tuple(variation.values), variation)
+            by_setups.setdefault(tuple(variation.values), variation)
     for variable, group_name in _SIZES.items():
         values = {label: size for label, runs in systems.items() if (size := _size(variable, runs)) is not None}
         choice = {key for key in said if key.split(".")[0] == group_name}
         for variation in _equal_otherwise(variable, values, groups, choice):
-            found.setdefault(tuple(variation.values), variation)  # unless an override, as data.max_rows, sets the size
-    return list(found.values())
+            by_setups.setdefault(
+                tuple(variation.values), variation
+            )  # unless an override, as data.max_rows, sets the size
+    return list(by_setups.values())
 
 
 def _equal_otherwise(
     variable: str, values: Mapping[str, float], groups: Sequence[Setup], free: Collection[str]
 ) -> Iterator[Variation]:
     """The set-ups with a number in parts that say the same but for free keys; those parts in which it differs."""
-    parts: dict[tuple[tuple[str, str], ...], list[Setup]] = {}
+    equal: dict[tuple[tuple[str, str], ...], list[Setup]] = {}
     for group in groups:
         if group.label in values:
             shared = tuple((key, value) for key, value in group.overrides.items() if key not in free)
-            parts.setdefault(shared, []).append(group)
-    for shared, part in parts.items():
-        numbers = {group.label: values[group.label] for group in part}
+            equal.setdefault(shared, []).append(group)
+    for shared, members in equal.items():
+        numbers = {group.label: values[group.label] for group in members}
         if len(set(numbers.values())) > 1:
             only_sampler = {key for key, _ in shared} <= {"sampler"}
-            name = part[0].sampler if only_sampler else " ".join(f"{key}={value}" for key, value in shared)
+            name = members[0].sampler if only_sampler else " ".join(f"{key}={value}" for key, value in shared)
             yield Variation(variable, numbers, name)
 
 

@@ -45,17 +45,19 @@ def difference_grids(rows: Sequence[ComparisonRow], confidence: float) -> list[G
 
     The colours of a task mean the same in all of them.
     """
-    own = [(row, row.difference) for row in rows if row.scope == PAIR and row.difference is not None]
+    pairs = [(row, row.difference) for row in rows if row.scope == PAIR and row.difference is not None]
     grids = []
-    for task, system in dict.fromkeys((row.task, row.system) for row, _ in own):
-        part = [(row, difference) for row, difference in own if (row.task, row.system) == (task, system)]
-        metric, baseline = plain_name(part[0][0].metric), part[0][1].baseline
+    for task, system in dict.fromkeys((row.task, row.system) for row, _ in pairs):
+        of_system = [(row, difference) for row, difference in pairs if (row.task, row.system) == (task, system)]
+        metric, baseline = plain_name(of_system[0][0].metric), of_system[0][1].baseline
         grids.append(
             difference_grid(
                 f"{task} {metric}: {system} − {baseline}",
-                {(row.query_language, row.passage_language): difference.value for row, difference in part},
-                marked={(row.query_language, row.passage_language) for row, _ in part if row.significant(confidence)},
-                largest=max(abs(difference.value) for row, difference in own if row.task == task),
+                {(row.query_language, row.passage_language): difference.value for row, difference in of_system},
+                marked={
+                    (row.query_language, row.passage_language) for row, _ in of_system if row.significant(confidence)
+                },
+                largest=max(abs(difference.value) for row, difference in pairs if row.task == task),
             )
         )
     return grids

@@ -81,9 +81,9 @@ def flat(row: ComparisonRow) -> dict[str, object]:
     difference = plain.pop("difference")
     names = ("baseline", "value", "interval", "seeds_interval", "p_value", "p_holm", "effect_size", "better", "equal",
              "worse")  # fmt: skip
-    own = {"value": "difference", "interval": "difference_interval", "seeds_interval": "difference_seeds_interval"}
+    columns = {"value": "difference", "interval": "difference_interval", "seeds_interval": "difference_seeds_interval"}
     for name in names:
-        plain[own.get(name, name)] = difference[name] if isinstance(difference, dict) else None
+        plain[columns.get(name, name)] = difference[name] if isinstance(difference, dict) else None
     line: dict[str, object] = {}
     for name, value in plain.items():
         if name.endswith("interval"):
@@ -97,20 +97,20 @@ def flat(row: ComparisonRow) -> dict[str, object]:
 
 def _means(rows: Sequence[ComparisonRow], labels: Labels, confidence: float, *, ranks: bool) -> PlainTable:
     """The paper's table 1, or its table 2 (ranks)."""
-    found = {(row.system, row.task, row.setting): row for row in _average(rows, ranks)}
-    columns = [(task, setting) for task in _distinct(key[1] for key in found) for setting in SETTINGS]
-    columns = [column for column in columns if any(key[1:] == column for key in found)]
+    by_column = {(row.system, row.task, row.setting): row for row in _average(rows, ranks)}
+    columns = [(task, setting) for task in _distinct(key[1] for key in by_column) for setting in SETTINGS]
+    columns = [column for column in columns if any(key[1:] == column for key in by_column)]
     seeds = {row.system: str(row.num_seeds) for row in rows}
     cells = [
-        [*labels.cells[system], seeds[system], *(mean(found[system, *column], confidence) for column in columns)]
+        [*labels.cells[system], seeds[system], *(mean(by_column[system, *column], confidence) for column in columns)]
         for system in labels.cells
     ]
-    metrics = " / ".join(_distinct(metric_name(row) for row in found.values()))
+    metrics = " / ".join(_distinct(metric_name(row) for row in by_column.values()))
     heads = [task if ranks else f"{task} {SHORT[setting]}" for task, setting in columns]
     note = f"±: half of the {percent(confidence)} interval over seeds."
     if "1" in seeds.values():
         note += " There is none with one seed."
-    if any(row.difference for row in found.values()):
+    if any(row.difference for row in by_column.values()):
         note += f" *: significant, the Holm-corrected p over this table is below {1 - confidence:.2g}."
     return PlainTable(
         name="rank-distance" if ranks else "quality",
@@ -169,22 +169,22 @@ def _differences(rows: Sequence[ComparisonRow], confidence: float) -> PlainTable
 
 
 def _languages(rows: Sequence[ComparisonRow], task: str, confidence: float) -> PlainTable:
-    own = [row for row in rows if row.task == task and row.scope == LANGUAGE]
-    found = {(row.system, row.query_language, row.setting): row for row in own}
-    systems, settings = _distinct(row.system for row in own), {row.setting for row in own}
+    of_task = [row for row in rows if row.task == task and row.scope == LANGUAGE]
+    by_cell = {(row.system, row.query_language, row.setting): row for row in of_task}
+    systems, settings = _distinct(row.system for row in of_task), {row.setting for row in of_task}
     shown = [setting for setting in SETTINGS if setting in settings]
     lines = []
-    for language in _distinct(row.query_language for row in own):
-        cells = [[found.get((system, language, setting)) for setting in shown] for system in systems]
-        lines.append([language, *(" / ".join(marked(row, confidence) for row in part) for part in cells)])
+    for language in _distinct(row.query_language for row in of_task):
+        cells = [[by_cell.get((system, language, setting)) for setting in shown] for system in systems]
+        lines.append([language, *(" / ".join(marked(row, confidence) for row in cell) for cell in cells)])
     return PlainTable(
         name=f"languages-{task.replace('_', '-')}",
-        title=f"{task} {metric_name(own[0])} by query language",
+        title=f"{task} {metric_name(of_task[0])} by query language",
         columns=["", *systems],
         rows=lines,
         labels=1,
         note=f"{' / '.join(SHORT[setting] for setting in shown)}, averaged over the passages' languages."
-        + (" *: significant, Holm-corrected over this table." if any(row.difference for row in own) else ""),
+        + (" *: significant, Holm-corrected over this table." if any(row.difference for row in of_task) else ""),
         long=len(systems) > _WIDEST,
     )
 
@@ -193,11 +193,14 @@ def _wins(rows: Sequence[ComparisonRow], confidence: float) -> PlainTable:
     lines = []
     for row, difference in _tested(row for row in _average(rows, ranks=False)):
         scope = LANGUAGE if row.setting == "multilingual" else PAIR
-        parts = [
-            part for part in rows
-            if (part.system, part.task, part.setting, part.scope) == (row.system, row.task, row.setting, scope)
+        counted = [
+            other for other in rows
+            if (other.system, other.task, other.setting, other.scope) == (row.system, row.task, row.setting, scope)
         ]  # fmt: skip
-        gains, sure = [part.gain for part in parts], [part.gain for part in parts if part.significant(confidence)]
+        gains, sure = (
+            [other.gain for other in counted],
+            [other.gain for other in counted if other.significant(confidence)],
+        )
         lines.append([
             f"{row.system} : {difference.baseline}",
             row.task,
@@ -222,10 +225,10 @@ def _pairs(rows: Sequence[ComparisonRow], confidence: float) -> Iterator[PlainTa
     """One table for each task and tested system."""
     pairs = list(_tested(row for row in rows if row.scope == PAIR))
     for task, system in _distinct((row.task, row.system) for row, _ in pairs):
-        own = [(row, difference) for row, difference in pairs if (row.task, row.system) == (task, system)]
+        of_system = [(row, difference) for row, difference in pairs if (row.task, row.system) == (task, system)]
         yield PlainTable(
             name=f"pairs-{task}-{system}".replace("_", "-").replace(" ", "-").replace("=", "-"),
-            title=f"{task} {metric_name(own[0][0])} by language pair: {system} - {own[0][1].baseline}",
+            title=f"{task} {metric_name(of_system[0][0])} by language pair: {system} - {of_system[0][1].baseline}",
             columns=["pair", "mean", "difference", "over questions", "won", "tied", "lost", "d", "p", "p Holm"],
             rows=[
                 [
@@ -236,7 +239,7 @@ def _pairs(rows: Sequence[ComparisonRow], confidence: float) -> Iterator[PlainTa
                     *(f"{count:,}" for count in (difference.better, difference.equal, difference.worse)),
                     *evidence(difference),
                 ]
-                for row, difference in own
+                for row, difference in of_system
             ],
             labels=1,
             note="Query language -> passage language. *: significant, Holm-corrected over this table.",
@@ -246,9 +249,9 @@ def _pairs(rows: Sequence[ComparisonRow], confidence: float) -> Iterator[PlainTa
 
 def _average(rows: Sequence[ComparisonRow], ranks: bool) -> list[ComparisonRow]:
     """The averages over a whole setting, of rank distance or of the main metrics, in the order of SETTINGS."""
-    found = [row for row in rows if row.scope == AVERAGE and (row.metric == RANK_DISTANCE) == ranks]
+    averages = [row for row in rows if row.scope == AVERAGE and (row.metric == RANK_DISTANCE) == ranks]
     tasks = _distinct(row.task for row in rows)
-    return sorted(found, key=lambda row: (tasks.index(row.task), SETTINGS.index(row.setting)))
+    return sorted(averages, key=lambda row: (tasks.index(row.task), SETTINGS.index(row.setting)))
 
 
 def _averages(rows: Sequence[ComparisonRow]) -> list[ComparisonRow]:
@@ -292,7 +295,7 @@ def _group_table(rows: Sequence[ComparisonRow], average: Average, widest: int) -
     if not groups:
         return None
     task, settings = rows[0].task, [setting for setting in SETTINGS if any(row.setting == setting for row in rows)]
-    means = [group_means(own, average) for own in by_system.values()]
+    means = [group_means(of_system, average) for of_system in by_system.values()]
     lines = []
     for group in groups:
         figures = [[of_system.get((setting, group)) for setting in settings] for of_system in means]

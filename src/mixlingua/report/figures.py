@@ -18,8 +18,6 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -27,11 +25,9 @@ from mixlingua.comparison.compare import LOWER_IS_BETTER
 from mixlingua.comparison.significance import t_interval
 from mixlingua.comparison.variations import Curve, Panel
 from mixlingua.evaluation.metrics import Floats
-from mixlingua.evaluation.results import ResultRow
 from mixlingua.files import atomic_write
 from mixlingua.languages import language_name
 from mixlingua.report.page import PlainTable, plain_name, spoken
-from mixlingua.report.pairs import Pair, pair_values, square
 
 Point = tuple[float, float]
 
@@ -78,7 +74,7 @@ class Picture:
         svg = re.sub(r' clip-path="url\(#\w+\)"', "", svg)  # nothing is drawn beyond its axes
         svg = re.sub(r"\s*<clipPath.*?</clipPath>", "", svg, flags=re.DOTALL)
         used = set(re.findall(r'href="#(\w+)"', svg))
-        svg = re.sub(r' id="([^"]+)"', lambda found: f' id="{name}-{found[1]}"' if found[1] in used else "", svg)
+        svg = re.sub(r' id="([^"]+)"', lambda match: f' id="{name}-{match[1]}"' if match[1] in used else "", svg)
         svg = svg.replace('href="#', f'href="#{name}-')
         for variable, colour in COLOURS.items():
             svg = svg.replace(colour, f"var(--{variable})")
@@ -88,13 +84,14 @@ class Picture:
 
     def save(self, path: Path) -> None:
         """Write a PNG file."""
-        _save(self.figure, path)
+        save_png(self.figure, path, 144)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_png(figure: Figure, path: Path, dots_per_inch: int) -> None:
+    """Write a figure to a PNG file."""
     FigureCanvasAgg(figure)
     with atomic_write(path) as partial:
-        figure.savefig(partial, format="png", dpi=100 if figure.dpi == 100 else 144, metadata={"Software": None})
+        figure.savefig(partial, format="png", dpi=dots_per_inch, metadata={"Software": None})
 
 
 def number_text(value: float) -> str:
@@ -286,60 +283,6 @@ def _curve_table(curve: Curve, confidence: float) -> PlainTable:
                 cells.append(f"{ends[0]:,.{digits}f} to {ends[1]:,.{digits}f}" if ends else "-")
             rows.append(cells)
     return PlainTable("curve", f"{curve.task} over {curve.variable}", headings, rows, labels=1)
-
-
-# Matrices of language pairs, as PNG files.
-def save_heatmap(path: Path, task: str, before: Sequence[ResultRow] | None, after: Sequence[ResultRow]) -> None:
-    """Write the mAP of every query and passage language to a PNG; with `before`, the change beside it."""
-    languages, matrix = square(pair_values(after, task, "map"))
-    old_languages, old = square(pair_values(before or (), task, "map"))
-    panels = 2 if old_languages == languages else 1
-    figure, axes = _matrix_figure(len(languages), panels)
-    lowest = 0.1 * np.floor(10 * np.nanmin(matrix))
-    _matrix(axes[0], matrix, languages, f"{task}: mAP", "viridis", Normalize(lowest, 1.0), ".2f")
-    if panels == 2:
-        change = np.round(matrix - old, 2) + 0.0  # no "-0.00"
-        limit = max(0.05, float(np.nanmax(np.abs(change))))
-        _matrix(axes[1], change, languages, "change by training", "PuOr", Normalize(-limit, limit), "+.2f")
-    _save(figure, path)
-
-
-def save_share_heatmap(path: Path, task: str, shares: Mapping[Pair, float]) -> None:
-    """Write the share of each language (column) among the first ten passages, by query language (row), to a PNG.
-
-    shares: those of `pairs.language_shares`.
-    """
-    languages, matrix = square(shares)
-    figure, axes = _matrix_figure(len(languages), 1)
-    norm = Normalize(0.0, float(np.nanmax(matrix)))
-    _matrix(axes[0], matrix, languages, f"{task}: share of the top 10", "viridis", norm, ".2f")
-    _save(figure, path)
-
-
-def _matrix_figure(num_languages: int, panels: int) -> tuple[Figure, Sequence[Axes]]:
-    side = 0.48 * max(num_languages, 5)
-    figure = Figure(figsize=(panels * (side + 3.0), side + 1.1), layout="constrained", facecolor="white", dpi=100)
-    return figure, figure.subplots(1, panels, squeeze=False)[0]
-
-
-def _matrix(
-    axes: Axes, matrix: Floats, languages: list[str], title: str, cmap: str, norm: Normalize, form: str
-) -> None:
-    image: ScalarMappable = axes.imshow(matrix, cmap=cmap, norm=norm)
-    axes.set_title(title, fontsize=12, loc="left")
-    axes.set_xticks(range(len(languages)), languages)
-    axes.set_yticks(range(len(languages)), [f"{language_name(code)}  {code}" for code in languages])
-    axes.set_xlabel("passages in")
-    axes.set_ylabel("queries in")
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-    axes.figure.colorbar(image, ax=axes, fraction=0.046, pad=0.02)
-    for (row, column), value in np.ndenumerate(matrix):
-        if np.isfinite(value):
-            red, green, blue, _ = image.cmap(norm(value))
-            dark = 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.45
-            text = format(value, form).replace("0.", ".", 1)
-            axes.text(column, row, text, ha="center", va="center", fontsize=8, color="white" if dark else "black")
 
 
 def _line_style(index: int, label: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Matrices of language pairs: read from results, as coloured HTML tables, and for loggers that show tables."""
+"""Matrices of language pairs: read from results, as coloured HTML tables, as PNG files, and for loggers."""
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -7,10 +7,15 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
 
 from mixlingua.evaluation.metrics import Floats
 from mixlingua.evaluation.results import ResultRow, share_language
 from mixlingua.languages import language_name
+from mixlingua.report.figures import save_png
 
 Pair = tuple[str, str]  # query language, passage language
 
@@ -35,8 +40,8 @@ def square(values: Mapping[Pair, float]) -> tuple[list[str], Floats]:
 
 def language_shares(rows: Iterable[ResultRow], task: str) -> dict[Pair, float]:
     """(query language, language) -> its share of the first ten passages, in the multilingual setting."""
-    own = (row for row in rows if (row.task, row.setting) == (task, "multilingual"))
-    named = ((row, share_language(row.metric)) for row in own)
+    multilingual = (row for row in rows if (row.task, row.setting) == (task, "multilingual"))
+    named = ((row, share_language(row.metric)) for row in multilingual)
     return {(row.query_language, language): row.value for row, language in named if language is not None}
 
 
@@ -146,6 +151,59 @@ def _layout(pairs: Collection[Pair]) -> tuple[list[str], list[str], list[list[Pa
 def _short(text: str) -> str:
     """Without the 0 before the point."""
     return text.replace("0.", ".", 1) if text.lstrip("+-").startswith("0.") else text
+
+
+def save_heatmap(path: Path, task: str, before: Sequence[ResultRow] | None, after: Sequence[ResultRow]) -> None:
+    """Write the mAP of every query and passage language to a PNG; with `before`, the change beside it."""
+    languages, matrix = square(pair_values(after, task, "map"))
+    old_languages, old = square(pair_values(before or (), task, "map"))
+    panels = 2 if old_languages == languages else 1
+    figure, axes = _matrix_figure(len(languages), panels)
+    lowest = 0.1 * np.floor(10 * np.nanmin(matrix))
+    _matrix(axes[0], matrix, languages, f"{task}: mAP", "viridis", Normalize(lowest, 1.0), ".2f")
+    if panels == 2:
+        change = np.round(matrix - old, 2) + 0.0  # no "-0.00"
+        limit = max(0.05, float(np.nanmax(np.abs(change))))
+        _matrix(axes[1], change, languages, "change by training", "PuOr", Normalize(-limit, limit), "+.2f")
+    save_png(figure, path, 100)
+
+
+def save_share_heatmap(path: Path, task: str, shares: Mapping[Pair, float]) -> None:
+    """Write the share of each language (column) among the first ten passages, by query language (row), to a PNG.
+
+    shares: those of `language_shares`.
+    """
+    languages, matrix = square(shares)
+    figure, axes = _matrix_figure(len(languages), 1)
+    norm = Normalize(0.0, float(np.nanmax(matrix)))
+    _matrix(axes[0], matrix, languages, f"{task}: share of the top 10", "viridis", norm, ".2f")
+    save_png(figure, path, 100)
+
+
+def _matrix_figure(num_languages: int, panels: int) -> tuple[Figure, Sequence[Axes]]:
+    side = 0.48 * max(num_languages, 5)
+    figure = Figure(figsize=(panels * (side + 3.0), side + 1.1), layout="constrained")
+    return figure, figure.subplots(1, panels, squeeze=False)[0]
+
+
+def _matrix(
+    axes: Axes, matrix: Floats, languages: list[str], title: str, cmap: str, norm: Normalize, form: str
+) -> None:
+    image: ScalarMappable = axes.imshow(matrix, cmap=cmap, norm=norm)
+    axes.set_title(title, fontsize=12, loc="left")
+    axes.set_xticks(range(len(languages)), languages)
+    axes.set_yticks(range(len(languages)), [f"{language_name(code)}  {code}" for code in languages])
+    axes.set_xlabel("passages in")
+    axes.set_ylabel("queries in")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.figure.colorbar(image, ax=axes, fraction=0.046, pad=0.02)
+    for (row, column), value in np.ndenumerate(matrix):
+        if np.isfinite(value):
+            red, green, blue, _ = image.cmap(norm(value))
+            dark = 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.45
+            text = format(value, form).replace("0.", ".", 1)
+            axes.text(column, row, text, ha="center", va="center", fontsize=8, color="white" if dark else "black")
 
 
 @runtime_checkable

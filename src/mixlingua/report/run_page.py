@@ -140,17 +140,17 @@ def _grids(
 
 def _figures(task: str, results: RunResults, seen: Collection[str]) -> PlainTable:
     """Every metric in every setting."""
-    found = averages((row for row in results.rows if row.task == task), seen, results.average)
-    groups = [group for group in (SEEN, ZERO_SHOT) if any(key[3] == group for key in found)]
-    lines = list(dict.fromkeys((setting, metric) for _, setting, metric, _ in found))
+    means = averages((row for row in results.rows if row.task == task), seen, results.average)
+    groups = [group for group in (SEEN, ZERO_SHOT) if any(key[3] == group for key in means)]
+    lines = list(dict.fromkeys((setting, metric) for _, setting, metric, _ in means))
     return PlainTable(
         name=f"figures-{task.replace('_', '-')}",
         title=f"{task}: every average",
         columns=["setting", "metric", *(groups if len(groups) > 1 else ["value"])],
         rows=[
             [spoken(setting), plain_name(metric), *(
-                figure_text(metric, found[task, setting, metric, group])
-                if (task, setting, metric, group) in found else "" for group in groups
+                figure_text(metric, means[task, setting, metric, group])
+                if (task, setting, metric, group) in means else "" for group in groups
             )]
             for setting, metric in lines
         ],
@@ -189,6 +189,6 @@ def read_training_log(run_dir: Path) -> TrainingLog | None:
                 validation.append((int(row["step"]) + 1, float(text)))
         latest = {name: float(text) for name, text in row.items() if name.split("/")[0] in shares}
         if latest:  # shares of all batches so far: the last line counts
-            shares = {part: {name.split("/", 1)[1]: share for name, share in sorted(latest.items())
-                             if name.startswith(f"{part}/")} for part in shares}  # fmt: skip
+            shares = {kind: {name.split("/", 1)[1]: share for name, share in sorted(latest.items())
+                             if name.startswith(f"{kind}/")} for kind in shares}  # fmt: skip
     return TrainingLog(dict(sorted(losses.items())), validation, **shares) if losses else None

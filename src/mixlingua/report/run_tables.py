@@ -29,10 +29,10 @@ def averages(
     rows: Iterable[ResultRow], seen_languages: Collection[str], average: Average = MACRO
 ) -> dict[tuple[str, str, str, str], float]:
     """(task, setting, metric, group) -> mean over the languages or pairs of the group."""
-    parts: dict[tuple[str, str, str, str], list[ResultRow]] = {}
+    by_key: dict[tuple[str, str, str, str], list[ResultRow]] = {}
     for row in rows:
-        parts.setdefault((row.task, row.setting, row.metric, group_of(row, seen_languages)), []).append(row)
-    return {key: mean_of_rows(part, average) for key, part in parts.items()}
+        by_key.setdefault((row.task, row.setting, row.metric, group_of(row, seen_languages)), []).append(row)
+    return {key: mean_of_rows(members, average) for key, members in by_key.items()}
 
 
 # (setting, metric, label), in the order of the lines; rank distance counts ranks, and lower is better.
@@ -132,7 +132,7 @@ def before_after_table(
         table.add_row(Text(task, style="bold"))
         for label, figures in lines:
             cells = [_change_cells(each) if shown.has_before else [Text(each.texts[1])] for each in figures]
-            table.add_row(f"  {label}", *(cell for part in cells for cell in part))
+            table.add_row(f"  {label}", *(cell for group_cells in cells for cell in group_cells))
         table.add_section()
     return table
 
@@ -194,8 +194,8 @@ def groups_of(row: HasLanguages) -> Iterator[str]:
 
 def groups_among(rows: Iterable[HasLanguages]) -> list[str]:
     """The groups that rows fall into, in the order of tables; a kind that does not tell any two rows apart has none."""
-    found = {group for row in rows for group in groups_of(row)}
-    kinds = ([group for group in kind if group in found] for kind in KINDS)
+    present = {group for row in rows for group in groups_of(row)}
+    kinds = ([group for group in kind if group in present] for kind in KINDS)
     return [group for kind in kinds if len(kind) > 1 for group in kind]
 
 
@@ -207,11 +207,11 @@ def unknown_languages(rows: Iterable[HasLanguages]) -> list[str]:
 
 def group_means(rows: Iterable[ResultRow], average: Average) -> dict[tuple[str, str], float]:
     """(setting, group) -> the mean over the languages or pairs of the group, of the rows of one task and metric."""
-    parts: dict[tuple[str, str], list[ResultRow]] = {}
+    by_group: dict[tuple[str, str], list[ResultRow]] = {}
     for row in rows:
         for group in groups_of(row):
-            parts.setdefault((row.setting, group), []).append(row)
-    return {key: mean_of_rows(part, average) for key, part in parts.items()}
+            by_group.setdefault((row.setting, group), []).append(row)
+    return {key: mean_of_rows(members, average) for key, members in by_group.items()}
 
 
 _HEADINGS = dict(zip(SETTINGS, ("mono", "cross", "multi"), strict=True))
@@ -229,26 +229,28 @@ def group_table(
     """
     rows = [row for row in after if row.metric == main_metrics[row.task]]
     by_task = {task: [row for row in rows if row.task == task] for task in dict.fromkeys(row.task for row in rows)}
-    shown = {task: part for task, part in by_task.items() if groups_among(part)}
+    shown = {task: task_rows for task, task_rows in by_task.items() if groups_among(task_rows)}
     if not shown:
         return None
     settings = [
-        setting for setting in SETTINGS if any(row.setting == setting for part in shown.values() for row in part)
+        setting
+        for setting in SETTINGS
+        if any(row.setting == setting for task_rows in shown.values() for row in task_rows)
     ]
     table = Table(
         box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 0, 0, 1), caption_justify="left",
-        caption=_group_caption([row for part in shown.values() for row in part]),
+        caption=_group_caption([row for task_rows in shown.values() for row in task_rows]),
     )  # fmt: skip
     table.add_column("", no_wrap=True)
     for setting in settings:
         table.add_column(_HEADINGS[setting] + ("\nafter" if before else ""), justify="right", no_wrap=True)
         if before:
             table.add_column("\nchange", justify="right", no_wrap=True)
-    for task, part in shown.items():
+    for task, task_rows in shown.items():
         table.add_row(Text(f"{task} {main_metrics[task]}", style="bold"))
         old_rows = [row for row in before or () if (row.task, row.metric) == (task, main_metrics[task])]
-        old, new = (group_means(some, average) for some in (old_rows, part))
-        for group in groups_among(part):
+        old, new = (group_means(some, average) for some in (old_rows, task_rows))
+        for group in groups_among(task_rows):
             cells = (_group_cells(old.get((s, group)), new.get((s, group)), change=bool(before)) for s in settings)
             table.add_row(f"  {group}", *(cell for pair in cells for cell in pair))
         table.add_section()
@@ -257,9 +259,12 @@ def group_table(
 
 def group_page_table(rows: Sequence[ResultRow], task: str, metric: str, average: Average) -> PlainTable | None:
     """The groups of one task; None where its languages fall into one."""
-    own = [row for row in rows if (row.task, row.metric) == (task, metric)]
-    groups, settings = groups_among(own), [name for name in SETTINGS if any(row.setting == name for row in own)]
-    means = group_means(own, average)
+    task_rows = [row for row in rows if (row.task, row.metric) == (task, metric)]
+    groups, settings = (
+        groups_among(task_rows),
+        [name for name in SETTINGS if any(row.setting == name for row in task_rows)],
+    )
+    means = group_means(task_rows, average)
     if not groups:
         return None
     return PlainTable(
@@ -268,7 +273,7 @@ def group_page_table(rows: Sequence[ResultRow], task: str, metric: str, average:
         columns=["", *map(spoken, settings)],
         rows=[[group, *(_text(means.get((setting, group))) for setting in settings)] for group in groups],
         labels=1,
-        note=_group_caption(own),
+        note=_group_caption(task_rows),
     )
 
 
@@ -300,10 +305,10 @@ Mined = Mapping[str, Mapping[str, Mapping[str, Any]]]
 def mining_tables(figures: Mined, *, num_negatives: int, top_k: int, across_languages: bool) -> Iterator[PlainTable]:
     """A table of scores and filters and, where negatives come from several languages, one of these."""
     rows = [
-        [source, language, f"{own['queries']:,}", f"{own['left_out']:,}", _score(own["mean_positive"]),
-         _score(own["mean_negative"]), *(f"{own['removed'][name]:.1%}" for name in FILTERS)]
+        [source, language, f"{tally['queries']:,}", f"{tally['left_out']:,}", _score(tally["mean_positive"]),
+         _score(tally["mean_negative"]), *(f"{tally['removed'][name]:.1%}" for name in FILTERS)]
         for source, by_language in figures.items()
-        for language, own in by_language.items()
+        for language, tally in by_language.items()
     ]  # fmt: skip
     yield PlainTable(
         name="mining",
@@ -319,14 +324,16 @@ def mining_tables(figures: Mined, *, num_negatives: int, top_k: int, across_lang
 
 
 def _negative_languages(figures: Mined) -> PlainTable:
-    found = sorted({name for by in figures.values() for own in by.values() for name in own["negative_languages"]})
+    languages = sorted(
+        {name for by in figures.values() for tally in by.values() for name in tally["negative_languages"]}
+    )
     rows = [
-        [source, language, *(f"{own['negative_languages'].get(name, 0):.0%}" for name in found)]
+        [source, language, *(f"{tally['negative_languages'].get(name, 0):.0%}" for name in languages)]
         for source, by_language in figures.items()
-        for language, own in by_language.items()
+        for language, tally in by_language.items()
     ]
     return PlainTable(
-        name="mining-languages", title="Languages of the negatives", columns=["source", "query", *found], rows=rows,
+        name="mining-languages", title="Languages of the negatives", columns=["source", "query", *languages], rows=rows,
         labels=2,
     )  # fmt: skip
 
