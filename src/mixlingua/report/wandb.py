@@ -23,21 +23,26 @@ KEY = "wandb login, or WANDB_API_KEY"
 
 
 class WandbRun(WandbLogger):
-    """Lightning's logger with an own W&B run: never one left open by an earlier run of this process."""
+    """Lightning's logger with a W&B run of its own: never one left open by an earlier run of this process."""
 
     def __init__(
         self,
         run_dir: Path,
-        project: str,
-        entity: str | None,
-        name: str | None,
-        group: str | None,
-        tags: Sequence[str],
-        mode: str,
+        project: str = "mixlingua",
+        entity: str | None = None,
+        name: str | None = None,
+        group: str | None = None,
+        tags: Sequence[str] = (),
+        mode: str = "auto",
     ) -> None:
-        """mode: auto (WANDB_MODE where set, else online with a key, else offline), online, offline or disabled.
+        """Open a run. Raises ConfigError for an unknown mode.
 
-        Raises ConfigError for another mode.
+        project: of W&B
+        entity: user or team; null: that of the key
+        name: of the run; null: the run folder's name
+        group: null: the sweep's folder under -m, none otherwise
+        tags: of the run
+        mode: auto (WANDB_MODE where set, else online with a key, else offline), online, offline or disabled
         """
         if wandb.run is not None:
             wandb.finish()
