@@ -65,8 +65,8 @@ def task_of(queries, answers, passages, **changes):
     corpus = changes.get("corpus", ListCorpus(passages))
     given = {
         "name": "asked", "release": "1", "licence": "CC0", "note": "", "queries": queries, "answers": answers,
-        "corpus": corpus, "judged": corpus, "corpus_language": "en", "published": len(passages), "shard_size": 40,
-        "keep_vectors": False, "files": {"questions": "hash"},
+        "corpus": corpus, "answer_corpus": corpus, "corpus_language": "en", "published": len(passages),
+        "shard_size": 40, "files": {"questions": "hash"},
     } | changes  # fmt: skip
     return AnswerTask(**given)
 
@@ -246,7 +246,7 @@ def test_answers_are_looked_for_in_what_is_judged():
     encoded, judged = {"a": "Title 1066", "b": "Other 1066"}, {"a": "Title", "b": "1066"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(answer_task, "SUCCESS", {"rank": lambda result: result.ranks[:, 0]})
-        task = task_of({"en": {"q": "?"}}, {"q": ["1066"]}, encoded, judged=ListCorpus(judged))
+        task = task_of({"en": {"q": "?"}}, {"q": ["1066"]}, encoded, answer_corpus=ListCorpus(judged))
         assert ranks_of(evaluate_task(task, ByText(vectors))) == {("en", "q"): 2}
 
 
@@ -263,7 +263,7 @@ def test_what_identifies_the_data(caplog):
         task_of(queries | {"de": queries["de"] | {"q1": "?"}}, answers, passages),
         task_of(queries, answers, passages | {"p0": "another"}),
         task_of({"de": queries["de"]}, answers, passages),
-        task_of(queries, answers, passages, judged=ListCorpus(passages)),
+        task_of(queries, answers, passages, answer_corpus=ListCorpus(passages)),
     ]
     assert len({about["revision"], *(other.revision for other in others)}) == 6
     assert task_of(queries, answers, passages, shard_size=3, keep_vectors=True).revision == about["revision"]

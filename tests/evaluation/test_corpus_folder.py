@@ -111,7 +111,7 @@ def write(path, text):
         (lambda f: (f / "qrels/de-de.tsv").rename(f / "qrels/test.tsv"), {}, DataError, "qrels are named by"),
         (lambda f: None, {"languages": ["fr"]}, ConfigError, "no language 'fr'; it has de, en"),
         (lambda f: (f / "qrels/de-de.tsv").unlink(), {"languages": ["de"]}, DataError, "no qrels between de;"),
-        (lambda f: None, {"name": "my task"}, DataError, "name 'my task' must be of letters"),
+        (lambda f: None, {"name": "my task"}, ConfigError, "name=my task: must be of letters"),
         (lambda f: None, {"main_metric": "nDCG"}, DataError, "main_metric 'nDCG' is none of"),
         (
             lambda f: write(f / "qrels/en-en.tsv", "q\tp\ts\nq3\tloans\t1\n"), {}, DataError,

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mixlingua import distributed
-from mixlingua.errors import DataError, StorageError
+from mixlingua.errors import ConfigError, DataError, StorageError
 from mixlingua.evaluation.bias import PREFERENCE, PREFERENCE_BY_RANK
 from mixlingua.evaluation.engines import on_disk as corpus_evaluator
 from mixlingua.evaluation.results import share_language
@@ -220,6 +220,12 @@ def test_too_little_room_is_said_before_anything_is_encoded(monkeypatch):
     assert [side for side, _ in encode.calls] == ["query"]
 
 
+def test_a_shard_holds_passages():
+    *world, _ = random_world(0, ties=False)
+    with pytest.raises(ConfigError, match="task world: shard_size=0"):
+        corpus_task(*world, shard_size=0)
+
+
 def test_revision_changes_with_what_scores_depend_on():
     queries, passages, qrels, _ = random_world(0, ties=False)
 
@@ -256,7 +262,6 @@ def test_other_numbers_of_passages_than_published_are_said(caplog):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"shard_size": 0}, "shard_size 0"),
         ({"main_metric": "ndcg@10"}, "main_metric 'ndcg@10' is none of map, .*Did you mean 'ndcg_at_10'"),
         ({"qrels": {("en", "fr"): {"q0": {"a": 1}}}}, "qrels en-fr need queries in en and a corpus in fr"),
         ({"qrels": {("en", "de"): {"nobody": {"de0": 1}}}}, "qrels en-de name 1 unknown queries, such as 'nobody'"),

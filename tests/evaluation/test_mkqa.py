@@ -103,7 +103,7 @@ def test_all_languages_of_the_file_have_a_code_of_which_everything_is_known():
 def test_an_evaluation(data, monkeypatch, caplog):
     publish(monkeypatch)
     result = evaluate_task(task(data), ByHash())
-    assert task(data).judged == task(data).corpus, "answers are looked for in titles too"
+    assert task(data).answer_corpus == task(data).corpus, "answers are looked for in titles too"
     assert caplog.text == "" and result.provenance["revision"].startswith("beir-nq-")
     assert result.provenance["num_queries"] == dict.fromkeys(sorted(LANGUAGES), 4)
     assert result.provenance["num_candidates"] == {"en": 3}
@@ -151,7 +151,7 @@ def test_a_plain_file_goes_first_and_dpr_passages_are_read(data, monkeypatch):
         found = task(data, ["de"], corpus=name)
         assert found.revision.startswith("psgs-w100-") and list(found.answers) == ["563260143484355911"]
         assert [passage.text for passage in found.corpus.passages()] == [f"T {text}" for text in PASSAGES.values()]
-        assert [passage.text for passage in found.judged.passages()] == list(PASSAGES.values())
+        assert [passage.text for passage in found.answer_corpus.passages()] == list(PASSAGES.values())
 
 
 def test_questions_are_fetched_once_and_checked(data, network, monkeypatch):

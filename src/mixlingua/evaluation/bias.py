@@ -64,8 +64,8 @@ def top_language_shares(
     """(Q, L) share of each language among the first k passages returned; rows sum to 1, nan where none was returned.
 
     scores, columns, grades: as `relevant_ranks` takes them, but no NaN. passage_languages: (P,), from 0 to L - 1.
-    Where passages that tie are more than the places left, the less relevant enter first, as in the ranks; those of one
-    grade share the places equally, so that no language gains by its position in the pool.
+    Where more passages tie than can still enter, the less relevant enter first, as in the ranks; those of one grade
+    share what is left equally, so that no language gains by its position in the pool.
     """
     num_queries, pool_size = scores.shape
     num_languages = int(passage_languages.max()) + 1
@@ -83,12 +83,12 @@ def top_language_shares(
         grade_of = np.zeros(pool_size)
         grade_of[columns[row, columns[row] >= 0]] = grades[row, columns[row] >= 0]
         tied_grades = grade_of[tied]
-        places = k - int(counts[row].sum())
+        left = k - int(counts[row].sum())
         for grade in np.unique(tied_grades):
             equals = tied[tied_grades == grade]
-            taken = min(places, len(equals))
+            taken = min(left, len(equals))
             counts[row] += np.bincount(passage_languages[equals], minlength=num_languages) * (taken / len(equals))
-            places -= taken
+            left -= taken
     returned = counts.sum(axis=1, keepdims=True)
     return np.divide(counts, returned, out=np.full_like(counts, np.nan), where=returned > 0)
 
@@ -104,12 +104,12 @@ def map_drop_without_own(ranking: RelevantRanks) -> Floats:
 
     Those behind them move up; ties keep their order. nan where nothing is taken out, or nothing relevant is left.
     """
-    own = _same_language(ranking)
-    other = (ranking.grades > 0) & ~own
-    ranks = ranking.ranks - np.cumsum(own, axis=1)
+    same = _same_language(ranking)
+    other = (ranking.grades > 0) & ~same
+    ranks = ranking.ranks - np.cumsum(same, axis=1)
     precision = np.where(other, np.cumsum(other, axis=1) / np.where(other, ranks, 1.0), 0.0).sum(axis=1)
     without = _ratio(precision, other.sum(axis=1))
-    return np.where(own.any(axis=1), average_precision(ranking) - without, np.nan)
+    return np.where(same.any(axis=1), average_precision(ranking) - without, np.nan)
 
 
 def own_language_excess(ranking: MixedRanks) -> Floats:
@@ -134,8 +134,8 @@ def _share_of(ranking: MixedRanks, language: int) -> Floats:
     return ranking.top[:, language]
 
 
-def _ratio(part: NDArray[np.int64] | Floats, whole: NDArray[np.int64]) -> Floats:
-    return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+def _ratio(numerator: NDArray[np.int64] | Floats, denominator: NDArray[np.int64]) -> Floats:
+    return np.divide(numerator, denominator, out=np.full(len(denominator), np.nan), where=denominator > 0)
 
 
 # What ranks tell. The others need the first passages, which an engine that counts does not have.

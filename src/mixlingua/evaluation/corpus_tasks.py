@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from mixlingua.errors import DataError, suggest
+from mixlingua.errors import ConfigError, DataError, suggest
 from mixlingua.evaluation.metrics import QUALITY
 from mixlingua.files import content_hash
 from mixlingua.languages import check_language
@@ -16,7 +16,6 @@ Queries = Mapping[str, str]  # id -> text
 Judgements = Mapping[str, Mapping[str, int]]  # query id -> passage id -> grade; above 0 is relevant
 
 LOCAL = "local"  # what the revision of data begins with that are not those of a public release
-
 SHARD_SIZE = 16_384  # passages; their vectors in 384 dimensions are 24 MiB
 
 logger = logging.getLogger(__name__)
@@ -27,12 +26,12 @@ class CorpusTask:
     """A retrieval benchmark over corpora of any size. Making one reads no corpus; `evaluate` and `provenance` do.
 
     release: what the revision begins with. queries and corpora: by language. qrels: by query and passage language; they
-    decide the settings (`cells_of`). published: how many passages the released corpora have, by language, where known.
-    shard_size: passages encoded and stored together, which decides memory and no result. keep_vectors: leave the
-    vectors in the cache. files: SHA-256 by name of the files with queries and judgements.
+    decide the settings (`engines.on_disk.groups_of`). published: how many passages the released corpora have, by
+    language, where known. shard_size: passages encoded and stored together, which decides memory and no result.
+    keep_vectors: leave the vectors in the cache. files: SHA-256 by name of the files with queries and judgements.
 
     Raises DataError where qrels name a language without queries or corpus, or an unknown query, or call no passage
-    relevant.
+    relevant; ConfigError for a shard_size that is no number of passages.
     """
 
     name: str
@@ -49,6 +48,7 @@ class CorpusTask:
     files: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        _check_shard_size(self.name, self.shard_size)
         problems = list(_problems(self))
         if problems:
             raise DataError(f"task {self.name}: " + "; ".join(problems))
@@ -103,11 +103,14 @@ class CorpusTask:
         }
 
 
+def _check_shard_size(task: str, shard_size: int) -> None:
+    if isinstance(shard_size, bool) or not isinstance(shard_size, int) or shard_size < 1:
+        raise ConfigError(f"task {task}: shard_size={shard_size}: a whole number of passages, at least 1.")
+
+
 def _problems(task: CorpusTask) -> Iterator[str]:
     for language in sorted({*task.queries, *task.corpora}):
         check_language(language, f"task {task.name}")
-    if task.shard_size < 1:
-        yield f"shard_size {task.shard_size} is no number of passages; use 1 or more"
     if task.main_metric not in QUALITY:
         yield f"main_metric '{task.main_metric}' is none of {', '.join(QUALITY)}.{suggest(task.main_metric, QUALITY)}"
     for (queries, passages), judgements in task.qrels.items():
@@ -115,7 +118,7 @@ def _problems(task: CorpusTask) -> Iterator[str]:
             yield f"qrels {queries}-{passages} need queries in {queries} and a corpus in {passages}"
         elif unknown := sorted(set(judgements) - set(task.queries[queries])):
             yield f"qrels {queries}-{passages} name {len(unknown)} unknown queries, such as '{unknown[0]}'"
-    if not any(g > 0 for part in task.qrels.values() for grades in part.values() for g in grades.values()):
+    if not any(g > 0 for judgements in task.qrels.values() for grades in judgements.values() for g in grades.values()):
         yield "no query has a relevant passage"
 
 
@@ -129,8 +132,8 @@ def census_of(task: CorpusTask, language: str) -> Census:
     grades: dict[str, int] = {}
     for (_, passage_language), judgements in task.qrels.items():
         if passage_language == language:
-            for own in judgements.values():
-                for passage, grade in own.items():
+            for of_query in judgements.values():
+                for passage, grade in of_query.items():
                     grades[passage] = max(grade, grades.get(passage, grade))
     corpus = task.corpora[language]
     pool = corpus.ids if isinstance(corpus, SubCorpus) else frozenset()
@@ -187,9 +190,9 @@ class AnswerTask:
 
     release: what the revision begins with. queries: language -> question -> text; answers: question -> its answers in
     the language of the corpus; every language has every question, in the order of `answers`. Every question counts,
-    also one that no passage answers: it is never found. corpus: as it is encoded; judged: the same passages with the
-    texts that answers are looked for in. published: passages of the released corpus. shard_size, keep_vectors: as in
-    `CorpusTask`. files: SHA-256 by name of the files with questions and answers.
+    also one that no passage answers: it is never found. corpus: as it is encoded; answer_corpus: the same passages with
+    the texts that answers are looked for in. published: passages of the released corpus. shard_size, keep_vectors: as
+    in `CorpusTask`. files: SHA-256 by name of the files with questions and answers.
     """
 
     name: str
@@ -199,18 +202,19 @@ class AnswerTask:
     queries: Mapping[str, Mapping[str, str]]
     answers: Mapping[str, Sequence[str]]
     corpus: Corpus
-    judged: Corpus
+    answer_corpus: Corpus
     corpus_language: str
     published: int
-    shard_size: int
-    keep_vectors: bool
-    files: Mapping[str, str]
+    shard_size: int = SHARD_SIZE
+    keep_vectors: bool = False
+    files: Mapping[str, str] = field(default_factory=dict)
     main_metric: str = "success_at_100"
 
     def __post_init__(self) -> None:
-        for language, own in self.queries.items():
+        _check_shard_size(self.name, self.shard_size)
+        for language, questions in self.queries.items():
             check_language(language, f"task {self.name}")
-            assert list(own) == list(self.answers)
+            assert list(questions) == list(self.answers)
 
     @property
     def where(self) -> str:
@@ -226,16 +230,16 @@ class AnswerTask:
     def revision(self) -> str:
         """Changes whenever a score may change; reads the corpus. "local-...", with a warning, where the corpus has
         another number of passages than the released one."""
-        found = self.census.num_passages
-        if found != self.published:
+        num_passages = self.census.num_passages
+        if num_passages != self.published:
             logger.warning(
                 "task %s: not the released corpus: it has %s passages instead of %s; scores compare with no published "
-                "figure", self.name, f"{found:,}", f"{self.published:,}",
+                "figure", self.name, f"{num_passages:,}", f"{self.published:,}",
             )  # fmt: skip
         content = json.dumps(
-            [self.queries, self.answers, self.census.identity, self.judged == self.corpus], sort_keys=True
+            [self.queries, self.answers, self.census.identity, self.answer_corpus == self.corpus], sort_keys=True
         )
-        return f"{self.release if found == self.published else LOCAL}-{content_hash(content)[:16]}"
+        return f"{self.release if num_passages == self.published else LOCAL}-{content_hash(content)[:16]}"
 
     @property
     def size(self) -> str:
@@ -253,7 +257,7 @@ class AnswerTask:
             "note": self.note,
             "languages": sorted({*self.queries, self.corpus_language}),
             "main_metric": self.main_metric,
-            "num_queries": {language: len(own) for language, own in sorted(self.queries.items())},
+            "num_queries": {language: len(questions) for language, questions in sorted(self.queries.items())},
             "num_candidates": {self.corpus_language: self.census.num_passages},
             "files": {**self.files, f"corpus {self.corpus_language}": self.census.identity},
         }

@@ -101,12 +101,12 @@ def _problems(task: RetrievalTask) -> Iterator[str]:
     languages = set(task.queries)
     if not languages:
         yield "it has no language"
-    for name, part, fits in (
+    for name, by_language, fits in (
         ("passages", task.passages, set(task.passages) <= languages),
         ("qrels", task.qrels, set(task.qrels) == languages),
     ):
         if not fits:
-            yield f"queries are in {_few(languages)}, but {name} in {_few(part)}"
+            yield f"queries are in {_few(languages)}, but {name} in {_few(by_language)}"
     if unknown := set(task.settings) - set(SETTINGS):
         yield f"settings {_few(unknown)} are none of {', '.join(SETTINGS)}"
     if task.transforms.joining and len(task.passages) < 2:
@@ -115,9 +115,7 @@ def _problems(task: RetrievalTask) -> Iterator[str]:
         yield f"context_weight={task.transforms.context_weight}, but its passages are parts of no longer text; use 0"
     if task.transforms.hub_correction and (problem := task.transforms.hub_correction.problem(task.num_passages)):
         yield problem
-    if task.contexts and {name: set(own) for name, own in task.contexts.items()} != {
-        name: set(own) for name, own in task.passages.items()
-    }:
+    if task.contexts and _ids(task.contexts) != _ids(task.passages):
         yield "its contexts are not those of its passages, one for each"
     for language in sorted(languages):
         check_language(language, f"task {task.name}")
@@ -155,6 +153,10 @@ def _id_problems(task: RetrievalTask) -> Iterator[str]:
             yield f"{language} exclusions name queries that do not exist: {_few(dangling)}"
         if dangling := {passage for passages in excluded.values() for passage in passages} - known:
             yield f"{language} exclusions name passages that do not exist: {_few(dangling)}"
+
+
+def _ids(texts: Texts) -> dict[str, set[str]]:
+    return {language: set(by_id) for language, by_id in texts.items()}
 
 
 def _few(names: Iterator[str] | set[str] | list[str] | Mapping[str, object]) -> str:
@@ -223,9 +225,9 @@ class BitextTask:
         }
 
     def texts(self) -> dict[str, int]:
-        """Each distinct text and its place."""
+        """Each distinct text and its row among them."""
         sentences = (text for sides in self.bitexts.values() for side in sides for text in side)
-        return {text: place for place, text in enumerate(dict.fromkeys(sentences))}
+        return {text: row for row, text in enumerate(dict.fromkeys(sentences))}
 
     def directions(self) -> Iterator[tuple[tuple[str, str], Sequence[str], Sequence[str]]]:
         """Query and passage language, queries and pool, of each direction."""

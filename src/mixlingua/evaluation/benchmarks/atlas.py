@@ -7,15 +7,15 @@ from mixlingua.evaluation.tasks import RetrievalTask
 
 def atlas() -> RetrievalTask:
     """The evaluation part of the atlas data: parallel questions, one relevant passage in every language."""
-    part = evaluation_split()
+    split = evaluation_split()
     return RetrievalTask(
         name="atlas",
         revision=REVISION,
         licence=LICENCE,
         note="Generated from CLDR data with templates; split by entity. Easier than text that people wrote.",
-        queries=part.queries,
-        passages=with_language(part.passages),
+        queries=split.queries,
+        passages=with_language(split.passages),
         qrels=parallel_qrels(
-            {language: {query: part.relevant[query] for query in queries} for language, queries in part.queries.items()}
+            {language: {query: split.relevant[query] for query in queries} for language, queries in split.queries.items()}
         ),
     )

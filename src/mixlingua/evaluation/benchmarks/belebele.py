@@ -1,5 +1,7 @@
 """Belebele: questions on short passages, parallel in 122 language variants, as retrieval (arXiv 2308.16884)."""
 
+from __future__ import annotations
+
 import json
 import logging
 from collections.abc import Sequence
@@ -23,23 +25,7 @@ from mixlingua.files import cache_dir, content_hash, local_or_fetched, read_line
 
 URL = "https://huggingface.co/datasets/facebook/belebele/resolve/main/data"
 COUNTS = (900, 488)  # questions and passages of every variant, as published
-
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Questions:
-    """One variant's file. questions and passages: id -> text; answers: question id -> passage id. Ids are the same in
-    all variants."""
-
-    questions: dict[str, str] = field(default_factory=dict)
-    passages: dict[str, str] = field(default_factory=dict)
-    answers: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def counts(self) -> tuple[int, int]:
-        """Questions and passages."""
-        return len(self.questions), len(self.passages)
 
 
 def belebele(folder: str | Path, languages: Sequence[str] | None = None) -> RetrievalTask:
@@ -83,6 +69,43 @@ def belebele(folder: str | Path, languages: Sequence[str] | None = None) -> Retr
     )
 
 
+def _name(dialect: str) -> str:
+    return f"{dialect}.jsonl"
+
+
+def _path(folder: Path, dialect: str) -> Path:
+    name = _name(dialect)
+    cached = cache_dir() / "belebele" / name
+    verify = partial(_verify, dialect)
+    return local_or_fetched(
+        name, needed_by="task belebele", folder=folder, cached=cached, url=f"{URL}/{name}", verify=verify
+    )
+
+
+def _verify(dialect: str, path: Path) -> None:
+    counts = read_questions(path, dialect).counts
+    if counts != COUNTS:
+        raise DataError(
+            f"{URL}/{_name(dialect)}: what was fetched has {counts} questions and passages, not {COUNTS}; it was not "
+            "kept. Fetch it again."
+        )
+
+
+@dataclass(frozen=True)
+class Questions:
+    """One variant's file. questions and passages: id -> text; answers: question id -> passage id. Ids are the same in
+    all variants."""
+
+    questions: dict[str, str] = field(default_factory=dict)
+    passages: dict[str, str] = field(default_factory=dict)
+    answers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Questions and passages."""
+        return len(self.questions), len(self.passages)
+
+
 def read_questions(path: Path, dialect: str) -> Questions:
     """Read a variant's file of JSON lines with link, question_number, flores_passage, question and dialect.
 
@@ -116,25 +139,3 @@ def _row(line: str, where: str) -> dict[str, Any]:
         if not isinstance(row, dict) or not isinstance(row.get(name), kind):
             raise DataError(f'{where}: no {kind.__name__} "{name}"; not the format of Belebele.')
     return row
-
-
-def _name(dialect: str) -> str:
-    return f"{dialect}.jsonl"
-
-
-def _path(folder: Path, dialect: str) -> Path:
-    name = _name(dialect)
-    cached = cache_dir() / "belebele" / name
-    verify = partial(_verify, dialect)
-    return local_or_fetched(
-        name, needed_by="task belebele", folder=folder, cached=cached, url=f"{URL}/{name}", verify=verify
-    )
-
-
-def _verify(dialect: str, path: Path) -> None:
-    found = read_questions(path, dialect).counts
-    if found != COUNTS:
-        raise DataError(
-            f"{URL}/{_name(dialect)}: what was fetched has {found} questions and passages, not {COUNTS}; it was not "
-            "kept. Fetch it again."
-        )

@@ -3,14 +3,130 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mixlingua.errors import DataError, suggest
+from mixlingua.errors import ConfigError, DataError, suggest
 from mixlingua.evaluation.benchmarks.common import chosen_languages
 from mixlingua.evaluation.benchmarks.trec_files import plain_or_gz, read_ids, read_json_queries, read_tsv_qrels
 from mixlingua.evaluation.corpus_tasks import LOCAL, SHARD_SIZE, CorpusTask, Judgements
 from mixlingua.files import sha256
 from mixlingua.retrieval.corpus import Corpus, JsonLinesCorpus, SubCorpus
 
+URL = "https://public.ukp.informatik.tu-darmstadt.de/thakur/BEIR/datasets"
 JUDGED = "judged"
+
+
+def folder_task(
+    folder: str | Path,
+    name: str = "folder",
+    languages: Sequence[str] | None = None,
+    main_metric: str = "ndcg_at_10",
+    pool: str | None = None,
+    shard_size: int = SHARD_SIZE,
+    keep_vectors: bool = False,
+) -> CorpusTask:
+    """The benchmark in folder/corpus/de.jsonl, folder/queries/en.jsonl, folder/qrels/en-de.tsv (docs/corpora.md).
+
+    name: of the task, in metric keys. languages: all that are there by default; a pair counts where both of its
+    languages do. pool: as in `pooled`. shard_size, keep_vectors: as in `CorpusTask`. Files may be plain or .gz.
+    Raises DataError for a file that is missing or malformed, ConfigError for a language that is not there.
+    """
+    root = Path(folder)
+    if not name.isidentifier():
+        raise ConfigError(
+            f"evaluation.tasks.folder.name={name}: must be of letters, digits and '_', since it stands in metric keys."
+        )
+    corpora, queries, qrels_files = (_files(root / subfolder, kind) for subfolder, kind in _FOLDERS)
+    pairs = {tuple(stem.split("-")): file for stem, file in qrels_files.items()}
+    if malformed := [qrels_files["-".join(pair)] for pair in pairs if len(pair) != 2]:
+        raise DataError(
+            f"{malformed[0]}: qrels are named by query and passage language, such as en-de.tsv or de-de.tsv."
+        )
+    chosen = chosen_languages(name, languages, sorted({*corpora, *queries}))
+    pairs = {pair: file for pair, file in pairs.items() if set(pair) <= set(chosen)}
+    if not pairs:
+        raise DataError(f"{root / 'qrels'}: no qrels between {', '.join(chosen)}; there are {', '.join(qrels_files)}.")
+    for query_language, passage_language in pairs:
+        for kind, language, files in (("queries", query_language, queries), ("corpus", passage_language, corpora)):
+            if language not in files:
+                raise DataError(
+                    f"{root / kind}: no {language}.jsonl, which qrels/{query_language}-{passage_language}.tsv needs."
+                )
+    texts = {language: read_json_queries(queries[language]) for language in sorted({pair[0] for pair in pairs})}
+    qrels = {(a, b): read_tsv_qrels(file, texts[a]) for (a, b), file in pairs.items()}
+    searched = {language: JsonLinesCorpus((corpora[language],)) for language in sorted({pair[1] for pair in pairs})}
+    used = [*(queries[language] for language in texts), *pairs.values()]
+    return CorpusTask(
+        name=name,
+        release=LOCAL,
+        licence="your own",
+        note=f"The files in {root.name}, as they were found.",
+        queries=texts,
+        corpora=pooled(searched, qrels, pool),
+        qrels=qrels,
+        main_metric=main_metric,
+        shard_size=shard_size,
+        keep_vectors=keep_vectors,
+        files={str(file.relative_to(root)): sha256(file) for file in used},
+    )
+
+
+_FOLDERS = (("corpus", "jsonl"), ("queries", "jsonl"), ("qrels", "tsv"))
+
+
+def _files(folder: Path, kind: str) -> dict[str, Path]:
+    """The files of a folder by name without ending; a plain one goes before a packed one."""
+    files: dict[str, Path] = {}
+    for ending in (f".{kind}.gz", f".{kind}"):
+        files |= {file.name.removesuffix(ending): file for file in sorted(folder.glob(f"*{ending}"))}
+    if not files:
+        raise DataError(f"{folder}: no .{kind} or .{kind}.gz files. docs/corpora.md shows a whole folder.")
+    return files
+
+
+def beir(
+    folder: str | Path,
+    name: str = "scifact",
+    language: str = "en",
+    split: str = "test",
+    pool: str | None = None,
+    shard_size: int = SHARD_SIZE,
+    keep_vectors: bool = False,
+) -> CorpusTask:
+    """The data set in folder/name, as task beir_<name> (with "_" for "-" and "/").
+
+    language: of queries and passages. split: the name of its qrels. pool: as in `pooled`. Files may be plain or .gz.
+    Raises DataError for a file that is missing or malformed.
+    """
+    root = Path(folder) / name
+    corpus, queries_file, qrels_file = (
+        _existing(Path(folder), name, file) for file in ("corpus.jsonl", "queries.jsonl", f"qrels/{split}.tsv")
+    )
+    queries = read_json_queries(queries_file)
+    qrels = {(language, language): read_tsv_qrels(qrels_file, queries)}
+    return CorpusTask(
+        name=f"beir_{name.replace('-', '_').replace('/', '_')}",
+        release=LOCAL,
+        licence="that of the data set",
+        note=f"Files in the format of BEIR, {split} split, as they were found.",
+        queries={language: queries},
+        corpora=pooled({language: JsonLinesCorpus((corpus,))}, qrels, pool),
+        qrels=qrels,
+        main_metric="ndcg_at_10",
+        shard_size=shard_size,
+        keep_vectors=keep_vectors,
+        files={str(file.relative_to(root)): sha256(file) for file in (queries_file, qrels_file)},
+    )
+
+
+def _existing(folder: Path, name: str, file: str) -> Path:
+    path = plain_or_gz(folder / name / file)
+    if path.is_file():
+        return path
+    if (folder / name).is_dir():
+        raise DataError(f"task beir_{name}: no {path}, plain or .gz; a BEIR data set has corpus, queries and qrels.")
+    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
+    raise DataError(
+        f"task beir_{name}: no folder {folder / name}.{suggest(name, names)} Get {URL}/{name}.zip, and unpack it there."
+    )
 
 
 def pooled(
@@ -37,121 +153,3 @@ def pooled(
                 )
             ids[language] |= read_ids(path)
     return {language: SubCorpus(corpus, frozenset(ids[language])) for language, corpus in corpora.items()}
-
-
-def folder_task(
-    folder: str | Path,
-    name: str = "folder",
-    languages: Sequence[str] | None = None,
-    main_metric: str = "ndcg_at_10",
-    pool: str | None = None,
-    shard_size: int = SHARD_SIZE,
-    keep_vectors: bool = False,
-) -> CorpusTask:
-    """The benchmark in folder/corpus/de.jsonl, folder/queries/en.jsonl, folder/qrels/en-de.tsv (docs/corpora.md).
-
-    name: of the task, in metric keys. languages: all that are there by default; a pair counts where both of its
-    languages do. pool: as in `pooled`. shard_size, keep_vectors: as in `CorpusTask`. Files may be plain or .gz.
-    Raises DataError for a file that is missing or malformed, ConfigError for a language that is not there.
-    """
-    root = Path(folder)
-    if not name.isidentifier():
-        raise DataError(
-            f"task folder: name '{name}' must be of letters, digits and '_', since it stands in metric keys."
-        )
-    corpora, queries, judged = (_files(root / part, kind) for part, kind in _PARTS)
-    pairs = {tuple(stem.split("-")): file for stem, file in judged.items()}
-    if malformed := [judged["-".join(pair)] for pair in pairs if len(pair) != 2]:
-        raise DataError(
-            f"{malformed[0]}: qrels are named by query and passage language, such as en-de.tsv or de-de.tsv."
-        )
-    chosen = chosen_languages(name, languages, sorted({*corpora, *queries}))
-    pairs = {pair: file for pair, file in pairs.items() if set(pair) <= set(chosen)}
-    if not pairs:
-        raise DataError(f"{root / 'qrels'}: no qrels between {', '.join(chosen)}; there are {', '.join(judged)}.")
-    for query_language, passage_language in pairs:
-        for part, language, files in (("queries", query_language, queries), ("corpus", passage_language, corpora)):
-            if language not in files:
-                raise DataError(
-                    f"{root / part}: no {language}.jsonl, which qrels/{query_language}-{passage_language}.tsv needs."
-                )
-    texts = {language: read_json_queries(queries[language]) for language in sorted({pair[0] for pair in pairs})}
-    qrels = {(a, b): read_tsv_qrels(file, texts[a]) for (a, b), file in pairs.items()}
-    searched = {language: JsonLinesCorpus((corpora[language],)) for language in sorted({pair[1] for pair in pairs})}
-    used = [*(queries[language] for language in texts), *pairs.values()]
-    return CorpusTask(
-        name=name,
-        release=LOCAL,
-        licence="your own",
-        note=f"The files in {root.name}, as they were found.",
-        queries=texts,
-        corpora=pooled(searched, qrels, pool),
-        qrels=qrels,
-        main_metric=main_metric,
-        shard_size=shard_size,
-        keep_vectors=keep_vectors,
-        files={str(file.relative_to(root)): sha256(file) for file in used},
-    )
-
-
-_PARTS = (("corpus", "jsonl"), ("queries", "jsonl"), ("qrels", "tsv"))
-
-
-def _files(folder: Path, kind: str) -> dict[str, Path]:
-    """The files of a folder by name without ending; a plain one goes before a packed one."""
-    files: dict[str, Path] = {}
-    for ending in (f".{kind}.gz", f".{kind}"):
-        files |= {file.name.removesuffix(ending): file for file in sorted(folder.glob(f"*{ending}"))}
-    if not files:
-        raise DataError(f"{folder}: no .{kind} or .{kind}.gz files. docs/corpora.md shows a whole folder.")
-    return files
-
-
-URL = "https://public.ukp.informatik.tu-darmstadt.de/thakur/BEIR/datasets"
-
-
-def beir(
-    folder: str | Path,
-    name: str = "scifact",
-    language: str = "en",
-    split: str = "test",
-    pool: str | None = None,
-    shard_size: int = SHARD_SIZE,
-    keep_vectors: bool = False,
-) -> CorpusTask:
-    """The data set in folder/name, as task beir_<name> (with "_" for "-" and "/").
-
-    language: of queries and passages. split: the name of its qrels. pool: as in `pooled`. Files may be plain or .gz.
-    Raises DataError for a file that is missing or malformed.
-    """
-    root = Path(folder) / name
-    corpus, queries_file, qrels_file = (
-        _there(Path(folder), name, part) for part in ("corpus.jsonl", "queries.jsonl", f"qrels/{split}.tsv")
-    )
-    queries = read_json_queries(queries_file)
-    qrels = {(language, language): read_tsv_qrels(qrels_file, queries)}
-    return CorpusTask(
-        name=f"beir_{name.replace('-', '_').replace('/', '_')}",
-        release=LOCAL,
-        licence="that of the data set",
-        note=f"Files in the format of BEIR, {split} split, as they were found.",
-        queries={language: queries},
-        corpora=pooled({language: JsonLinesCorpus((corpus,))}, qrels, pool),
-        qrels=qrels,
-        main_metric="ndcg_at_10",
-        shard_size=shard_size,
-        keep_vectors=keep_vectors,
-        files={str(file.relative_to(root)): sha256(file) for file in (queries_file, qrels_file)},
-    )
-
-
-def _there(folder: Path, name: str, part: str) -> Path:
-    path = plain_or_gz(folder / name / part)
-    if path.is_file():
-        return path
-    if (folder / name).is_dir():
-        raise DataError(f"task beir_{name}: no {path}, plain or .gz; a BEIR data set has corpus, queries and qrels.")
-    there = sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
-    raise DataError(
-        f"task beir_{name}: no folder {folder / name}.{suggest(name, there)} Get {URL}/{name}.zip, and unpack it there."
-    )

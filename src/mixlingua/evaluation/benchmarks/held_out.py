@@ -48,21 +48,21 @@ def held_out(
     stores = _stores(sources, validation_fraction, Path(cache) if cache else cache_dir())
     known = sorted({language for store in stores.values() for language in store.languages})
     wanted = known if languages is None else [check_language(one, "task held_out") for one in languages]
-    drawn = {name: list(islice(_asking(name, store, wanted), rows)) for name, store in stores.items()}
-    if silent := [name for name, found in drawn.items() if not found]:
-        logger.info("held_out: left out, having no row with a query of its own: %s", ", ".join(silent))
-    found = [row for of_source in drawn.values() for row in of_source]
-    if not found:
+    by_source = {name: list(islice(_usable_rows(name, store, wanted), rows)) for name, store in stores.items()}
+    if empty := [name for name, of_source in by_source.items() if not of_source]:
+        logger.info("held_out: left out, having no row with a query of its own: %s", ", ".join(empty))
+    drawn = [row for of_source in by_source.values() for row in of_source]
+    if not drawn:
         raise DataError(
-            f"task held_out: no held-out row of {', '.join(drawn)} has a query other than its passage in "
+            f"task held_out: no held-out row of {', '.join(by_source)} has a query other than its passage in "
             f"{'two of ' if len(wanted) > 1 else ''}{', '.join(wanted)}. For data in one language: evaluation.tasks."
             "held_out.languages=[en]; for translations of sentences: evaluation=ntrex or tatoeba; or hold out more "
             f"than data.validation_fraction={validation_fraction}."
         )
-    chosen = [language for language in wanted if any(language in row.queries for row in found)]
+    chosen = [language for language in wanted if any(language in row.queries for row in drawn)]
     if languages is not None and (lacking := [language for language in wanted if language not in chosen]):
-        logger.warning("held_out: no held-out row of %s is in %s", ", ".join(drawn), ", ".join(lacking))
-    return _task(found, chosen)
+        logger.warning("held_out: no held-out row of %s is in %s", ", ".join(by_source), ", ".join(lacking))
+    return _task(drawn, chosen)
 
 
 @dataclass(frozen=True)
@@ -85,16 +85,16 @@ def _stores(sources: Mapping[str, Reader], fraction: float, cache: Path) -> dict
     return held
 
 
-def _asking(name: str, store: ParallelStore, languages: Sequence[str]) -> Iterator[_Row]:
+def _usable_rows(name: str, store: ParallelStore, languages: Sequence[str]) -> Iterator[_Row]:
     """The rows of a store in a random order, each in those of the languages that it has."""
     held = {language: store.holds(np.arange(store.num_rows), language) for language in languages}
     usable = np.flatnonzero(np.sum(list(held.values()), axis=0) >= min(2, len(languages)))
     for row in np.random.default_rng(0).permutation(usable).tolist():
-        own = [language for language in languages if held[language][row]]
-        queries, passages = (store.texts([row] * len(own), side, own) for side in _SIDES)
+        present = [language for language in languages if held[language][row]]
+        queries, passages = (store.texts([row] * len(present), side, present) for side in _SIDES)
         if queries != passages:
             key = f"{name}:{store.ids([row])[0]}"
-            yield _Row(key, dict(zip(own, queries, strict=True)), dict(zip(own, passages, strict=True)))
+            yield _Row(key, dict(zip(present, queries, strict=True)), dict(zip(present, passages, strict=True)))
 
 
 def _task(rows: Sequence[_Row], languages: Sequence[str]) -> RetrievalTask:

@@ -1,5 +1,7 @@
 """XQuAD-R and MLQA-R: parallel questions over sentences of Wikipedia paragraphs (LAReQA, arXiv 2004.05484)."""
 
+from __future__ import annotations
+
 import functools
 import json
 from collections.abc import Mapping, Sequence
@@ -17,6 +19,184 @@ from mixlingua.evaluation.benchmarks.common import (
 )
 from mixlingua.evaluation.tasks import RetrievalTask
 from mixlingua.files import cache_dir, local_or_fetched, sha256
+
+COMMIT = "354d67d1cd066854cdfbf5ad0e6105528976141d"
+URL = f"https://raw.githubusercontent.com/google-research-datasets/lareqa/{COMMIT}"
+CANDIDATES = ("sentence", "sentence_context")
+
+
+def xquad_r(
+    folder: str | Path,
+    languages: Sequence[str] | None = None,
+    candidates: str = "sentence",
+    articles: int | None = None,
+) -> RetrievalTask:
+    """XQuAD-R: 1,190 questions in each of eleven languages, with one relevant sentence in every language.
+
+    folder: where de.json, ... are looked for before the cache and the network. languages: all eleven by default.
+    candidates: "sentence", or "sentence_context", the sentence and then its paragraph (`_candidate`), with a revision
+    of its own. articles: the first so many of the 48 alone, for a quick look, likewise. A copy that differs from the
+    pinned commit is used, likewise. Raises DataError for a file that is missing and cannot be fetched, or is malformed;
+    ConfigError for a language that the benchmark does not have, other candidates, or articles that are not there.
+    """
+    return _task(XQUAD_R, Path(folder), languages, candidates, articles)
+
+
+def mlqa_r(folder: str | Path, languages: Sequence[str] | None = None, candidates: str = "sentence") -> RetrievalTask:
+    """MLQA-R: seven languages with about 500 questions each (English 1,148), relevant sentences in two to four of them.
+
+    As `xquad_r`; its files carry no published checksum and are recognised by their numbers of questions and sentences.
+    """
+    return _task(MLQA_R, Path(folder), languages, candidates)
+
+
+def _task(
+    benchmark: _Benchmark,
+    folder: Path,
+    languages: Sequence[str] | None,
+    candidates: str,
+    articles: int | None = None,
+) -> RetrievalTask:
+    if candidates not in CANDIDATES:
+        raise ConfigError(
+            f"task {benchmark.name}: candidates '{candidates}' is none of {', '.join(CANDIDATES)}."
+            f"{suggest(candidates, CANDIDATES)}"
+        )
+    chosen = chosen_languages(benchmark.name, languages, benchmark.counts)
+    paths = {language: _path(benchmark, folder, language) for language in chosen}
+    files = {language: read_sentences(path) for language, path in paths.items()}
+    others = [path for language, path in paths.items() if not benchmark.is_pinned(language, path, files[language])]
+    revision = revision_of(benchmark.name, COMMIT, paths.values(), others)
+    if candidates != "sentence":
+        revision += f"+{candidates}"
+    if articles is not None:
+        files = {language: _first(benchmark, content, articles) for language, content in files.items()}
+        revision += f"+first{articles}"
+    return RetrievalTask(
+        name=benchmark.name,
+        revision=revision,
+        licence=benchmark.licence,
+        note=benchmark.note,
+        queries={language: content.questions for language, content in files.items()},
+        passages=with_language(
+            {
+                language: {key: _candidate(content, key, candidates) for key in content.sentences}
+                for language, content in files.items()
+            }
+        ),
+        contexts=with_language({language: content.contexts for language, content in files.items()}),
+        qrels=parallel_qrels({language: content.answers for language, content in files.items()}),
+        settings=settings_of(chosen),
+        files={path.name: sha256(path) for path in paths.values()},
+    )
+
+
+def _first(benchmark: _Benchmark, content: SentenceFile, articles: int) -> SentenceFile:
+    if not 1 <= articles <= content.num_articles:
+        raise ConfigError(
+            f"task {benchmark.name}: articles={articles}: 1 to {content.num_articles}, the first so many of the "
+            "benchmark's, or null for all."
+        )
+    return content.first(articles)
+
+
+def _candidate(content: SentenceFile, key: str, candidates: str) -> str:
+    """The text of a candidate. With its context it is the sentence, a line break, and the whole paragraph.
+
+    The paper's encoders are given both, the sentence and its paragraph; here they are one text for one encoder. The
+    sentence comes first, so that a length limit cuts the paragraph, never what tells candidates of one paragraph apart;
+    the paragraph stays whole, so that the sentence is read in its place too.
+    """
+    sentence = content.sentences[key]
+    return sentence if candidates == "sentence" else f"{sentence}\n{content.contexts[key]}"
+
+
+def _path(benchmark: _Benchmark, folder: Path, language: str) -> Path:
+    name = f"{language}.json"
+    return local_or_fetched(
+        name,
+        needed_by=f"task {benchmark.name}",
+        folder=folder,
+        cached=cache_dir() / "lareqa" / COMMIT / benchmark.folder / name,
+        url=f"{URL}/{benchmark.folder}/{name}",
+        verify=functools.partial(benchmark.verify, language),
+    )
+
+
+@dataclass(frozen=True)
+class _Benchmark:
+    """counts: questions and candidates by language, as published; checksums: SHA-256 by language, where known."""
+
+    name: str
+    folder: str
+    licence: str
+    note: str
+    counts: Mapping[str, tuple[int, int]]
+    checksums: Mapping[str, str]
+
+    def is_pinned(self, language: str, path: Path, content: SentenceFile) -> bool:
+        """Whether a file is the one at the pinned commit: by checksum, by its published counts where none is known."""
+        if language in self.checksums:
+            return sha256(path) == self.checksums[language]
+        return (len(content.questions), len(content.sentences)) == self.counts[language]
+
+    def verify(self, language: str, path: Path) -> None:
+        """Raise DataError where a fetched file is not the pinned one."""
+        if not self.is_pinned(language, path, read_sentences(path)):
+            raise DataError(
+                f"{URL}/{self.folder}/{language}.json: what was fetched is not the pinned file (SHA-256 "
+                f"{sha256(path)}); it was not kept. Fetch it again, or put a trusted copy into the task's folder."
+            )
+
+
+XQUAD_R = _Benchmark(
+    name="xquad_r",
+    folder="xquad-r",
+    licence="CC BY-SA 4.0",
+    note="Questions and paragraphs of the SQuAD 1.1 development set with professional translations into ten languages.",
+    counts={
+        "ar": (1190, 1222),
+        "de": (1190, 1276),
+        "el": (1190, 1234),
+        "en": (1190, 1180),
+        "es": (1190, 1215),
+        "hi": (1190, 1244),
+        "ru": (1190, 1219),
+        "th": (1190, 852),
+        "tr": (1190, 1167),
+        "vi": (1190, 1209),
+        "zh": (1190, 1196),
+    },
+    checksums={
+        "ar": "c52922d3b8ac1ae03ed5ac38647ad59870dca3dda2beefe18ecdc30729acb69d",
+        "de": "16fb0f4bf4916154b585a20c24c66074591c9718a1affe764ff4697572328949",
+        "el": "163fd43ee785a30eb534ae2061e9eaa766a7ee4e8ffce5e4b422480c150f64b6",
+        "en": "7b0954f39297c27a31fef610f0883337dd2907fa8699151dc922afdd0fa12ffe",
+        "es": "f8e836b2d91009c4363e04315f7ede363eedbbb49c67dda60de6c4aa782f58de",
+        "hi": "ea45ba8ae4513d1533b222bebdc02a90bc319c055d3aeea68584a053d2e92872",
+        "ru": "7f4dff853538b9a5fcc28c070b8bb983a5c5d190ac747b8e005a1ada9cab18f1",
+        "th": "c3a041864c3a9fb0b4dd91cfdf99cf36b411b3e704c58a303c97bc6dc786cfe4",
+        "tr": "f3e8c13002bbce154a4578f535f7533cb70f3da08840e6b62735935baec7bd94",
+        "vi": "e35926bf5cc6fc6ecbdfca49467aabeb454f08d152d7818143a906bd31dde995",
+        "zh": "80c2cde7b9c2fb134c303cbb52f2ba396ead9eb0014aec43993543d2ba9e93ed",
+    },
+)
+MLQA_R = _Benchmark(
+    name="mlqa_r",
+    folder="mlqa-r",
+    licence="CC BY-NC 4.0",
+    note="Questions and paragraphs of the MLQA development set; each question exists in two to four of the languages.",
+    counts={
+        "ar": (517, 2545),
+        "de": (512, 2362),
+        "en": (1148, 6264),
+        "es": (500, 1787),
+        "hi": (507, 2426),
+        "vi": (511, 2828),
+        "zh": (504, 2322),
+    },
+    checksums={},
+)
 
 
 @dataclass(frozen=True)
@@ -121,183 +301,3 @@ def _get(entry: Any, key: str, kind: type, where: str) -> Any:
     if not isinstance(value, kind):
         raise DataError(f'{where}: "{key}" is {type(value).__name__}, not {kind.__name__}; not the SQuAD format.')
     return value
-
-
-COMMIT = "354d67d1cd066854cdfbf5ad0e6105528976141d"
-URL = f"https://raw.githubusercontent.com/google-research-datasets/lareqa/{COMMIT}"
-
-CANDIDATES = ("sentence", "sentence_context")
-
-
-@dataclass(frozen=True)
-class _Benchmark:
-    """counts: questions and candidates by language, as published; checksums: SHA-256 by language, where known."""
-
-    name: str
-    folder: str
-    licence: str
-    note: str
-    counts: Mapping[str, tuple[int, int]]
-    checksums: Mapping[str, str]
-
-    def is_pinned(self, language: str, path: Path, content: SentenceFile) -> bool:
-        """Whether a file is the one at the pinned commit: by checksum, by its published counts where none is known."""
-        if language in self.checksums:
-            return sha256(path) == self.checksums[language]
-        return (len(content.questions), len(content.sentences)) == self.counts[language]
-
-    def verify(self, language: str, path: Path) -> None:
-        """Raise DataError where a fetched file is not the pinned one."""
-        if not self.is_pinned(language, path, read_sentences(path)):
-            raise DataError(
-                f"{URL}/{self.folder}/{language}.json: what was fetched is not the pinned file (SHA-256 "
-                f"{sha256(path)}); it was not kept. Fetch it again, or put a trusted copy into the task's folder."
-            )
-
-
-XQUAD_R = _Benchmark(
-    name="xquad_r",
-    folder="xquad-r",
-    licence="CC BY-SA 4.0",
-    note="Questions and paragraphs of the SQuAD 1.1 development set with professional translations into ten languages.",
-    counts={
-        "ar": (1190, 1222),
-        "de": (1190, 1276),
-        "el": (1190, 1234),
-        "en": (1190, 1180),
-        "es": (1190, 1215),
-        "hi": (1190, 1244),
-        "ru": (1190, 1219),
-        "th": (1190, 852),
-        "tr": (1190, 1167),
-        "vi": (1190, 1209),
-        "zh": (1190, 1196),
-    },
-    checksums={
-        "ar": "c52922d3b8ac1ae03ed5ac38647ad59870dca3dda2beefe18ecdc30729acb69d",
-        "de": "16fb0f4bf4916154b585a20c24c66074591c9718a1affe764ff4697572328949",
-        "el": "163fd43ee785a30eb534ae2061e9eaa766a7ee4e8ffce5e4b422480c150f64b6",
-        "en": "7b0954f39297c27a31fef610f0883337dd2907fa8699151dc922afdd0fa12ffe",
-        "es": "f8e836b2d91009c4363e04315f7ede363eedbbb49c67dda60de6c4aa782f58de",
-        "hi": "ea45ba8ae4513d1533b222bebdc02a90bc319c055d3aeea68584a053d2e92872",
-        "ru": "7f4dff853538b9a5fcc28c070b8bb983a5c5d190ac747b8e005a1ada9cab18f1",
-        "th": "c3a041864c3a9fb0b4dd91cfdf99cf36b411b3e704c58a303c97bc6dc786cfe4",
-        "tr": "f3e8c13002bbce154a4578f535f7533cb70f3da08840e6b62735935baec7bd94",
-        "vi": "e35926bf5cc6fc6ecbdfca49467aabeb454f08d152d7818143a906bd31dde995",
-        "zh": "80c2cde7b9c2fb134c303cbb52f2ba396ead9eb0014aec43993543d2ba9e93ed",
-    },
-)
-MLQA_R = _Benchmark(
-    name="mlqa_r",
-    folder="mlqa-r",
-    licence="CC BY-NC 4.0",
-    note="Questions and paragraphs of the MLQA development set; each question exists in two to four of the languages.",
-    counts={
-        "ar": (517, 2545),
-        "de": (512, 2362),
-        "en": (1148, 6264),
-        "es": (500, 1787),
-        "hi": (507, 2426),
-        "vi": (511, 2828),
-        "zh": (504, 2322),
-    },
-    checksums={},
-)
-
-
-def xquad_r(
-    folder: str | Path,
-    languages: Sequence[str] | None = None,
-    candidates: str = "sentence",
-    articles: int | None = None,
-) -> RetrievalTask:
-    """XQuAD-R: 1,190 questions in each of eleven languages, with one relevant sentence in every language.
-
-    folder: where de.json, ... are looked for before the cache and the network. languages: all eleven by default.
-    candidates: "sentence", or "sentence_context", the sentence and then its paragraph (`_candidate`), with a revision
-    of its own. articles: the first so many of the 48 alone, for a quick look, likewise. A copy that differs from the
-    pinned commit is used, likewise. Raises DataError for a file that is missing and cannot be fetched, or is malformed;
-    ConfigError for a language that the benchmark does not have, other candidates, or articles that are not there.
-    """
-    return _task(XQUAD_R, Path(folder), languages, candidates, articles)
-
-
-def mlqa_r(folder: str | Path, languages: Sequence[str] | None = None, candidates: str = "sentence") -> RetrievalTask:
-    """MLQA-R: seven languages with about 500 questions each (English 1,148), relevant sentences in two to four of them.
-
-    As `xquad_r`; its files carry no published checksum and are recognised by their numbers of questions and sentences.
-    """
-    return _task(MLQA_R, Path(folder), languages, candidates)
-
-
-def _task(
-    benchmark: _Benchmark,
-    folder: Path,
-    languages: Sequence[str] | None,
-    candidates: str,
-    articles: int | None = None,
-) -> RetrievalTask:
-    if candidates not in CANDIDATES:
-        raise ConfigError(
-            f"task {benchmark.name}: candidates '{candidates}' is none of {', '.join(CANDIDATES)}."
-            f"{suggest(candidates, CANDIDATES)}"
-        )
-    chosen = chosen_languages(benchmark.name, languages, benchmark.counts)
-    paths = {language: _path(benchmark, folder, language) for language in chosen}
-    files = {language: read_sentences(path) for language, path in paths.items()}
-    others = [path for language, path in paths.items() if not benchmark.is_pinned(language, path, files[language])]
-    revision = revision_of(benchmark.name, COMMIT, paths.values(), others)
-    if candidates != "sentence":
-        revision += f"+{candidates}"
-    if articles is not None:
-        files = {language: _first(benchmark, content, articles) for language, content in files.items()}
-        revision += f"+first{articles}"
-    return RetrievalTask(
-        name=benchmark.name,
-        revision=revision,
-        licence=benchmark.licence,
-        note=benchmark.note,
-        queries={language: content.questions for language, content in files.items()},
-        passages=with_language(
-            {
-                language: {key: _candidate(content, key, candidates) for key in content.sentences}
-                for language, content in files.items()
-            }
-        ),
-        contexts=with_language({language: content.contexts for language, content in files.items()}),
-        qrels=parallel_qrels({language: content.answers for language, content in files.items()}),
-        settings=settings_of(chosen),
-        files={path.name: sha256(path) for path in paths.values()},
-    )
-
-
-def _first(benchmark: _Benchmark, content: SentenceFile, articles: int) -> SentenceFile:
-    if not 1 <= articles <= content.num_articles:
-        raise ConfigError(
-            f"task {benchmark.name}: articles={articles}: 1 to {content.num_articles}, the first so many of the "
-            "benchmark's, or null for all."
-        )
-    return content.first(articles)
-
-
-def _candidate(content: SentenceFile, key: str, candidates: str) -> str:
-    """The text of a candidate. With its context it is the sentence, a line break, and the whole paragraph.
-
-    The paper's encoders are given both, the sentence and its paragraph; here they are one text for one encoder. The
-    sentence comes first, so that a length limit cuts the paragraph, never what tells candidates of one paragraph apart;
-    the paragraph stays whole, so that the sentence is read in its place too.
-    """
-    sentence = content.sentences[key]
-    return sentence if candidates == "sentence" else f"{sentence}\n{content.contexts[key]}"
-
-
-def _path(benchmark: _Benchmark, folder: Path, language: str) -> Path:
-    name = f"{language}.json"
-    return local_or_fetched(
-        name,
-        needed_by=f"task {benchmark.name}",
-        folder=folder,
-        cached=cache_dir() / "lareqa" / COMMIT / benchmark.folder / name,
-        url=f"{URL}/{benchmark.folder}/{name}",
-        verify=functools.partial(benchmark.verify, language),
-    )

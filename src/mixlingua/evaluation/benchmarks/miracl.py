@@ -244,9 +244,9 @@ def _miracl_corpus(folder: Path, language: str) -> JsonLinesCorpus:
     candidates = [folder / released, folder / "miracl-corpus" / released, folder / "miracl-corpus" / language]
     for candidate in candidates:
         names = [file.name for file in candidate.iterdir()] if candidate.is_dir() else []
-        parts = {int(match[1]): candidate / match[0] for match in map(_DOCS.fullmatch, sorted(names)) if match}
-        if parts:
-            return JsonLinesCorpus(tuple(parts[number] for number in sorted(parts)))
+        files = {int(match[1]): candidate / match[0] for match in map(_DOCS.fullmatch, sorted(names)) if match}
+        if files:
+            return JsonLinesCorpus(tuple(files[number] for number in sorted(files)))
     raise DataError(
         f"task miracl: no docs-0.jsonl.gz, ... of the {language} corpus in {', '.join(map(str, candidates))}. Get it "
         f"with: hf download miracl/miracl-corpus --repo-type dataset --include '{released}/*' --local-dir {folder}"

@@ -5,6 +5,8 @@ Longpre, Lu and Daiber 2021 (TACL 9, arXiv 2007.15207). As a benchmark of cross-
 A passage is right if it contains one of the question's English answers (`mixlingua.evaluation.engines.answers`).
 """
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +21,123 @@ from mixlingua.evaluation.corpus_tasks import LOCAL, SHARD_SIZE, AnswerTask
 from mixlingua.files import cache_dir, local_or_fetched, read_lines, sha256
 from mixlingua.retrieval.corpus import Corpus, DprCorpus, JsonLinesCorpus, entry_id, parse_fields
 
+NAME = "mkqa.jsonl.gz"
+URL = f"https://github.com/apple/ml-mkqa/raw/main/dataset/{NAME}"
+LANGUAGES = {  # code -> what the file calls it
+    "ar": "ar", "da": "da", "de": "de", "en": "en", "es": "es", "fi": "fi", "fr": "fr", "he": "he", "hu": "hu",
+    "it": "it", "ja": "ja", "km": "km", "ko": "ko", "ms": "ms", "nl": "nl", "no": "no", "pl": "pl", "pt": "pt",
+    "ru": "ru", "sv": "sv", "th": "th", "tr": "tr", "vi": "vi", "zh": "zh_cn", "zh-Hant": "zh_tw",
+    "zh-Hant-HK": "zh_hk",
+}  # fmt: skip
+# The repository's README gives the number of examples, that of BGE-M3's evaluation the number of questions it keeps.
+EXAMPLES, QUESTIONS = 10_000, 6_619
 NO_ANSWER = frozenset({"unanswerable", "long_answer", "binary"})  # types of answers that no passage is searched for
+logger = logging.getLogger(__name__)
+
+
+def mkqa(
+    folder: str | Path,
+    corpus: str | Path,
+    languages: Sequence[str] | None = None,
+    shard_size: int = SHARD_SIZE,
+    keep_vectors: bool = False,
+) -> AnswerTask:
+    """MKQA's questions with short answers, in each language, against one English corpus.
+
+    folder: where mkqa.jsonl or mkqa.jsonl.gz is looked for; it is fetched where it is missing, and known by its
+    published numbers of examples and questions. corpus: corpus.jsonl of BEIR's nq or psgs_w100.tsv of DPR, plain or
+    .gz, known by its number of passages; or another in one of their formats. languages: all 26 by default. Raises
+    DataError for a file that is missing or malformed, ConfigError for a language that MKQA does not have or a corpus of
+    another kind.
+    """
+    chosen = chosen_languages("mkqa", languages, LANGUAGES)
+    passages, answer_passages, released = _corpora(Path(corpus))
+    path = _file(Path(folder))
+    questions = read_questions(path, [LANGUAGES[language] for language in chosen])
+    published = _is_published(questions)
+    if not published:
+        logger.warning(
+            "task mkqa: %s has %s examples, %s with a short answer, instead of %s and %s; scores compare with no "
+            "published figure", path, *(f"{number:,}" for number in (*_numbers(questions), EXAMPLES, QUESTIONS)),
+        )  # fmt: skip
+    return AnswerTask(
+        name="mkqa",
+        release=released.name if published else LOCAL,
+        licence="CC BY-SA 3.0; passages from Wikipedia, CC BY-SA",
+        note="A passage counts as right if it contains an English answer, whether or not it supports it.",
+        queries={language: questions.texts[LANGUAGES[language]] for language in chosen},
+        answers=questions.answers,
+        corpus=passages,
+        answer_corpus=answer_passages,
+        corpus_language="en",
+        published=released.passages,
+        shard_size=shard_size,
+        keep_vectors=keep_vectors,
+        files={path.name: sha256(path)},
+    )
+
+
+def _corpora(path: Path) -> tuple[Corpus, Corpus, Released]:
+    """The corpus at `path`, which may be packed, the same as answers are looked for in it, and the release of its kind.
+
+    As in the evaluations of these corpora, answers are looked for in titles too in BEIR's, in the text alone in DPR's.
+    """
+    kinds = {".jsonl": BEIR_NQ, ".tsv": PSGS_W100}
+    kind = Path(path.name.removesuffix(".gz")).suffix
+    if kind not in kinds:
+        raise ConfigError(
+            f"evaluation.tasks.mkqa.corpus: '{path}' ends in none of .jsonl (as BEIR's nq) and .tsv (as DPR's "
+            "psgs_w100), plain or .gz."
+        )
+    released, file = kinds[kind], plain_or_gz(path)
+    if not file.is_file():
+        raise DataError(f"task mkqa: no {path}, plain or .gz. {released.how_to_get.format(folder=path.parent)}")
+    if kind == ".tsv":
+        return DprCorpus(file, titles=True), DprCorpus(file, titles=False), released
+    return JsonLinesCorpus((file,)), JsonLinesCorpus((file,)), released
+
+
+class Released(NamedTuple):
+    """A corpus that results are published on. passages: by BEIR's and DPR's papers."""
+
+    name: str
+    passages: int
+    how_to_get: str
+
+
+BEIR_NQ = Released("beir-nq", 2_681_468, f"Get {BEIR_URL}/nq.zip, and unpack it: unzip nq.zip -d {{folder.parent}}")
+PSGS_W100 = Released(
+    "psgs-w100",
+    21_015_324,
+    "Get it: curl -L --create-dirs -o {folder}/psgs_w100.tsv.gz "
+    "https://dl.fbaipublicfiles.com/dpr/wikipedia_split/psgs_w100.tsv.gz",
+)
+
+
+def _file(folder: Path) -> Path:
+    plain = folder / NAME.removesuffix(".gz")
+    if plain.is_file():
+        return plain
+    return local_or_fetched(
+        NAME, needed_by="task mkqa", folder=folder, cached=cache_dir() / "mkqa" / NAME, url=URL, verify=_verify
+    )
+
+
+def _verify(path: Path) -> None:
+    if not _is_published(questions := read_questions(path, ())):
+        raise DataError(
+            f"{URL}: what was fetched is not the published file: it has {questions.examples:,} examples, "
+            f"{len(questions.answers):,} with a short answer, instead of {EXAMPLES:,} and {QUESTIONS:,}. It was not "
+            "kept. Fetch it again, or put a trusted copy into the task's folder."
+        )
+
+
+def _numbers(questions: Questions) -> tuple[int, int]:
+    return questions.examples, len(questions.answers)
+
+
+def _is_published(questions: Questions) -> bool:
+    return _numbers(questions) == (EXAMPLES, QUESTIONS)
 
 
 @dataclass(frozen=True)
@@ -49,19 +167,19 @@ def read_questions(path: Path, codes: Collection[str]) -> Questions:
         if identity in lines:
             raise DataError(f"{where}: duplicate example_id '{identity}', first seen at line {lines[identity]}.")
         lines[identity] = number
-        if found := _answers(_part(fields, "answers", "en", where), f"{where}: question '{identity}'"):
-            answers[identity] = found
-            for code, own in texts.items():
-                text = _part(fields, "queries", code, where)
+        if short := _answers(_field(fields, "answers", "en", where), f"{where}: question '{identity}'"):
+            answers[identity] = short
+            for code, by_id in texts.items():
+                text = _field(fields, "queries", code, where)
                 if not isinstance(text, str) or not text.strip():
                     raise DataError(f"{where}: question '{identity}' has no text in {code}. Fetch the file again.")
-                own[identity] = text.strip()
+                by_id[identity] = text.strip()
     if not answers:
         raise DataError(f"{path}: no question has a short answer in English. Is it the file of MKQA?")
     return Questions(texts, answers, len(lines))
 
 
-def _part(fields: dict[str, Any], name: str, code: str, where: str) -> Any:
+def _field(fields: dict[str, Any], name: str, code: str, where: str) -> Any:
     by_language = fields.get(name)
     if not isinstance(by_language, dict) or code not in by_language:
         raise DataError(f'{where}: no "{name}" in {code}; not the format of MKQA.')
@@ -81,122 +199,3 @@ def _answers(entries: Any, where: str) -> tuple[str, ...]:
     if not all(isinstance(text, str) for text in texts):
         raise DataError(f'{where}: the "text" of an English answer, or an alias, is no text; not the format of MKQA.')
     return tuple(texts)
-
-
-logger = logging.getLogger(__name__)
-
-NAME = "mkqa.jsonl.gz"
-URL = f"https://github.com/apple/ml-mkqa/raw/main/dataset/{NAME}"
-LANGUAGES = {  # code -> what the file calls it
-    "ar": "ar", "da": "da", "de": "de", "en": "en", "es": "es", "fi": "fi", "fr": "fr", "he": "he", "hu": "hu",
-    "it": "it", "ja": "ja", "km": "km", "ko": "ko", "ms": "ms", "nl": "nl", "no": "no", "pl": "pl", "pt": "pt",
-    "ru": "ru", "sv": "sv", "th": "th", "tr": "tr", "vi": "vi", "zh": "zh_cn", "zh-Hant": "zh_tw",
-    "zh-Hant-HK": "zh_hk",
-}  # fmt: skip
-# The repository's README gives the number of examples, that of BGE-M3's evaluation the number of questions it keeps.
-EXAMPLES, QUESTIONS = 10_000, 6_619
-
-
-class Released(NamedTuple):
-    """A corpus that results are published on. passages: by BEIR's and DPR's papers."""
-
-    name: str
-    passages: int
-    how_to_get: str
-
-
-BEIR_NQ = Released("beir-nq", 2_681_468, f"Get {BEIR_URL}/nq.zip, and unpack it: unzip nq.zip -d {{folder.parent}}")
-PSGS_W100 = Released(
-    "psgs-w100",
-    21_015_324,
-    "Get it: curl -L --create-dirs -o {folder}/psgs_w100.tsv.gz "
-    "https://dl.fbaipublicfiles.com/dpr/wikipedia_split/psgs_w100.tsv.gz",
-)
-
-
-def mkqa(
-    folder: str | Path,
-    corpus: str | Path,
-    languages: Sequence[str] | None = None,
-    shard_size: int = SHARD_SIZE,
-    keep_vectors: bool = False,
-) -> AnswerTask:
-    """MKQA's questions with short answers, in each language, against one English corpus.
-
-    folder: where mkqa.jsonl or mkqa.jsonl.gz is looked for; it is fetched where it is missing, and known by its
-    published numbers of examples and questions. corpus: corpus.jsonl of BEIR's nq or psgs_w100.tsv of DPR, plain or
-    .gz, known by its number of passages; or another in one of their formats. languages: all 26 by default. Raises
-    DataError for a file that is missing or malformed, ConfigError for a language that MKQA does not have or a corpus of
-    another kind.
-    """
-    chosen = chosen_languages("mkqa", languages, LANGUAGES)
-    passages, judged, released = _corpora(Path(corpus))
-    path = _file(Path(folder))
-    questions = read_questions(path, [LANGUAGES[language] for language in chosen])
-    published = _is_published(questions)
-    if not published:
-        logger.warning(
-            "task mkqa: %s has %s examples, %s with a short answer, instead of %s and %s; scores compare with no "
-            "published figure", path, *(f"{number:,}" for number in (*_numbers(questions), EXAMPLES, QUESTIONS)),
-        )  # fmt: skip
-    return AnswerTask(
-        name="mkqa",
-        release=released.name if published else LOCAL,
-        licence="CC BY-SA 3.0; passages from Wikipedia, CC BY-SA",
-        note="A passage counts as right if it contains an English answer, whether or not it supports it.",
-        queries={language: questions.texts[LANGUAGES[language]] for language in chosen},
-        answers=questions.answers,
-        corpus=passages,
-        judged=judged,
-        corpus_language="en",
-        published=released.passages,
-        shard_size=shard_size,
-        keep_vectors=keep_vectors,
-        files={path.name: sha256(path)},
-    )
-
-
-def _file(folder: Path) -> Path:
-    plain = folder / NAME.removesuffix(".gz")
-    if plain.is_file():
-        return plain
-    return local_or_fetched(
-        NAME, needed_by="task mkqa", folder=folder, cached=cache_dir() / "mkqa" / NAME, url=URL, verify=_verify
-    )
-
-
-def _verify(path: Path) -> None:
-    if not _is_published(questions := read_questions(path, ())):
-        raise DataError(
-            f"{URL}: what was fetched is not the published file: it has {questions.examples:,} examples, "
-            f"{len(questions.answers):,} with a short answer, instead of {EXAMPLES:,} and {QUESTIONS:,}. It was not "
-            "kept. Fetch it again, or put a trusted copy into the task's folder."
-        )
-
-
-def _numbers(questions: Questions) -> tuple[int, int]:
-    return questions.examples, len(questions.answers)
-
-
-def _is_published(questions: Questions) -> bool:
-    return _numbers(questions) == (EXAMPLES, QUESTIONS)
-
-
-def _corpora(path: Path) -> tuple[Corpus, Corpus, Released]:
-    """The corpus at `path`, which may be packed, the same as it is judged, and the released one of its kind.
-
-    As in the evaluations of these corpora, answers are looked for in titles too in BEIR's, in the text alone in DPR's.
-    """
-    kinds = {".jsonl": BEIR_NQ, ".tsv": PSGS_W100}
-    kind = Path(path.name.removesuffix(".gz")).suffix
-    if kind not in kinds:
-        raise ConfigError(
-            f"evaluation.tasks.mkqa.corpus: '{path}' ends in none of .jsonl (as BEIR's nq) and .tsv (as DPR's "
-            "psgs_w100), plain or .gz."
-        )
-    released, found = kinds[kind], plain_or_gz(path)
-    if not found.is_file():
-        raise DataError(f"task mkqa: no {path}, plain or .gz. {released.how_to_get.format(folder=path.parent)}")
-    if kind == ".tsv":
-        return DprCorpus(found, titles=True), DprCorpus(found, titles=False), released
-    return JsonLinesCorpus((found,)), JsonLinesCorpus((found,)), released

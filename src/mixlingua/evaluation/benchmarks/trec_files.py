@@ -67,13 +67,13 @@ def _json_queries(path: Path) -> Iterator[tuple[str, str, str]]:
 
 def _queries(path: Path, entries: Iterator[tuple[str, str, str]]) -> dict[str, str]:
     queries: dict[str, str] = {}
-    places: dict[str, str] = {}
+    lines: dict[str, str] = {}  # query id -> file and line
     for where, identity, text in entries:
         if identity in queries:
-            raise DataError(f"{where}: duplicate query id '{identity}', first seen at {places[identity]}.")
+            raise DataError(f"{where}: duplicate query id '{identity}', first seen at {lines[identity]}.")
         if not identity or not text.strip():
             raise DataError(f"{where}: the query or its id is blank.")
-        queries[identity], places[identity] = text.strip(), where
+        queries[identity], lines[identity] = text.strip(), where
     return queries
 
 

@@ -188,16 +188,16 @@ def read_xnli(path: Path, languages: Collection[str]) -> dict[str, dict[str, Sen
     Raises DataError naming file and line for a missing column, an unknown label, a blank sentence or an id that comes
     twice, and naming the languages that the file lacks.
     """
-    found: dict[str, dict[str, SentencePair]] = {language: {} for language in languages}
+    by_language: dict[str, dict[str, SentencePair]] = {language: {} for language in languages}
     for number, row in _rows(path, ("language", "gold_label", "sentence1", "sentence2", "pairID")):
-        if (pairs := found.get(row["language"])) is None:
+        if (pairs := by_language.get(row["language"])) is None:
             continue
         if row["pairID"] in pairs:
             raise DataError(f"{path}:{number}: pair {row['pairID']} comes twice in {row['language']}; fetch it again.")
         pairs[row["pairID"]] = _pair(row["sentence1"], row["sentence2"], row["gold_label"], f"{path}:{number}")
-    if empty := [language for language, pairs in found.items() if not pairs]:
+    if empty := [language for language, pairs in by_language.items() if not pairs]:
         raise DataError(f"{path}: no pairs in {', '.join(empty)}. Leave the language out, or fetch the file again.")
-    return found
+    return by_language
 
 
 def read_multinli(path: Path) -> dict[str, SentencePair]:

@@ -114,7 +114,7 @@ def _count(first: FirstAnswers, queries: Tensor, vectors: Tensor) -> None:
 def _answering(task: AnswerTask, shards: VectorShards, after: int) -> Iterator[Answering]:
     """Which passages of each shard, but for the first `after`, answer which questions."""
     index = AnswerIndex(list(task.answers.values()))
-    passages = task.judged.passages()
+    passages = task.answer_corpus.passages()
     for shard in range(shards.num_shards):
         batch = list(islice(passages, len(shards.positions(shard))))
         if shard < after:
