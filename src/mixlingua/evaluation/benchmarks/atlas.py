@@ -8,6 +8,9 @@ from mixlingua.evaluation.tasks import RetrievalTask
 def atlas() -> RetrievalTask:
     """The evaluation part of the atlas data: parallel questions, one relevant passage in every language."""
     split = evaluation_split()
+    answers = {
+        language: {query: split.relevant[query] for query in queries} for language, queries in split.queries.items()
+    }
     return RetrievalTask(
         name="atlas",
         revision=REVISION,
@@ -15,7 +18,5 @@ def atlas() -> RetrievalTask:
         note="Generated from CLDR data with templates; split by entity. Easier than text that people wrote.",
         queries=split.queries,
         passages=with_language(split.passages),
-        qrels=parallel_qrels(
-            {language: {query: split.relevant[query] for query in queries} for language, queries in split.queries.items()}
-        ),
+        qrels=parallel_qrels(answers),
     )
