@@ -138,7 +138,7 @@ def test_a_translation_uses_no_model_of_vectors(problems: Problems) -> None:
         ("translation.languages=[en]", "translation.languages=['en']: nothing to translate 'en' into"),
         ("translation.languages=[de,xx]", "translation.languages: unknown language 'xx'"),
         ("translation.gate.min_script_share=2", "translation.gate.min_script_share=2"),
-        ("translation.num_beams=0", "translation.num_beams=0: a whole number"),
+        ("translation.num_beams=0", "translation.num_beams=0: must be a whole number"),
         ("trainer.devices=2", "trainer.devices: 2 processes, but action=translate uses one device"),
         ("resume=nowhere", "resume=nowhere: no translations at nowhere/translations."),
         ("data=[]", "data=[]: nothing to train on"),
