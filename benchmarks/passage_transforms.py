@@ -22,7 +22,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from mixlingua.data.build import build_store
-from mixlingua.data.readers.ntrex import NtrexReader
+from mixlingua.data.readers.parallel import ParallelReader
 from mixlingua.data.rows import Side
 from mixlingua.evaluation.benchmarks.common import transformed
 from mixlingua.evaluation.engines.in_memory import evaluate
@@ -53,7 +53,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
 
-    store, _ = build_store(NtrexReader(arguments.data, span=1, include_query=0.0), cache_dir())
+    store, _ = build_store(
+        ParallelReader(arguments.data, "ntrex", pairing="next", span=1, include_query=0.0), cache_dir()
+    )
     texts = draw_texts([store], LANGUAGES, rows_per_language=arguments.rows, seed=arguments.seed)
     vectors = Vectors(arguments.model, texts)
     table = Table("kept", "transform", *COLUMNS, title=str(arguments.model))

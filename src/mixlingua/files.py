@@ -1,4 +1,5 @@
-"""Reading text files line by line, with errors that name the file and the line."""
+"""Files: written whole or not at all, known by a hash of their content, fetched from where they are published, and read
+line by line with errors that name file and line."""
 
 import errno
 import gzip
@@ -10,16 +11,20 @@ import tempfile
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from io import TextIOWrapper
+from itertools import zip_longest
 from pathlib import Path
 from typing import IO, TextIO
 
 from filelock import FileLock
 
-from mixlingua.errors import ConfigError, DataError, StorageError, suggest
-from mixlingua.languages import check_language
+from mixlingua.errors import DataError, StorageError, suggest
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT = 30  # seconds without an answer of a server
 
 
 @contextmanager
@@ -159,11 +164,6 @@ def _umask() -> int:
     return mask
 
 
-logger = logging.getLogger(__name__)
-
-TIMEOUT = 30  # seconds without an answer
-
-
 def local_or_fetched(
     name: str, *, needed_by: str, folder: Path, cached: Path, url: str, verify: Callable[[Path], None]
 ) -> Path:
@@ -210,24 +210,31 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         raise DataError(f"{path}: the file is empty.")
 
 
-def read_aligned(path: Path, expected: int, reference: Path) -> list[str]:
-    """The lines of a file whose line i translates line i of `reference`, which has `expected` lines; outer blanks go.
+def read_aligned(
+    files: Mapping[str, Path], *, header: int = 0, blank_allowed: bool = False
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line number, from 1, and by the same keys that line of every file, without outer blanks, in constant memory.
 
-    Raises DataError for a blank line, and where the file is longer or shorter.
+    header: lines at the beginning that are passed over. Raises DataError where one file has more lines than another
+    and, unless blank_allowed, for a blank line; whatever `read_lines` raises.
     """
-    lines = []
-    for number, line in read_lines(path):
-        if number > expected:
-            raise DataError(f"{path}:{number}: more lines than {reference}, which has {expected}.")
-        if not line.strip():
-            raise DataError(f"{path}:{number}: blank line; every line is the translation of line {number} elsewhere.")
-        lines.append(line.strip())
-    if len(lines) < expected:
-        raise DataError(
-            f"{path}:{len(lines)}: the file ends here, but {reference} has {expected} lines. "
-            "The files are aligned by line: fetch it again, or remove the language."
-        )
-    return lines
+    columns = zip_longest(*(read_lines(file) for file in files.values()))
+    for number, column in enumerate(columns, start=1):
+        ended = [file for file, line in zip(files.values(), column, strict=True) if line is None]
+        if ended:
+            longer = next(file for file in files.values() if file not in ended)
+            raise DataError(
+                f"{ended[0]}:{number - 1}: the file ends here, but {longer} goes on. The files are aligned by line: "
+                "fetch both again, or remove the language."
+            )
+        texts = {key: line.strip() for key, (_, line) in zip(files, column, strict=True)}
+        if number > header:
+            if not blank_allowed and (blank := [key for key, text in texts.items() if not text]):
+                raise DataError(
+                    f"{files[blank[0]]}:{number}: blank line. The files are aligned by line, and each line needs its "
+                    "text: fetch the file again, or remove the language."
+                )
+            yield number, texts
 
 
 def open_binary(path: Path) -> IO[bytes]:
@@ -236,16 +243,6 @@ def open_binary(path: Path) -> IO[bytes]:
         near = suggest(path.name, [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else [])
         raise DataError(f"{path}: no such file.{near} Data folders are set by paths.data, or by the source's own path.")
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
-
-
-def language_of(code: object, where: str) -> str:
-    """`code`, where it is a known ISO 639-1 code. Raises DataError starting with `where` otherwise."""
-    if not isinstance(code, str):
-        raise DataError(f"{where}: a language must be an ISO 639-1 code such as 'de', not {code!r}.")
-    try:
-        return check_language(code, where)
-    except ConfigError as error:
-        raise DataError(str(error)) from None
 
 
 def _decode(raw: bytes, path: Path, number: int) -> str:

@@ -5,7 +5,7 @@ import tomllib
 from functools import cache
 from importlib.resources import files
 
-from mixlingua.errors import ConfigError, suggest
+from mixlingua.errors import ConfigError, DataError, suggest
 
 
 @cache
@@ -69,6 +69,16 @@ def check_language(code: str, where: str) -> str:
         near = suggest(code, [f"{language}-{name}" for name in known_scripts()])
         raise ConfigError(f"{where}: unknown script in '{code}'; use an ISO 15924 code, as in '{language}-Latn'.{near}")
     raise ConfigError(f"{where}: unknown language '{code}'; use ISO 639-1 codes such as 'de'.{suggest(code, known)}")
+
+
+def language_of(code: object, where: str) -> str:
+    """`code`, a language that a data file names, where it is known. Raises DataError starting with `where`."""
+    if not isinstance(code, str):
+        raise DataError(f"{where}: a language must be an ISO 639-1 code such as 'de', not {code!r}.")
+    try:
+        return check_language(code, where)
+    except ConfigError as error:
+        raise DataError(str(error)) from None
 
 
 def resource_class(code: str) -> int | None:

@@ -18,8 +18,8 @@ from mixlingua.errors import ConfigError
         "-m sampler=monolingual,crosslingual,hybrid seed=0,1,2",
         "action=evaluate model=e5_small_q4 evaluation=xquad_r paths.data=DIR",
         "data=ntrex",
-        "data=[ntrex,lohelp,debian] data.languages=[de,en]",
-        "-m data=[ntrex,lohelp],ntrex trainer.max_steps=1,2",
+        "data=[ntrex,flores,pud] data.languages=[de,en]",
+        "-m data=[ntrex,flores],ntrex trainer.max_steps=1,2",
         "-m sampler=hybrid sampler.alpha=0.1,0.9",
         "logger=[csv,wandb] logger.wandb.project=mine",
         "logger=[]",
@@ -38,7 +38,7 @@ def test_valid_commands_pass(arguments: str) -> None:
     [
         ("samplr=hybrid", "samplr=hybrid: no key or group 'samplr'. Did you mean 'sampler'?"),
         ("sampler=hybird", "no 'hybird' in conf/sampler; choices: crosslingual, .* Did you mean 'hybrid'?"),
-        ("data=[ntrex,lohlep]", "data=lohlep: no 'lohlep' in conf/data; .* Did you mean 'lohelp'?"),
+        ("data=[ntrex,flroes]", "data=flroes: no 'flroes' in conf/data; .* Did you mean 'flores'?"),
         ("-m seed=0,1 sampler=mixed,hybird", "Did you mean 'hybrid'?"),
         ("data.batchsize=3", "no key or group 'data.batchsize'. Did you mean 'data.batch_size'?"),
         ("batch_size=3", "no key or group 'batch_size'. Did you mean 'data.batch_size'?"),
@@ -52,8 +52,8 @@ def test_valid_commands_pass(arguments: str) -> None:
         ("logger=null", "logger=null: write logger=\\[\\] for none."),
         ("trainer=[cpu,gpu]", "trainer takes one choice"),
         (
-            "data=ntrex,lohelp",
-            "several values need -m .* brackets for one run with all of them: data=\\[ntrex,lohelp\\]",
+            "data=ntrex,flores",
+            "several values need -m .* brackets for one run with all of them: data=\\[ntrex,flores\\]",
         ),
         ("paths=there", "'paths' holds further keys: data, cache"),
         ("seed=[", "not of the form key=value"),
@@ -90,5 +90,5 @@ def test_a_plugin_that_is_missing_is_named_with_its_package(override: str) -> No
 def test_what_is_held_by_name_may_be_taken_out() -> None:
     """As the message says on settings of a loss, a source or a benchmark that is not chosen."""
     without = ["experiment=best_small", "loss=[distillation,relational]", "~loss.retention"]
-    check_command_line([*without, "data=[lohelp,debian]", "~data.sources.ntrex"])
+    check_command_line([*without, "data=[pud,mt_geneval]", "~data.sources.ntrex", "~data.sources.tico19"])
     assert list(compose(without).loss) == ["distillation", "relational"]

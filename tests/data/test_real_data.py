@@ -1,19 +1,22 @@
 """The readers on public data, as they come."""
 
+import hashlib
+
 import numpy as np
 import pytest
 
 from mixlingua.data.build import build_store
-from mixlingua.data.readers.bitext import BitextReader
-from mixlingua.data.readers.chromium import ChromiumReader
 from mixlingua.data.readers.jsonl import JsonlReader
-from mixlingua.data.readers.ntrex import NtrexReader
+from mixlingua.data.readers.parallel import ParallelReader
 from mixlingua.data.readers.squad import SquadReader
-from mixlingua.errors import DataError
 
 
 def test_ntrex(shared_data, tmp_path):
-    store, _ = build_store(NtrexReader(shared_data / "ntrex", span=2, include_query=0.5), tmp_path, progress=False)
+    store, _ = build_store(
+        ParallelReader(shared_data / "ntrex", "ntrex", pairing="next", span=2, include_query=0.5),
+        tmp_path,
+        progress=False,
+    )
     assert store.num_rows == 1874  # 1,997 sentences, less the last one of each of 123 documents
     assert store.coverage is None
     assert len(store.languages) == 23
@@ -33,21 +36,32 @@ def test_uneven_jsonl(shared_data, tmp_path, file, num_rows, languages):
 
 
 def test_tatoeba(shared_data, tmp_path):
-    store, _ = build_store(BitextReader(shared_data / "tatoeba"), tmp_path, progress=False)
+    store, _ = build_store(ParallelReader(shared_data / "tatoeba"), tmp_path, progress=False)
     assert (store.num_rows, len(store.languages)) == (17172, 20)
     assert store.rows_per_language["th"] == 548
     assert store.texts([0], "query", ["ar"]) == ["كان سامي يربح الكثير من المال."]
 
 
-def test_chromium(tmp_path):
-    reader = ChromiumReader(None, min_words=4)
-    try:
-        reader.fingerprint()
-    except DataError as error:
-        pytest.skip(str(error))
+@pytest.mark.parametrize(
+    ("name", "pairing", "num_rows", "languages"),
+    [
+        ("flores", "same", 1034, 19), ("tico19", "same", 3070, 11), ("tico19", "next", 3039, 11),
+        ("pud", "same", 997, 14), ("mt_geneval", "same", 5957, 9), ("wmt24", "same", 997, 7), ("wmt24", "next", 827, 7),
+        ("mkqa_questions", "same", 6754, 8), ("storybooks", "next", 797, 14),
+    ],
+)  # fmt: skip
+def test_prepared_parallel_text(shared_data, tmp_path, name, pairing, num_rows, languages):
+    reader = ParallelReader(shared_data / "parallel", names=[name], pairing=pairing)
     store, _ = build_store(reader, tmp_path, progress=False)
-    assert (store.num_rows, len(store.languages)) == (5323, 49)
-    assert store.rows_per_language["th"] == 5144
+    assert (store.num_rows, len(store.languages)) == (num_rows, languages)
+
+
+def test_the_default_ntrex_is_what_it_was(shared_data):
+    """A hash of every row, taken from the reader that this one replaced."""
+    digest = hashlib.sha256()
+    for row in ParallelReader(shared_data / "ntrex", "ntrex", pairing="next").rows():
+        digest.update(repr(row).encode())
+    assert digest.hexdigest() == "5406a27aa4e0f3f8244a1845128d68ca13e54593f245c74b236bee3d242d86bf"
 
 
 def test_xquad_r_as_squad(shared_data, tmp_path):

@@ -5,9 +5,8 @@ import logging
 
 import pytest
 
-from mixlingua.data.public_corpora import public_files
 from mixlingua.errors import ConfigError, DataError
-from mixlingua.evaluation.benchmarks.belebele import COUNTS, belebele
+from mixlingua.evaluation.benchmarks.belebele import COUNTS, belebele, dialects_by_language
 from mixlingua.languages import check_language
 
 
@@ -109,10 +108,10 @@ def test_malformed_lines_are_named(folder, line, message):
 
 
 def test_languages(folder):
-    dialects = public_files()["belebele"]
+    dialects = dialects_by_language()
     assert len(dialects) == 108 and len(set(dialects.values())) == 108
     for language in dialects:
-        check_language(language, "public_files.toml")
+        check_language(language, "belebele.toml")
     assert (dialects["zh"], dialects["zh-Hant"], dialects["hi-Latn"]) == ("zho_Hans", "zho_Hant", "hin_Latn")
     with pytest.raises(ConfigError, match="task belebele: no language 'eng_Latn'"):
         belebele(folder, languages=["eng_Latn"])

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import tomllib
-from importlib.resources import files
 from types import SimpleNamespace
 
 import pytest
@@ -14,6 +12,7 @@ from transformers.models.m2m_100.tokenization_m2m_100 import FAIRSEQ_LANGUAGE_CO
 from transformers.models.nllb.tokenization_nllb import FAIRSEQ_LANGUAGE_CODES as NLLB
 
 from mixlingua.errors import ConfigError, ModelError
+from mixlingua.evaluation.benchmarks.belebele import dialects_by_language
 from mixlingua.model.local_weights import tiny_folder
 from mixlingua.translation.model import ModelLanguage, PretrainedTranslator, Seq2SeqTranslator, model_languages
 
@@ -40,8 +39,7 @@ def test_m2m100():
 def test_each_language_of_nllb_has_one_code_as_elsewhere_in_the_project():
     found = {code: language.name for code, language in model_languages(NLLB).items() if code != "no"}
     assert len(set(found.values())) == len(found) > 120
-    table = tomllib.loads(files("mixlingua.data").joinpath("public_files.toml").read_text(encoding="utf-8"))
-    belebele = table["belebele"]
+    belebele = dialects_by_language()
     both = {code for code, name in belebele.items() if name in NLLB and code in found}
     assert {code: found[code] for code in both} == {code: belebele[code] for code in both}
     missing = {code: name for code, name in belebele.items() if name in NLLB and code not in found}

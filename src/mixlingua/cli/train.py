@@ -48,7 +48,7 @@ def open_stores(cfg: DictConfig) -> tuple[list[ParallelStore], list[ParallelStor
     Raises ConfigError where no source is chosen.
     """
     if not cfg.data.sources:
-        raise ConfigError("data.sources is empty: choose one or several, such as data=[ntrex,lohelp].")
+        raise ConfigError("data.sources is empty: choose one or several, such as data=[ntrex,tatoeba].")
     cache = Path(cfg.paths.cache) if cfg.paths.cache else cache_dir()
     fraction = cfg.data.validation_fraction
     pairs = [

@@ -1,7 +1,6 @@
-"""Rows that somebody prepared, where they are at hand, else those made of what is published."""
+"""JSON lines: own pairs of query and passage, and what every reader of JSON lines needs."""
 
 import json
-import logging
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from mixlingua.data.rows import PairRow, Reader, check_texts, id_key
+from mixlingua.data.rows import PairRow, check_texts, id_key
 from mixlingua.errors import DataError, suggest
-from mixlingua.files import content_hash, language_of, read_lines
+from mixlingua.files import content_hash, read_lines
+from mixlingua.languages import language_of
 
 VERSION = "1"
 _ROW_FIELDS = ("id", "queries", "passages", "passage_id", "touches", "negatives", "split_key")
@@ -54,32 +54,8 @@ class JsonlReader:
         return self._joined() if self._per_language else self._multilingual()
 
     def _multilingual(self) -> Iterator[PairRow]:
-        ids = array("q")
-        starts = []
-        for file in self._files:
-            starts.append(len(ids))
-            for number, line in read_lines(file):
-                where = f"{file}:{number}"
-                row = _multilingual_row(_parse(line, where, _ROW_FIELDS), where)
-                ids.append(id_key(row.id))
-                yield row
-        self._check_unique(ids, starts)
-
-    def _check_unique(self, ids: array, starts: list[int]) -> None:
-        order = np.argsort(hashes := np.frombuffer(ids, np.int64), kind="stable")
-        repeats = np.flatnonzero(hashes[order][1:] == hashes[order][:-1])
-        if not len(repeats):
-            return
-        # A line is a row: the number of a row is its position in the files, one after the other.
-        positions = min((int(order[repeat + 1]), int(order[repeat])) for repeat in repeats)
-        later, first = (self._place(position, starts) for position in positions)
-        raise DataError(
-            f"{later}: duplicate id, first seen at {first} ({len(repeats)} in all). Every row needs an id of its own."
-        )
-
-    def _place(self, position: int, starts: list[int]) -> str:
-        file = max(index for index, start in enumerate(starts) if start <= position)
-        return f"{self._files[file]}:{position - starts[file] + 1}"
+        for where, fields in read_json_rows(self._files, _ROW_FIELDS):
+            yield _multilingual_row(fields, where)
 
     def _joined(self) -> Iterator[PairRow]:
         joined: dict[str, PairRow] = {}
@@ -106,7 +82,57 @@ class JsonlReader:
         yield from joined.values()
 
 
-def _parse(line: str, where: str, known: tuple[str, ...]) -> dict[str, Any]:
+def read_json_rows(files: Sequence[Path], known: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """FILE:LINE and the fields of every line of several files, which have an id each; 8 bytes a row are kept.
+
+    known: the names of fields; others are passed over, unless they look like a misspelt one. Raises DataError with file
+    and line for what is no such row; for an id that comes twice, after the last row.
+    """
+    ids = array("q")
+    starts = []
+    for file in files:
+        starts.append(len(ids))
+        for number, line in read_lines(file):
+            where = f"{file}:{number}"
+            fields = _parse(line, where, known)
+            ids.append(id_key(str(fields["id"])))
+            yield where, fields
+    keys = np.frombuffer(ids, np.int64)
+    order = np.argsort(keys, kind="stable")
+    repeats = np.flatnonzero(keys[order][1:] == keys[order][:-1])
+    if not len(repeats):
+        return
+
+    def place(row: int) -> str:  # a line is a row
+        file = max(index for index, start in enumerate(starts) if start <= row)
+        return f"{files[file]}:{row - starts[file] + 1}"
+
+    again, first = min((int(order[repeat + 1]), int(order[repeat])) for repeat in repeats)
+    raise DataError(
+        f"{place(again)}: duplicate id, first seen at {place(first)} ({len(repeats)} in all). "
+        "Every row needs an id of its own."
+    )
+
+
+def named_file(folder: Path, name: str) -> Path:
+    """The path of NAME.jsonl in a folder where it is there, else that of NAME.jsonl.gz."""
+    plain = folder / f"{name}.jsonl"
+    return plain if plain.is_file() else folder / f"{name}.jsonl.gz"
+
+
+def texts_of(fields: dict[str, Any], field: str, where: str) -> dict[str, str]:
+    """Language -> text, of a field of a row. Raises DataError where it is missing, empty or of another kind."""
+    texts = fields.get(field)
+    if not isinstance(texts, dict) or not texts:
+        raise DataError(f'{where}: no "{field}" for row "{fields["id"]}"; every row needs texts by language.')
+    for language, text in texts.items():
+        if not isinstance(text, str):
+            raise DataError(f"{where}: {field}.{language} of row '{fields['id']}' is {text!r}; it must be a text.")
+        language_of(language, where)
+    return texts
+
+
+def _parse(line: str, where: str, known: Sequence[str]) -> dict[str, Any]:
     if not line.strip():
         raise DataError(f"{where}: empty line. Remove it: every line is a row.")
     try:
@@ -128,15 +154,13 @@ def _multilingual_row(fields: dict[str, Any], where: str) -> PairRow:
     name = str(fields["id"])
     row = PairRow(
         id=name,
-        queries=_texts(fields, "queries", name, where),
-        passages=_texts(fields, "passages", name, where),
+        queries=texts_of(fields, "queries", where),
+        passages=texts_of(fields, "passages", where),
         passage_id=_name(fields, "passage_id", fields["id"], where),
         touches=_touches(fields, name, where),
         negatives=_negatives(fields.get("negatives") or {}, name, where),
         split_key=_name(fields, "split_key", "", where),
     )
-    for language in row.queries.keys() | row.passages.keys():
-        language_of(language, where)
     check_texts(row, where)
     return row
 
@@ -175,42 +199,9 @@ def _touches(fields: dict[str, Any], name: str, where: str) -> tuple[str, ...]:
     return tuple(touches)
 
 
-def _texts(fields: dict[str, Any], field: str, name: str, where: str) -> dict[str, str]:
-    texts = fields.get(field)
-    if not isinstance(texts, dict) or not texts:
-        raise DataError(f'{where}: no "{field}" for row "{name}"; every row needs queries and passages by language.')
-    for language, text in texts.items():
-        if not isinstance(text, str):
-            raise DataError(f"{where}: {field}.{language} of row '{name}' is {text!r}; it must be a text.")
-    return texts
-
-
 def _negatives(negatives: Any, name: str, where: str) -> dict[str, list[str]]:
     if not isinstance(negatives, dict) or not all(
         isinstance(texts, list) and all(isinstance(text, str) for text in texts) for texts in negatives.values()
     ):
         raise DataError(f"{where}: negatives of row '{name}' must be lists of texts.")
     return negatives
-
-
-logger = logging.getLogger(__name__)
-
-
-class PreparedReader:
-    """The rows of the JSONL file `path` where there is one, else those of the reader `published`."""
-
-    def __init__(self, path: str | Path, published: Reader) -> None:
-        self.name = published.name
-        self._published = published
-        self._path = Path(path)
-
-    def fingerprint(self) -> str:
-        """That of the reader whose rows they are."""
-        return self._reader().fingerprint()
-
-    def rows(self) -> Iterator[PairRow]:
-        """The rows of that reader."""
-        return self._reader().rows()
-
-    def _reader(self) -> Reader:
-        return JsonlReader(self._path, name=self.name) if self._path.is_file() else self._published

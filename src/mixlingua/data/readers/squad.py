@@ -9,7 +9,8 @@ from typing import Any
 
 from mixlingua.data.rows import PIVOT, PairRow, check_texts
 from mixlingua.errors import ConfigError, DataError, suggest
-from mixlingua.files import content_hash, language_of, open_binary
+from mixlingua.files import content_hash, open_binary
+from mixlingua.languages import language_of
 
 # Full stops that need a following space, and those of scripts that write without one.
 _SPACED = ".!?…؟۔।॥"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from mixlingua.data.public_corpora import public_files
 from mixlingua.errors import DataError
 from mixlingua.evaluation.benchmarks.common import (
     chosen_languages,
@@ -41,7 +42,7 @@ def belebele(folder: str | Path, languages: Sequence[str] | None = None) -> Retr
     for a file that is missing and cannot be fetched, or is malformed; ConfigError for a language that the benchmark
     does not have.
     """
-    folder, dialects = Path(folder), public_files()["belebele"]
+    folder, dialects = Path(folder), dialects_by_language()
     chosen = chosen_languages("belebele", languages, dialects, XQUAD_R.counts)
     with naming_local_languages("belebele", folder, {code: [_name(dialect)] for code, dialect in dialects.items()}):
         paths = {language: _path(folder, dialects[language]) for language in chosen}
@@ -66,6 +67,14 @@ def belebele(folder: str | Path, languages: Sequence[str] | None = None) -> Retr
         qrels=parallel_qrels({language: content.answers for language, content in files.items()}),
         settings=settings_of(chosen),
         files={path.name: sha256(path) for path in paths.values()},
+    )
+
+
+@cache
+def dialects_by_language() -> dict[str, str]:
+    """FLORES-200's name of the variant that each language code stands for (belebele.toml)."""
+    return tomllib.loads(
+        resources.files("mixlingua.evaluation.benchmarks").joinpath("belebele.toml").read_text("utf-8")
     )
 
 

@@ -6,12 +6,11 @@ Source: Federmann, Kocmi, Xin 2022, github.com/MicrosoftTranslator/NTREX.
 from collections.abc import Sequence
 from pathlib import Path
 
-from mixlingua.data.public_corpora import is_published, public_files
-from mixlingua.data.readers.ntrex import COMMIT, NUM_LINES, local_name, public_name, sentences_file
+from mixlingua.data.public_corpora import DOCUMENTS, PublicFile, public_corpus
 from mixlingua.evaluation.benchmarks.common import chosen_languages, naming_local_languages, revision_of
 from mixlingua.evaluation.benchmarks.lareqa import XQUAD_R
 from mixlingua.evaluation.tasks import RetrievalTask
-from mixlingua.files import read_aligned, read_lines, sha256
+from mixlingua.files import read_aligned, sha256
 
 
 def ntrex(folder: str | Path, languages: Sequence[str] | None = None) -> RetrievalTask:
@@ -28,30 +27,40 @@ def ntrex(folder: str | Path, languages: Sequence[str] | None = None) -> Retriev
     a revision of their own. Raises DataError for a file that is missing and cannot be fetched, or is malformed;
     ConfigError for a language that the benchmark does not have, or only one.
     """
-    folder, known = Path(folder), public_files()["ntrex"]
-    chosen = chosen_languages("ntrex", languages, known, XQUAD_R.counts, at_least=2)
-    with naming_local_languages("ntrex", folder, {language: [local_name(folder, language)] for language in known}):
-        paths = {language: sentences_file(folder, language, "task ntrex") for language in chosen}
-    others = [path for language, path in paths.items() if not is_published(public_name(language), path, NUM_LINES)]
-    first = paths[chosen[0]]
-    number = sum(1 for _ in read_lines(first))
-    lines = {language: read_aligned(path, number, first) for language, path in paths.items()}
-    ids = [str(line) for line in range(1, number + 1)]
+    folder, corpus = Path(folder), public_corpus("ntrex")
+    published = {file.language: file for file in corpus.files if file.language != DOCUMENTS}
+    codes = {language: file.name.split(".")[1] for language, file in published.items()}
+    chosen = chosen_languages("ntrex", languages, codes, XQUAD_R.counts, at_least=2)
+    with naming_local_languages("ntrex", folder, {code: [_name(folder, file)] for code, file in published.items()}):
+        paths = {
+            language: published[language].local_or_fetched(folder, "task ntrex", _name(folder, published[language]))
+            for language in chosen
+        }
+    others = [path for language, path in paths.items() if not published[language].is_published(path)]
+    lines: dict[str, dict[str, str]] = {language: {} for language in chosen}
+    for number, texts in read_aligned(paths):
+        for language, text in texts.items():
+            lines[language][str(number)] = text
+    ids = list(lines[chosen[0]])
     versions = {key: {f"{language}:{key}": 1 for language in chosen} for key in ids}
     return RetrievalTask(
         name="ntrex",
-        revision=revision_of("ntrex", COMMIT, paths.values(), others),
-        licence="CC BY-SA 4.0",
+        revision=revision_of("ntrex", corpus.commit, paths.values(), others),
+        licence=corpus.licence,
         note="Sentences of 123 news articles with professional translations. Also a source of training data here: "
         "figures of a model that was trained with data=ntrex say nothing.",
-        queries={language: dict(zip(ids, texts, strict=True)) for language, texts in lines.items()},
+        queries=lines,
         passages={
-            language: {f"{language}:{key}": text for key, text in zip(ids, texts, strict=True)}
-            for language, texts in lines.items()
+            language: {f"{language}:{key}": text for key, text in texts.items()} for language, texts in lines.items()
         },
         qrels=dict.fromkeys(chosen, versions),
         settings=("crosslingual", "multilingual"),
-        files={public_name(language): sha256(path) for language, path in paths.items()},
+        files={published[language].name: sha256(path) for language, path in paths.items()},
         symmetric=True,
         excluded={language: {key: (f"{language}:{key}",) for key in ids} for language in chosen},
     )
+
+
+def _name(folder: Path, file: PublicFile) -> str:
+    """What the file is called in the user's folder: de.txt, where there is one, else as it is published."""
+    return f"{file.language}.txt" if (folder / f"{file.language}.txt").is_file() else file.name

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from mixlingua.data.public_corpora import is_published, public_files
-from mixlingua.data.readers.bitext import COMMIT, names, pair_files
+from mixlingua.data.public_corpora import public_corpus
 from mixlingua.evaluation.benchmarks.common import chosen_languages, naming_local_languages, revision_of
 from mixlingua.evaluation.tasks import BitextTask
-from mixlingua.files import read_aligned, read_lines, sha256
+from mixlingua.files import read_aligned, sha256
 
 # What XTREME (arXiv 2003.11080) reports, and most papers after it.
 XTREME = (
@@ -26,21 +25,23 @@ def tatoeba(folder: str | Path, languages: Sequence[str] | None = None) -> Bitex
     Raises DataError for a file that is missing and cannot be fetched, or is malformed; ConfigError for a language that
     the benchmark does not have.
     """
-    folder, known = Path(folder), public_files()["tatoeba"]
-    chosen = chosen_languages("tatoeba", languages, {language: code for language, (code, _) in known.items()}, XTREME)
-    with naming_local_languages("tatoeba", folder, {language: names(language) for language in known}):
-        paths = {language: pair_files(folder, language, "task tatoeba") for language in chosen}
+    folder, corpus = Path(folder), public_corpus("tatoeba")
+    parts = corpus.parts(corpus.languages, "task tatoeba").values()
+    pairs = {next(iter(part)): list(part.values()) for part in parts}  # language -> its file, and the English one
+    codes = {language: foreign.name.rpartition(".")[2] for language, (foreign, _) in pairs.items()}
+    chosen = chosen_languages("tatoeba", languages, codes, XTREME)
+    names = {language: [file.name for file in pair] for language, pair in pairs.items()}
+    with naming_local_languages("tatoeba", folder, names):
+        paths = {
+            language: [file.local_or_fetched(folder, "task tatoeba") for file in pairs[language]] for language in chosen
+        }
     every = [path for pair in paths.values() for path in pair]
-    others = [
-        path
-        for language, pair in paths.items()
-        for path in pair
-        if not is_published(path.name, path, known[language][1])
-    ]
+    published = [file for language in chosen for file in pairs[language]]
+    others = [path for path, file in zip(every, published, strict=True) if not file.is_published(path)]
     return BitextTask(
         name="tatoeba",
-        revision=revision_of("tatoeba", COMMIT, every, others),
-        licence="CC BY 2.0 FR",
+        revision=revision_of("tatoeba", corpus.commit, every, others),
+        licence=corpus.licence,
         note="Short sentences, those of small languages much alike; the English side differs from pair to pair. "
         "recall_at_1 is the accuracy that others report.",
         bitexts={(language, "en"): _sides(*pair) for language, pair in paths.items()},
@@ -49,5 +50,5 @@ def tatoeba(folder: str | Path, languages: Sequence[str] | None = None) -> Bitex
 
 
 def _sides(foreign: Path, english: Path) -> tuple[list[str], list[str]]:
-    number = sum(1 for _ in read_lines(english))
-    return read_aligned(foreign, number, english), read_aligned(english, number, foreign)
+    lines = [texts for _, texts in read_aligned({"foreign": foreign, "english": english})]
+    return [texts["foreign"] for texts in lines], [texts["english"] for texts in lines]

@@ -1,0 +1,161 @@
+"""Questions with the passages that answer them, in one or several languages."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mixlingua.data.readers.jsonl import named_file, read_json_rows, texts_of
+from mixlingua.data.rows import PairRow, check_texts
+from mixlingua.errors import ConfigError, DataError, suggest
+from mixlingua.files import content_hash, read_lines
+
+logger = logging.getLogger(__name__)
+
+VERSION = "1"
+PASSAGES = ("paragraph", "sentence")
+TRAINING = ("ar_arcd", "ar_tydi", "en_tydi", "ru_tydi", "th_iapp", "zh_cmrc2018", "zh_drcd")
+DEVELOPMENT = ("belebele", "bitcoin_faq")
+_FIELDS = (
+    *("id", "doc", "fold", "queries", "passages", "sentences", "answer_sentence"),
+    *("split", "answer", "answers", "flores_lines"),  # known, so that they are not taken for misspelt ones
+)
+
+
+class QaReader:
+    """Rows of JSON lines, plain or .gz, with questions, paragraphs and the sentences that these consist of.
+
+    A line is `{"id", "doc", "queries": {language: text}, "passages": {language: text}, "sentences"?,
+    "answer_sentence"?, "answer"?, "fold"?}`. sentences: a list, of the one language of the row, or lists by language;
+    answer_sentence: the position, from 0, of the sentence that holds the answer, the same in all languages; -1 where
+    it is not known: such rows are left out with "sentence". A row has the languages in which there are both query and
+    passage.
+
+    path: the folder with NAME.jsonl.gz or NAME.jsonl for each of `names`.
+    passage: "paragraph", or "sentence": the one that holds the answer. num_other_sentences: with "sentence", so many
+    other sentences of the paragraph, those nearest to it that do not contain the answer's text, are the row's hard
+    negatives; rows that have fewer are left out.
+    fold: rows of another fold are left out, and none where it is None; rows without a fold belong to every one.
+    development: true allows the names of `DEVELOPMENT`, which are not for training: for data.validation_sources.
+    Rows of one document are held out together.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        name: str = "qa",
+        *,
+        names: Sequence[str] = TRAINING,
+        passage: str = "paragraph",
+        num_other_sentences: int = 0,
+        fold: str | None = "train",
+        development: bool = False,
+    ) -> None:
+        key = f"data.sources.{name}"
+        if passage not in PASSAGES:
+            raise ConfigError(
+                f"{key}.passage is '{passage}'; choose one of {', '.join(PASSAGES)}.{suggest(passage, PASSAGES)}"
+            )
+        if num_other_sentences < 0 or (num_other_sentences and passage != "sentence"):
+            raise ConfigError(
+                f"{key}.num_other_sentences is {num_other_sentences}; it must be 0, or more with passage=sentence."
+            )
+        if not names:
+            raise ConfigError(f"{key}.names is empty; choose some of {', '.join(TRAINING)}.")
+        for chosen in names:
+            if chosen in DEVELOPMENT and not development:
+                raise ConfigError(
+                    f"{key}.names: '{chosen}' is for development, not for training. Take it out; or give it to "
+                    "data.validation_sources, with development: true."
+                )
+        self.name = name
+        self.passage = passage
+        self.num_other_sentences = num_other_sentences
+        self.fold = fold
+        self._files = [named_file(Path(path), chosen) for chosen in names]
+
+    def fingerprint(self) -> str:
+        """A hash of the files' content and the options. Raises DataError where a file is missing or empty."""
+        for file in self._files:
+            next(read_lines(file))
+        options = f"{self.passage} {self.num_other_sentences} {self.fold}"
+        return content_hash("qa", VERSION, options, *self._files)
+
+    def rows(self) -> Iterator[PairRow]:
+        """The rows in file order. Raises DataError with file and line; a duplicate id is found after the last row."""
+        unmarked = too_few = 0
+        for where, fields in read_json_rows(self._files, _FIELDS):
+            if self.fold is not None and fields.get("fold", self.fold) != self.fold:
+                continue
+            if self.passage == "sentence" and _answer_sentence(fields, where) < 0:
+                unmarked += 1
+                continue
+            row = self._row(fields, where)
+            check_texts(row, where)
+            if any(len(negatives) < self.num_other_sentences for negatives in row.negatives.values()):
+                too_few += 1
+                continue
+            yield row
+        if unmarked or too_few:
+            logger.warning(
+                "%s: rows left out: %d without a sentence that answers, %d with fewer than %d other sentences.",
+                self.name,
+                unmarked,
+                too_few,
+                self.num_other_sentences,
+            )
+
+    def _row(self, fields: dict[str, Any], where: str) -> PairRow:
+        queries, passages = texts_of(fields, "queries", where), texts_of(fields, "passages", where)
+        languages = [language for language in queries if language in passages]
+        document = str(fields.get("doc") or "")
+        paragraph = f"{document} {content_hash(passages[min(passages)])[:16]}"
+        passage_id, negatives = paragraph, {}
+        if self.passage == "sentence":
+            answer = _answer_sentence(fields, where)
+            sentences = {language: _sentences(fields, language, answer, where) for language in languages}
+            passages = {language: sentences[language][answer] for language in languages}
+            passage_id = f"{paragraph}.{answer}"
+            if self.num_other_sentences:
+                negatives = {language: self._others(sentences[language], answer, fields) for language in languages}
+        return PairRow(
+            id=str(fields["id"]),
+            queries={language: queries[language] for language in languages},
+            passages={language: passages[language] for language in languages},
+            passage_id=passage_id,
+            negatives=negatives,
+            split_key=document,
+        )
+
+    def _others(self, sentences: Sequence[str], answer: int, fields: Mapping[str, Any]) -> list[str]:
+        """The sentences nearest to that of the answer which do not contain its text, and are not only punctuation."""
+        text = fields.get("answer")
+        others = [
+            sentence
+            for _, sentence in sorted(enumerate(sentences), key=lambda pair: abs(pair[0] - answer))
+            if sentence != sentences[answer]
+            and any(map(str.isalnum, sentence))
+            and not (isinstance(text, str) and text and text in sentence)
+        ]
+        return others[: self.num_other_sentences]
+
+
+def _answer_sentence(fields: Mapping[str, Any], where: str) -> int:
+    answer = fields.get("answer_sentence")
+    if not isinstance(answer, int):
+        raise DataError(
+            f"{where}: answer_sentence of row '{fields['id']}' is {answer!r}; passage=sentence needs a whole number, "
+            "that of the sentence that answers, from 0. Leave the file out, or set passage=paragraph."
+        )
+    return answer
+
+
+def _sentences(fields: Mapping[str, Any], language: str, answer: int, where: str) -> list[str]:
+    sentences = fields.get("sentences")
+    texts = sentences.get(language) if isinstance(sentences, dict) else sentences
+    if not isinstance(texts, list) or len(texts) <= answer or not all(isinstance(text, str) for text in texts):
+        raise DataError(
+            f"{where}: sentences of row '{fields['id']}' in '{language}' must be a list of texts, of which number "
+            f"{answer} answers. Drop the row or the language."
+        )
+    return texts
