@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import mixlingua.report
-from mixlingua.report.pairs import DIFFERENCE_STEPS, VALUE_STEPS
+from mixlingua.report.pairs import DIFFERENCE_COLOURS, DIFFERENCE_STEPS, VALUE_COLOURS, VALUE_STEPS
 
 CSS = (Path(mixlingua.report.__file__).parent / "templates" / "style.css").read_text(encoding="utf-8")
 STEPS = [*(f"v{step}" for step in range(VALUE_STEPS)), *(f"d{step}" for step in range(DIFFERENCE_STEPS))]
@@ -49,6 +49,10 @@ def test_every_text_has_enough_contrast(dark: bool) -> None:
     for name in STEPS:
         ink = found["on-deep"] if name in deep(dark) else found["ink"]
         assert contrast(ink, found[name]) >= 4.5, name
+
+
+def test_png_files_have_the_colours_of_the_page() -> None:
+    assert [colours(dark=False)[name] for name in STEPS] == [*VALUE_COLOURS, *DIFFERENCE_COLOURS]
 
 
 @pytest.mark.parametrize("dark", [False, True])

@@ -3,7 +3,7 @@
 import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,8 +31,11 @@ class Labels:
 def comparison_tables(
     rows: Sequence[ComparisonRow], labels: Labels, confidence: float, average: Average = MACRO
 ) -> list[PlainTable]:
-    """Averages by setting, rank distance, intervals, differences, query languages, groups of languages, wins, and each
-    pair (long). average: that of the rows."""
+    """The tables in the order of the files; those of single pairs are long.
+
+    Averages by setting, rank distance, intervals, differences, query languages, groups of languages, wins, and pairs.
+    average: that of the rows.
+    """
     tables = [_means(rows, labels, confidence, ranks=ranks) for ranks in (False, True) if _average(rows, ranks)]
     tables.append(_intervals(rows, confidence))
     if any(row.difference for row in rows):
@@ -79,10 +82,8 @@ def flat(row: ComparisonRow) -> dict[str, object]:
     """A row as one line: intervals are two columns, the difference's fields stand beside the others (None without)."""
     plain = row.plain()
     difference = plain.pop("difference")
-    names = ("baseline", "value", "interval", "seeds_interval", "p_value", "p_holm", "effect_size", "better", "equal",
-             "worse")  # fmt: skip
     columns = {"value": "difference", "interval": "difference_interval", "seeds_interval": "difference_seeds_interval"}
-    for name in names:
+    for name in (field.name for field in fields(Difference)):
         plain[columns.get(name, name)] = difference[name] if isinstance(difference, dict) else None
     line: dict[str, object] = {}
     for name, value in plain.items():
@@ -102,12 +103,12 @@ def _means(rows: Sequence[ComparisonRow], labels: Labels, confidence: float, *, 
     columns = [column for column in columns if any(key[1:] == column for key in by_column)]
     seeds = {row.system: str(row.num_seeds) for row in rows}
     cells = [
-        [*labels.cells[system], seeds[system], *(mean(by_column[system, *column], confidence) for column in columns)]
+        [*labels.cells[system], seeds[system], *(_mean(by_column[system, *column], confidence) for column in columns)]
         for system in labels.cells
     ]
-    metrics = " / ".join(_distinct(metric_name(row) for row in by_column.values()))
+    metrics = " / ".join(_distinct(_metric_name(row) for row in by_column.values()))
     heads = [task if ranks else f"{task} {SHORT[setting]}" for task, setting in columns]
-    note = f"±: half of the {percent(confidence)} interval over seeds."
+    note = f"±: half of the {_percent(confidence)} interval over seeds."
     if "1" in seeds.values():
         note += " There is none with one seed."
     if any(row.difference for row in by_column.values()):
@@ -125,23 +126,17 @@ def _means(rows: Sequence[ComparisonRow], labels: Labels, confidence: float, *, 
 def _intervals(rows: Sequence[ComparisonRow], confidence: float) -> PlainTable:
     return PlainTable(
         name="intervals",
-        title=f"{percent(confidence)} intervals",
+        title=f"{_percent(confidence)} intervals",
         columns=["system", "task", "metric", "mean", "over questions", "over seeds"],
         rows=[
-            [
-                row.system,
-                row.task,
-                figure_name(row),
-                number(row, row.value),
-                interval(row, row.interval),
-                interval(row, row.seeds_interval),
-            ]
+            [row.system, row.task, _figure_name(row), _number(row, row.value), _interval(row, row.interval),
+             _interval(row, row.seeds_interval)]
             for row in _averages(rows)
         ],
         labels=3,
         note="Over questions (bootstrap): what other questions would give these models. Over seeds (Student's t): what "
         "other trainings would give on these questions. There is none with one seed.",
-    )
+    )  # fmt: skip
 
 
 def _differences(rows: Sequence[ComparisonRow], confidence: float) -> PlainTable:
@@ -150,11 +145,11 @@ def _differences(rows: Sequence[ComparisonRow], confidence: float) -> PlainTable
         lines.append([
             f"{row.system} - {difference.baseline}",
             row.task,
-            figure_name(row),
-            signed(row, difference.value) + star(row, confidence),
-            interval(row, difference.interval, with_sign=True),
-            interval(row, difference.seeds_interval, with_sign=True),
-            *evidence(difference),
+            _figure_name(row),
+            _signed(row, difference.value) + _star(row, confidence),
+            _interval(row, difference.interval, with_sign=True),
+            _interval(row, difference.seeds_interval, with_sign=True),
+            *_evidence(difference),
         ])  # fmt: skip
     return PlainTable(
         name="differences",
@@ -163,7 +158,7 @@ def _differences(rows: Sequence[ComparisonRow], confidence: float) -> PlainTable
         rows=lines,
         labels=3,
         note="p: paired permutation test over questions. d: Cohen's d over questions. "
-        f"Intervals have a confidence of {percent(confidence)}: over questions by bootstrap, over seeds by Welch's t. "
+        f"Intervals have a confidence of {_percent(confidence)}: over questions by bootstrap, over seeds by Welch's t. "
         "Where the interval over seeds holds 0, the difference may be that of the seeds.",
     )
 
@@ -176,10 +171,10 @@ def _languages(rows: Sequence[ComparisonRow], task: str, confidence: float) -> P
     lines = []
     for language in _distinct(row.query_language for row in of_task):
         cells = [[by_cell.get((system, language, setting)) for setting in shown] for system in systems]
-        lines.append([language, *(" / ".join(marked(row, confidence) for row in cell) for cell in cells)])
+        lines.append([language, *(" / ".join(_marked(row, confidence) for row in cell) for cell in cells)])
     return PlainTable(
         name=f"languages-{task.replace('_', '-')}",
-        title=f"{task} {metric_name(of_task[0])} by query language",
+        title=f"{task} {_metric_name(of_task[0])} by query language",
         columns=["", *systems],
         rows=lines,
         labels=1,
@@ -197,10 +192,8 @@ def _wins(rows: Sequence[ComparisonRow], confidence: float) -> PlainTable:
             other for other in rows
             if (other.system, other.task, other.setting, other.scope) == (row.system, row.task, row.setting, scope)
         ]  # fmt: skip
-        gains, sure = (
-            [other.gain for other in counted],
-            [other.gain for other in counted if other.significant(confidence)],
-        )
+        gains = [other.gain for other in counted]
+        sure = [other.gain for other in counted if other.significant(confidence)]
         lines.append([
             f"{row.system} : {difference.baseline}",
             row.task,
@@ -228,16 +221,16 @@ def _pairs(rows: Sequence[ComparisonRow], confidence: float) -> Iterator[PlainTa
         of_system = [(row, difference) for row, difference in pairs if (row.task, row.system) == (task, system)]
         yield PlainTable(
             name=f"pairs-{task}-{system}".replace("_", "-").replace(" ", "-").replace("=", "-"),
-            title=f"{task} {metric_name(of_system[0][0])} by language pair: {system} - {of_system[0][1].baseline}",
+            title=f"{task} {_metric_name(of_system[0][0])} by language pair: {system} - {of_system[0][1].baseline}",
             columns=["pair", "mean", "difference", "over questions", "won", "tied", "lost", "d", "p", "p Holm"],
             rows=[
                 [
                     f"{row.query_language}->{row.passage_language}",
-                    number(row, row.value),
-                    signed(row, difference.value) + star(row, confidence),
-                    interval(row, difference.interval, with_sign=True),
+                    _number(row, row.value),
+                    _signed(row, difference.value) + _star(row, confidence),
+                    _interval(row, difference.interval, with_sign=True),
                     *(f"{count:,}" for count in (difference.better, difference.equal, difference.worse)),
-                    *evidence(difference),
+                    *_evidence(difference),
                 ]
                 for row, difference in of_system
             ],
@@ -303,7 +296,7 @@ def _group_table(rows: Sequence[ComparisonRow], average: Average, widest: int) -
     unknown = unknown_languages(rows)
     return PlainTable(
         name=f"groups-{task.replace('_', '-')}",
-        title=f"{task} {metric_name(rows[0])} by groups of languages",
+        title=f"{task} {_metric_name(rows[0])} by groups of languages",
         columns=["", *by_system],
         rows=lines,
         labels=1,
@@ -314,48 +307,49 @@ def _group_table(rows: Sequence[ComparisonRow], average: Average, widest: int) -
     )
 
 
-def metric_name(row: ComparisonRow) -> str:
+# Texts of the cells.
+def _metric_name(row: ComparisonRow) -> str:
     return f"{plain_name(row.metric)} {'↓' if row.metric in LOWER_IS_BETTER else '↑'}"
 
 
-def figure_name(row: ComparisonRow) -> str:
-    return metric_name(row) if row.metric == RANK_DISTANCE else f"{SHORT[row.setting]} {metric_name(row)}"
+def _figure_name(row: ComparisonRow) -> str:
+    return _metric_name(row) if row.metric == RANK_DISTANCE else f"{SHORT[row.setting]} {_metric_name(row)}"
 
 
-def mean(row: ComparisonRow, confidence: float) -> str:
+def _mean(row: ComparisonRow, confidence: float) -> str:
     ends = row.seeds_interval
-    spread = f" ±{number(row, (ends[1] - ends[0]) / 2)}" if ends else ""
-    return f"{number(row, row.value)}{spread}{star(row, confidence)}"
+    spread = f" ±{_number(row, (ends[1] - ends[0]) / 2)}" if ends else ""
+    return f"{_number(row, row.value)}{spread}{_star(row, confidence)}"
 
 
-def marked(row: ComparisonRow | None, confidence: float) -> str:
-    return number(row, row.value) + star(row, confidence) if row else "-"
+def _marked(row: ComparisonRow | None, confidence: float) -> str:
+    return _number(row, row.value) + _star(row, confidence) if row else "-"
 
 
-def star(row: ComparisonRow, confidence: float) -> str:
+def _star(row: ComparisonRow, confidence: float) -> str:
     return "*" if row.significant(confidence) else ""
 
 
-def number(row: ComparisonRow, value: float) -> str:
+def _number(row: ComparisonRow, value: float) -> str:
     return f"{value:,.1f}" if row.metric == RANK_DISTANCE else f"{value:.3f}"
 
 
-def signed(row: ComparisonRow, value: float) -> str:
+def _signed(row: ComparisonRow, value: float) -> str:
     text = f"{value:+,.1f}" if row.metric == RANK_DISTANCE else f"{value:+.4f}"
     return text if any(digit in text for digit in "123456789") else text[1:]  # no "-0.0000"
 
 
-def interval(row: ComparisonRow, ends: Interval | None, *, with_sign: bool = False) -> str:
+def _interval(row: ComparisonRow, ends: Interval | None, *, with_sign: bool = False) -> str:
     if ends is None:
         return "-"
-    form = signed if with_sign else number
+    form = _signed if with_sign else _number
     return f"{form(row, ends[0])} to {form(row, ends[1])}"
 
 
-def evidence(difference: Difference) -> list[str]:
+def _evidence(difference: Difference) -> list[str]:
     effect = "-" if difference.effect_size is None else f"{difference.effect_size:+.2f}"
     return [effect, f"{difference.p_value:.4f}", f"{difference.p_holm:.4f}"]
 
 
-def percent(confidence: float) -> str:
+def _percent(confidence: float) -> str:
     return f"{100 * confidence:g}%"

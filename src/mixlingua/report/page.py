@@ -107,12 +107,11 @@ def _escaped_markdown(text: str) -> str:
 # Keys of a run's provenance in the order of the page, and what they are called; others follow under their own name.
 _NAMES = {
     "model": "Model", "revision": "Revision of the model", "weights": "SHA-256 of the encoder before training",
-    "num_parameters": "Parameters", "pretraining": "Pretrained on", "seed": "Seed", "step": "Steps trained",
-    "max_steps": "Steps planned", "batch_size": "Pairs per step", "sampler": "Batches", "data": "Training data",
-    "num_rows": "Training rows", "training_languages": "Training languages", "adapter": "Adapter",
-    "postprocess": "Layer fitted afterwards",
-    "precision": "Precision",
-    "hardware": "Hardware", "commit": "Commit", "mixlingua": "mixlingua", "python": "Python", "packages": "Packages",
+    "num_parameters": "Parameters", "pretraining": "Pretrained on", "seed": "Seed", "average": "Averages",
+    "step": "Steps trained", "max_steps": "Steps planned", "batch_size": "Pairs per step", "sampler": "Batches",
+    "data": "Training data", "num_rows": "Training rows", "training_languages": "Training languages",
+    "adapter": "Adapter", "postprocess": "Layer fitted afterwards", "precision": "Precision", "hardware": "Hardware",
+    "commit": "Commit", "mixlingua": "mixlingua", "python": "Python", "packages": "Packages",
 }  # fmt: skip
 
 

@@ -8,8 +8,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 
 from mixlingua.evaluation.metrics import Floats
@@ -45,7 +44,13 @@ def language_shares(rows: Iterable[ResultRow], task: str) -> dict[Pair, float]:
     return {(row.query_language, language): row.value for row, language in named if language is not None}
 
 
-VALUE_STEPS, DIFFERENCE_STEPS = 9, 11  # colours of each scale in style.css, the middle one of differences neutral
+# The colours of templates/style.css in its light scheme: of values, and of differences with a neutral middle.
+VALUE_COLOURS = ("#eff7fd", "#cfe3f3", "#afcde8", "#90b7dd", "#73a1d2", "#5b8dca", "#3c70b7", "#2c59a0", "#1f438a")
+DIFFERENCE_COLOURS = (
+    "#9e4502", "#c47b49", "#d49c6f", "#e2bc99", "#efdac4", "#f7f5f3", "#cde3f5", "#a4c7e8", "#7ea8d8", "#5e8bc8",
+    "#2b569d",
+)  # fmt: skip
+VALUE_STEPS, DIFFERENCE_STEPS = len(VALUE_COLOURS), len(DIFFERENCE_COLOURS)
 _LEAST_LIMIT = 0.05  # of a scale of differences: noise should not look like a result
 
 
@@ -81,14 +86,19 @@ class Grid:
 
 def value_grid(title: str, values: Mapping[Pair, float], zero_shot: Collection[str] = ()) -> Grid:
     """Values from 0 to 1; colours from the tenth below the lowest to the tenth above the highest."""
-    low = math.floor(10 * min(values.values()) + 1e-9) / 10
-    high = max(math.ceil(10 * max(values.values()) - 1e-9) / 10, low + 0.1)
+    low, high = _tenths(values.values())
     cells = {
         pair: (_short(f"{value:.3f}"), f"v{round((value - low) / (high - low) * (VALUE_STEPS - 1))}")
         for pair, value in values.items()
     }
     styles = [f"v{step}" for step in range(VALUE_STEPS)]
     return _grid(title, cells, zero_shot, styles, f"{low:.1f}", f"{high:.1f}")
+
+
+def _tenths(values: Collection[float]) -> tuple[float, float]:
+    """The tenth below the lowest value and the tenth above the highest; never the same."""
+    low = math.floor(10 * min(values) + 1e-9) / 10
+    return low, max(math.ceil(10 * max(values) - 1e-9) / 10, low + 0.1)
 
 
 def difference_grid(
@@ -155,16 +165,14 @@ def _short(text: str) -> str:
 
 def save_heatmap(path: Path, task: str, before: Sequence[ResultRow] | None, after: Sequence[ResultRow]) -> None:
     """Write the mAP of every query and passage language to a PNG; with `before`, the change beside it."""
-    languages, matrix = square(pair_values(after, task, "map"))
-    old_languages, old = square(pair_values(before or (), task, "map"))
-    panels = 2 if old_languages == languages else 1
-    figure, axes = _matrix_figure(len(languages), panels)
-    lowest = 0.1 * np.floor(10 * np.nanmin(matrix))
-    _matrix(axes[0], matrix, languages, f"{task}: mAP", "viridis", Normalize(lowest, 1.0), ".2f")
-    if panels == 2:
-        change = np.round(matrix - old, 2) + 0.0  # no "-0.00"
-        limit = max(0.05, float(np.nanmax(np.abs(change))))
-        _matrix(axes[1], change, languages, "change by training", "PuOr", Normalize(-limit, limit), "+.2f")
+    values, old = pair_values(after, task, "map"), pair_values(before or (), task, "map")
+    figure, axes = _matrix_figure(values, 2 if old.keys() == values.keys() else 1)
+    low, high = _tenths(values.values())
+    _matrix(axes[0], values, f"{task}: mAP", VALUE_COLOURS, Normalize(low, high), ".2f")
+    if len(axes) == 2:
+        change = {pair: value - old[pair] for pair, value in values.items()}
+        limit = max(_LEAST_LIMIT, *(abs(value) for value in change.values()))
+        _matrix(axes[1], change, "change by training", DIFFERENCE_COLOURS, Normalize(-limit, limit), "+.2f")
     save_png(figure, path, 100)
 
 
@@ -173,36 +181,38 @@ def save_share_heatmap(path: Path, task: str, shares: Mapping[Pair, float]) -> N
 
     shares: those of `language_shares`.
     """
-    languages, matrix = square(shares)
-    figure, axes = _matrix_figure(len(languages), 1)
-    norm = Normalize(0.0, float(np.nanmax(matrix)))
-    _matrix(axes[0], matrix, languages, f"{task}: share of the top 10", "viridis", norm, ".2f")
+    figure, axes = _matrix_figure(shares, 1)
+    norm = Normalize(0.0, max(shares.values()))
+    _matrix(axes[0], shares, f"{task}: share of the top 10", VALUE_COLOURS, norm, ".2f")
     save_png(figure, path, 100)
 
 
-def _matrix_figure(num_languages: int, panels: int) -> tuple[Figure, Sequence[Axes]]:
-    side = 0.48 * max(num_languages, 5)
-    figure = Figure(figsize=(panels * (side + 3.0), side + 1.1), layout="constrained")
+def _matrix_figure(pairs: Collection[Pair], panels: int) -> tuple[Figure, Sequence[Axes]]:
+    rows, columns, _ = _layout(pairs)
+    width, height = (0.48 * max(len(headings), 5) for headings in (columns, rows))
+    figure = Figure(figsize=(panels * (width + 3.0), height + 1.1), layout="constrained")
     return figure, figure.subplots(1, panels, squeeze=False)[0]
 
 
 def _matrix(
-    axes: Axes, matrix: Floats, languages: list[str], title: str, cmap: str, norm: Normalize, form: str
+    axes: Axes, values: Mapping[Pair, float], title: str, colours: Sequence[str], norm: Normalize, form: str
 ) -> None:
-    image: ScalarMappable = axes.imshow(matrix, cmap=cmap, norm=norm)
+    rows, columns, pairs = _layout(values)
+    matrix = np.array([[values.get(pair, np.nan) for pair in row] for row in pairs])
+    image = axes.imshow(matrix, cmap=LinearSegmentedColormap.from_list("style", colours), norm=norm)
     axes.set_title(title, fontsize=12, loc="left")
-    axes.set_xticks(range(len(languages)), languages)
-    axes.set_yticks(range(len(languages)), [f"{language_name(code)}  {code}" for code in languages])
+    axes.set_xticks(range(len(columns)), columns)
+    axes.set_yticks(range(len(rows)), [f"{language_name(code)}  {code}" for code in rows])
     axes.set_xlabel("passages in")
     axes.set_ylabel("queries in")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.figure.colorbar(image, ax=axes, fraction=0.046, pad=0.02)
+    axes.figure.colorbar(image, ax=axes, fraction=0.046, pad=0.02).outline.set_visible(False)
     for (row, column), value in np.ndenumerate(matrix):
         if np.isfinite(value):
             red, green, blue, _ = image.cmap(norm(value))
             dark = 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.45
-            text = format(value, form).replace("0.", ".", 1)
+            text = _short(format(value, form)) if round(value, 2) else "0"
             axes.text(column, row, text, ha="center", va="center", fontsize=8, color="white" if dark else "black")
 
 
