@@ -15,7 +15,7 @@ from mixlingua.evaluation.benchmarks.trec_files import read_trec_qrels
 from mixlingua.evaluation.suite import evaluate_task
 
 sys.path.insert(0, str(Path(__file__).parent))
-from corpora import ByHash
+from worlds import ByHash
 
 REAL = ("ar", "bn", "en", "hi", "sw", "te", "th", "yo")
 FILES = {"topics": "1\tNani?\n2\tLini?\n", "qrels": "1\tQ0\t7#0\t1\n1\tQ0\t7#1\t0\n2\tQ0\t8#0\t1\n"}

@@ -15,7 +15,7 @@ from mixlingua.evaluation.suite import evaluate_task
 from mixlingua.languages import family, resource_class, script
 
 sys.path.insert(0, str(Path(__file__).parent))
-from corpora import ByHash
+from worlds import ByHash
 
 
 def example(identity, *answers, **changes):

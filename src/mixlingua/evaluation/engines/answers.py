@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import regex
@@ -62,6 +63,38 @@ class FirstAnswers:
     tied: NDArray[np.int64]
     below: NDArray[np.int64]
 
+    @classmethod
+    def load(cls, path: Path, queries: Tensor) -> tuple[Self, int]:
+        """What was found so far, and the steps that were taken: one for each shard judged, then one for each counted.
+
+        queries: (N, L, D), of a search that begins.
+        """
+        if path.exists():
+            with np.load(path, allow_pickle=False) as arrays:
+                return cls(arrays["scores"], arrays["tied"], arrays["below"]), int(arrays["done"])
+        shape = queries.shape[:2]
+        return cls(np.full(shape, -np.inf), np.zeros(shape, np.int64), np.zeros(shape, np.int64)), 0
+
+    def save(self, path: Path, steps: int) -> None:
+        """Keep what was found in so many steps. Raises StorageError where the disk is full."""
+        with atomic_write(path) as partial_file:
+            np.savez(partial_file, scores=self.scores, tied=self.tied, below=self.below, done=steps)
+
+    def judge(self, queries: Tensor, vectors: Tensor, answering: Answering) -> None:
+        """Take in the answering passages of one shard. Nothing is rounded: all is on the grid (`retrieval.search`)."""
+        for question, rows in answering:
+            scores = vectors[torch.from_numpy(rows)].double() @ queries[question].double().T
+            highest = scores.max(dim=0).values
+            tied = (scores == highest).sum(dim=0).numpy()
+            best, known = highest.numpy(), self.scores[question]
+            self.tied[question] = np.where(best < known, 0, tied) + np.where(best > known, 0, self.tied[question])
+            self.scores[question] = np.maximum(best, known)
+
+    def count(self, queries: Tensor, vectors: Tensor) -> None:
+        """Count the passages of one shard that score less, once all shards are judged."""
+        below = count_below(queries.flatten(0, 1), vectors, torch.from_numpy(self.scores).reshape(-1, 1))
+        self.below += below.numpy().reshape(self.below.shape)
+
     def ranks(self, columns: Sequence[int], num_passages: int) -> RelevantRanks:
         """Of the first answering passage, for all questions in the languages at `columns`, one after the other.
 
@@ -78,37 +111,21 @@ def find_first_answers(task: AnswerTask, queries: Tensor, shards: VectorShards, 
     Every rank must call this. Rank 0 searches; the ranks meet after each shard, so that none waits for longer than a
     shard takes. Raises DataError where the corpus is no longer what was encoded, StorageError where the disk is full.
     """
-    first, done = distributed.on_first_rank(lambda: _load(path, queries))
+    first, done = distributed.on_first_rank(lambda: FirstAnswers.load(path, queries))
     answering = _answering(task, shards, after=done)
 
     def search(step: int) -> None:
         judging, shard = step < shards.num_shards, step % shards.num_shards
         if judging:
-            _raise_best(first, queries, shards.vectors(shard), next(answering))
+            first.judge(queries, shards.vectors(shard), next(answering))
         else:
-            _count(first, queries, shards.vectors(shard))
-        _save(path, first, step + 1)
+            first.count(queries, shards.vectors(shard))
+        first.save(path, step + 1)
         _report(task.name, first, judging, shard + 1, shards.num_shards)
 
     for step in range(done, 2 * shards.num_shards):
         distributed.on_first_rank(partial(search, step))
     return distributed.on_first_rank(lambda: first)
-
-
-def _raise_best(first: FirstAnswers, queries: Tensor, vectors: Tensor, answering: Answering) -> None:
-    """Take in the answering passages of one shard. No rounding: all is on the grid (`mixlingua.retrieval.search`)."""
-    for question, rows in answering:
-        scores = vectors[torch.from_numpy(rows)].double() @ queries[question].double().T
-        highest = scores.max(dim=0).values
-        tied = (scores == highest).sum(dim=0).numpy()
-        best, known = highest.numpy(), first.scores[question]
-        first.tied[question] = np.where(best < known, 0, tied) + np.where(best > known, 0, first.tied[question])
-        first.scores[question] = np.maximum(best, known)
-
-
-def _count(first: FirstAnswers, queries: Tensor, vectors: Tensor) -> None:
-    below = count_below(queries.flatten(0, 1), vectors, torch.from_numpy(first.scores).reshape(-1, 1))
-    first.below += below.numpy().reshape(first.below.shape)
 
 
 def _answering(task: AnswerTask, shards: VectorShards, after: int) -> Iterator[Answering]:
@@ -130,20 +147,6 @@ def _report(name: str, first: FirstAnswers, judging: bool, done: int, num_shards
     if judging and done == num_shards:
         answered = int((first.tied > 0).any(axis=1).sum())
         logger.info("task %s: the corpus answers %s of %s questions", name, f"{answered:,}", f"{len(first.tied):,}")
-
-
-def _load(path: Path, queries: Tensor) -> tuple[FirstAnswers, int]:
-    """What was found, and how many steps were taken: one for each shard judged, then one for each searched."""
-    if path.exists():
-        with np.load(path, allow_pickle=False) as arrays:
-            return FirstAnswers(arrays["scores"], arrays["tied"], arrays["below"]), int(arrays["done"])
-    shape = queries.shape[:2]
-    return FirstAnswers(np.full(shape, -np.inf), np.zeros(shape, np.int64), np.zeros(shape, np.int64)), 0
-
-
-def _save(path: Path, first: FirstAnswers, done: int) -> None:
-    with atomic_write(path) as partial_file:
-        np.savez(partial_file, scores=first.scores, tied=first.tied, below=first.below, done=done)
 
 
 def _tables(task: AnswerTask, first: FirstAnswers) -> dict[str, PerQueryTable]:

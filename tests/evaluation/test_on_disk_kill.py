@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-import corpus_worker
-from corpora import folder_of, random_world
+import on_disk_worker
+from worlds import folder_of, random_world
 
-WORKER = Path(corpus_worker.__file__)
+WORKER = Path(on_disk_worker.__file__)
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def start(tmp_path):
 
 def expected(tmp_path, monkeypatch):
     monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path / "uninterrupted"))
-    content, encoded = corpus_worker.evaluated(str(tmp_path / "world"), 8, 0.0)
+    content, encoded = on_disk_worker.evaluated(str(tmp_path / "world"), 8, 0.0)
     return json.loads(json.dumps(content)), encoded
 
 

@@ -16,7 +16,7 @@ from mixlingua.evaluation.benchmarks.folder import beir, folder_task
 from mixlingua.evaluation.suite import evaluate_task
 
 sys.path.insert(0, str(Path(__file__).parent))
-from corpora import ByHash
+from worlds import ByHash
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 

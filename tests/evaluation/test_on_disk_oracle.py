@@ -9,7 +9,7 @@ import pytest
 from ir_measures import AP, RR, P, Qrel, R, ScoredDoc, nDCG
 
 sys.path.insert(0, str(Path(__file__).parent))
-from corpora import ByText, corpus_task, random_world
+from worlds import ByText, corpus_task, random_world
 
 from mixlingua.evaluation.suite import evaluate_task
 

@@ -1,6 +1,6 @@
 """An evaluation in a process of its own, slow enough to be killed between two shards.
 
-Run by test_corpus_kill.py as: python corpus_worker.py FOLDER SHARD_SIZE PAUSE OUT. Prints the number of passages that
+Run by test_on_disk_kill.py as: python on_disk_worker.py FOLDER SHARD_SIZE PAUSE OUT. Prints the number of passages that
 it encoded, and writes every query's values to OUT.
 """
 
@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from corpora import ByHash
+from worlds import ByHash
 
 from mixlingua.evaluation.benchmarks.folder import folder_task
 from mixlingua.evaluation.suite import evaluate_task
@@ -29,7 +29,7 @@ class Slow(ByHash):
 
 def evaluated(folder: str, shard_size: int, pause: float) -> tuple[dict, int]:
     encode = Slow(pause)
-    task = folder_task(folder, "world", None, "map", None, shard_size, keep_vectors=False)
+    task = folder_task(folder, "world", main_metric="map", shard_size=shard_size)
     result = evaluate_task(task, encode)
     values = {
         setting: {metric: part.tolist() for metric, part in table.values.items()}

@@ -1,6 +1,6 @@
 """An evaluation of MKQA in a process of its own, slow enough to be killed between two steps of its search.
 
-Run by test_answer_kill.py as: python answer_worker.py FOLDER PAUSE OUT. Prints the number of steps that it took, and
+Run by test_answers_kill.py as: python answers_worker.py FOLDER PAUSE OUT. Prints the number of steps that it took, and
 writes every query's values to OUT.
 """
 
@@ -10,28 +10,26 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from corpora import ByHash
+from worlds import ByHash
 
 from mixlingua.evaluation.benchmarks.mkqa import mkqa
-from mixlingua.evaluation.engines import answers as answer_ranks
+from mixlingua.evaluation.engines.answers import FirstAnswers
 from mixlingua.evaluation.suite import evaluate_task
 
 
 def evaluated(folder: Path, pause: float) -> tuple[dict, int]:
-    save, taken = answer_ranks._save, []
+    save, taken = FirstAnswers.save, []
 
     def slow(*given):
         time.sleep(pause)
         save(*given)
         taken.append(1)
 
-    answer_ranks._save = slow
+    FirstAnswers.save = slow
     try:
-        result = evaluate_task(
-            mkqa(folder, folder / "corpus.jsonl", ["de", "en"], shard_size=3, keep_vectors=False), ByHash()
-        )
+        result = evaluate_task(mkqa(folder, folder / "corpus.jsonl", ["de", "en"], shard_size=3), ByHash())
     finally:
-        answer_ranks._save = save
+        FirstAnswers.save = save
     values = {
         setting: {metric: part.tolist() for metric, part in table.values.items()}
         for setting, table in result.per_query.items()

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
-import answer_worker
+import answers_worker
 
-WORKER = Path(answer_worker.__file__)
+WORKER = Path(answers_worker.__file__)
 NUM_PASSAGES, STEPS = 150, 100  # 50 shards, each judged and searched
 
 
@@ -58,7 +58,7 @@ def test_a_killed_search_resumes_with_equal_values(tmp_path, monkeypatch):
     assert not list((tmp_path / "cache" / "vectors").glob("*")), "vectors and state are removed"
 
     monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path / "uninterrupted"))
-    content, steps = answer_worker.evaluated(tmp_path / "data", 0.0)
+    content, steps = answers_worker.evaluated(tmp_path / "data", 0.0)
     resumed = json.loads((tmp_path / "resumed.json").read_text())
     assert steps == STEPS and resumed == json.loads(json.dumps(content))
     values = resumed["values"]["crosslingual"]["success_at_20"]

@@ -20,7 +20,7 @@ from mixlingua.files import cache_dir
 from mixlingua.retrieval.shards import VectorShards
 
 sys.path.insert(0, str(Path(__file__).parent))
-from corpora import ByHash, ByText, corpus_task, in_memory, random_world
+from worlds import ByHash, ByText, corpus_task, in_memory, random_world
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,67 @@
+"""Which engine measures a task, and a task type of one's own, as a user's package brings it."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from mixlingua.errors import ConfigError
+from mixlingua.evaluation.results import PerQueryTable, TaskResult
+from mixlingua.evaluation.run_folder import read_results, write_results
+from mixlingua.evaluation.suite import evaluate_task
+from mixlingua.evaluation.tasks import RetrievalTask
+
+
+@dataclass(frozen=True)
+class Data:
+    name: str = "lengths"
+    main_metric: str = "length"
+    size: str = "2 texts"
+
+    def provenance(self):
+        return {"revision": "1", "main_metric": self.main_metric}
+
+
+class Lengths(Data):
+    """How long the vectors of two texts are."""
+
+    def evaluate(self, encode):
+        values = encode(["p0=2", "p1=4"], "query").norm(dim=1).double().numpy()
+        return TaskResult(
+            self.name,
+            self.provenance(),
+            {"monolingual": PerQueryTable(["a", "b"], ["de", "de"], ["de", "de"], {"length": values})},
+        )
+
+
+def test_a_task_of_another_type_brings_its_engine(one_hot, tmp_path):
+    result = evaluate_task(Lengths(), one_hot)
+    assert result.aggregate() == {"lengths/monolingual/length": 3.0}
+    write_results(tmp_path, [result], {})
+    assert read_results(tmp_path).rows == result.rows
+
+
+def test_a_task_without_an_engine_is_refused(one_hot):
+    with pytest.raises(ConfigError, match=r"task lengths: Data has no engine\. Give it a method evaluate\(encode\)"):
+        evaluate_task(Data(), one_hot)
+
+
+def test_a_type_that_extends_another_is_measured_as_that(two_languages, one_hot):
+    class Mine(RetrievalTask):
+        """Data of one's own."""
+
+    mine = Mine(**{name: getattr(two_languages, name) for name in RetrievalTask.__dataclass_fields__})
+    assert evaluate_task(mine, one_hot).rows == evaluate_task(two_languages, one_hot).rows
+
+
+def test_its_own_engine_goes_before_that_of_its_type(two_languages, one_hot):
+    class Reversed(RetrievalTask):
+        """Its worst passages come first."""
+
+        def evaluate(self, encode):
+            plain = replace(two_languages, name="reversed")
+            return evaluate_task(plain, lambda texts, side: encode(texts, side) * (-1 if side == "query" else 1))
+
+    fields = {name: getattr(two_languages, name) for name in RetrievalTask.__dataclass_fields__}
+    values = [evaluate_task(task, one_hot).rows[0].value for task in (two_languages, Reversed(**fields))]
+    assert not np.isclose(*values)
