@@ -29,8 +29,11 @@ def chosen_sides(loss: str, sides: Sides) -> tuple[Side, ...]:
 class Distillation(StepLoss):
     """Squared distance between a text's vector and the teacher's vector of the same text in the pivot language.
 
-    sides: query, passage or both (their mean). What counts is the rows that have a pivot side. For unit vectors the
-    squared distance is 2 - 2 cos, so it lies between 0 and 4.
+    weight: in the sum of losses; 20 or so, since squared distances are small beside nats
+    sides: query, passage or both (their mean)
+
+    What counts is the rows that have a pivot side. For unit vectors the squared distance is 2 - 2 cos, so it lies
+    between 0 and 4.
     Source: Reimers and Gurevych 2020 (arXiv 2004.09813), eq. 1, summed over components instead of averaged.
     """
 
@@ -66,7 +69,7 @@ class Retention(Distillation):
 
     The counterweight of the other losses: what the model could do before training, monolingual retrieval above all, is
     to stay. Together with distillation, a text's target lies between its own vector and that of its pivot side, by the
-    two weights.
+    two weights. weight, sides: as of `Distillation`.
     Source: learning without forgetting (Li and Hoiem 2016, arXiv 1606.09282), of vectors in place of class scores.
     """
 
@@ -78,8 +81,12 @@ class Relational(StepLoss):
     """KL divergence from the teacher's distribution over the batch's passages, on the pivot side, to the model's.
 
     The model ranks the positives of all queries for each query in whatever languages the batch has; the teacher has
-    ranked the same texts in the pivot language. temperature: of the model; teacher_temperature: of the teacher.
-    The sizes of the two models' vectors may differ.
+    ranked the same texts in the pivot language. The sizes of the two models' vectors may differ.
+
+    weight: in the sum of losses
+    temperature: of the model's scores
+    teacher_temperature: of the teacher's scores
+
     Source: relational distillation with scores in place of distances (Park et al. 2019, arXiv 1904.05068), as a KL
     divergence of in-batch distributions (as in arXiv 2010.11386, section 3.2).
     """
@@ -112,6 +119,10 @@ class LanguageVariants(StepLoss):
 
     Both distributions are over the passages of all processes, without the further ones that share a key with the query.
     Both sides have a gradient. Rows with one language only do not count.
+
+    weight: in the sum of losses
+    temperature: what scores are divided by
+
     Source: the divergence between language variants of a query by which multilingual rankings are made alike (LaKDA).
     """
 

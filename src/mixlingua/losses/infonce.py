@@ -69,11 +69,14 @@ def above_positive_for_teacher(step: StepInputs, margin: float) -> Tensor:
 class InfoNCE(StepLoss):
     """In-batch InfoNCE with a fixed or learned temperature.
 
-    symmetric: also rank the queries for each passage, and take the mean of both.
-    hardness: see `harder`.
-    own_margin: passages that score more than this above a query's positive (cosine) are no negatives; None: all are.
-    teacher_margin: the same by the teacher's scores of the rows' texts in the pivot language.
-    dims: Matryoshka, the mean of the losses of the first d components for each d.
+    weight: in the sum of losses
+    temperature: what scores are divided by; values from 0.01 to 0.1 are usual
+    learn_temperature: train the temperature too, from the given one on
+    symmetric: also rank the queries for each passage, and take the mean of both
+    hardness: beta of `harder`, by which a negative counts exp(beta * score); 0: all alike
+    own_margin: passages that score so much more than a query's positive are no negatives, such as 0.1; null: all are
+    teacher_margin: the same by the teacher's scores of the rows' texts in the pivot language (GIST), such as 0.0
+    dims: Matryoshka, the mean of the losses of the first d components for each d, such as [384,192,96]; null: all alone
 
     Source: Elmahdy, Lin and Ahmad 2024 (arXiv 2408.10536), eq. 1, with every other passage of the batch and every hard
     negative as an irrelevant document; learned temperature as in CLIP (Radford et al. 2021, arXiv 2103.00020); the
@@ -162,8 +165,13 @@ class MultiPositive(StepLoss):
     """InfoNCE with each query's passage in several languages as positives, against all passages in all of them.
 
     A query's pool is the batch's passages and `variants` further languages of each; a positive is ranked against what
-    is not its own row's, and a query's loss is the mean over its positives. With variants as many as there are other
+    is not its own row's, and a query's loss is the mean over its positives.
+
+    weight: in the sum of losses
+    temperature: what scores are divided by
+    variants: further languages of each passage; each costs a pass over the passages. With as many as there are other
     training languages, these are all parallel passages.
+
     Source: the supervised contrastive loss of Khosla et al. 2020 (arXiv 2004.11362), eq. 2, in which the other
     positives are left out of the denominator.
     """

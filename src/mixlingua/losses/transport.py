@@ -42,8 +42,12 @@ class Transport(StepLoss):
 
     Costs are cosine distances of token vectors, masses are uniform over the tokens of the text itself (no padding, no
     special token, no prefix); the cost of a row, <P, C>, lies between 0 and 2, and is 0 for a text without such tokens.
-    sides: query, passage or both (their mean). What counts is the rows that have a pivot side. epsilon, in cosine
-    distance, and iterations: of `transport_plan`.
+    What counts is the rows that have a pivot side.
+
+    weight: in the sum of losses
+    sides: query, passage or both (their mean)
+    epsilon: of `transport_plan`, in cosine distance; smaller: a token goes to fewer of the teacher's, in more iterations
+    iterations: of Sinkhorn, in each step
 
     The plan P has no gradient: with P held fixed the gradient is that of the entropic optimum min <P, C> - epsilon H(P)
     (by the envelope theorem, once Sinkhorn's iterations have converged), and none is kept of the iterations.

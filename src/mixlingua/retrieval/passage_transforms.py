@@ -61,7 +61,10 @@ class Joining:
 class HubCorrection:
     """The score of a passage x becomes q·x - weight · h(x), where h(x) is the mean cosine of x to its nearest passages.
 
-    weight: above 0. neighbours: how many passages h(x) is the mean over, all in x's own language. Passages in other
+    weight: of h(x), above 0
+    neighbours: how many passages h(x) is the mean over, all in x's own language
+
+    Passages in other
     languages do not count: they are translations, and the more of them a pool has, the better.
     Source: localized centering (Hara et al., AAAI 2015), in which the score loses the γ-th power of x's inner product
     with the mean of its nearest neighbours, which is h(x); here it has a weight in place of a power. With 1/2, and

@@ -28,8 +28,9 @@ from mixlingua.sampling.source import held_languages
 class Postprocess(ABC):
     """A layer estimated from vectors of each language.
 
-    languages: two or more. rows_per_language: rows drawn of each language; each is read as query and as passage. Raises
-    ConfigError for values that cannot work.
+    languages: whose means are taken, two or more; any that the data sources have text in
+    rows_per_language: rows drawn of each language by seed; each is read as query and as passage
+    Raises ConfigError for values that cannot work.
     """
 
     languages: Sequence[str]
@@ -72,8 +73,10 @@ def _encode_languages(encode: Encode, texts: Sequence[Sequence[str]], side: Side
 
 @dataclass(frozen=True)
 class Projection(Postprocess):
-    """Projects out the directions in which the languages' means differ. dims: how many, the strongest first; None: all,
-    one fewer than languages."""
+    """Projects out the directions in which the languages' means differ.
+
+    dims: how many directions, the strongest first; null: all, one fewer than languages
+    """
 
     dims: int | None = None
 

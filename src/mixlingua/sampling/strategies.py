@@ -133,6 +133,7 @@ class _Alternating(Crosslingual):
 class Hybrid(_Alternating):
     """Each step monolingual with probability alpha, cross-lingual otherwise: the paper's method.
 
+    alpha: probability that a batch is monolingual, in [0, 1]; the paper found 0.4 to 0.6 about as good
     Raises ConfigError where alpha lies outside [0, 1].
     """
 
@@ -158,7 +159,13 @@ class Scheduled(_Alternating):
     linear: alpha = alpha_start + x (alpha_end - alpha_start);
     cosine: the same with (1 - cos(pi x)) / 2 for x, slow at both ends;
     two_phase: alpha_start for the share switch_at of the steps, alpha_end after it.
-    batches_per_step: batches of an optimiser step, which have one alpha. After max_steps alpha stays as it is.
+
+    max_steps: optimiser steps of the training, after which alpha stays as it is
+    batches_per_step: batches of an optimiser step, which have one alpha
+    schedule: linear, cosine or two_phase
+    alpha_start: probability that a batch is monolingual at the first step
+    alpha_end: the same at the last step
+    switch_at: of two_phase, the share of the steps before alpha_end
     Raises ConfigError for other schedules, and for numbers that cannot be meant.
     """
 

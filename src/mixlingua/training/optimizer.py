@@ -19,8 +19,12 @@ SCHEDULES = ("constant", "linear", "cosine")
 class AdamW:
     """AdamW with linear warm-up, then a constant, linearly falling or cosine learning rate.
 
-    weight_decay spares biases and normalisation weights (every parameter of one dimension or none). layer_decay: the
-    rate of a layer as a share of that of the layer above it, so that low layers change less; 1: all alike.
+    lr: the highest learning rate
+    weight_decay: of all but biases and normalisation weights (parameters of one dimension or none)
+    warmup_steps: optimiser steps over which the rate rises to lr
+    schedule: what the rate does then: constant, linear or cosine
+    layer_decay: a layer's rate as a share of that of the layer above it, so that low layers change less; 1: all alike
+
     Source: Loshchilov and Hutter 2019 (arXiv 1711.05101); lr 3e-5 and weight decay 1e-2 in arXiv 2408.10536, section 3;
     layer_decay as the discriminative rates of Howard and Ruder 2018 (arXiv 1801.06146), section 3.2.
     """

@@ -36,10 +36,12 @@ class Verdict(NamedTuple):
 class Gate:
     """What translations must keep to; docs/translation.md explains each bound.
 
-    max_repeats: times that a unit may stand in a row, unless the source repeats one as often. max_copied_words: a text
-    of more words must not consist of words of its source. min_script_share: share of its letters in the language's
-    script. max_length_deviation: in standard deviations (`length_deviation`). min_round_trip: chrF, 0 to 100, of the
-    text translated back; None: it is not translated back. Raises ConfigError for bounds that cannot be.
+    max_repeats: times that the same may stand in a row, unless it does in the source
+    max_copied_words: a text of more words may not consist of the source's words
+    min_script_share: of its letters, those of names in the source aside, in the language's script
+    max_length_deviation: standard deviations from the length that the source lets expect
+    min_round_trip: chrF, 0 to 100, of the text translated back, which costs as much again; null: not translated back
+    Raises ConfigError for bounds that cannot be.
     """
 
     max_repeats: int = 3

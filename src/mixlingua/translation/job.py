@@ -21,11 +21,14 @@ from mixlingua.translation.texts import Pieces, SourceTexts, joined
 class Translation:
     """What is translated into what, and how.
 
-    languages: those that every row shall have; a row keeps its own texts, and what it lacks is translated from
-    `source`. num_beams: hypotheses of the beam search; 1 is greedy search. piece_tokens: a text of more tokens is cut
-    between its sentences into pieces of at most so many (a sentence stays whole). max_growth: tokens of a translation
-    for each token of its source, at most. token_budget: source tokens of a batch, padding included. gate: what a
-    translation must keep to. Raises ConfigError for values that cannot work.
+    languages: what every row shall have; a row keeps its own texts
+    source: the language that is translated; rows without it stay as they are
+    num_beams: of the beam search; 1: greedy, which is faster
+    piece_tokens: longer texts are cut between sentences into pieces of so many tokens; 1: each sentence alone
+    max_growth: tokens of a translation for each token of its source, at most; what is longer is rejected
+    token_budget: source tokens translated at once, padding included
+    gate: what a translation must keep to; a row lacks the languages in which its texts do not
+    Raises ConfigError for values that cannot work.
     """
 
     languages: Sequence[str]

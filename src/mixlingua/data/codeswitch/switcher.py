@@ -35,11 +35,12 @@ _PAIRS_TO_NAME = 12  # in an error
 class Codeswitch:
     """What to replace: the choices `codeswitch_bilingual` and `codeswitch_multilingual` of the group `augmentation`.
 
-    path: a folder of dictionaries (`dictionary_files`). languages: those whose texts are changed. query_targets,
-    passage_targets: the languages that words of queries and of passages (hard negatives too) go into; an empty list
-    leaves that side as it is. variant: "bilingual", a text's words go into one other language, drawn for the text;
-    "multilingual", each word goes into a language of its own. probability: that a word is replaced, where the
-    dictionary has it.
+    path: a folder of dictionaries en-de.txt, ... (`dictionary_files`); docs/codeswitch.md says where to get them
+    languages: whose texts are changed; each needs its own dictionaries
+    query_targets: languages that words of queries are put into; []: queries stay as they are
+    passage_targets: the same for passages, hard negatives too
+    variant: bilingual (a text's words go into one language, drawn for the text) or multilingual (each into its own)
+    probability: that a word is replaced, where the dictionary has it
     """
 
     def __init__(
