@@ -46,7 +46,7 @@ class Transport(StepLoss):
 
     weight: in the sum of losses
     sides: query, passage or both (their mean)
-    epsilon: of `transport_plan`, in cosine distance; smaller: a token goes to fewer of the teacher's, in more iterations
+    epsilon: in cosine distance; smaller: a token goes to fewer of the teacher's, which takes longer
     iterations: of Sinkhorn, in each step
 
     The plan P has no gradient: with P held fixed the gradient is that of the entropic optimum min <P, C> - epsilon H(P)
