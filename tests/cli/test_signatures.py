@@ -12,6 +12,8 @@ SOURCE = '''
 raise ImportError("must not be imported")
 from dataclasses import KW_ONLY, dataclass, field
 from typing import ClassVar
+from torch.nn import Linear
+from mixlingua.mining.mine import Mining
 from .other import LIMIT, Base, made
 SIZE = 3
 
@@ -24,6 +26,13 @@ class Plain:
 
 class Child(Plain):
     """Takes what its base takes."""
+
+class Foreign(Linear):
+    """What it takes is not known: torch is not read."""
+
+@dataclass
+class Ours(Mining):
+    extra: int = 1
 
 @dataclass
 class Node(Base):
@@ -65,6 +74,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("Plain.other", {"path": REQUIRED}),
         ("Node", {"size": REQUIRED, "rate": -1.5, "names": [], "plain": {"_target_": "probe_package.Plain"}}),
         ("made", {"x": REQUIRED}),
+        ("Ours", signature("mixlingua.mining.mine.Mining").defaults | {"extra": 1}),
     ],
 )
 def test_defaults(name: str, defaults: dict[str, object]) -> None:
@@ -74,7 +84,9 @@ def test_defaults(name: str, defaults: dict[str, object]) -> None:
     assert "probe_package" not in sys.modules
 
 
-@pytest.mark.parametrize("target", ["probe_package.nothing", "mixlingua_probe_nowhere.thing", "len"])
+@pytest.mark.parametrize(
+    "target", ["probe_package.nothing", "probe_package.Foreign", "mixlingua_probe_nowhere.thing", "len"]
+)
 def test_what_has_no_source_has_no_signature(target: str) -> None:
     assert signature(target) is None
 

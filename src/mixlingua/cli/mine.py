@@ -23,7 +23,7 @@ from mixlingua.mining.pool import MiningRows, mining_rows, pools
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.report.page import rich_table
 from mixlingua.report.run_tables import mining_tables
-from mixlingua.retrieval.shards import Part, encoded
+from mixlingua.retrieval.shards import SearchedCorpus, encoded
 
 
 def mine_negatives(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
@@ -68,8 +68,11 @@ def _mine_source(
     distinct = {pool.languages: pool for pool in searched.values()}
     with progress_bars() as bars:
         encode = TextEncoder(encoder, cfg.evaluation.token_budget, cfg.evaluation.precision, bars, name)
-        parts = [Part(pool, pool.census, f"source {name}, {' '.join(pool.languages)}") for pool in distinct.values()]
-        with encoded(parts, encode, encoder.embedding_dim, shard_size=settings.shard_size, keep=False) as shards:
+        corpora = [
+            SearchedCorpus(pool, pool.census, f"source {name}, {' '.join(languages)}")
+            for languages, pool in distinct.items()
+        ]
+        with encoded(corpora, encode, encoder.embedding_dim, shard_size=settings.shard_size, keep=False) as shards:
             by_pool = dict(zip(distinct, shards, strict=True))
             vectors = {language: by_pool[pool.languages] for language, pool in searched.items()}
             bar = bars.add_task(f"{name}: rows", total=source.store.num_rows)

@@ -81,14 +81,14 @@ class _Module:
         return self.of_class(found) if isinstance(found, ast.ClassDef) else None
 
     def imported(self, name: str) -> str | None:
-        """Where a name that this module imports comes from; None where that is another package."""
+        """Where a name that this module imports comes from; None where that is neither its package nor this one."""
         for node in self.tree.body:
             if isinstance(node, ast.ImportFrom) and any((alias.asname or alias.name) == name for alias in node.names):
                 alias = next(alias for alias in node.names if (alias.asname or alias.name) == name)
                 package = self.name.split(".")[: None if self.is_package else -1]
                 above = package[: len(package) - node.level + 1] if node.level else []
                 source = ".".join([*above, *([node.module] if node.module else []), alias.name])
-                return source if source.split(".")[0] == self.name.split(".")[0] else None
+                return source if source.split(".")[0] in (self.name.split(".")[0], "mixlingua") else None
         return None
 
     def of_class(self, node: ast.ClassDef) -> Signature | None:
@@ -99,7 +99,9 @@ class _Module:
         if any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
             inherited = {name: value for base in reversed(bases) for name, value in base.defaults.items()}
             return Signature(node.name, inherited | dict(self.fields(node)))
-        return Signature(node.name, bases[0].defaults, bases[0].takes_more) if bases else Signature(node.name, {})
+        if bases:
+            return Signature(node.name, bases[0].defaults, bases[0].takes_more)
+        return None if node.bases else Signature(node.name, {})  # what another package's class takes is not known
 
     def base(self, expression: ast.expr) -> Signature | None:
         return self.signature(ast.unparse(expression).partition("[")[0].split("."))

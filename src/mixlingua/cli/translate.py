@@ -1,5 +1,6 @@
 """action=translate: give rows the languages that they lack, by a translation model, as files for data=jsonl."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +12,8 @@ from mixlingua.cli.run_record import translations_of
 from mixlingua.cli.show import LanguageReport, TranslationBar, announce_translation, show_translation
 from mixlingua.data.rows import PairRow, Reader
 from mixlingua.errors import DataError
-from mixlingua.files import lock
+from mixlingua.files import atomic_folder, lock
 from mixlingua.sampling.random import random_subset
-from mixlingua.training.checkpoints import take_over_translations
 from mixlingua.translation.job import Job, Translation
 from mixlingua.translation.output import Accepted, completed, write_rejected, write_rows
 from mixlingua.translation.texts import Pieces, SourceTexts
@@ -30,7 +30,7 @@ def translate(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     readers = [instantiate(source) for source in cfg.data.sources.values()]
     folder = run_dir / "translations"
     if cfg.resume:
-        take_over_translations(translations_of(cfg.resume), folder)
+        _take_over(translations_of(cfg.resume), folder)
     device = torch.device("cpu" if cfg.trainer.accelerator == "cpu" else "cuda")
     known = [settings.source, *(code for code in settings.languages if code != settings.source)]
     translator = instantiate(cfg.translator).load(known, device=device, precision=cfg.trainer.precision)
@@ -52,6 +52,13 @@ def translate(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
                 reports[language].num_rows += count
     show_translation(cfg, run_dir, sources, reports)
     return {f"translation/{language}/accepted": report.accepted for language, report in reports.items()}
+
+
+def _take_over(earlier: Path, folder: Path) -> None:
+    """Copy a stopped run's translations to `folder`, unless that is the same or holds some already."""
+    if earlier.resolve() != folder.resolve() and not folder.exists():
+        with atomic_folder(folder) as partial:
+            shutil.copytree(earlier, partial, dirs_exist_ok=True)
 
 
 def _translate_all(cfg: DictConfig, job: Job, run_dir: Path) -> tuple[dict[str, Accepted], dict[str, LanguageReport]]:

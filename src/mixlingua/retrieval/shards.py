@@ -28,7 +28,7 @@ from mixlingua.retrieval.search import on_grid
 logger = logging.getLogger(__name__)
 
 
-class Part(NamedTuple):
+class SearchedCorpus(NamedTuple):
     """A corpus to be searched, what reading it once found, and what to call it in messages."""
 
     corpus: Corpus
@@ -38,7 +38,7 @@ class Part(NamedTuple):
 
 @contextmanager
 def encoded(
-    parts: Sequence[Part], encode: Encode, dim: int, *, shard_size: int, keep: bool
+    corpora: Sequence[SearchedCorpus], encode: Encode, dim: int, *, shard_size: int, keep: bool
 ) -> Iterator[list["VectorShards"]]:
     """The stored vectors of each corpus, which no other process touches meanwhile.
 
@@ -47,13 +47,13 @@ def encoded(
     `encode_corpus` raises, and StorageError before anything is encoded where the disk has too little room.
     """
     stored = [
-        VectorShards(Manifest(encode.fingerprint, part.census.identity, part.census.num_passages, shard_size))
-        for part in parts
+        VectorShards(Manifest(encode.fingerprint, census.identity, census.num_passages, shard_size))
+        for _, census, _ in corpora
     ]
     with ExitStack() as locks:
         distributed.on_first_rank(lambda: _reserve(stored, dim, locks))
-        for part, shards in zip(parts, stored, strict=True):
-            encode_corpus(part.corpus, part.census, encode, shards, part.name)
+        for (corpus, census, name), shards in zip(corpora, stored, strict=True):
+            encode_corpus(corpus, census, encode, shards, name)
         yield stored
         if not keep:
             distributed.on_first_rank(lambda: _remove(stored))

@@ -184,14 +184,6 @@ def take_over(checkpoint: Path, run_dir: Path) -> None:
                 shutil.copyfile(earlier / name, partial)
 
 
-def take_over_translations(earlier: Path, folder: Path) -> None:
-    """Copy a stopped translation's folder to `folder`, unless that is the same or holds translations already."""
-    if earlier.resolve() == folder.resolve() or folder.exists():
-        return
-    with atomic_folder(folder) as partial:
-        shutil.copytree(earlier, partial, dirs_exist_ok=True)
-
-
 def logged_before(checkpoint: Path) -> list[dict[str, Any]]:
     """The lines of the stopped run's csv/metrics.csv that belong to the steps before the checkpoint."""
     log = checkpoint.resolve().parent.parent / "csv" / "metrics.csv"

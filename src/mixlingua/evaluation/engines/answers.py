@@ -25,7 +25,7 @@ from mixlingua.evaluation.results import PerQueryTable, TaskResult
 from mixlingua.files import atomic_write, cache_dir, content_hash
 from mixlingua.retrieval.encode import Encode, check_vectors
 from mixlingua.retrieval.search import count_below, on_grid
-from mixlingua.retrieval.shards import Part, VectorShards, encoded
+from mixlingua.retrieval.shards import SearchedCorpus, VectorShards, encoded
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def evaluate(task: AnswerTask, encode: Encode) -> TaskResult:
     queries = vectors.unflatten(0, (len(task.answers), len(task.queries)))
     key = content_hash(encode.fingerprint, task.revision, str(task.shard_size))
     path = cache_dir() / "vectors" / f"{task.name}-{key[:24]}.npz"
-    corpus = Part(task.corpus, task.census, task.where)
+    corpus = SearchedCorpus(task.corpus, task.census, task.where)
     dim = vectors.shape[1]
     with encoded([corpus], encode, dim, shard_size=task.shard_size, keep=task.keep_vectors) as (shards,):
         first = find_first_answers(task, queries, shards, path)

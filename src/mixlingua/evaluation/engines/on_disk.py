@@ -19,7 +19,7 @@ from mixlingua.evaluation.results import ALL_LANGUAGES, SETTINGS, PerQueryTable,
 from mixlingua.files import atomic_write, cache_dir, content_hash
 from mixlingua.retrieval.encode import Encode, check_vectors
 from mixlingua.retrieval.search import count_below, exact_scores, on_grid
-from mixlingua.retrieval.shards import Part, VectorShards, encoded
+from mixlingua.retrieval.shards import SearchedCorpus, VectorShards, encoded
 
 MONOLINGUAL, CROSSLINGUAL, MULTILINGUAL = SETTINGS
 
@@ -120,7 +120,7 @@ def _search(
     if counts := distributed.on_first_rank(lambda: _load(path)):
         return relevant, counts
     corpora = [
-        Part(task.corpora[language], task.censuses[language], f"task {task.name}: corpus {language}")
+        SearchedCorpus(task.corpora[language], task.censuses[language], f"task {task.name}: corpus {language}")
         for language in languages
     ]
     vectors = queries[relevant.rows]
