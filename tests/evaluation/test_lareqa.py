@@ -86,7 +86,7 @@ def test_the_first_articles_alone(folder, monkeypatch):
 
 
 def test_unknown_candidates_are_refused(folder):
-    message = r"task mlqa_r: candidates 'sentences' is none of sentence, sentence_context. Did you mean 'sentence'"
+    message = r"mlqa_r\.candidates=sentences: it is one of sentence, sentence_context. Did you mean 'sentence'"
     with pytest.raises(ConfigError, match=message):
         mlqa_r(folder, languages=["de"], candidates="sentences")
 

@@ -59,7 +59,7 @@ def _task(
 ) -> RetrievalTask:
     if candidates not in CANDIDATES:
         raise ConfigError(
-            f"task {benchmark.name}: candidates '{candidates}' is none of {', '.join(CANDIDATES)}."
+            f"evaluation.tasks.{benchmark.name}.candidates={candidates}: it is one of {', '.join(CANDIDATES)}."
             f"{suggest(candidates, CANDIDATES)}"
         )
     chosen = chosen_languages(benchmark.name, languages, benchmark.counts)
@@ -72,18 +72,17 @@ def _task(
     if articles is not None:
         files = {language: _first(benchmark, content, articles) for language, content in files.items()}
         revision += f"+first{articles}"
+    passages = {
+        language: {key: _candidate(content, key, candidates) for key in content.sentences}
+        for language, content in files.items()
+    }
     return RetrievalTask(
         name=benchmark.name,
         revision=revision,
         licence=benchmark.licence,
         note=benchmark.note,
         queries={language: content.questions for language, content in files.items()},
-        passages=with_language(
-            {
-                language: {key: _candidate(content, key, candidates) for key in content.sentences}
-                for language, content in files.items()
-            }
-        ),
+        passages=with_language(passages),
         contexts=with_language({language: content.contexts for language, content in files.items()}),
         qrels=parallel_qrels({language: content.answers for language, content in files.items()}),
         settings=settings_of(chosen),
@@ -94,8 +93,8 @@ def _task(
 def _first(benchmark: _Benchmark, content: SentenceFile, articles: int) -> SentenceFile:
     if not 1 <= articles <= content.num_articles:
         raise ConfigError(
-            f"task {benchmark.name}: articles={articles}: 1 to {content.num_articles}, the first so many of the "
-            "benchmark's, or null for all."
+            f"evaluation.tasks.{benchmark.name}.articles={articles}: 1 to {content.num_articles}, the first so many of "
+            "the benchmark's, or null for all."
         )
     return content.first(articles)
 
