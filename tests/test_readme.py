@@ -13,9 +13,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from mixlingua import files as fetch
 from mixlingua.cli import check
+from mixlingua.cli.command_line import config_groups
 from mixlingua.cli.configuration import compose
 from mixlingua.cli.job import ACTIONS
-from mixlingua.cli.main import config_groups
 from mixlingua.data.readers.jsonl import JsonlReader
 from mixlingua.errors import MixlinguaError
 

@@ -1,8 +1,11 @@
-"""Errors that a user can put right, how several are told at once, and how one is found inside another."""
+"""Errors that a user can put right, how several are told at once, and how they reach the terminal."""
 
 import difflib
+import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 
 class MixlinguaError(ValueError):
@@ -80,3 +83,23 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__
+
+
+@contextmanager
+def errors_on_stderr() -> Iterator[None]:
+    """Turn errors meant for the user into one message and exit status 2; HYDRA_FULL_ERROR=1 keeps the traceback."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        known = user_error(error)
+        if known is None or full_errors():
+            raise
+        print(f"error: {known}", file=sys.stderr)
+        sys.exit(2)
+
+
+def full_errors() -> bool:
+    """Whether tracebacks are asked for."""
+    return os.environ.get("HYDRA_FULL_ERROR") == "1"

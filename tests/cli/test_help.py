@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mixlingua.cli.main import config_groups, help_text
+from mixlingua.cli.command_line import config_groups, help_text
 
 
 def test_help_names_every_group_and_choice_and_marks_the_defaults() -> None:

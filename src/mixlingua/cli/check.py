@@ -18,8 +18,8 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from mixlingua.cli.command_line import config_groups, default_choices, parsed
 from mixlingua.cli.configuration import composer, unknown_keys
-from mixlingua.cli.main import config_groups, default_choices, parsed
 from mixlingua.cli.run_record import checkpoint_of, translations_of
 from mixlingua.cli.settings import below
 from mixlingua.cli.signatures import signature

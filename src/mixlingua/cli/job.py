@@ -13,9 +13,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from mixlingua.cli.check import problems
-from mixlingua.cli.main import errors_on_stderr, full_errors
 from mixlingua.cli.run_record import holds_finished_run, is_rank_zero, recorded
-from mixlingua.errors import ConfigError, raise_problems, suggest, user_error
+from mixlingua.errors import ConfigError, errors_on_stderr, full_errors, raise_problems, suggest, user_error
 from mixlingua.files import atomic_write
 
 
