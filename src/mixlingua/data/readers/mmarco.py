@@ -1,197 +1,34 @@
-"""mMARCO: MS MARCO in 14 languages, from the Hugging Face hub or a local folder.
+"""mMARCO: MS MARCO in 14 languages, from the Hugging Face hub or a local folder, read by the library `datasets`.
 
 Source: Bonifacio et al. 2021, arXiv 2108.13897; huggingface.co/datasets/unicamp-dl/mmarco.
 """
+
+from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mixlingua.data.rows import PairRow
 from mixlingua.errors import ConfigError, DataError, suggest
-from mixlingua.files import atomic_write, cache_dir, content_hash, read_lines
+from mixlingua.files import cache_dir, content_hash, read_lines
 
 logger = logging.getLogger(__name__)
 
+VERSION = "1"
 REPOSITORY = "unicamp-dl/mmarco"
 TRIPLES = "data/triples.train.ids.small.tsv"  # query, relevant and irrelevant passage; the same for all languages
-_FOOTER_BYTES = 1 << 16
-
-
-class MmarcoFiles(Protocol):
-    """Files by their name in the data set's repository."""
-
-    def parquet(self, folder: str) -> list[str]:
-        """The names of the parquet files under a folder, sorted."""
-        ...
-
-    def fetch(self, name: str) -> Path:
-        """A local path of a file. Raises DataError where it cannot be had."""
-        ...
-
-    def identity(self, languages: list[str]) -> list[str]:
-        """What tells these files from others."""
-        ...
-
-
-def collection(files: MmarcoFiles, language: str) -> list[str]:
-    """The files with the passages in a language (its English name), of columns id and text."""
-    names = files.parquet(f"collection-{language}")
-    if any("partial" in name for name in names):
-        logger.warning(
-            "mmarco: %s holds only part of the %s collection; pairs outside it lack the language", files, language
-        )
-    return names
-
-
-def train_queries(files: MmarcoFiles, language: str) -> list[str]:
-    """The files with the training queries in a language (its English name), of columns id and text."""
-    folder = f"queries-{language}"
-    return [name for name in files.parquet(folder) if "train" in name.removeprefix(folder)]
-
-
-class FolderFiles:
-    """A folder with `collection-german/`, `queries-german/` and so on, and the triples."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def __str__(self) -> str:
-        return str(self._folder)
-
-    def parquet(self, folder: str) -> list[str]:
-        names = sorted(file.relative_to(self._folder).as_posix() for file in (self._folder / folder).rglob("*.parquet"))
-        if not names:
-            raise DataError(f"{self._folder / folder}: no parquet files. {_layout(self._folder)}")
-        return names
-
-    def fetch(self, name: str) -> Path:
-        if not (self._folder / name).is_file():
-            raise DataError(f"{self._folder / name}: no such file. {_layout(self._folder)}")
-        return self._folder / name
-
-    def identity(self, languages: list[str]) -> list[str]:
-        names = [
-            name for language in languages for name in [*train_queries(self, language), *collection(self, language)]
-        ]
-        return [content_hash(self.fetch(TRIPLES)), *(content_hash(name, self._footer(name)) for name in names)]
-
-    def _footer(self, name: str) -> bytes:
-        # A parquet file ends in the offsets, sizes and value ranges of all its parts: a few gigabytes need no hashing.
-        with (self._folder / name).open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(0, size - _FOOTER_BYTES))
-            return file.read() + str(size).encode()
-
-
-class HubFiles:
-    """The parquet revision of the hub's data set; the triples come from its main revision."""
-
-    def __init__(self, revision: str, folder: Path) -> None:
-        self._revision = revision
-        self._folder = folder
-        self._names: list[str] = []
-
-    def __str__(self) -> str:
-        return f"{REPOSITORY}@{self._revision}"
-
-    def parquet(self, folder: str) -> list[str]:
-        from huggingface_hub import HfApi
-
-        if not self._names:
-            with self._online("its list of files"):
-                self._names = HfApi().list_repo_files(REPOSITORY, repo_type="dataset", revision=self._revision)
-        names = sorted(name for name in self._names if name.startswith(f"{folder}/") and name.endswith(".parquet"))
-        if not names:
-            raise DataError(f"{self}: no parquet files under {folder}. {_layout(self._folder)}")
-        return names
-
-    def fetch(self, name: str) -> Path:
-        from huggingface_hub import hf_hub_download
-
-        revision = "main" if name == TRIPLES else self._revision
-        with self._online(name):
-            return Path(hf_hub_download(REPOSITORY, name, repo_type="dataset", revision=revision))
-
-    def identity(self, languages: list[str]) -> list[str]:
-        return [REPOSITORY, self._revision]
-
-    @contextmanager
-    def _online(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:  # the hub's client raises its own errors, those of its HTTP library and OSErrors
-            raise DataError(
-                f"cannot fetch {what} of {self} ({type(error).__name__}: {error}). What is finished is kept; to go on: "
-                "run again where there is a network; or set HF_ENDPOINT to a mirror, or HTTPS_PROXY; "
-                f"or bring the files to {self._folder}; or choose other data, such as data=ntrex. "
-                f"{_layout(self._folder)}"
-            ) from error
-
-
-def _layout(folder: Path) -> str:
-    return (
-        f"A local {folder} holds {TRIPLES} and, for each language, collection-german/*.parquet and "
-        f"queries-german/train/*.parquet (columns id and text), as in {REPOSITORY} at refs/convert/parquet."
-    )
-
-
-_SCHEMA = pa.schema([("id", pa.int64()), ("text", pa.string())])
-_BATCH_ROWS = 1 << 15
-
-
-def filtered_part(source: Path, part: Path, wanted: np.ndarray) -> None:
-    """Write the rows of a parquet file (columns id, text) whose id is in `wanted` to an Arrow file, atomically.
-
-    Raises DataError where the file is damaged or has other columns.
-    """
-    with atomic_write(part) as partial, pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:
-        try:
-            for batch in pq.ParquetFile(source).iter_batches(batch_size=_BATCH_ROWS, columns=["id", "text"]):
-                found = batch.filter(pa.array(np.isin(batch.column("id").to_numpy(), wanted))).cast(_SCHEMA)
-                if found.num_rows:
-                    writer.write_batch(found)
-        except (pa.ArrowInvalid, KeyError, ValueError) as error:
-            raise DataError(
-                f"{source}: not a parquet file with columns id and text ({error}). Fetch it again."
-            ) from error
-
-
-class TextLookup:
-    """Texts by id over several parts, read from the memory-mapped files as they are asked for."""
-
-    def __init__(self, parts: Sequence[Path]) -> None:
-        tables = [pa.ipc.open_file(pa.memory_map(str(part))).read_all() for part in parts]
-        table = pa.concat_tables(tables)
-        ids = table.column("id").to_numpy()
-        self._order = np.argsort(ids, kind="stable")
-        self._ids = ids[self._order]
-        self._chunks = table.column("text").chunks
-        self._starts = np.cumsum([0, *map(len, self._chunks)])
-
-    def get(self, number: int) -> str | None:
-        """The text with this id; None where there is none or it is blank."""
-        position = int(np.searchsorted(self._ids, number))
-        if position == len(self._ids) or self._ids[position] != number:
-            return None
-        row = int(self._order[position])
-        chunk = int(np.searchsorted(self._starts, row, side="right")) - 1
-        text = self._chunks[chunk][row - self._starts[chunk]].as_py()
-        return text.strip() or None if text else None
-
-
-VERSION = "1"
 LANGUAGES = {
     "ar": "arabic", "de": "german", "en": "english", "es": "spanish", "fr": "french", "hi": "hindi", "id": "indonesian",
     "it": "italian", "ja": "japanese", "nl": "dutch", "pt": "portuguese", "ru": "russian", "vi": "vietnamese",
     "zh": "chinese",
 }  # fmt: skip
+_FOOTER_BYTES = 1 << 16
+_PAIRS_AT_ONCE = 1000
 
 
 class MmarcoReader:
@@ -202,17 +39,16 @@ class MmarcoReader:
     of a pair in the triples become its negatives. A pair lacks a language where its query or passage is missing or
     blank. Rows that share the query never meet in a batch, as both passages answer it.
 
-    The texts that pairs need are kept under cache_root (None: the cache folder of mixlingua), one finished part for
-    each file of the source; a build that was interrupted goes on after the last finished part. In memory are the ids
-    alone.
+    `datasets` keeps what it converted under cache_root (None: the cache folder of mixlingua): a build that was
+    interrupted goes on after the last collection that was read. In memory are the ids alone.
     """
 
     def __init__(
         self,
         path: str | Path,
-        languages: Sequence[str],
-        max_negatives: int,
-        revision: str,
+        languages: Sequence[str] = ("ar", "de", "en", "es", "hi", "ru", "zh"),
+        max_negatives: int = 1,
+        revision: str = "refs/convert/parquet",
         cache_root: str | Path | None = None,
         name: str = "mmarco",
     ) -> None:
@@ -229,75 +65,125 @@ class MmarcoReader:
         self.name = name
         self.languages = sorted(set(languages))
         self.max_negatives = max_negatives
-        self._files: MmarcoFiles = FolderFiles(Path(path)) if Path(path).is_dir() else HubFiles(revision, Path(path))
-        self._cache_root = Path(cache_root) if cache_root else cache_dir()
+        self.revision = revision
+        self._folder = Path(path)
+        self._cache = (Path(cache_root) if cache_root else cache_dir()) / "datasets"
 
     def fingerprint(self) -> str:
         """A hash of the options and of the files, so that a built store is found again without a network.
 
         A local folder counts by the content of its triples and of its parquet footers, the hub by its revision.
         """
-        identity = self._files.identity([LANGUAGES[language] for language in self.languages])
+        identity = self._local_identity() if self._folder.is_dir() else [REPOSITORY, self.revision]
         return content_hash("mmarco", VERSION, str(self.max_negatives), ",".join(self.languages), *identity)
 
     def rows(self) -> Iterator[PairRow]:
         """The rows in the order of the triples. Raises DataError where files are missing or cannot be fetched."""
-        work = self._cache_root / "mmarco" / self.fingerprint()[:16]
-        pairs = self._pairs(work)
-        queries, passages = {}, {}
-        for language in self.languages:
-            name = LANGUAGES[language]
-            queries[language] = self._texts(work, train_queries(self._files, name), np.unique(pairs[:, 0]))
-            passages[language] = self._texts(work, collection(self._files, name), np.unique(pairs[:, 1:]))
-        for pair in pairs:
-            if row := _row(pair.tolist(), queries, passages):
-                yield row
+        pairs = self._pairs()
+        queries = {code: self._texts(f"queries-{LANGUAGES[code]}/*train*", pairs[:, 0]) for code in self.languages}
+        passages = {code: self._texts(f"collection-{LANGUAGES[code]}/**", pairs[:, 1:]) for code in self.languages}
+        for start in range(0, len(pairs), _PAIRS_AT_ONCE):
+            chunk = pairs[start : start + _PAIRS_AT_ONCE]
+            texts = {code: (queries[code].get(chunk[:, :1]), passages[code].get(chunk[:, 1:])) for code in queries}
+            for position, (query, relevant) in enumerate(chunk[:, :2].tolist()):
+                row = PairRow(f"{query}-{relevant}", {}, {}, str(relevant), touches=(f"query {query}",))
+                for code, (questions, answers) in texts.items():
+                    (question,), (passage, *negatives) = questions[position], answers[position]
+                    if question and passage:
+                        row.queries[code], row.passages[code] = question, passage
+                        if negatives := [text for text in negatives if text]:
+                            row.negatives[code] = negatives
+                if row.queries:
+                    yield row
 
-    def _pairs(self, work: Path) -> np.ndarray:
+    def _pairs(self) -> np.ndarray:
         """(N, 2 + max_negatives) int64: query, relevant passage and irrelevant ones, -1 where there are fewer."""
-        part = work / "pairs.npy"
-        if not part.exists():
-            logger.info("%s: reading the training triples", self.name)
-            with atomic_write(part) as partial:
-                np.save(partial, self._read_triples(self._files.fetch(TRIPLES)))
-        return np.load(part)
+        file = self._folder / TRIPLES
+        if not self._folder.is_dir():
+            from huggingface_hub import hf_hub_download
 
-    def _read_triples(self, file: Path) -> np.ndarray:
-        pairs: dict[tuple[int, int], list[int]] = {}
+            with self._explaining(TRIPLES):
+                file = Path(hf_hub_download(REPOSITORY, TRIPLES, repo_type="dataset"))
+        logger.info("%s: reading the training triples", self.name)
+        negatives_of: dict[tuple[int, int], list[int]] = {}
         for number, line in read_lines(file):
             try:
                 query, relevant, irrelevant = map(int, line.split("\t"))
             except ValueError:
                 raise DataError(f"{file}:{number}: expected three tab-separated ids, found {line!r}.") from None
-            negatives = pairs.setdefault((query, relevant), [])
+            negatives = negatives_of.setdefault((query, relevant), [])
             if len(negatives) < self.max_negatives:
                 negatives.append(irrelevant)
-        matrix = np.full((len(pairs), 2 + self.max_negatives), -1, np.int64)
-        for row, (pair, negatives) in enumerate(pairs.items()):
+        matrix = np.full((len(negatives_of), 2 + self.max_negatives), -1, np.int64)
+        for row, (pair, negatives) in enumerate(negatives_of.items()):
             matrix[row, : 2 + len(negatives)] = *pair, *negatives
         return matrix
 
-    def _texts(self, work: Path, names: list[str], wanted: np.ndarray) -> TextLookup:
-        parts = []
-        for number, name in enumerate(names, start=1):
-            part = work / f"{name.replace('/', '--')}.arrow"
-            if not part.exists():
-                logger.info("%s: %s (file %d of %d)", self.name, name, number, len(names))
-                filtered_part(self._files.fetch(name), part, wanted)
-            parts.append(part)
-        return TextLookup(parts)
+    def _texts(self, folder: str, wanted: np.ndarray) -> _Texts:
+        """The texts of the wanted ids in the parquet files (columns id and text) of a folder."""
+        try:
+            from datasets import load_dataset
+        except ModuleNotFoundError as error:
+            raise DataError("data=mmarco needs the library datasets: pip install 'datasets>=4,<6'.") from error
+        base = self._folder if self._folder.is_dir() else f"hf://datasets/{REPOSITORY}@{self.revision}"
+        with self._explaining(folder):
+            table = load_dataset(
+                "parquet",
+                data_files=f"{base}/{folder}/*.parquet",
+                columns=["id", "text"],
+                split="train",
+                cache_dir=str(self._cache),
+            )
+        return _Texts(table, np.unique(wanted))
+
+    def _local_identity(self) -> list[str | Path]:
+        files = [
+            file
+            for code in self.languages
+            for folder in (f"queries-{LANGUAGES[code]}", f"collection-{LANGUAGES[code]}")
+            for file in sorted((self._folder / folder).rglob("*.parquet"))
+        ]
+        # A parquet file ends in the offsets, sizes and value ranges of all its parts: a few gigabytes need no hashing.
+        footers = []
+        for file in files:
+            with file.open("rb") as stream:
+                size = stream.seek(0, 2)
+                stream.seek(max(0, size - _FOOTER_BYTES))
+                footers.append(content_hash(file.relative_to(self._folder).as_posix(), str(size), stream.read()))
+        next(read_lines(self._folder / TRIPLES))
+        return [self._folder / TRIPLES, *footers]
+
+    @contextmanager
+    def _explaining(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # datasets and the hub's client raise their own errors, those of HTTP and OSErrors
+            raise DataError(
+                f"data.sources.{self.name}: cannot read {what} of {self._folder}, or of {REPOSITORY}@{self.revision} "
+                f"where there is no such folder ({type(error).__name__}: {error}). What is finished is kept; to go on: "
+                "run again where there is a network; or set HF_ENDPOINT to a mirror, or HTTPS_PROXY; or choose other "
+                f"data, such as data=ntrex; or bring the files to {self._folder}: {TRIPLES} and, for each language, "
+                "collection-german/*.parquet and queries-german/train/*.parquet with columns id and text, as in the "
+                "repository."
+            ) from error
 
 
-def _row(pair: list[int], queries: dict[str, TextLookup], passages: dict[str, TextLookup]) -> PairRow | None:
-    query, relevant, *irrelevant = pair
-    row = PairRow(
-        id=f"{query}-{relevant}", queries={}, passages={}, passage_id=str(relevant), touches=(f"query {query}",)
-    )
-    for language, lookup in passages.items():
-        question, passage = queries[language].get(query), lookup.get(relevant)
-        if question and passage:
-            row.queries[language] = question
-            row.passages[language] = passage
-            if negatives := [text for number in irrelevant if (text := lookup.get(number))]:
-                row.negatives[language] = negatives
-    return row if row.queries else None
+class _Texts:
+    """Texts by id, read from the memory-mapped files of a `datasets.Dataset` as they are asked for."""
+
+    def __init__(self, table: Any, wanted: np.ndarray) -> None:
+        self._table = table
+        ids = np.concatenate([chunk.to_numpy() for chunk in table.data.column("id").chunks])
+        rows = np.flatnonzero(np.isin(ids, wanted))
+        self._rows = rows[np.argsort(ids[rows], kind="stable")]
+        self._ids = ids[self._rows]
+
+    def get(self, ids: np.ndarray) -> list[list[str | None]]:
+        """For each row of ids, (N, K), its texts; None for an id that there is not, and for a blank text."""
+        positions = np.minimum(np.searchsorted(self._ids, ids), len(self._ids) - 1)
+        known = self._ids[positions] == ids
+        rows, inverse = np.unique(self._rows[positions[known]], return_inverse=True)
+        texts = [text.strip() if text else "" for text in self._table[rows.tolist()]["text"]] if len(rows) else []
+        found = np.full(ids.shape, None, object)
+        found[known] = [texts[index] or None for index in inverse]
+        return found.tolist()
