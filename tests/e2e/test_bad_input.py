@@ -209,14 +209,14 @@ def test_a_learning_rate_that_ruins_the_weights(refused: Callable[..., str]) -> 
 def test_a_loss_that_is_no_number_keeps_the_last_good_checkpoint(
     refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loss, modules = RetrieverModule._batch_loss, []
+    loss, modules = RetrieverModule.batch_loss, []
 
     def nan_at_five(self: RetrieverModule, batch: object) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         modules.append(self)
         total, parts = loss(self, batch)
         return total * (float("nan") if batch.index == 5 else 1), parts
 
-    monkeypatch.setattr(RetrieverModule, "_batch_loss", nan_at_five)
+    monkeypatch.setattr(RetrieverModule, "batch_loss", nan_at_five)
     message = refused("sampler=crosslingual")
     assert message.startswith("Step 5: the loss is nan at batch 5 (crosslingual, source jsonl, languages ")
     assert "->" in message and "checkpoints/last.ckpt" in message

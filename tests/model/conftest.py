@@ -1,19 +1,12 @@
-"""An encoder of a few thousand weights, and training batches made by hand."""
+"""An encoder of a few thousand weights."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
-from mixlingua.data.batches import TrainBatch
-from mixlingua.data.tokenizer import PairTokenizer
-from mixlingua.losses.base import TotalLoss
-from mixlingua.losses.infonce import InfoNCE
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.pretrained import PretrainedEncoder
-from mixlingua.training.module import RetrieverModule
-from mixlingua.training.optimizer import AdamW
 
 SETTINGS = {
     "name_or_path": "tiny", "pooling": "mean", "query_prefix": "", "passage_prefix": "",
@@ -43,52 +36,3 @@ def pretrained() -> Callable[..., PretrainedEncoder]:
 def folder_encoder() -> Callable[[Path | str], BiEncoder]:
     """What model=folder loads: every setting is the folder's own. In evaluation mode."""
     return lambda folder: PretrainedEncoder(str(folder)).load(0).eval()
-
-
-@pytest.fixture(scope="session")
-def infonce() -> Callable[..., InfoNCE]:
-    """loss=infonce with a temperature of 0.1 and changes."""
-    return lambda **changes: InfoNCE(**({"temperature": 0.1} | changes))
-
-
-@pytest.fixture
-def module(pretrained, infonce) -> RetrieverModule:
-    """A tiny model without dropout, so that equal batches have equal losses, and a fast learning rate."""
-    encoder = pretrained().load(seed=0)
-    for layer in encoder.modules():
-        if isinstance(layer, torch.nn.Dropout):
-            layer.p = 0.0
-    optimizer = AdamW(lr=5e-3, weight_decay=0.0, schedule="constant")
-    return RetrieverModule(encoder, TotalLoss({"infonce": infonce()}), optimizer)
-
-
-@pytest.fixture
-def make_batch(module) -> Callable[..., TrainBatch]:
-    def make(index: int, queries: list[str], passages: list[str], negatives: list[str] | None = None) -> TrainBatch:
-        """Row i of queries is answered by row i of passages; negatives hold the same number for each query."""
-        tokenizer: PairTokenizer = module.encoder.tokenizer
-        columns = passages + (negatives or [])
-        return TrainBatch(
-            tokenizer.queries(queries),
-            tokenizer.passages(columns),
-            query_keys=torch.arange(len(queries))[:, None],
-            passage_keys=torch.arange(len(columns))[:, None],
-            index=index,
-            kind="crosslingual",
-            source="toy",
-            query_languages=["de"] * len(queries),
-            passage_languages=["en"] * len(queries),
-        )
-
-    return make
-
-
-@pytest.fixture
-def toy_batches(make_batch) -> Callable[[int], list[TrainBatch]]:
-    """Batches of words and the same words in capitals, which a few steps learn to match."""
-    words = ["alpha", "river", "stone", "cloud", "maple", "tiger", "zebra", "quilt"]
-
-    def make(count: int) -> list[TrainBatch]:
-        return [make_batch(index, words, [word.upper() for word in words]) for index in range(count)]
-
-    return make

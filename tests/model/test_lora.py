@@ -3,19 +3,15 @@
 from copy import deepcopy
 
 import pytest
-import pytorch_lightning as pl
 import torch
 from sentence_transformers import SentenceTransformer
 from torch import nn
-from torch.utils.data import DataLoader
 
-from mixlingua.errors import CheckpointError, ConfigError, ModelError
+from mixlingua.errors import ConfigError, ModelError
 from mixlingua.model.encoder import BiEncoder, Dense
 from mixlingua.model.folder import save_folder
 from mixlingua.model.language_layers import projection
-from mixlingua.model.lora import LoRA, MergeAdapters, merge_adapters
-from mixlingua.training.callbacks import StartShare, moving_average
-from mixlingua.training.checkpoints import checkpoint_callbacks, read_checkpoint
+from mixlingua.model.lora import LoRA, merge_adapters
 from mixlingua.training.module import Teacher
 
 TEXTS = ["one", "zwei Wörter", "a longer text than these"]
@@ -221,59 +217,3 @@ def test_what_the_model_does_not_have(plain, changes, message):
     with pytest.raises(ModelError, match=message):
         lora(**changes).attach(plain, seed=0)
     assert plain.fingerprint() == before
-
-
-class Matrices(pl.Callback):
-    """Keeps the two matrices of one adapter as each step leaves them."""
-
-    def __init__(self) -> None:
-        self.steps: list[tuple[torch.Tensor, torch.Tensor]] = []
-
-    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
-        names = (f"encoder.transformer.{QUERY}.lora_{side}.default.weight" for side in "AB")
-        self.steps.append(tuple(pl_module.get_parameter(name).detach().clone() for name in names))
-
-
-@pytest.fixture
-def fit(module, toy_batches, tmp_path):
-    def run(*, average=(), finishing=(), steps=2, resume=None) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        matrices = Matrices()
-        options = {"every_n_steps": 1, "validates": False, "patience": None, "save_model": True}
-        callbacks = checkpoint_callbacks(tmp_path, **options, average=average, finishing=finishing)
-        trainer = pl.Trainer(
-            max_steps=steps, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
-            callbacks=[matrices, *callbacks], default_root_dir=tmp_path, num_sanity_val_steps=0,
-        )  # fmt: skip
-        trainer.fit(module, DataLoader(toy_batches(steps), batch_size=None), ckpt_path=resume, weights_only=True)
-        return matrices.steps
-
-    return run
-
-
-def test_a_run_ends_with_a_share_of_the_start_and_the_average_of_the_factors(module, fit, folder_encoder, tmp_path):
-    start = {name: tensor.clone() for name, tensor in module.encoder.state_dict().items()}
-    share = StartShare(module, 0.25)  # of the model as it is without adapters
-    lora().attach(module.encoder, seed=0)
-    (first, second) = fit(average=[moving_average(0.5)], finishing=[MergeAdapters(8.0), share])
-    a, b = (0.5 * one + 0.5 * other for one, other in zip(first, second, strict=True))
-    name = f"transformer.{QUERY}.weight"
-    expected = start | {name: start[name] + (1 - 0.25) * 8 / 4 * b @ a}
-    final = module.encoder.state_dict()
-    assert final.keys() == start.keys()
-    torch.testing.assert_close(final[name], expected[name])
-    assert (final[name] - start[name]).abs().max() > 1e-4
-    saved = read_checkpoint(tmp_path / "checkpoints" / "last.ckpt")["current_model_state"]
-    assert torch.equal(saved[f"encoder.transformer.{QUERY}.lora_B.default.weight"], second[1])
-    assert torch.equal(saved[f"encoder.transformer.{QUERY}.base_layer.weight"], start[name])
-    loaded = folder_encoder(tmp_path / "model").state_dict()
-    assert all(torch.equal(loaded[name], final[name]) for name in final)
-
-
-def test_another_alpha_cannot_be_resumed(module, fit, tmp_path):
-    again = deepcopy(module)
-    lora().attach(module.encoder, seed=0)
-    fit(finishing=[MergeAdapters(8.0)])
-    lora(alpha=4.0).attach(again.encoder, seed=0)
-    module.encoder = again.encoder
-    with pytest.raises(CheckpointError, match=r"adapter\.alpha was 8\.0, is 4\.0\. Restore these settings"):
-        fit(finishing=[MergeAdapters(4.0)], steps=3, resume=tmp_path / "checkpoints" / "last.ckpt")

@@ -14,7 +14,7 @@ from mixlingua.evaluation.run_folder import write_results
 from mixlingua.evaluation.suite import evaluate_encoder
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.folder import save_folder
-from mixlingua.training.callbacks import append_postprocess
+from mixlingua.training.end_of_training import append_postprocess
 
 
 def evaluate(cfg: DictConfig, run_dir: Path) -> dict[str, float]:

@@ -1,39 +1,32 @@
 """action=train: measure, train, measure again; leave a run folder."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import pytorch_lightning as pl
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from pytorch_lightning import Callback, LightningModule, Trainer
 
 from mixlingua import distributed
 from mixlingua.cli.run_record import checkpoint_of, run_loggers, training_provenance
 from mixlingua.cli.show import announce_training, show_outcome
-from mixlingua.data.batches import view_makers
+from mixlingua.data.batches import View, ViewMaker, view_makers
 from mixlingua.data.build import build_store
 from mixlingua.data.datamodule import PairDataModule
 from mixlingua.data.store import ParallelStore
+from mixlingua.data.tokenizer import PairTokenizer
 from mixlingua.errors import ConfigError
 from mixlingua.files import cache_dir
 from mixlingua.losses.base import TotalLoss
 from mixlingua.model.encoder import BiEncoder
-from mixlingua.model.lora import MergeAdapters
 from mixlingua.sampling.plan import BatchPlan
 from mixlingua.sampling.random import random_subset
 from mixlingua.sampling.strategies import Monolingual
-from mixlingua.training.callbacks import (
-    BatchMix,
-    Postprocessing,
-    SeedEachBatch,
-    StartShare,
-    ZeroShotEvaluation,
-    moving_average,
-)
-from mixlingua.training.checkpoints import check_resumable, checkpoint_callbacks, take_over
+from mixlingua.training.callbacks import BatchMix, EvaluationCallback, MovingAverage, SeedEachBatch
+from mixlingua.training.checkpoints import check_resumable, checkpoint_callbacks, copy_from_stopped_run
+from mixlingua.training.end_of_training import EndOfTraining, StartShare, append_postprocess
 from mixlingua.training.module import RetrieverModule, Teacher
 from mixlingua.training.trainer import build_trainer
 
@@ -101,78 +94,62 @@ def build_teacher(cfg: DictConfig, loss: TotalLoss, encoder: BiEncoder) -> Teach
     return Teacher(instantiate(cfg.teacher).load(cfg.seed))
 
 
-def averages(cfg: DictConfig) -> list[Callback]:
-    """What keeps an average of the weights while they are trained."""
-    return [moving_average(cfg.averaging.ema_decay)] if cfg.averaging.ema_decay is not None else []
-
-
-def finishers(cfg: DictConfig, module: RetrieverModule, stores: Sequence[ParallelStore]) -> list[Callback]:
-    """What changes the encoder after the last step, in order: adapters are merged, a share of its start, a postprocess.
-
-    module: as it starts, before it has adapters and before any checkpoint is loaded. Raises DataError where there will
-    be too little text for the postprocess, ConfigError for a share that is none.
-    """
-    callbacks: list[Callback] = [MergeAdapters(cfg.adapter.alpha)] if cfg.adapter else []
-    if cfg.averaging.start_share != 0:
-        callbacks.append(StartShare(module, cfg.averaging.start_share))
-    if cfg.postprocess:
-        method = instantiate(cfg.postprocess)
-        method.check(stores)
-        budget, precision = cfg.evaluation.token_budget, cfg.evaluation.precision
-        callbacks.append(Postprocessing(method, stores, seed=cfg.seed, token_budget=budget, precision=precision))
-    return callbacks
-
-
-class EndWithoutSteps(Callback):
-    """Ends a training that is resumed and has no step left, as of a run that was stopped while it was measured.
-
-    Lightning does nothing there. callbacks: those that end training, in their order.
-    """
-
-    def __init__(self, callbacks: Sequence[Callback]) -> None:
-        self.callbacks = list(callbacks)
-        self._ended = False
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Steps were left, and Lightning has told the others."""
-        self._ended = True
-
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Tell the others where Lightning has not, on every rank; not where a training came to nothing."""
-        if not self._ended and trainer.global_step >= trainer.max_steps:
-            logger.info("no step left of %d: the resumed run is finished and measured", trainer.global_step)
-            for callback in self.callbacks:
-                callback.on_train_end(trainer, pl_module)
-
-
-def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
-    """Train as configured and write the run folder. Returns the averaged metrics after training."""
-    stores, validation_stores = open_stores(cfg)
-    plan, validation_plan = make_plans(cfg, stores, validation_stores)
-    augmentation = instantiate(cfg.augmentation).load(cfg.seed) if cfg.augmentation else None
-    tasks = [instantiate(task) for task in cfg.evaluation.tasks.values()]
-    pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    encoder = instantiate(cfg.model).load(cfg.seed)
-    loss = build_loss(cfg)
-    teacher = build_teacher(cfg, loss, encoder)
-    module = RetrieverModule(encoder, loss, instantiate(cfg.optimizer), teacher)
-    provenance = training_provenance(cfg, encoder, stores, augmentation)
-    finishing = finishers(cfg, module, stores)
-    if cfg.adapter:  # what comes before it is of the model as it is without
-        instantiate(cfg.adapter).attach(encoder, cfg.seed)
-    resume = checkpoint_of(cfg.resume) if cfg.resume else None
-    if resume is not None:
-        check_resumable(resume, module)
-    lengths = cfg.data.max_query_length, cfg.data.max_passage_length
-    tokenizer = encoder.tokenizer.limited(*lengths)
-    views = view_makers(
+def build_views(
+    cfg: DictConfig, loss: TotalLoss, tokenizer: PairTokenizer, teacher: Teacher | None
+) -> dict[View, ViewMaker]:
+    """How to make the further texts that the losses ask for, cut at the training lengths."""
+    return view_makers(
         loss.views,
         tokenizer,
-        teacher.tokenizer.limited(*lengths) if teacher else None,
+        teacher.tokenizer.limited(cfg.data.max_query_length, cfg.data.max_passage_length) if teacher else None,
         pivot=cfg.data.pivot,
         languages=cfg.data.languages,
         seed=cfg.seed,
     )
+
+
+def build_postprocess(cfg: DictConfig, stores: Sequence[ParallelStore]) -> Callable[[BiEncoder], None] | None:
+    """Appends the configured layer to an encoder; None where none is chosen.
+
+    Raises DataError where the stores have too little text for it.
+    """
+    if not cfg.postprocess:
+        return None
+    method = instantiate(cfg.postprocess)
+    method.check(stores)
+    evaluation = cfg.evaluation
+    return partial(
+        append_postprocess,
+        method=method,
+        stores=stores,
+        seed=cfg.seed,
+        token_budget=evaluation.token_budget,
+        precision=evaluation.precision,
+    )
+
+
+def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
+    """Train as configured and write the run folder. Returns the averaged metrics after training."""
+    # The data, and what is measured.
+    stores, validation_stores = open_stores(cfg)
+    plan, validation_plan = make_plans(cfg, stores, validation_stores)
+    augmentation = instantiate(cfg.augmentation).load(cfg.seed) if cfg.augmentation else None
+    postprocess = build_postprocess(cfg, stores)
+    tasks = [instantiate(task) for task in cfg.evaluation.tasks.values()]
+
+    # The model before training, which the teacher, the provenance and the share of the start are of.
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    encoder = instantiate(cfg.model).load(cfg.seed)
+    loss = build_loss(cfg)
+    teacher = build_teacher(cfg, loss, encoder)
+    provenance = training_provenance(cfg, encoder, stores, augmentation)
+    start_share = StartShare(encoder, cfg.averaging.start_share) if cfg.averaging.start_share else None
+
+    # What is trained, on which batches, and from which state on.
+    if cfg.adapter:
+        instantiate(cfg.adapter).attach(encoder, cfg.seed)
+    module = RetrieverModule(encoder, loss, instantiate(cfg.optimizer), teacher)
+    tokenizer = encoder.tokenizer.limited(cfg.data.max_query_length, cfg.data.max_passage_length)
     datamodule = PairDataModule(
         plan,
         tokenizer,
@@ -181,42 +158,48 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         num_validation_batches=cfg.data.validation_batches,
         num_negatives=cfg.data.num_negatives,
         num_workers=cfg.data.num_workers,
-        views=views,
+        views=build_views(cfg, loss, tokenizer, teacher),
         augmentation=augmentation,
     )
-    callbacks = checkpoint_callbacks(
-        run_dir,
-        every_n_steps=cfg.checkpoint.every_n_steps,
-        validates=bool(validation_stores),
-        patience=cfg.checkpoint.patience,
-        save_model=cfg.checkpoint.save_model,
-        average=averages(cfg),
-        finishing=finishing,
-    )
-    callbacks += [SeedEachBatch(cfg.seed), BatchMix(), _evaluation(cfg, run_dir, tasks, provenance)]
-    callbacks += [instantiate(callback) for callback in cfg.callbacks.values()]
-    callbacks.append(EndWithoutSteps(callbacks))
-    with run_loggers(cfg, run_dir) as loggers:
-        trainer = build_trainer(cfg.trainer, run_dir, callbacks, loggers)
-        if trainer.is_global_zero:
-            announce_training(cfg, run_dir, stores, plan.notes, augmentation, encoder, tasks)
-            if resume is not None:
-                take_over(resume, run_dir)
-        trainer.fit(module, datamodule, ckpt_path=resume, weights_only=True)
-        if distributed.rank() > 0:
-            return {}
-        return show_outcome(run_dir, loggers, list(cfg.data.languages))
+    resume = checkpoint_of(cfg.resume) if cfg.resume else None
+    if resume is not None:
+        check_resumable(resume, module)
 
-
-def _evaluation(cfg: DictConfig, run_dir: Path, tasks: list, provenance: dict[str, object]) -> ZeroShotEvaluation:
-    return ZeroShotEvaluation(
+    # What happens while training, and when it has ended.
+    evaluation = EvaluationCallback(
         tasks,
         run_dir=run_dir,
         provenance=provenance,
         before=cfg.evaluation.before,
-        at_end=True,
         every_n_steps=cfg.evaluation.every_n_steps,
         average=cfg.evaluation.average,
         token_budget=cfg.evaluation.token_budget,
         precision=cfg.evaluation.precision,
     )
+    validates = validation_plan is not None
+    checkpoints = checkpoint_callbacks(
+        run_dir, every_n_steps=cfg.checkpoint.every_n_steps, validates=validates, patience=cfg.checkpoint.patience
+    )
+    average = MovingAverage(cfg.averaging.ema_decay) if cfg.averaging.ema_decay is not None else None
+    end = EndOfTraining(
+        run_dir,
+        average=average,
+        restore_best=validates,
+        start_share=start_share,
+        postprocess=postprocess,
+        save_model=cfg.checkpoint.save_model,
+        evaluation=evaluation,
+    )
+    callbacks = [SeedEachBatch(cfg.seed), *checkpoints, *([average] if average else []), BatchMix(), evaluation, end]
+    callbacks += [instantiate(callback) for callback in cfg.callbacks.values()]
+
+    with run_loggers(cfg, run_dir) as loggers:
+        trainer = build_trainer(cfg.trainer, run_dir, callbacks, loggers)
+        if trainer.is_global_zero:
+            announce_training(cfg, run_dir, stores, plan.notes, augmentation, encoder, tasks)
+            if resume is not None:
+                copy_from_stopped_run(resume, run_dir)
+        trainer.fit(module, datamodule, ckpt_path=resume, weights_only=True)
+        if distributed.rank() > 0:
+            return {}
+        return show_outcome(run_dir, loggers, list(cfg.data.languages))

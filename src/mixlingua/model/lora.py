@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import nn
 
-from mixlingua.errors import CheckpointError, ConfigError, ModelError, suggest
+from mixlingua.errors import ConfigError, ModelError, suggest
 from mixlingua.model.encoder import BiEncoder
 
 
@@ -68,52 +67,36 @@ class LoRA:
 
 
 def merge_adapters(encoder: BiEncoder) -> None:
-    """Add every adapter to the layer that it is on, in place: a plain encoder, whose weights stay frozen."""
-    from peft.tuners.lora import LoraLayer
+    """Add every adapter to the layer that it is on, in place: a plain encoder, whose weights stay frozen.
 
-    for name, layer in list(encoder.transformer.named_modules()):
-        if isinstance(layer, LoraLayer):
-            layer.merge()
-            encoder.transformer.set_submodule(name, layer.get_base_layer())
+    Nothing to do where the encoder has none.
+    """
+    for name, layer in _adapters(encoder):
+        layer.merge()
+        encoder.set_submodule(name, layer.get_base_layer())
 
 
-class MergeAdapters(Callback):
-    """Merges when training has ended: after the training state was saved, which a resumed run goes on from and which
-    has the adapters apart, and before the encoder is changed otherwise, measured and saved."""
+def adapter_alpha(encoder: BiEncoder) -> float | None:
+    """The alpha of its adapters; None where it has none."""
+    return next((alpha for _, layer in _adapters(encoder) for alpha in layer.lora_alpha.values()), None)
 
-    def __init__(self, alpha: float) -> None:
-        """alpha: of the adapters; unlike their rank and targets, the saved weights do not tell it."""
-        self.alpha = alpha
 
-    def state_dict(self) -> dict[str, Any]:
-        """What a resumed run must have as well."""
-        return {"alpha": self.alpha}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Raises CheckpointError where alpha has changed: the weights would mean another model."""
-        if state_dict["alpha"] != self.alpha:
-            raise CheckpointError(
-                f"the checkpoint cannot be resumed: adapter.alpha was {state_dict['alpha']}, is {self.alpha}. "
-                "Restore these settings, or start a new run."
-            )
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Merge, on every rank alike."""
-        encoder: Any = pl_module.encoder
-        merge_adapters(encoder)
+def _adapters(encoder: nn.Module) -> list[tuple[str, Any]]:
+    """Name and layer of each of peft's LoRA layers, told by their interface: peft takes a second to import."""
+    return [(name, layer) for name, layer in encoder.named_modules() if hasattr(layer, "get_base_layer")]
 
 
 def _trained_layers(transformer: nn.Module, target: str) -> list[str]:
     """The names of the linear layers that target means and that would be trained."""
     layers = {name: layer for name, layer in transformer.named_modules() if isinstance(layer, nn.Linear)}
-    found = [name for name in layers if f".{name}".endswith(f".{target}")]
-    if not found:
-        names = sorted({_end(name, 1) for name in layers})
-        hint = suggest(target, {_end(name, target.count(".") + 1) for name in layers})
+    matching = [name for name in layers if f".{name}".endswith(f".{target}")]
+    if not matching:
+        names = sorted({_last_parts(name, 1) for name in layers})
+        hint = suggest(target, {_last_parts(name, target.count(".") + 1) for name in layers})
         raise ModelError(
             f"adapter.targets: the model has no linear layer '{target}'; choose of {', '.join(names)}.{hint}"
         )
-    trained = [name for name in found if layers[name].weight.requires_grad]
+    trained = [name for name in matching if layers[name].weight.requires_grad]
     if not trained:
         raise ModelError(
             f"adapter.targets: every '{target}' lies in a frozen layer. Lower model.freeze_layers, or leave it out."
@@ -121,5 +104,5 @@ def _trained_layers(transformer: nn.Module, target: str) -> list[str]:
     return trained
 
 
-def _end(name: str, num_parts: int) -> str:
+def _last_parts(name: str, num_parts: int) -> str:
     return ".".join(name.split(".")[-num_parts:])

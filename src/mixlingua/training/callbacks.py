@@ -1,7 +1,6 @@
-"""Fitting the last layer of an encoder: after training, or before an evaluation."""
+"""What a run does beside its steps: it measures, averages the weights, seeds each batch and counts the kinds."""
 
 import logging
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,29 +9,25 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import EMAWeightAveraging
-from torch import nn
 
 from mixlingua import distributed
 from mixlingua.data.batches import TrainBatch
-from mixlingua.data.store import ParallelStore
 from mixlingua.errors import ConfigError
 from mixlingua.evaluation.results import Average, TaskResult, without_shares
 from mixlingua.evaluation.run_folder import Stage, write_results
-from mixlingua.evaluation.suite import Task, TextEncoder, evaluate_encoder, progress_bars
+from mixlingua.evaluation.suite import Task, evaluate_encoder
 from mixlingua.files import content_hash
-from mixlingua.model.encoder import BiEncoder
-from mixlingua.retrieval.postprocess import Postprocess
 
 logger = logging.getLogger(__name__)
 
 
-class ZeroShotEvaluation(Callback):
+class EvaluationCallback(Callback):
     """Evaluates the module's `encoder` on tasks, logs the averages and writes the run's result files.
 
-    Evaluation before training is skipped where a run is resumed; its files are there already. Evaluations in between
-    are logged only: result files belong to the weights that a run began or ended with. `results_before` and
-    `results_after` hold the results in the process that trained (under a spawning strategy that is not the user's:
-    read the files).
+    It evaluates before training, unless the run is resumed, whose files are there already; every `every_n_steps`
+    optimiser steps, which are logged only; and when EndOfTraining calls `measure_end`. `results_before` and
+    `results_after` hold the results in the process that trained. Under a spawning strategy that is not the user's
+    process: read the files.
     """
 
     def __init__(
@@ -40,30 +35,30 @@ class ZeroShotEvaluation(Callback):
         tasks: Sequence[Task],
         *,
         run_dir: str | Path,
-        provenance: Mapping[str, object],
-        before: bool,
-        at_end: bool,
-        every_n_steps: int | None,
-        average: Average,
-        token_budget: int,
-        precision: str,
+        provenance: Mapping[str, object] | None = None,
+        before: bool = True,
+        every_n_steps: int | None = None,
+        average: Average = "macro",
+        token_budget: int = 2048,
+        precision: str = "32-true",
     ) -> None:
-        """every_n_steps: optimiser steps, none for no evaluation in between; the others as in `evaluate_encoder` and
-        `write_results`, to whose provenance the step is added."""
+        """every_n_steps: None for no evaluation in between. The others: as in `evaluate_encoder` and `write_results`,
+        to whose provenance the step is added."""
         self.tasks = list(tasks)
         self.run_dir = Path(run_dir)
-        self.provenance = provenance
-        self.before, self.at_end, self.every_n_steps = before, at_end, every_n_steps
+        self.provenance = dict(provenance or {})
+        self.before, self.every_n_steps = before, every_n_steps
         self.average: Average = average
         self.token_budget, self.precision = token_budget, precision
         self.results_before: list[TaskResult] | None = None
         self.results_after: list[TaskResult] | None = None
-        self._latest: tuple[int, list[TaskResult] | None] = (0, None)  # by optimiser step
-        self._fingerprint = ""  # of the encoder at the latest evaluation in between, on rank zero
+        self._latest_step = 0
+        self._latest_results: list[TaskResult] | None = None
+        self._latest_fingerprint = ""  # of the encoder in between, on rank zero
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Evaluate the untrained weights, unless the run is resumed."""
-        self._latest = (trainer.global_step, None)
+        self._latest_step = trainer.global_step
         if self.before and trainer.global_step == 0:
             self.results_before = self._evaluate(trainer, pl_module)
             self._write(self.results_before, 0, "before")
@@ -73,26 +68,24 @@ class ZeroShotEvaluation(Callback):
     ) -> None:
         """Evaluate after every `every_n_steps` optimiser steps (a step may take several batches)."""
         step = trainer.global_step
-        if self.every_n_steps and step % self.every_n_steps == 0 and step != self._latest[0]:
+        if self.every_n_steps and step % self.every_n_steps == 0 and step != self._latest_step:
             self._evaluate(trainer, pl_module)
             if distributed.rank() == 0:
-                self._fingerprint = _fingerprint(pl_module)
+                self._latest_fingerprint = _fingerprint(pl_module)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Evaluate the encoder that training ended with, unless the same was evaluated after the last step."""
-        if self.at_end:
-            step, results = self._latest
-            fresh = results is not None and step == trainer.global_step
-            if fresh:  # what ends training may have put back better weights, or added a layer
-                fresh = distributed.on_first_rank(lambda: self._fingerprint == _fingerprint(pl_module))
-            self.results_after = results if fresh else self._evaluate(trainer, pl_module)
-            assert self.results_after is not None
-            self._write(self.results_after, trainer.global_step, "after")
+    def measure_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Evaluate the encoder that the run ends with, unless it is the one that was evaluated after the last step."""
+        results = self._latest_results if self._latest_step == trainer.global_step else None
+        if results is not None:  # training may have ended with other weights than the last step's, or a further layer
+            unchanged = distributed.on_first_rank(lambda: self._latest_fingerprint == _fingerprint(pl_module))
+            results = results if unchanged else None
+        self.results_after = results or self._evaluate(trainer, pl_module)
+        self._write(self.results_after, trainer.global_step, "after")
 
     def _evaluate(self, trainer: Trainer, pl_module: LightningModule) -> list[TaskResult]:
         encoder: Any = pl_module.encoder
         results = evaluate_encoder(encoder, self.tasks, token_budget=self.token_budget, precision=self.precision)
-        self._latest = (trainer.global_step, results)
+        self._latest_step, self._latest_results = trainer.global_step, results
         averages = without_shares({k: v for result in results for k, v in result.aggregate(self.average).items()})
         for experiment in trainer.loggers:
             experiment.log_metrics(averages, step=trainer.global_step)
@@ -113,41 +106,24 @@ def _fingerprint(pl_module: LightningModule) -> str:
     return fingerprint
 
 
-def moving_average(decay: float) -> EMAWeightAveraging:
+class MovingAverage(EMAWeightAveraging):
     """The exponential moving average of the weights over optimiser steps: validation and the run's end use it.
 
     It begins as the weights after the first step. Raises ConfigError unless 0 < decay < 1.
     Source: Polyak and Juditsky 1992 (SIAM J. Control Optim. 30), with exponential weights.
     """
-    if not 0 < decay < 1:
-        raise ConfigError(f"averaging.ema_decay={decay}: between 0 and 1, such as 0.99, or null for none.")
-    return EMAWeightAveraging(decay=decay, use_buffers=False)
 
-
-class StartShare(Callback):
-    """Ends training with share * the weights it began with + (1 - share) * the trained ones.
-
-    Source: Wortsman et al. 2022, "Robust fine-tuning of zero-shot models" (arXiv 2109.01903), eq. 1.
-    """
-
-    def __init__(self, module: nn.Module, share: float) -> None:
-        """module: as it is before training and before any checkpoint is loaded; its trainable weights are copied.
-
-        Raises ConfigError unless 0 <= share <= 1.
-        """
-        if not (math.isfinite(share) and 0 <= share <= 1):
-            raise ConfigError(
-                f"averaging.start_share={share}: from 0 (the trained weights) to 1 (those before training)."
-            )
-        self.share = share
-        self._start = {name: p.detach().clone() for name, p in module.named_parameters() if p.requires_grad}
+    def __init__(self, decay: float) -> None:
+        if not 0 < decay < 1:
+            raise ConfigError(f"averaging.ema_decay={decay}: between 0 and 1, such as 0.99, or null for none.")
+        super().__init__(decay=decay, use_buffers=False)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Mix, on every rank alike."""
-        with torch.no_grad():
-            for name, parameter in pl_module.named_parameters():
-                if name in self._start:
-                    parameter.lerp_(self._start[name].to(parameter.device), self.share)
+        """Nothing yet: the last weights are saved before `use` replaces them (see EndOfTraining)."""
+
+    def use(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put the average in the place of the last weights."""
+        super().on_train_end(trainer, pl_module)
 
 
 class SeedEachBatch(Callback):
@@ -197,45 +173,3 @@ class BatchMix(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.counts, self.batches = Counter(state_dict["counts"]), state_dict["batches"]
-
-
-def append_postprocess(
-    encoder: BiEncoder,
-    method: Postprocess,
-    stores: Sequence[ParallelStore],
-    *,
-    seed: int,
-    token_budget: int,
-    precision: str,
-) -> None:
-    """Fit the method's layer to the encoder's vectors of the stores' texts and append it; every rank must call this.
-
-    seed: of the rows; token_budget, precision: as `mixlingua.retrieval.encode.encode` takes them.
-    """
-    with progress_bars() as bars:
-        layer = method.layer(TextEncoder(encoder, token_budget, precision, bars, "postprocess"), stores, seed)
-    encoder.append(layer)
-
-
-class Postprocessing(Callback):
-    """Appends the layer to the module's `encoder` when training has ended: after the training state was saved, which a
-    resumed run goes on from and which has no such layer, and before the encoder is measured and saved."""
-
-    def __init__(
-        self, method: Postprocess, stores: Sequence[ParallelStore], *, seed: int, token_budget: int, precision: str
-    ) -> None:
-        """As `append_postprocess`."""
-        self.method, self.stores = method, stores
-        self.seed, self.token_budget, self.precision = seed, token_budget, precision
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Fit and append, on every rank."""
-        encoder: Any = pl_module.encoder
-        append_postprocess(
-            encoder,
-            self.method,
-            self.stores,
-            seed=self.seed,
-            token_budget=self.token_budget,
-            precision=self.precision,
-        )

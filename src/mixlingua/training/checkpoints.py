@@ -1,58 +1,56 @@
-"""What a resumed run takes over from the one that was stopped, besides the checkpoint."""
+"""Checkpoints: what is saved while training, and what a resumed run needs of the one that was stopped."""
 
 import csv
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import Callback
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from mixlingua.errors import CheckpointError
 from mixlingua.files import atomic_folder, atomic_write
-from mixlingua.model.encoder import BiEncoder
-from mixlingua.model.folder import save_folder
+from mixlingua.model.lora import adapter_alpha
+from mixlingua.training.module import RetrieverModule
 
 VALIDATION_LOSS = "validation/loss"
 
 
-def checkpoint_callbacks(
-    run_dir: Path,
-    *,
-    every_n_steps: int,
-    validates: bool,
-    patience: int | None,
-    save_model: bool,
-    average: Sequence[Callback] = (),
-    finishing: Sequence[Callback] = (),
-) -> list[Callback]:
-    """The callbacks that write run_dir/checkpoints and run_dir/model, in the order in which they must run.
+LAST = "checkpoints/last.ckpt"
+BEST = "checkpoints/best.ckpt"
 
-    checkpoints/last.ckpt is written every every_n_steps optimiser steps and after the last one. Where there is a
-    validation loss, checkpoints/best.ckpt holds the weights with the lowest and the run ends with these; training stops
-    after `patience` validations without a lower one (None: it does not). average: what puts an average in the place of
-    the last weights, once these are saved and before the best are restored; finishing: what changes the encoder when
-    training has ended, after the checkpoints were written and before the model is.
+
+def checkpoint_callbacks(
+    run_dir: Path, *, every_n_steps: int = 100, validates: bool = False, patience: int | None = None
+) -> list[Callback]:
+    """The callbacks that write run_dir/checkpoints while training.
+
+    checkpoints/last.ckpt is written every every_n_steps optimiser steps; EndOfTraining writes it after the last one.
+    Where there is a validation loss, checkpoints/best.ckpt holds the weights with the lowest, and training stops after
+    `patience` validations without a lower one (None: it does not).
     """
-    folder = run_dir / "checkpoints"
+    last, best = run_dir / LAST, run_dir / BEST
     callbacks: list[Callback] = [
-        ModelCheckpoint(folder, filename="last", every_n_train_steps=every_n_steps, enable_version_counter=False),
-        SaveLast(folder / "last.ckpt"),
-        *average,
+        ModelCheckpoint(
+            last.parent, filename=last.stem, every_n_train_steps=every_n_steps, enable_version_counter=False
+        )
     ]
     if validates:
-        best = BestCheckpoint(
-            folder, filename="best", monitor=VALIDATION_LOSS, save_weights_only=True, enable_version_counter=False
+        callbacks.append(
+            BestCheckpoint(
+                best.parent,
+                filename=best.stem,
+                monitor=VALIDATION_LOSS,
+                save_weights_only=True,
+                enable_version_counter=False,
+            )
         )
-        callbacks += [best, RestoreBest(folder / "best.ckpt")]
         if patience is not None:
             # A loss that is not finite is the module's own error, which names the batch.
             callbacks.append(EarlyStopping(VALIDATION_LOSS, patience=patience, check_finite=False))
-    callbacks += finishing
-    return [*callbacks, SaveModel(run_dir / "model")] if save_model else callbacks
+    return callbacks
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -80,43 +78,6 @@ class BestCheckpoint(ModelCheckpoint):
         super().load_state_dict(state_dict)
 
 
-class SaveLast(Callback):
-    """Saves the whole training state after the last step, whatever the interval between checkpoints."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save, on every rank, as Lightning wants it."""
-        trainer.save_checkpoint(self.path)
-
-
-class RestoreBest(Callback):
-    """Ends training with the weights of the lowest validation loss."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Load the weights; nothing to do where training ended before the first validation."""
-        if self.path.exists():
-            pl_module.load_state_dict(read_checkpoint(self.path)["state_dict"])
-
-
-class SaveModel(Callback):
-    """Saves the encoder as a sentence-transformers folder when training has ended."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save, on rank zero."""
-        if trainer.is_global_zero:
-            encoder = pl_module.encoder
-            assert isinstance(encoder, BiEncoder)
-            save_folder(encoder, self.folder)
-
-
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """A checkpoint's content, memory-mapped. Raises CheckpointError where it is no readable checkpoint.
 
@@ -132,18 +93,18 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"{path}: cannot be read as a checkpoint ({reason[:200]}). Resume from another one."
         ) from None
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
-        raise CheckpointError(f"{path}: holds no training state; a mixlingua checkpoint is RUN/checkpoints/last.ckpt.")
+        raise CheckpointError(f"{path}: holds no training state; a mixlingua checkpoint is RUN/{LAST}.")
     return checkpoint
 
 
-def check_resumable(path: Path, module: LightningModule) -> None:
-    """Raises CheckpointError naming the first difference where the file is not a checkpoint of such a module, trained
-    with the same settings of its optimiser."""
+def check_resumable(path: Path, module: RetrieverModule) -> None:
+    """Raises CheckpointError, naming the first difference, unless the file is a checkpoint of such a module.
+
+    Its weights must have the same names and shapes, its optimiser and adapter the same settings.
+    """
     checkpoint = read_checkpoint(path)
     if "PairDataModule" not in checkpoint or "optimizer_states" not in checkpoint:
-        raise CheckpointError(
-            f"{path}: weights without a training state; only RUN/checkpoints/last.ckpt can be resumed."
-        )
+        raise CheckpointError(f"{path}: weights without a training state; only RUN/{LAST} can be resumed.")
     saved = {name: tuple(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}
     current = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     for name in sorted(saved.keys() | current.keys()):
@@ -152,36 +113,41 @@ def check_resumable(path: Path, module: LightningModule) -> None:
                 f"{path}: belongs to another model: {name} is {saved.get(name, 'absent')} there and "
                 f"{current.get(name, 'absent')} here. Resume with the run's own model, adapter and loss."
             )
-    # The optimiser goes on with its saved settings whatever the configuration says, which must not go unsaid.
+    # The optimiser goes on with its saved settings whatever the configuration says, which must not go unsaid; and
+    # the weights of adapters do not tell their alpha.
     group = checkpoint["optimizer_states"][0]["param_groups"][0]
-    for name, key in (("lr", "initial_lr"), ("weight_decay", "weight_decay")):
-        is_now = getattr(module.optimizer, name)
-        if group[key] != is_now:
+    settings = {
+        "optimizer.lr": (group["initial_lr"], module.optimizer.lr),
+        "optimizer.weight_decay": (group["weight_decay"], module.optimizer.weight_decay),
+        "adapter.alpha": (checkpoint["adapter_alpha"], adapter_alpha(module.encoder)),
+    }
+    for key, (saved_value, value) in settings.items():
+        if saved_value != value:
             raise CheckpointError(
-                f"the checkpoint cannot be resumed: optimizer.{name} was {group[key]!r}, is {is_now!r}. "
+                f"the checkpoint cannot be resumed: {key} was {saved_value!r}, is {value!r}. "
                 "Restore these settings, or start a new run."
             )
 
 
 # What the rest of a run builds on; what says that it is complete comes last.
-_FILES = ("checkpoints/best.ckpt", "report_before.json", "metrics_before.json")
+_FILES = (BEST, "report_before.json", "metrics_before.json")
 
 
-def take_over(checkpoint: Path, run_dir: Path) -> None:
+def copy_from_stopped_run(checkpoint: Path, run_dir: Path) -> None:
     """Copy the results before training and the best weights so far from the checkpoint's run folder to run_dir.
 
     Nothing to do where a run is resumed in its own folder.
     """
-    earlier = checkpoint.resolve().parent.parent
-    if earlier == run_dir.resolve():
+    stopped = checkpoint.resolve().parent.parent
+    if stopped == run_dir.resolve():
         return
-    if (earlier / "per_query_before").is_dir():
+    if (stopped / "per_query_before").is_dir():
         with atomic_folder(run_dir / "per_query_before") as folder:
-            shutil.copytree(earlier / "per_query_before", folder, dirs_exist_ok=True)
+            shutil.copytree(stopped / "per_query_before", folder, dirs_exist_ok=True)
     for name in _FILES:
-        if (earlier / name).exists():
+        if (stopped / name).exists():
             with atomic_write(run_dir / name) as partial:
-                shutil.copyfile(earlier / name, partial)
+                shutil.copyfile(stopped / name, partial)
 
 
 def logged_before(checkpoint: Path) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from copy import deepcopy
-from typing import Self
+from typing import Any, Self
 
 import pytorch_lightning as pl
 import torch
@@ -16,6 +16,7 @@ from mixlingua.data.tokenizer import PairTokenizer
 from mixlingua.errors import ConfigError, TrainingError
 from mixlingua.losses.base import StepInputs, TokenVectors, TotalLoss, ViewVectors
 from mixlingua.model.encoder import BiEncoder
+from mixlingua.model.lora import adapter_alpha
 from mixlingua.training.optimizer import AdamW
 
 
@@ -78,7 +79,7 @@ class RetrieverModule(pl.LightningModule):
     def training_step(self, batch: TrainBatch, batch_idx: int) -> Tensor:
         """The loss of one batch, a scalar in nats. Raises TrainingError where it is not finite on any device."""
         self.current_batch = _describe(batch)
-        loss, loss_values = self._batch_loss(batch)
+        loss, loss_values = self.batch_loss(batch)
         mean_loss = _mean_over_processes(loss).item()
         if not math.isfinite(mean_loss):
             raise TrainingError(self._not_finite("the loss", mean_loss))
@@ -94,10 +95,10 @@ class RetrieverModule(pl.LightningModule):
 
     def validation_step(self, batch: TrainBatch, batch_idx: int) -> None:
         """Logs the loss of one held-out batch, averaged over devices, as validation/loss."""
-        loss, _ = self._batch_loss(batch)
+        loss, _ = self.batch_loss(batch)
         self.log("validation/loss", _mean_over_processes(loss), prog_bar=True, batch_size=1)
 
-    def _batch_loss(self, batch: TrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
+    def batch_loss(self, batch: TrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum of the losses, and each of them before its weight."""
         vectors, tokens = self._encoded(batch)
         views = {view: ViewVectors(vectors[view], texts.present) for view, texts in batch.views.items()}
@@ -133,6 +134,10 @@ class RetrieverModule(pl.LightningModule):
         norm = torch.nn.utils.get_total_norm(gradients).item()
         if not math.isfinite(norm):
             raise TrainingError(self._not_finite("the gradient norm", norm))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds what the weights of adapters do not tell; `check_resumable` compares it."""
+        checkpoint["adapter_alpha"] = adapter_alpha(self.encoder)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimiser and its schedule over trainer.max_steps."""

@@ -48,13 +48,12 @@ def fit(tmp_path):
 @pytest.fixture
 def last_checkpoint(tmp_path):
     """Callbacks that save after every step, and the file they write."""
-    options = {"every_n_steps": 1, "validates": False, "patience": None, "save_model": False}
-    return checkpoint_callbacks(tmp_path, **options), tmp_path / "checkpoints" / "last.ckpt"
+    return checkpoint_callbacks(tmp_path, every_n_steps=1), tmp_path / "checkpoints" / "last.ckpt"
 
 
 def loss_of(module, batch) -> float:
     with torch.no_grad():
-        return module._batch_loss(batch)[0].item()
+        return module.batch_loss(batch)[0].item()
 
 
 def test_the_loss_falls_on_pairs_that_can_be_learned(module, toy_batches, fit):

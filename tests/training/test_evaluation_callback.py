@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.loggers import CSVLogger
 from torch import nn
@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader
 
 from mixlingua.evaluation.run_folder import read_results
 from mixlingua.evaluation.suite import evaluate_task
-from mixlingua.training.callbacks import ZeroShotEvaluation
+from mixlingua.training.callbacks import EvaluationCallback
+from mixlingua.training.end_of_training import EndOfTraining
 
 
 class WordTokenizer:
@@ -74,10 +75,11 @@ def fit(tmp_path, two_languages):
     """Trains for six steps; returns the module, the callback and the steps at which tasks were evaluated."""
 
     def run(*, ckpt_path=None, **changes):
-        arguments = {"before": True, "at_end": True, "every_n_steps": None, "average": "macro"} | changes
-        max_steps, finishing = arguments.pop("max_steps", 6), arguments.pop("finishing", [])
+        arguments = dict(changes)
+        max_steps, at_end = arguments.pop("max_steps", 6), arguments.pop("at_end", True)
+        postprocess = arguments.pop("postprocess", None)
         task = Recording(two_languages)
-        callback = ZeroShotEvaluation(
+        callback = EvaluationCallback(
             [task],
             run_dir=tmp_path / "run",
             provenance={"model": "bag"},
@@ -85,12 +87,13 @@ def fit(tmp_path, two_languages):
             precision="32-true",
             **arguments,
         )
+        end = EndOfTraining(tmp_path / "run", postprocess=postprocess, save_model=False, evaluation=callback)
         trainer = Trainer(
             max_steps=max_steps,
             accumulate_grad_batches=2,
             accelerator="cpu",
             logger=CSVLogger(tmp_path, flush_logs_every_n_steps=1),
-            callbacks=[*finishing, callback, RichProgressBar()],
+            callbacks=[callback, *([end] if at_end else []), RichProgressBar()],
             enable_model_summary=False,
         )
         task.trainer = trainer
@@ -109,15 +112,8 @@ def test_evaluates_before_in_between_and_at_the_end_once_per_step(fit):
     assert fit(before=False, at_end=False)[2] == []
 
 
-class Finish(Callback):
-    """Changes the weights when training has ended, as putting back the best ones does, or a further layer."""
-
-    def on_train_end(self, trainer, pl_module):
-        pl_module.encoder.words.weight.data.zero_()
-
-
 def test_an_encoder_that_changes_when_training_ends_is_evaluated_as_it_is_then(fit):
-    _, callback, steps = fit(every_n_steps=2, finishing=[Finish()])
+    _, callback, steps = fit(every_n_steps=2, postprocess=lambda encoder: encoder.words.weight.data.zero_())
     assert steps == [0, 2, 4, 6, 6]
     _, plain, _ = fit(every_n_steps=2)
     assert callback.results_after[0].rows != plain.results_after[0].rows

@@ -39,7 +39,7 @@ def batch(make_batch, module):
 
 def loss_of(module, batch) -> float:
     with torch.no_grad():
-        return module._batch_loss(batch)[0].item()
+        return module.batch_loss(batch)[0].item()
 
 
 def test_padding_special_tokens_and_prefixes_change_nothing(taught, batch, make_batch):
@@ -71,7 +71,7 @@ def test_chunks_give_the_same_loss_and_gradient(taught, batch):
     for size in (None, 3):
         taught.encoder.chunk_size = size
         taught.zero_grad()
-        loss, _ = taught._batch_loss(batch)
+        loss, _ = taught.batch_loss(batch)
         loss.backward()
         values.append(loss.item())
         gradients.append(torch.cat([p.grad.flatten() for p in taught.encoder.parameters() if p.grad is not None]))

@@ -12,7 +12,7 @@ def test_value_and_gradients_are_those_of_the_whole_batch(module, make_batch, ch
     for size in (None, chunk_size):
         module.encoder.chunk_size = size
         module.zero_grad()
-        loss, _ = module._batch_loss(batch)
+        loss, _ = module.batch_loss(batch)
         loss.backward()
         values.append(loss.item())
         gradients.append({name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None})
@@ -59,7 +59,7 @@ def test_no_more_than_a_chunk_is_encoded_at_once(module, make_batch, monkeypatch
     monkeypatch.setattr(module.encoder, "_encode", lambda f: sizes.append(len(f["input_ids"])) or encode(f))
     module.encoder.chunk_size = 3
     batch = make_batch(0, list("abcdefgh"), list("ABCDEFGH"))
-    module._batch_loss(batch)[0].backward()
+    module.batch_loss(batch)[0].backward()
     assert max(sizes) == 3 and sum(sizes) == 2 * 16  # every text once forwards, and once more for its gradient
     sizes.clear()
     with torch.no_grad():

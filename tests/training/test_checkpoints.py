@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from mixlingua.errors import CheckpointError
 from mixlingua.training.checkpoints import check_resumable, checkpoint_callbacks, read_checkpoint
+from mixlingua.training.end_of_training import EndOfTraining
 from mixlingua.training.module import RetrieverModule
 from mixlingua.training.optimizer import AdamW
 
@@ -56,9 +57,8 @@ def fit(toy_batches, run_dir):
     """Trains for four steps, by default with a validation after each."""
 
     def run(module, *, every_n_steps=100, validates=False, patience=None, save_model=False, steps=4, **options):
-        callbacks = checkpoint_callbacks(
-            run_dir, every_n_steps=every_n_steps, validates=validates, patience=patience, save_model=save_model
-        )
+        callbacks = checkpoint_callbacks(run_dir, every_n_steps=every_n_steps, validates=validates, patience=patience)
+        callbacks.append(EndOfTraining(run_dir, restore_best=validates, save_model=save_model))
         trainer = pl.Trainer(
             max_steps=steps, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
             callbacks=callbacks, num_sanity_val_steps=0, val_check_interval=1 if validates else None,

@@ -1,0 +1,116 @@
+"""Which weights a run ends with: averages and mixtures worked out from the weights of each step."""
+
+import math
+from contextlib import nullcontext
+from copy import deepcopy
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader
+
+from mixlingua.errors import CheckpointError, ConfigError
+from mixlingua.model.lora import LoRA
+from mixlingua.training.callbacks import MovingAverage
+from mixlingua.training.checkpoints import check_resumable, read_checkpoint
+from mixlingua.training.end_of_training import EndOfTraining, StartShare
+
+NAME = "encoder.transformer.encoder.layer.0.attention.self.query.weight"
+
+
+QUERY = "encoder.transformer.encoder.layer.1.attention.self.query"
+
+
+class Weights(pl.Callback):
+    """Keeps some weights as each step leaves them."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = names
+        self.steps: list[tuple[torch.Tensor, ...]] = []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+        self.steps.append(tuple(pl_module.get_parameter(name).detach().clone() for name in self.names))
+
+
+@pytest.fixture
+def fit(module, toy_batches, tmp_path):
+    """Trains, and gives the named weights as each step left them."""
+
+    def run(*, average=None, start_share=None, save_model=False, steps=3, names=(NAME,)):
+        weights = Weights(names)
+        end = EndOfTraining(tmp_path, average=average, start_share=start_share, save_model=save_model)
+        trainer = pl.Trainer(
+            max_steps=steps, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
+            callbacks=[weights, *([average] if average else []), end], default_root_dir=tmp_path,
+            enable_checkpointing=False,
+        )  # fmt: skip
+        trainer.fit(module, DataLoader(toy_batches(steps), batch_size=None))
+        return weights.steps
+
+    return run
+
+
+def test_the_moving_average_of_the_steps(fit, module):
+    (first,), (second,), (third,) = fit(average=MovingAverage(0.75))
+    final = module.get_parameter(NAME)
+    expected = 0.75 * (0.75 * first + 0.25 * second) + 0.25 * third
+    torch.testing.assert_close(final, expected)
+    assert not torch.allclose(final, third)
+
+
+def test_a_share_of_the_start(fit, module):
+    start = module.get_parameter(NAME).detach().clone()
+    *_, (last,) = fit(start_share=StartShare(module.encoder, 0.25))
+    torch.testing.assert_close(module.get_parameter(NAME), 0.25 * start + 0.75 * last)
+
+
+def test_the_share_is_of_the_average_and_the_checkpoint_holds_the_trained_weights(fit, module, tmp_path):
+    start = module.get_parameter(NAME).detach().clone()
+    (first,), (second,) = fit(average=MovingAverage(0.5), start_share=StartShare(module.encoder, 0.5), steps=2)
+    torch.testing.assert_close(module.get_parameter(NAME), 0.5 * start + 0.5 * (0.5 * first + 0.5 * second))
+    saved = read_checkpoint(tmp_path / "checkpoints" / "last.ckpt")
+    torch.testing.assert_close(saved["current_model_state"][NAME], second)
+
+
+@pytest.mark.parametrize("decay", [0.0, 1.0, math.nan])
+def test_decay_outside_its_range(decay):
+    with pytest.raises(ConfigError, match=r"averaging\.ema_decay="):
+        MovingAverage(decay)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, math.nan])
+def test_share_outside_its_range(module, share):
+    with pytest.raises(ConfigError, match=r"averaging\.start_share="):
+        StartShare(module.encoder, share)
+
+
+def test_adapters_are_averaged_merged_and_mixed_with_the_start(module, fit, folder_encoder, tmp_path):
+    start = {name: tensor.clone() for name, tensor in module.encoder.state_dict().items()}
+    share = StartShare(module.encoder, 0.25)
+    LoRA(rank=4, alpha=8.0).attach(module.encoder, seed=0)
+    factors = [f"{QUERY}.lora_{side}.default.weight" for side in "AB"]
+    first, second = fit(average=MovingAverage(0.5), start_share=share, save_model=True, steps=2, names=factors)
+    a, b = (0.5 * one + 0.5 * other for one, other in zip(first, second, strict=True))
+    name = f"{QUERY}.weight".removeprefix("encoder.")
+    final = module.encoder.state_dict()
+    assert final.keys() == start.keys()
+    torch.testing.assert_close(final[name], start[name] + (1 - 0.25) * 8 / 4 * b @ a)
+    assert (final[name] - start[name]).abs().max() > 1e-4
+    saved = read_checkpoint(tmp_path / "checkpoints" / "last.ckpt")["current_model_state"]
+    assert torch.equal(saved[factors[1]], second[1])
+    assert torch.equal(saved[f"{QUERY}.base_layer.weight"], start[name])
+    loaded = folder_encoder(tmp_path / "model").state_dict()
+    assert all(torch.equal(loaded[name], final[name]) for name in final)
+
+
+def test_another_alpha_cannot_be_resumed(module, fit, tmp_path):
+    plain = deepcopy(module.encoder)
+    LoRA(rank=4, alpha=8.0).attach(module.encoder, seed=0)
+    fit(names=())
+    path = tmp_path / "resumable.ckpt"
+    torch.save(read_checkpoint(tmp_path / "checkpoints" / "last.ckpt") | {"PairDataModule": {}}, path)
+    for alpha, same in ((8.0, True), (4.0, False)):
+        module.encoder = deepcopy(plain)
+        LoRA(rank=4, alpha=alpha).attach(module.encoder, seed=0)
+        with nullcontext() if same else pytest.raises(CheckpointError, match=r"adapter\.alpha was 8\.0, is 4\.0"):
+            check_resumable(path, module)
