@@ -85,7 +85,7 @@ def comparison_notes(
     notes = [] if baselines else ["There is one set-up, so that there is nothing to test it against."]
     notes += _seeds(groups)
     for key, what in _PROVENANCE.items():
-        values = {label: sorted({str(run.provenance.get(key)) for run in runs}) for label, runs in systems.items()}
+        values = {label: sorted({str(run.provenance.get(key, "none")) for run in runs}) for label, runs in systems.items()}
         if len({value for of_setup in values.values() for value in of_setup}) > 1:
             notes.append(f"{what} differ: {_listed(values)}.")
     texts = dict.fromkeys(run.provenance.get("pretraining") for runs in systems.values() for run in runs)

@@ -76,8 +76,9 @@ def setups(runs: Sequence[FinishedRun]) -> tuple[list[Setup], list[str]]:
     groups = [tuple(by_seed.values()) for by_seed in replicates.values()]
     models = _short_names([run.config["model"]["name_or_path"] for run, *_ in groups])
     given = [_overrides_of(run) for run, *_ in groups]
-    every = dict.fromkeys(key for overrides in given for key in overrides)
-    keys = [key for key in every if len({overrides.get(key) for overrides in given}) > 1]
+    keys = [key for key in dict.fromkeys(key for overrides in given for key in overrides)
+            if len({overrides.get(key) for (run, *_), overrides in zip(groups, given, strict=True)
+                    if _matters(key, run)}) > 1]  # fmt: skip
     keys.sort(key=lambda key: ("." in key, _FIRST.index(key) if key in _FIRST else len(_FIRST)))
     labelled = []
     for members, overrides in zip(groups, given, strict=True):
@@ -126,10 +127,17 @@ def _overrides_of(run: FinishedRun) -> dict[str, str]:
     overrides = {}
     for argument in run.overrides:
         key, _, text = argument.lstrip("+~").partition("=")
-        if key not in _CHOICES_ASIDE and _counts("data.sources" if key == "data" else key, run):
+        if _matters(key, run):
             choice = text.strip("[]'\"").replace(",", "+")
             overrides[key] = str(settings.get(key, choice)) if "." in key else choice
+    if "model.name_or_path" in overrides:
+        overrides.pop("model", None)  # such as model=folder
     return overrides
+
+
+def _matters(key: str, run: FinishedRun) -> bool:
+    """Whether the scores of a run depend on a key of the command line; the choice of data fills data.sources."""
+    return key not in _CHOICES_ASIDE and _counts("data.sources" if key == "data" else key, run)
 
 
 def _sampler(run: FinishedRun) -> str:
