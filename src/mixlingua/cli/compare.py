@@ -85,8 +85,9 @@ def comparison_notes(
     notes = [] if baselines else ["There is one set-up, so that there is nothing to test it against."]
     notes += _seeds(groups)
     for key, what in _PROVENANCE.items():
-        values = {label: sorted({str(run.provenance.get(key, "none")) for run in runs}) for label, runs in systems.items()}
-        if len({value for of_setup in values.values() for value in of_setup}) > 1:
+        values = {label: sorted({str(run.provenance.get(key, "none")) for run in of_setup})
+                  for label, of_setup in systems.items()}  # fmt: skip
+        if len({value for each in values.values() for value in each}) > 1:
             notes.append(f"{what} differ: {_listed(values)}.")
     texts = dict.fromkeys(run.provenance.get("pretraining") for runs in systems.values() for run in runs)
     notes += [f"Pretrained weights: {text}." for text in texts if text]
