@@ -14,7 +14,7 @@ import torch
 from mixlingua.errors import DataError, ModelError, StorageError
 from mixlingua.retrieval.corpus import take_census
 from mixlingua.retrieval.search import on_grid
-from mixlingua.retrieval.shards import Manifest, VectorShards, encode_corpus
+from mixlingua.retrieval.shards import VectorShards, encode_corpus
 
 VECTORS = torch.arange(20, dtype=torch.float32).reshape(10, 2)
 IDS = [f"p{number}\n" for number in range(10)]
@@ -22,7 +22,7 @@ IDS = [f"p{number}\n" for number in range(10)]
 
 @pytest.fixture
 def shards(cache):
-    shards = VectorShards(Manifest("encoder", "corpus", num_passages=10, shard_size=4))
+    shards = VectorShards("encoder", "corpus", num_passages=10, shard_size=4)
     shards.start()
     for shard in range(shards.num_shards):
         rows = shards.positions(shard)
@@ -53,7 +53,7 @@ def test_the_manifest_says_what_the_vectors_are(shards, cache):
         ("encoder", "corpus", 9, 4),
         ("encoder", "corpus", 10, 5),
     ]
-    assert len({Manifest(*other).folder for other in others} | {shards.folder}) == 5
+    assert len({VectorShards(*other).folder for other in others} | {shards.folder}) == 5
 
 
 def test_a_shard_is_there_once_its_vectors_are(shards):
@@ -125,7 +125,7 @@ class Jittery:
 
 def encoded(corpus, encode, shard_size):
     census = take_census(corpus, (), "corpus")
-    shards = VectorShards(Manifest(encode.fingerprint, census.identity, census.num_passages, shard_size))
+    shards = VectorShards(encode.fingerprint, census.identity, census.num_passages, shard_size)
     encode_corpus(corpus, census, encode, shards, "corpus")
     return shards
 
@@ -165,7 +165,7 @@ def test_only_missing_shards_are_encoded_and_nothing_is_read_where_none_is(cache
 def test_a_corpus_that_changes_meanwhile_is_refused(cache, list_corpus):
     corpus = list_corpus(TEXTS)
     census = take_census(corpus, (), "corpus")
-    shards = VectorShards(Manifest("jittery", census.identity, census.num_passages, 6))
+    shards = VectorShards("jittery", census.identity, census.num_passages, 6)
     del corpus.entries[-1]
     with pytest.raises(DataError, match="task x: changed while it was read"):
         encode_corpus(corpus, census, Jittery(), shards, "task x")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mixlingua.errors import ConfigError
 from mixlingua.mining.pool import MiningRows, Pool
-from mixlingua.retrieval.encode import Encode, check_vectors
+from mixlingua.retrieval.encode import Encode, encode_checked
 from mixlingua.retrieval.search import exact_scores, on_grid, top
 
 FILTERS = ("own", "related", "margin")  # in the order in which they apply; a passage counts for the first
@@ -109,7 +109,7 @@ def mine(
 
 def _encode_queries(source: MiningRows, rows: NDArray[np.int64], language: str, encode: Encode) -> Tensor:
     texts = source.store.texts(rows.tolist(), "query", [language] * len(rows))
-    return on_grid(check_vectors(encode(texts, "query"), len(rows), "query", f"source '{source.store.name}'"))
+    return on_grid(encode_checked(encode, texts, "query", f"source '{source.store.name}'"))
 
 
 def _search(

@@ -26,6 +26,23 @@ class Encode(Protocol):
     def __call__(self, texts: Sequence[str], side: Side) -> Tensor: ...
 
 
+def encode_checked(encode: Encode, texts: Sequence[str], side: Side, where: str) -> Tensor:
+    """(N, D) finite vectors of N texts.
+
+    Raises ModelError starting with `where` where there are not N vectors, or one is not finite: it could rank anywhere.
+    """
+    vectors = encode(texts, side)
+    if len(vectors) != len(texts):
+        raise ModelError(f"{where}: {len(texts)} {side} texts were encoded as {len(vectors)} vectors.")
+    bad = int((~torch.isfinite(vectors)).any(dim=1).sum())
+    if bad:
+        raise ModelError(
+            f"{where}: {bad} of {len(texts)} {side} vectors hold NaN or infinite values; the model has diverged or "
+            "overflows in this precision. Evaluate an earlier checkpoint, or with precision=32-true."
+        )
+    return vectors
+
+
 def encode(
     encoder: BiEncoder,
     texts: Sequence[str],
@@ -118,19 +135,3 @@ def _evaluating(encoder: BiEncoder) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
-
-
-def check_vectors(vectors: Tensor, num_texts: int, side: Side, where: str) -> Tensor:
-    """`vectors`, where they are (num_texts, D) and finite.
-
-    Raises ModelError starting with `where` otherwise: a vector that is not finite could rank anywhere.
-    """
-    if len(vectors) != num_texts:
-        raise ModelError(f"{where}: {num_texts} {side} texts were encoded as {len(vectors)} vectors.")
-    bad = int((~torch.isfinite(vectors)).any(dim=1).sum())
-    if bad:
-        raise ModelError(
-            f"{where}: {bad} of {num_texts} {side} vectors hold NaN or infinite values; the model has "
-            "diverged or overflows in this precision. Evaluate an earlier checkpoint, or with precision=32-true."
-        )
-    return vectors

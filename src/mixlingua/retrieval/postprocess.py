@@ -19,7 +19,7 @@ from mixlingua.errors import ConfigError, DataError
 from mixlingua.languages import check_language
 from mixlingua.model.encoder import PooledLayer
 from mixlingua.model.language_layers import fit_language_centring, language_means, language_subspace, projection
-from mixlingua.retrieval.encode import Encode, check_vectors
+from mixlingua.retrieval.encode import Encode, encode_checked
 from mixlingua.sampling.random import KeyedPermutation, Purpose, words
 from mixlingua.sampling.source import held_languages
 
@@ -68,7 +68,7 @@ class Postprocess(ABC):
 def _encode_languages(encode: Encode, texts: Sequence[Sequence[str]], side: Side) -> Tensor:
     """(L, N, D) vectors of L languages' N texts."""
     flat = [text for of_language in texts for text in of_language]
-    return check_vectors(encode(flat, side), len(flat), side, "postprocess").unflatten(0, (len(texts), -1))
+    return encode_checked(encode, flat, side, "postprocess").unflatten(0, (len(texts), -1))
 
 
 @dataclass(frozen=True)

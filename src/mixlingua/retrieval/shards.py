@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +23,7 @@ from mixlingua import distributed
 from mixlingua.errors import DataError, StorageError
 from mixlingua.files import atomic_write, cache_dir, content_hash, lock, remove_locked
 from mixlingua.retrieval.corpus import Census, Corpus, Passage
-from mixlingua.retrieval.encode import Encode, check_vectors
+from mixlingua.retrieval.encode import Encode, encode_checked
 from mixlingua.retrieval.search import on_grid
 
 logger = logging.getLogger(__name__)
@@ -47,8 +48,7 @@ def encoded(
     `encode_corpus` raises, and StorageError before anything is encoded where the disk has too little room.
     """
     stored = [
-        VectorShards(Manifest(encode.fingerprint, census.identity, census.num_passages, shard_size))
-        for _, census, _ in corpora
+        VectorShards(encode.fingerprint, census.identity, census.num_passages, shard_size) for _, census, _ in corpora
     ]
     with ExitStack() as locks:
         distributed.on_first_rank(lambda: _reserve(stored, dim, locks))
@@ -82,36 +82,34 @@ _FORMAT = 1
 
 
 @dataclass(frozen=True)
-class Manifest:
-    """What decides the vectors: the encoder's fingerprint, the corpus' identity, and passages in all and in a shard."""
+class VectorShards:
+    """A folder of 00000.npy, ... ((n, D) float32 rows), their ids in 00000.ids.json, ..., and manifest.json.
+
+    The fields decide the vectors, and thereby the folder: the encoder's fingerprint, the corpus' identity (of its
+    census), its number of passages, and how many of them a shard has. A shard is there once its .npy is; its ids are
+    written first. Shards are written in order, by one process.
+    """
 
     fingerprint: str
     corpus: str
     num_passages: int
     shard_size: int
 
-    @property
+    @cached_property
     def folder(self) -> Path:
-        """Where such vectors are kept."""
+        """Where the vectors are kept."""
         key = content_hash(str(_FORMAT), json.dumps(asdict(self), sort_keys=True))
         return cache_dir() / "vectors" / key[:24]
 
-
-class VectorShards:
-    """A folder of 00000.npy, ... ((n, D) float32 rows), their ids in 00000.ids.json, ..., and manifest.json.
-
-    A shard is there once its .npy is; its ids are written first. Shards are written in order, by one process.
-    """
-
-    def __init__(self, manifest: Manifest) -> None:
-        self.manifest = manifest
-        self.folder = manifest.folder
-        self.num_shards = -(-manifest.num_passages // manifest.shard_size)
+    @property
+    def num_shards(self) -> int:
+        """Shards in all, those that are missing included."""
+        return -(-self.num_passages // self.shard_size)
 
     def start(self) -> None:
         """Write the manifest. Raises StorageError where the disk is full."""
         with atomic_write(self.folder / "manifest.json") as partial:
-            partial.write_text(json.dumps({"format": _FORMAT, **asdict(self.manifest)}, indent=1), encoding="utf-8")
+            partial.write_text(json.dumps({"format": _FORMAT, **asdict(self)}, indent=1), encoding="utf-8")
 
     def missing(self) -> list[int]:
         """The shards that are not there, ascending."""
@@ -119,8 +117,7 @@ class VectorShards:
 
     def positions(self, shard: int) -> range:
         """Which passages of the corpus a shard holds."""
-        size = self.manifest.shard_size
-        return range(shard * size, min((shard + 1) * size, self.manifest.num_passages))
+        return range(shard * self.shard_size, min((shard + 1) * self.shard_size, self.num_passages))
 
     def write(self, shard: int, ids: Sequence[str], vectors: Tensor) -> None:
         """Add a shard: n ids and (n, D) float32 vectors. Raises StorageError where the disk is full."""
@@ -154,7 +151,7 @@ class VectorShards:
 
     def at(self, positions: NDArray[np.int64]) -> Tensor:
         """(n, D): the vectors of n >= 1 passages."""
-        shard_of = positions // self.manifest.shard_size
+        shard_of = positions // self.shard_size
         gathered: Tensor | None = None
         for shard in np.unique(shard_of).tolist():
             rows = np.flatnonzero(shard_of == shard)
@@ -190,7 +187,7 @@ def encode_corpus(corpus: Corpus, census: Census, encode: Encode, shards: Vector
         return
     passages = corpus.passages()
     for shard in range(shards.num_shards):
-        batch = list(islice(passages, shards.manifest.shard_size))
+        batch = list(islice(passages, shards.shard_size))
         if len(batch) != len(shards.positions(shard)):
             raise DataError(f"{name}: changed while it was read. Evaluate again once nothing writes to it.")
         if shard in missing:
@@ -205,7 +202,7 @@ def _start(shards: VectorShards, name: str) -> set[int]:
         logger.info(
             "%s: %s passages in %d shards, of which %d are there (%s)",
             name,
-            f"{shards.manifest.num_passages:,}",
+            f"{shards.num_passages:,}",
             shards.num_shards,
             shards.num_shards - len(missing),
             shards.folder,
@@ -224,7 +221,7 @@ def _encode_shard(
     texts = [passages[row].text for row in rows.tolist()]
     vectors = []
     if texts:
-        vectors.append(on_grid(check_vectors(encode(texts, "passage"), len(texts), "passage", name)))
+        vectors.append(on_grid(encode_checked(encode, texts, "passage", name)))
 
     def write() -> None:
         if len(copies):

@@ -23,7 +23,7 @@ from mixlingua.evaluation.corpus_tasks import AnswerTask
 from mixlingua.evaluation.metrics import SUCCESS, Floats, RelevantRanks, ranks_from_counts
 from mixlingua.evaluation.results import PerQueryTable, TaskResult
 from mixlingua.files import atomic_write, cache_dir, content_hash
-from mixlingua.retrieval.encode import Encode, check_vectors
+from mixlingua.retrieval.encode import Encode, encode_checked
 from mixlingua.retrieval.search import count_below, on_grid
 from mixlingua.retrieval.shards import SearchedCorpus, VectorShards, encoded
 
@@ -39,7 +39,7 @@ def evaluate(task: AnswerTask, encode: Encode) -> TaskResult:
     An evaluation that was stopped goes on where it was. Raises what `encoded` and `find_first_answers` raise.
     """
     texts = [of_language[question] for question in task.answers for of_language in task.queries.values()]
-    vectors = on_grid(check_vectors(encode(texts, "query"), len(texts), "query", f"task {task.name}"))
+    vectors = on_grid(encode_checked(encode, texts, "query", f"task {task.name}"))
     queries = vectors.unflatten(0, (len(task.answers), len(task.queries)))
     key = content_hash(encode.fingerprint, task.revision, str(task.shard_size))
     path = cache_dir() / "vectors" / f"{task.name}-{key[:24]}.npz"

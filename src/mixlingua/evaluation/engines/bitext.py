@@ -6,7 +6,7 @@ from mixlingua import distributed
 from mixlingua.evaluation.metrics import PerQueryMetric, metrics_of, relevant_ranks
 from mixlingua.evaluation.results import PerQueryTable, TaskResult
 from mixlingua.evaluation.tasks import BitextTask
-from mixlingua.retrieval.encode import Encode, check_vectors
+from mixlingua.retrieval.encode import Encode, encode_checked
 from mixlingua.retrieval.search import ExactScorer, blocks
 
 SETTING = "crosslingual"
@@ -18,7 +18,7 @@ def evaluate(task: BitextTask, encode: Encode) -> TaskResult:
     Raises ModelError where a vector is not finite.
     """
     rows = task.texts()
-    vectors = check_vectors(encode(list(rows), "query"), len(rows), "query", f"task {task.name}")
+    vectors = encode_checked(encode, list(rows), "query", f"task {task.name}")
     metric = PerQueryMetric(metrics_of(SETTING))
     directions = list(task.directions())
     for group, (_, queries, passages) in enumerate(directions):

@@ -24,7 +24,7 @@ from mixlingua.evaluation.results import (
     badness,
 )
 from mixlingua.evaluation.tasks import RetrievalTask
-from mixlingua.retrieval.encode import Encode, check_vectors
+from mixlingua.retrieval.encode import Encode, encode_checked
 from mixlingua.retrieval.passage_transforms import PassageTransforms
 from mixlingua.retrieval.search import ExactScorer, blocks
 
@@ -73,7 +73,7 @@ def _encode_all(task: RetrievalTask, encode: Encode) -> tuple[Tensor, Tensor]:
 
 
 def _encode(task: RetrievalTask, encode: Encode, texts: Sequence[str], side: Side) -> Tensor:
-    return check_vectors(encode(texts, side), len(texts), side, f"task {task.name}")
+    return encode_checked(encode, texts, side, f"task {task.name}")
 
 
 def _contexts(task: RetrievalTask) -> list[str]:

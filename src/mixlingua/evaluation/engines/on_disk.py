@@ -17,7 +17,7 @@ from mixlingua.evaluation.corpus_tasks import CorpusTask
 from mixlingua.evaluation.metrics import Floats, Metrics, RelevantRanks, metrics_of, ranks_from_counts
 from mixlingua.evaluation.results import ALL_LANGUAGES, SETTINGS, PerQueryTable, TaskResult
 from mixlingua.files import atomic_write, cache_dir, content_hash
-from mixlingua.retrieval.encode import Encode, check_vectors
+from mixlingua.retrieval.encode import Encode, encode_checked
 from mixlingua.retrieval.search import count_below, exact_scores, on_grid
 from mixlingua.retrieval.shards import SearchedCorpus, VectorShards, encoded
 
@@ -37,7 +37,7 @@ def evaluate(task: CorpusTask, encode: Encode) -> TaskResult:
     groups = groups_of(task)
     state = cache_dir() / "vectors" / f"{task.name}-{content_hash(encode.fingerprint, task.revision)[:24]}"
     texts = [task.queries[language][query] for language, queries in task.asked.items() for query in queries]
-    queries = on_grid(check_vectors(encode(texts, "query"), len(texts), "query", f"task {task.name}"))
+    queries = on_grid(encode_checked(encode, texts, "query", f"task {task.name}"))
     searches = {languages: _search(task, encode, queries, languages, state) for languages in searched_together(groups)}
     tables = {
         setting: _table(task, setting, of_setting, searches)

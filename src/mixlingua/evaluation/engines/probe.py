@@ -16,7 +16,7 @@ from mixlingua.data.rows import unit_interval
 from mixlingua.errors import DataError
 from mixlingua.evaluation.results import PerQueryTable, ResultRow, TaskResult
 from mixlingua.evaluation.tasks import ProbeTask, SentencePair
-from mixlingua.retrieval.encode import Encode, check_vectors
+from mixlingua.retrieval.encode import Encode, encode_checked
 
 PROBE_VERSION = 1  # raise it when the same vectors come to give other figures
 INVERSE_STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # scikit-learn's C: the smaller, the stronger the penalty
@@ -34,7 +34,7 @@ def evaluate(task: ProbeTask, encode: Encode) -> TaskResult:
     """
     pairs = [*task.train, *(pair for by_id in task.test.values() for pair in by_id.values())]
     texts = list(dict.fromkeys(text for pair in pairs for text in (pair.premise, pair.hypothesis)))
-    vectors = check_vectors(encode(texts, "query"), len(texts), "query", f"task {task.name}").numpy()
+    vectors = encode_checked(encode, texts, "query", f"task {task.name}").numpy()
     vector_of = dict(zip(texts, vectors, strict=True))
     # Rank zero decides for all: a fit on another machine might differ in the last bit.
     settings, predicted = distributed.on_first_rank(lambda: _predict(task, vector_of))
