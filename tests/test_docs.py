@@ -1,0 +1,239 @@
+"""What the README and the docs say can be typed, can be typed; their code runs; what they name and link to is there."""
+
+import ast
+import csv
+import gzip
+import json
+import re
+import shlex
+import subprocess
+import sys
+import urllib.error
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from mixlingua import files as fetch
+from mixlingua.cli import check
+from mixlingua.cli.configuration import compose
+from mixlingua.cli.job import ACTIONS
+from mixlingua.data.readers.jsonl import JsonlReader
+from mixlingua.errors import MixlinguaError
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+CONF = REPOSITORY / "conf"
+DOCS = REPOSITORY / "docs"
+SOURCE = REPOSITORY / "src" / "mixlingua"
+README = REPOSITORY / "README.md"
+PAGES = [README, REPOSITORY / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+CONFIGS = [path for path in sorted(CONF.rglob("*.yaml")) if "hydra" not in path.parts]  # the help has its own tests
+# What a documented command may lack on the machine of the tests. Nothing else may be wrong with it.
+LACKING = (
+    "could not be fetched|Get https|no GPU is visible|GPUs are visible here|this is no SLURM job|no checkpoint at"
+    "|pip install hydra-optuna-sweeper|belongs here, with newstest2019|parts.SquaredDistance"
+)
+# Commands that are no `python run.py`, with what runs them.
+OTHER_COMMANDS = {
+    "pip install -r requirements.txt": ".ci/run",
+    "pip install -r requirements-dev.txt": ".ci/run",
+    "pytest": ".ci/run",
+    "ruff check": "tests/test_quality.py",
+    "ruff format --check": "tests/test_quality.py",
+    "mypy": "tests/test_quality.py",
+    "mkdocs serve": "tests/test_site.py, by a build",
+    "python docs/scripts/tables.py": "tests/test_site.py",
+}
+BLOCK = re.compile(r"^(<!-- not run: [^\n]+ -->\n)?( *)```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The page's code blocks in a language, without those that are marked as not run."""
+    matches = BLOCK.findall(page.read_text(encoding="utf-8"))
+    return [code for unrun, _, name, code in matches if name == language and not unrun]
+
+
+def command_lines(code: str) -> list[str]:
+    """The single commands of a shell block: continued lines joined, `&&` taken apart, comments left out."""
+    lines = code.replace("\\\n", " ").splitlines()
+    return [
+        shlex.join(shlex.split(command, comments=True))
+        for line in lines
+        for command in line.split("&&")
+        if shlex.split(command, comments=True)
+    ]
+
+
+def run_commands() -> list[str]:
+    """What follows `python run.py` in pages, comments of configuration files and current results, each once."""
+    seen: dict[str, None] = {}
+    for page in PAGES:
+        for code in blocks(page, "bash"):
+            seen |= dict.fromkeys(line for line in command_lines(code) if "python run.py" in line)
+        seen |= dict.fromkeys(re.findall(r"`(python run\.py [^`\n]+)`", page.read_text(encoding="utf-8")))
+    for path in CONFIGS:
+        seen |= dict.fromkeys(re.findall(r"python run\.py [^`\n]+", path.read_text(encoding="utf-8")))
+    for path in sorted((DOCS / "results").glob("*.csv")):
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row["older_sources"] == "no"]
+        seen |= dict.fromkeys(row["command"] for row in rows if row.get("command", "").startswith("python run.py"))
+    commands = [line.partition("python run.py")[2].split("&&")[0] for line in seen]
+    own = {"experiment=mine", "GROUP=CHOICE KEY=VALUE", "--config-dir mine/conf loss=squared"}  # tested below
+    return sorted({shlex.join(shlex.split(command, comments=True)) for command in commands} - own - {""})
+
+
+def problems(command: list[str]) -> list[str]:
+    """What the command-line check and the preflight say against a command; of a sweep, its first job."""
+    check.check_command_line(command)
+    if "hydra/sweeper=optuna" in command or "--help" in command or "--cfg" in command:
+        return []
+    overrides = [argument for argument in command if not argument.startswith("-")]
+    (jobs,) = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(overrides), None)
+    cfg = compose(jobs[0])
+    return check.problems(cfg, ACTIONS[cfg.action].uses, multirun="-m" in command)
+
+
+@pytest.fixture
+def workplace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An empty folder without network and with the examples' files, as the current one."""
+
+    def refused(*arguments: Any, **settings: Any) -> None:
+        raise urllib.error.URLError("the tests fetch nothing")
+
+    monkeypatch.setattr(fetch.urllib.request, "urlopen", refused)
+    monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "docs").symlink_to(DOCS)
+    texts = {"queries": {"de": "f", "en": "q"}, "passages": {"de": "a", "en": "p"}}
+    with gzip.open("pairs.jsonl.gz", "wt") as file:
+        file.writelines(json.dumps({"id": number} | texts) + "\n" for number in range(200))
+    Path("pairs.tsv").write_text("f\ta\tq\tp\n")
+    Path("data/dictionaries").mkdir(parents=True)
+    Path("data/dictionaries/en-de.txt").write_text("where wo\nriver fluss\n")
+    Path("data/dictionaries/en-es.txt").write_text("end fin\nend termina\n")
+    return tmp_path
+
+
+def test_pages_have_commands() -> None:
+    assert len(run_commands()) > 100
+    assert "sampler=hybrid sampler.alpha=0.4" in run_commands()
+
+
+@pytest.mark.parametrize("command", run_commands())
+def test_a_documented_command_is_accepted(command: str, workplace: Path) -> None:
+    try:
+        said = problems(shlex.split(command))
+    except MixlinguaError as error:
+        said = [str(error)]
+    assert [problem for problem in said if not re.search(LACKING, problem)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_other_command_is_run_somewhere_or_marked(page: Path) -> None:
+    others = [line for code in blocks(page, "bash") for line in command_lines(code) if "python run.py" not in line]
+    assert [line for line in others if line not in OTHER_COMMANDS] == []
+
+
+PYTHON = [(page, number) for page in PAGES for number in range(len(blocks(page, "python")))]
+
+
+@pytest.mark.parametrize(("page", "number"), PYTHON, ids=lambda value: getattr(value, "name", str(value)))
+def test_python_examples_run(page: Path, number: int, workplace: Path) -> None:
+    code = blocks(page, "python")[number].replace('"e5_small_q4"', '"tiny"')
+    exec(compile(code, str(page), "exec"), {"__name__": "example"})
+
+
+def test_the_example_of_code_switching_switches(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (example,) = blocks(DOCS / "codeswitch.md", "python")
+    exec(compile(example, "codeswitch.md", "exec"), {})
+    note, *texts = capsys.readouterr().out.splitlines()
+    assert note == "en: into de (2 words), es (1 words)"
+    assert len(texts) == 5
+    words = {word for text in texts for word in text.rstrip("?").split()}
+    assert words <= {"Where", "Wo", "does", "the", "river", "fluss", "end", "fin", "termina"}
+    assert words & {"Wo", "fluss", "fin", "termina"}
+
+
+def test_the_tutorial_shows_a_row_of_the_example() -> None:
+    rows = list(JsonlReader(DOCS / "pairs.jsonl").rows())
+    assert len(rows) == 3
+    (shown,) = map(json.loads, blocks(DOCS / "tutorial.md", "json"))
+    assert shown == {"id": rows[2].id, "queries": rows[2].queries, "passages": rows[2].passages}
+
+
+def test_the_example_of_the_format_is_read(tmp_path: Path) -> None:
+    (tmp_path / "example.jsonl").write_text(blocks(DOCS / "data.md", "json")[0], encoding="utf-8")
+    first, second = JsonlReader(tmp_path / "example.jsonl").rows()
+    assert sorted(first.queries) == ["de", "en"]
+    assert second.passage_id == "p7"
+
+
+def test_the_example_of_an_experiment_is_accepted(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text(blocks(DOCS / "train.md", "yaml")[0])
+    check.check_command_line(["--config-dir", str(tmp_path), "experiment=mine"])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
+    generated = "reference/"  # made when the site is built, which checks these
+    inside = [target for target in targets if "://" not in target and not target.startswith(generated)]
+    assert [target for target in inside if not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_lines_are_short(page: Path) -> None:
+    lines = page.read_text(encoding="utf-8").splitlines()
+    assert [number for number, line in enumerate(lines, 1) if len(line) > 120] == []
+
+
+def test_the_readme_fits_two_screens() -> None:
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= 120
+
+
+def test_pages_that_the_code_names_exist() -> None:
+    for path in [*SOURCE.rglob("*.py"), *SOURCE.rglob("*.html"), *CONF.rglob("*.yaml")]:
+        for page in re.findall(r"docs/\w+\.md", path.read_text(encoding="utf-8")):
+            assert (REPOSITORY / page).exists(), f"{path.relative_to(REPOSITORY)} names {page}"
+
+
+def names_in(path: Path) -> set[str]:
+    """The functions and classes that a module defines, methods as `Class.method`."""
+    names: set[str] = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            names |= {f"{node.name}.{inner.name}" for inner in node.body if isinstance(inner, ast.FunctionDef)}
+    return names
+
+
+def test_the_answers_of_the_architecture_are_there() -> None:
+    page = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    answers = re.findall(r"^\| .+\? \| `([\w/]+\.py)` \| `(\w+)` \|$", page, flags=re.MULTILINE)
+    steps = re.findall(r"`([\w/]+\.py)`, `([\w.]+)`", page)
+    assert len(answers) == 10
+    assert len(steps) == 10
+    for file, name in [*answers, *steps]:
+        assert name in names_in(SOURCE / file), f"{file} has no {name}"
+
+
+def test_the_glossary_is_short() -> None:
+    glossary = (DOCS / "architecture.md").read_text(encoding="utf-8").partition("## Glossary")[2]
+    terms = [term for line in glossary.splitlines() if line.startswith("- ") for term in re.findall(r"\*\*", line)]
+    assert 30 <= len(terms) // 2 <= 40
+
+
+@pytest.mark.slow
+def test_the_tutorial_runs(tmp_path: Path) -> None:
+    (tmp_path / "docs").symlink_to(DOCS)
+    commands = [line for code in blocks(DOCS / "tutorial.md", "bash") for line in command_lines(code)]
+    trainings = [shlex.split(line)[2:] for line in commands if "trainer.max_steps=4" in line]
+    assert len(trainings) == 2
+    for arguments in trainings:
+        command = [sys.executable, str(REPOSITORY / "run.py"), *arguments, "model=tiny", "trainer=cpu"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
