@@ -13,7 +13,6 @@ import torch
 from mixlingua import distributed
 from mixlingua.errors import ConfigError, DataError, StorageError
 from mixlingua.evaluation.bias import PREFERENCE, PREFERENCE_BY_RANK
-from mixlingua.evaluation.engines import on_disk as corpus_evaluator
 from mixlingua.evaluation.results import share_language
 from mixlingua.evaluation.suite import evaluate_task
 from mixlingua.files import cache_dir
@@ -213,7 +212,7 @@ def test_vectors_are_kept_where_asked_and_used_again():
 def test_too_little_room_is_said_before_anything_is_encoded(monkeypatch):
     *world, vectors = random_world(0, ties=False)
     usage = shutil.disk_usage(Path.home())
-    monkeypatch.setattr(corpus_evaluator.shutil, "disk_usage", lambda _: usage._replace(free=201 * 64 * 4 - 1))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=201 * 64 * 4 - 1))
     encode = ByText(vectors)
     with pytest.raises(StorageError, match=r"201 vectors need 0\.0 GB, .*MIXLINGUA_CACHE"):
         evaluate_task(corpus_task(*world), encode)

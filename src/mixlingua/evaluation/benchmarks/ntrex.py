@@ -7,7 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mixlingua.data.public_corpora import DOCUMENTS, PublicFile, public_corpus
-from mixlingua.evaluation.benchmarks.common import chosen_languages, naming_local_languages, revision_of
+from mixlingua.evaluation.benchmarks.common import (
+    chosen_languages,
+    naming_local_languages,
+    revision_of,
+    with_language,
+)
 from mixlingua.evaluation.benchmarks.lareqa import XQUAD_R
 from mixlingua.evaluation.tasks import RetrievalTask
 from mixlingua.files import read_aligned, sha256
@@ -50,9 +55,7 @@ def ntrex(folder: str | Path, languages: Sequence[str] | None = None) -> Retriev
         note="Sentences of 123 news articles with professional translations. Also a source of training data here: "
         "figures of a model that was trained with data=ntrex say nothing.",
         queries=lines,
-        passages={
-            language: {f"{language}:{key}": text for key, text in texts.items()} for language, texts in lines.items()
-        },
+        passages=with_language(lines),
         qrels=dict.fromkeys(chosen, versions),
         settings=("crosslingual", "multilingual"),
         files={published[language].name: sha256(path) for language, path in paths.items()},
