@@ -1,6 +1,5 @@
 """Small parallel data, a small benchmark, and the entry point as a process or inside the test's own."""
 
-import importlib.util
 import json
 import logging
 import os
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from mixlingua.cli.main import main
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 WORDS = {
@@ -162,12 +163,8 @@ def launch(
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("PL_GLOBAL_SEED", "0")  # set by the run, and undone with this
         monkeypatch.setattr(sys, "argv", ["run.py", *arguments(*more)])
-        spec = importlib.util.spec_from_file_location("run", REPOSITORY / "run.py")
-        assert spec and spec.loader
-        entry_point = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(entry_point)
         try:
-            entry_point.main()
+            main()
         except SystemExit as ended:
             return int(ended.code or 0)
         return 0

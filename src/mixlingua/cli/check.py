@@ -217,6 +217,8 @@ def problems(cfg: DictConfig, uses: Sequence[str], *, multirun: bool) -> list[st
 
 def _together(tree: dict[str, Any], uses: Sequence[str], multirun: bool) -> Iterator[str]:
     """What concerns several parts, or the machine."""
+    if tree["action"] in ("compare", "dashboard") and not tree["runs"]:
+        yield "runs: needs a value; add runs=multirun/DATE/TIME, a run's folder, or a list: runs=[A,B]."
     if "loss" in uses and not tree["loss"]:
         yield "loss=[]: nothing to train by; choose one or several, such as loss=[infonce,distillation]."
     if tree["action"] == "evaluate" and not tree["evaluation"]["tasks"]:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.text import Text
@@ -13,13 +14,11 @@ from mixlingua.comparison.compare import compare as compare_systems
 from mixlingua.comparison.runs import FinishedRun, common_tasks, find_runs, read_run
 from mixlingua.comparison.setups import Setup, baselines, setups
 from mixlingua.comparison.variations import Systems, curves, variations
-from mixlingua.errors import ConfigError, raise_problems
 from mixlingua.report.comparison_page import write_comparison_page
 from mixlingua.report.comparison_tables import Labels, comparison_tables, write_comparison
 from mixlingua.report.figures import curve_picture
 from mixlingua.report.page import PlainTable, rich_table
 
-NO_RUNS = "runs: needs a value; add runs=multirun/DATE/TIME, a run's folder, or a list: runs=[A,B]."
 _LOG_WIDTH = 160  # columns of the tables where the output is no terminal, such as a log file
 _NAMED = ("model", "model.name_or_path", "sampler")  # overrides that the columns "model" and "sampling" say
 _PROVENANCE = {"step": "Steps trained", "mixlingua": "Versions of mixlingua", "commit": "Commits"}
@@ -30,9 +29,7 @@ def compare(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
 
     Returns the numbers of runs, set-ups, tests of the first tables, and those that are significant.
     """
-    given = {key: value for key, value in cfg.comparison.items() if key != "_target_"}
-    raise_problems([*([] if cfg.runs else [NO_RUNS]), *ComparisonSettings.problems(**given)])
-    settings = ComparisonSettings(**given)
+    settings: ComparisonSettings = instantiate(cfg.comparison)
     runs, left_out = runs_of(cfg)
     groups, remarks = setups(runs)
     against = baselines(groups, cfg.baseline)
@@ -68,9 +65,7 @@ def compare(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
 
 
 def runs_of(cfg: DictConfig) -> tuple[list[FinishedRun], list[str]]:
-    """The finished runs in cfg.runs, and a line for each that is left out. Raises ConfigError where it is empty."""
-    if not cfg.runs:
-        raise ConfigError(NO_RUNS)
+    """The finished runs in cfg.runs, and a line for each that is left out."""
     return find_runs([str(place) for place in cfg.runs] if OmegaConf.is_list(cfg.runs) else [str(cfg.runs)])
 
 

@@ -52,7 +52,7 @@ ACTIONS = {
     ),
     "mine": Action("mixlingua.cli.mine:mine_negatives", ("data", "model", "trainer", "mining")),
     "translate": Action("mixlingua.cli.translate:translate", ("data", "translator", "translation", "trainer")),
-    "compare": Action("mixlingua.cli.compare:compare", ()),
+    "compare": Action("mixlingua.cli.compare:compare", ("comparison",)),
     "dashboard": Action("mixlingua.cli.dashboard:dashboard", ("logger",)),
 }
 

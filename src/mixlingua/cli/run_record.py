@@ -116,8 +116,11 @@ PACKAGES = ("torch", "pytorch-lightning", "transformers", "tokenizers", "numpy",
 
 
 def provenance(cfg: DictConfig, encoder: "BiEncoder") -> dict[str, object]:
-    """Plain values for report.json. pretraining: what the pretrained weights have already seen; weights: a hash of the
-    encoder as it is now, before any training; postprocess: the layer fitted after that, or before an evaluation."""
+    """What a run was made with, as plain values for report.json. Call it before the encoder is trained.
+
+    weights: a hash of the encoder as it is now; pretraining: what its weights had seen before;
+    postprocess: the layer that is fitted after training, or before an evaluation.
+    """
     return {
         "mixlingua": mixlingua.__version__,
         "commit": _commit(),
@@ -138,7 +141,7 @@ def provenance(cfg: DictConfig, encoder: "BiEncoder") -> dict[str, object]:
 def training_provenance(
     cfg: DictConfig, encoder: "BiEncoder", stores: "Sequence[ParallelStore]", augmentation: "Augmentation | None"
 ) -> dict[str, object]:
-    """The same, with what decides the training."""
+    """`provenance`, with what decides the training."""
     return {
         **provenance(cfg, encoder),
         "data": list(cfg.data.sources),
@@ -155,7 +158,7 @@ def training_provenance(
 
 
 def _postprocess(cfg: DictConfig) -> dict[str, object] | None:
-    """The choice with its settings and the data that it was fitted to, None for none."""
+    """The configured layer, with the data that it is fitted to; None where there is none."""
     if not cfg.postprocess:
         return None
     chosen: Any = OmegaConf.to_container(cfg.postprocess, resolve=True)

@@ -120,16 +120,13 @@ class EvaluationSettings:
     precision: str = "32-true"
 
     def __post_init__(self) -> None:
-        raise_problems([*below("evaluation", self, every_n_steps=1, token_budget=1), *average_problems(self.average)])
+        from mixlingua.evaluation.results import AVERAGES  # imports torch, which checking a command line does without
 
-
-def average_problems(average: object) -> list[str]:
-    """What is wrong with evaluation.average."""
-    from mixlingua.evaluation.results import AVERAGES  # imports torch, which the check of a command line does without
-
-    if average in AVERAGES:
-        return []
-    return [f"evaluation.average={average}: it is one of {', '.join(AVERAGES)}.{suggest(str(average), AVERAGES)}"]
+        problems = below("evaluation", self, every_n_steps=1, token_budget=1)
+        if self.average not in AVERAGES:
+            hint = suggest(str(self.average), AVERAGES)
+            problems.append(f"evaluation.average={self.average}: it is one of {', '.join(AVERAGES)}.{hint}")
+        raise_problems(problems)
 
 
 def below(section: str, settings: object, **least: int) -> list[str]:
