@@ -1,5 +1,6 @@
 """The pictures: what is drawn where, as PNG files and as SVG that a page can hold."""
 
+import html
 import re
 from pathlib import Path
 
@@ -33,8 +34,11 @@ def drawn(*lines: Line) -> Axes:
     return axes
 
 
+NAMES = ("<hybrid>", "model=$a$ & \\1")
+
+
 def curve(points: dict[float, list[float]] | None = None) -> Picture:
-    lines = [Line("<hybrid>", points or {0.0: [0.25, 0.35], 0.5: [0.5, 0.7], 1.0: [0.4]})]
+    lines = [Line(name, points or {0.0: [0.25, 0.35], 0.5: [0.5, 0.7], 1.0: [0.4]}) for name in NAMES]
     panels = [Panel("multilingual", metric, lines) for metric in ("map", "rank_distance", "recall_at_1")]
     return curve_picture(Curve("xquad_r", "sampler.alpha", panels), 0.95)
 
@@ -68,10 +72,10 @@ def test_numbers_on_axes(value: float, text: str) -> None:
 def test_the_values_of_a_curve_are_a_table_too() -> None:
     picture = curve()
     assert picture.table is not None
+    cells = [["0", "0.300", "-0.335 to 0.935"], ["0.5", "0.600", "-0.671 to 1.871"], ["1", "0.400", "-"]]
     assert [list(row[:4]) for row in picture.table.rows] == [
-        ["<hybrid>", "0", "0.300", "-0.335 to 0.935"], ["<hybrid>", "0.5", "0.600", "-0.671 to 1.871"],
-        ["<hybrid>", "1", "0.400", "-"],
-    ]  # fmt: skip
+        [name, *of_number] for name in NAMES for of_number in cells
+    ]
     assert "95% intervals over seeds" in picture.summary
     assert curve({0.0: [0.1], 1.0: [0.2]}).summary == "One seed each, so no interval over seeds."
 
@@ -106,6 +110,7 @@ def test_svg_is_deterministic_accessible_and_alone_on_its_page() -> None:
     assert 'role="img" aria-label="xquad_r over sampler.alpha. Means over seeds.' in svg
     assert "<title>xquad_r over sampler.alpha</title>" in svg
     assert ">sampler.alpha</text>" in svg, "text stays text"
+    assert all(f">{html.escape(name)}</text>" in svg for name in NAMES)
     assert "url(" not in svg and "<metadata" not in svg
     other = str(loss_picture({"mixed": [(1.0, 1.0), (2.0, 1.0)]}, [(1.0, 1.0)]).svg)
     ids = [set(re.findall(r'\bid="([^"]+)"', each)) for each in (svg, other)]

@@ -48,7 +48,8 @@ _STYLE: dict[Any, Any] = {
     "xtick.color": COLOURS["soft"], "ytick.color": COLOURS["soft"], "grid.color": COLOURS["rule"],
     "axes.spines.top": False, "axes.spines.right": False, "axes.facecolor": "none", "figure.dpi": 72,
     "figure.facecolor": COLOURS["paper"], "axes.titlelocation": "left", "svg.fonttype": "none",
-    "legend.frameon": False, "figure.constrained_layout.w_pad": 0.1, "figure.constrained_layout.h_pad": 0.1,
+    "text.parse_math": False, "legend.frameon": False, "figure.constrained_layout.w_pad": 0.1,
+    "figure.constrained_layout.h_pad": 0.1,
 }  # fmt: skip
 
 
@@ -80,7 +81,8 @@ class Picture:
             svg = svg.replace(colour, f"var(--{variable})")
         described = f"<title>{escape(self.title)}</title><desc>{escape(self.summary)}</desc>"
         label = f'role="img" aria-label={quoteattr(f"{self.title}. {self.summary}")}'
-        return Markup(re.sub(r"<svg[^>]*?(viewBox=\"[^\"]+\")[^>]*>", rf"<svg \1 {label}>{described}", svg, count=1))
+        (box,) = re.findall(r'viewBox="[^"]+"', svg[: svg.index(">")])
+        return Markup(f"<svg {box} {label}>{described}{svg[svg.index('>') + 1 :]}")
 
     def save(self, path: Path) -> None:
         """Write a PNG file."""
@@ -223,9 +225,10 @@ def curve_picture(curve: Curve, confidence: float) -> Picture:
     """A panel for each metric. Dots are runs, lines go through their means, bars are intervals over seeds."""
     columns = min(len(curve.panels), 2)
     rows = -(-len(curve.panels) // columns)
-    width = _WIDTH if columns == 2 else 0.6 * _WIDTH
+    names = [line.name for line in curve.panels[0].lines]
+    height = 290 * rows + 22 * -(-len(names) // _legend_columns(names)) + 20
     with rc_context(_STYLE):
-        figure = Figure(figsize=(width / 72, (290 * rows + 40) / 72), layout="constrained")
+        figure = Figure(figsize=(_WIDTH / 72, height / 72), layout="constrained")
         all_axes = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes, panel in zip(all_axes, curve.panels, strict=False):
             draw_panel(axes, panel, confidence)
@@ -306,4 +309,9 @@ def _legend(figure: Figure, axes: Axes) -> None:
     """Above the axes, where there are several lines to tell apart."""
     handles, labels = axes.get_legend_handles_labels()
     if len(labels) > 1:
-        figure.legend(handles, labels, loc="outside upper left", ncols=3)
+        figure.legend(handles, labels, loc="outside upper left", ncols=_legend_columns(labels))
+
+
+def _legend_columns(labels: Sequence[str]) -> int:
+    """As many as fit into the width of a page."""
+    return max(1, min(3, 90 // (max(map(len, labels)) + 8)))
