@@ -118,8 +118,8 @@ def loss_picture(losses: Mapping[str, Sequence[Point]], validation: Sequence[Poi
         figure = Figure(figsize=(_WIDTH / 72, 320 / 72), layout="constrained")
         axes = figure.subplots()
         for kind, points in losses.items():
-            dots, bundle = thinned(points)
-            means = running_mean(dots, max(1, len(dots) // 10))
+            dots, bundle = _thinned(points)
+            means = _running_mean(dots, max(1, len(dots) // 10))
             style = _line_style(_OF_KIND.get(kind, 3), f"{spoken(kind)} batches")
             axes.plot(*zip(*dots, strict=True), ".", color=style["color"], alpha=0.35, markersize=6)
             axes.plot(*zip(*means, strict=True), **style)
@@ -132,19 +132,19 @@ def loss_picture(losses: Mapping[str, Sequence[Point]], validation: Sequence[Poi
         axes.set_xlabel("step")
         axes.set_ylabel("loss, nats")
         axes.set_xlim(left=0)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(bottom=min([0, *(loss for points in losses.values() for _, loss in points)]))
         _quiet(axes)
         _legend(figure, axes)
     return Picture("Training loss", f"Running means, in nats: {'; '.join(notes)}.", figure)
 
 
-def thinned(points: Sequence[Point]) -> tuple[list[Point], int]:
+def _thinned(points: Sequence[Point]) -> tuple[list[Point], int]:
     """The means of so many neighbouring points that few enough dots remain, and how many those are."""
     size = -(-len(points) // _MOST_DOTS)
     return [_mean(points[start : start + size]) for start in range(0, len(points), size)], size
 
 
-def running_mean(points: Sequence[Point], width: int) -> list[Point]:
+def _running_mean(points: Sequence[Point], width: int) -> list[Point]:
     """Each point's x, with the mean of the y of up to `width` points on either side."""
     return [
         (x, _mean(points[max(0, index - width) : index + width + 1])[1]) for index, (x, _) in enumerate(points)
