@@ -74,7 +74,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("Plain.other", {"path": REQUIRED}),
         ("Node", {"size": REQUIRED, "rate": -1.5, "names": [], "plain": {"_target_": "probe_package.Plain"}}),
         ("made", {"x": REQUIRED}),
-        ("Ours", signature("mixlingua.mining.mine.Mining").defaults | {"extra": 1}),
+        ("Ours", dict(top_k=100, num_negatives=8, margin=0.05, across_languages=False, shard_size=16384, extra=1)),
     ],
 )
 def test_defaults(name: str, defaults: dict[str, object]) -> None:
