@@ -9,6 +9,7 @@ import torch
 
 import mixlingua
 from mixlingua.cli.main import main
+from mixlingua.data.readers.jsonl import JsonlReader
 from mixlingua.errors import ConfigError
 from mixlingua.losses.distillation import Distillation
 from mixlingua.losses.infonce import InfoNCE
@@ -37,11 +38,12 @@ def test_five_lines(tmp_path: Path) -> None:
     vectors = encoder.encode(["Wo liegt Kairo?", "Where is Cairo?"], side="query")
     figures = mixlingua.evaluate(encoder, mixlingua.benchmark("atlas"))
     losses = mixlingua.train(encoder, PAIRS, steps=3, batch_size=2)
+    losses += mixlingua.train(encoder, [JsonlReader(PAIRS)], steps=1, batch_size=2)
     encoder.save(tmp_path / "encoder")
 
     assert torch.allclose(vectors.norm(dim=1), torch.ones(2))
     assert "atlas/multilingual" in str(figures) and 0 < figures["atlas/multilingual/map"] < 1
-    assert len(losses) == 3
+    assert len(losses) == 4
     again = mixlingua.load_encoder(tmp_path / "encoder")
     assert torch.equal(again.encode("Wo liegt Kairo?"), encoder.encode("Wo liegt Kairo?"))
     assert not torch.equal(again.encode("Wo liegt Kairo?"), vectors[:1])

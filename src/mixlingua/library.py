@@ -6,7 +6,7 @@ the defaults that `python run.py` has.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import yaml
@@ -247,7 +247,7 @@ class _Losses(Callback):
 def _readers(data: str | Path | Reader | Sequence[Reader]) -> list[Reader]:
     if isinstance(data, str | Path):
         return [JsonlReader(data)]
-    return list(data) if isinstance(data, Sequence) else [data]
+    return list(data) if isinstance(data, list | tuple) else [cast(Reader, data)]
 
 
 def _called(function: Any, where: str, arguments: dict[str, Any]) -> Any:

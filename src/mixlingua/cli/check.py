@@ -236,10 +236,10 @@ def _of_trainer(tree: dict[str, Any], uses: Sequence[str], multirun: bool) -> It
     from mixlingua.training.trainer import device_problems, num_processes, starts_itself_again
 
     trainer = tree["trainer"]
-    known = signature("pytorch_lightning.trainer.trainer.Trainer")
-    for key in trainer if known else ():
-        if key not in known.defaults:
-            yield f"trainer.{key}: pytorch_lightning.Trainer takes no '{key}'.{suggest(key, known.defaults)}"
+    if known := signature("pytorch_lightning.trainer.trainer.Trainer"):
+        for key in trainer:
+            if key not in known.defaults:
+                yield f"trainer.{key}: pytorch_lightning.Trainer takes no '{key}'.{suggest(key, known.defaults)}"
     if wrong := below("trainer", trainer, max_steps=1, accumulate_grad_batches=1, num_nodes=1):
         yield from wrong
         return

@@ -183,14 +183,21 @@ def _commit() -> str | None:
 
 
 def csv_logger(run_dir: Path, flush_every_n_steps: int = 20) -> "CSVLogger":
-    """RUN/csv/metrics.csv, written every flush_every_n_steps logged steps and at the end."""
+    """RUN/csv/metrics.csv, a line for each logged step.
+
+    run_dir: given when the run starts
+    flush_every_n_steps: logged steps between two writes; the rest is written at the end
+    """
     from pytorch_lightning.loggers import CSVLogger
 
     return CSVLogger(run_dir, name="", version="csv", flush_logs_every_n_steps=flush_every_n_steps)
 
 
 def tensorboard_logger(run_dir: Path) -> "TensorBoardLogger":
-    """RUN/tensorboard."""
+    """RUN/tensorboard; look at it with `tensorboard --logdir outputs`.
+
+    run_dir: given when the run starts
+    """
     from pytorch_lightning.loggers import TensorBoardLogger
 
     return TensorBoardLogger(run_dir, name="", version="tensorboard")
