@@ -37,6 +37,7 @@ class WandbRun(WandbLogger):
     ) -> None:
         """Open a run. Raises ConfigError for an unknown mode.
 
+        run_dir: given when the run starts
         project: of W&B
         entity: user or team; null: that of the key
         name: of the run; null: the run folder's name

@@ -97,8 +97,9 @@ _DTYPES = {
 class PretrainedTranslator:
     """A choice of conf/translator. Constructing it loads nothing; `load` does.
 
-    name_or_path: a folder or hub id of a sequence-to-sequence model whose tokenizer names languages as M2M100 or NLLB
-    do. revision: of the hub's repository. licence: of the weights, for the record.
+    name_or_path: a folder or hub id of a model whose tokenizer names languages as those of M2M100 or NLLB do
+    revision: of a hub id: a branch, tag or commit
+    licence: of the weights, for the record
     """
 
     name_or_path: str

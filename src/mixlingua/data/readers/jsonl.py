@@ -26,6 +26,8 @@ class JsonlReader:
     "negatives"?: {"de": [...]}, "split_key"?}`;
     or a mapping of languages to files, joined by id in memory, with rows
     `{"id", "query", "passage", "passage_id"?, "negatives"?: [...]}`.
+    name: of the source
+
     Without passage_id a row's passage is its own; without split_key it is passages that are held out whole, not
     documents. Other fields are ignored, unless they look like a misspelt one.
     """

@@ -34,13 +34,16 @@ _PAIRS_AT_ONCE = 1000
 class MmarcoReader:
     """A row for each query and relevant passage of the training triples, in the languages asked for.
 
-    path: a folder laid out as the hub's parquet revision, used where it exists; else the files come from the hub at
-    `revision`. languages: those to read, each about 3 GB to fetch. max_negatives: the first so many irrelevant passages
-    of a pair in the triples become its negatives. A pair lacks a language where its query or passage is missing or
-    blank. Rows that share the query never meet in a batch, as both passages answer it.
+    path: a folder laid out as the hub's parquet revision, used where it exists; else the files come from the hub
+    languages: those to read, each about 3 GB to fetch
+    max_negatives: the first so many irrelevant passages of a pair in the triples become its negatives
+    revision: of the hub's data set
+    cache_root: where `datasets` keeps what it converted; null: the cache folder of mixlingua
+    name: of the source
 
-    `datasets` keeps what it converted under cache_root (None: the cache folder of mixlingua): a build that was
-    interrupted goes on after the last collection that was read. In memory are the ids alone.
+    A pair lacks a language where its query or passage is missing or blank. Rows that share the query never meet in a
+    batch, as both passages answer it. A build that was interrupted goes on after the last collection that was read. In
+    memory are the ids alone.
     """
 
     def __init__(

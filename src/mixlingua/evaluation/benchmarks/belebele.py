@@ -35,12 +35,14 @@ def belebele(folder: str | Path, languages: Sequence[str] | None = None) -> Retr
     The choices of an answer are not used. A pool is the distinct passages of a language; a passage has one question or
     two.
 
-    folder: where eng_Latn.jsonl, ... are looked for before the cache and the network. languages: of the 108 variants
-    whose language has an ISO 639-1 code (the second script of a language with its own, such as zh-Hant or hi-Latn); by
-    default those of XQuAD-R. No checksum is published: the revision is a hash of the files. A file without the
-    published 900 questions and 488 passages is used with a warning, and not kept where it was fetched. Raises DataError
-    for a file that is missing and cannot be fetched, or is malformed; ConfigError for a language that the benchmark
-    does not have.
+    folder: where eng_Latn.jsonl, ... are looked for before the cache and the network
+    languages: a list such as [de, sw, zh-Hant]; null: the 11 of XQuAD-R
+
+    There are the 108 variants whose language has an ISO 639-1 code (the second script of a language with its own, such
+    as zh-Hant or hi-Latn). No checksum is published: the revision is a hash of the files. A file without the published
+    900 questions and 488 passages is used with a warning, and not kept where it was fetched.
+    Raises DataError for a file that is missing and cannot be fetched, or is malformed; ConfigError for a language that
+    the benchmark does not have.
     """
     folder, dialects = Path(folder), dialects_by_language()
     chosen = chosen_languages("belebele", languages, dialects, XQUAD_R.counts)

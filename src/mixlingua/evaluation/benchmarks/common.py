@@ -109,9 +109,17 @@ def transformed(
 ) -> RetrievalTask:
     """The task as NAME_suffix: the same queries, passages, judgements and settings, over transformed passages.
 
-    context_weight, joining, hub_correction: as `PassageTransforms` takes them. The passages of all languages are
-    transformed together; monolingual and cross-lingual queries then search those in one language. Raises DataError
-    where the task cannot have them: joining in one language, or contexts where passages are no part of a text.
+    The passages of all languages are transformed together; monolingual and cross-lingual queries then search those in
+    one language.
+
+    task: whose passages are transformed
+    suffix: of the new task's name
+    context_weight: of the vector of a passage's paragraph, which is added to the passage's own; 0: none
+    joining: how passages are joined with their nearest ones in other languages; null: not at all
+    hub_correction: what passages lose that are near many others; null: nothing
+
+    Raises DataError where the task cannot have them: joining in one language, or contexts where passages are no part of
+    a text.
     """
     transforms = PassageTransforms(context_weight, joining, hub_correction)
     note = f"{task.note} {transforms.note}".rstrip()

@@ -25,9 +25,16 @@ def folder_task(
 ) -> CorpusTask:
     """The benchmark in folder/corpus/de.jsonl, folder/queries/en.jsonl, folder/qrels/en-de.tsv (docs/corpora.md).
 
-    name: of the task, in metric keys. languages: all that are there by default; a pair counts where both of its
-    languages do. pool: as in `pooled`. shard_size, keep_vectors: as in `CorpusTask`. Files may be plain or .gz.
-    Raises DataError for a file that is missing or malformed, ConfigError for a language that is not there.
+    folder: of corpus/, queries/ and qrels/
+    name: of the task, in metric keys
+    languages: a list such as [de, en], of which a pair needs both; null: all that are there
+    main_metric: by which encoders are compared
+    pool: null: the whole corpus; judged: judged passages only; or a folder of de.txt, ... with further passage ids
+    shard_size: passages encoded and stored together; bounds memory, and what a stopped run repeats
+    keep_vectors: leave the vectors in the cache
+
+    Files may be plain or .gz. Raises DataError for a file that is missing or malformed, ConfigError for a language that
+    is not there.
     """
     root = Path(folder)
     if not name.isidentifier():
@@ -93,8 +100,15 @@ def beir(
 ) -> CorpusTask:
     """The data set in folder/name, as task beir_<name> (with "_" for "-" and "/").
 
-    language: of queries and passages. split: the name of its qrels. pool: as in `pooled`. Files may be plain or .gz.
-    Raises DataError for a file that is missing or malformed.
+    folder: of scifact, nfcorpus, ...
+    name: of the data set; the task is beir_scifact
+    language: of queries and passages
+    split: the name of its qrels, as of qrels/test.tsv
+    pool: null: the whole corpus; judged: judged passages only; or a folder of en.txt with further passage ids
+    shard_size: passages encoded and stored together; bounds memory, and what a stopped run repeats
+    keep_vectors: leave the vectors in the cache
+
+    Files may be plain or .gz. Raises DataError for a file that is missing or malformed.
     """
     root = Path(folder) / name
     corpus, queries_file, qrels_file = (

@@ -32,10 +32,13 @@ def held_out(
 ) -> RetrievalTask:
     """Queries of held-out rows, over the passages of the held-out rows of all sources, in every setting.
 
-    sources (name -> reader) and validation_fraction: as in training. Training with this fraction or a larger one sees
-    none of the rows, since the split is by a hash of the document. rows: of each source at most, drawn at random, the
-    same ones whatever the seed of a run. languages: of queries and passages, trained on or not; those that no row has
-    are left out, with a warning; None: all that the sources have. cache: the folder of the stores.
+    Training with this fraction or a larger one sees none of the rows, since the split is by a hash of the document.
+
+    sources: name -> reader, as in training
+    validation_fraction: as in training
+    rows: of each source at most, drawn at random, the same ones whatever the seed of a run
+    languages: of queries and passages, trained on or not; those that no row has are left out; null: all of the sources
+    cache: the folder of the stores; null: the usual one
 
     Relevant are a row's passages in all languages, and those of rows whose query is the same text. Equal passages of a
     language are one candidate. Rows that have only one of several languages are left out, and so are those with one

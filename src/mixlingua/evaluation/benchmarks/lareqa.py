@@ -33,17 +33,24 @@ def xquad_r(
 ) -> RetrievalTask:
     """XQuAD-R: 1,190 questions in each of eleven languages, with one relevant sentence in every language.
 
-    folder: where de.json, ... are looked for before the cache and the network. languages: all eleven by default.
-    candidates: "sentence", or "sentence_context", the sentence and then its paragraph (`_candidate`), with a revision
-    of its own. articles: the first so many of the 48 alone, for a quick look, likewise. A copy that differs from the
-    pinned commit is used, likewise. Raises DataError for a file that is missing and cannot be fetched, or is malformed;
-    ConfigError for a language that the benchmark does not have, other candidates, or articles that are not there.
+    folder: where de.json, ... are looked for before the cache and the network
+    languages: a list such as [de, en]; null: all eleven
+    candidates: sentence, or sentence_context: followed by its paragraph, as LAReQA's encoders read it
+    articles: the first so many of the 48, with their sentences as the pool, for a quick look; null: all
+
+    Other candidates, fewer articles and a copy that differs from the pinned commit give a revision of its own. Raises
+    DataError for a file that is missing and cannot be fetched, or is malformed; ConfigError for a language that the
+    benchmark does not have, other candidates, or articles that are not there.
     """
     return _task(XQUAD_R, Path(folder), languages, candidates, articles)
 
 
 def mlqa_r(folder: str | Path, languages: Sequence[str] | None = None, candidates: str = "sentence") -> RetrievalTask:
     """MLQA-R: seven languages with about 500 questions each (English 1,148), relevant sentences in two to four of them.
+
+    folder: looked into first: ar.json, de.json, ...
+    languages: a list such as [de, en]; null: all
+    candidates: sentence, or sentence_context: followed by its paragraph, as LAReQA's encoders read it
 
     As `xquad_r`; its files carry no published checksum and are recognised by their numbers of questions and sentences.
     """

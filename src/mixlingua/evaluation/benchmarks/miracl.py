@@ -130,11 +130,16 @@ def miracl(
 ) -> CorpusTask:
     """MIRACL v1.0, development set.
 
-    folder: where queries, judgements and corpora are looked for (docs/corpora.md); queries and judgements that are
-    missing are fetched. They are recognised by checksum in eight languages, else by their published numbers; corpora by
-    their numbers of passages. languages: all by default. pool: as in `pooled`. shard_size, keep_vectors: as in
-    `CorpusTask`. Raises DataError for a file that is missing or malformed, ConfigError for a language that the
-    benchmark does not have.
+    folder: of topics, qrels and miracl-corpus-v1.0-ar/docs-0.jsonl.gz, ... (docs/corpora.md)
+    languages: a list such as [sw, yo]; null: all
+    pool: null: the whole corpus; judged: judged passages only; or a folder of ar.txt, ... with further passage ids
+    shard_size: passages encoded and stored together; bounds memory, and what a stopped run repeats
+    keep_vectors: leave the vectors in the cache
+
+    Queries and judgements that are missing are fetched. They are recognised by checksum in eight languages, else by
+    their published numbers; corpora by their numbers of passages.
+    Raises DataError for a file that is missing or malformed, ConfigError for a language that the benchmark does not
+    have.
     """
     folder = Path(folder)
     chosen = chosen_languages("miracl", languages, MIRACL.counts)
@@ -155,9 +160,14 @@ def mr_tydi(
 ) -> CorpusTask:
     """Mr. TyDi v1.1, test set.
 
-    folder: that of mrtydi-v1.1-arabic, ..., as the archives unpack. Files are recognised by their published numbers of
-    questions, judgements and passages, since no checksums are published. The other arguments and errors are those of
-    `miracl`.
+    folder: of mrtydi-v1.1-arabic, ..., as the archives unpack
+    languages: a list such as [sw, te]; null: all
+    pool: null: the whole corpus; judged: judged passages only; or a folder of ar.txt, ... with further passage ids
+    shard_size: passages encoded and stored together; bounds memory, and what a stopped run repeats
+    keep_vectors: leave the vectors in the cache
+
+    Files are recognised by their published numbers of questions, judgements and passages, since no checksums are
+    published. Errors are those of `miracl`.
     """
     folder = Path(folder)
     chosen = chosen_languages("mr_tydi", languages, MR_TYDI.counts)

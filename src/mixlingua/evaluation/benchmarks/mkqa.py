@@ -44,11 +44,14 @@ def mkqa(
 ) -> AnswerTask:
     """MKQA's questions with short answers, in each language, against one English corpus.
 
-    folder: where mkqa.jsonl or mkqa.jsonl.gz is looked for; it is fetched where it is missing, and known by its
-    published numbers of examples and questions. corpus: corpus.jsonl of BEIR's nq or psgs_w100.tsv of DPR, plain or
-    .gz, known by its number of passages; or another in one of their formats. languages: all 26 by default. Raises
-    DataError for a file that is missing or malformed, ConfigError for a language that MKQA does not have or a corpus of
-    another kind.
+    folder: where mkqa.jsonl or mkqa.jsonl.gz is looked for before it is fetched
+    corpus: corpus.jsonl of BEIR's nq or psgs_w100.tsv of DPR, plain or .gz; or another in one of their formats
+    languages: a list such as [de, ja, zh-Hant]; null: all 26
+    shard_size: passages encoded and stored together; bounds memory, and what a stopped run repeats
+    keep_vectors: leave the vectors in the cache
+
+    Files are known by their published numbers of examples, questions and passages. Raises DataError for a file that is
+    missing or malformed, ConfigError for a language that MKQA does not have or a corpus of another kind.
     """
     chosen = chosen_languages("mkqa", languages, LANGUAGES)
     passages, answer_passages, released = _corpora(Path(corpus))

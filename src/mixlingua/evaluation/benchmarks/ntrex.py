@@ -26,11 +26,13 @@ def ntrex(folder: str | Path, languages: Sequence[str] | None = None) -> Retriev
     other sentences in the query's own language are among those that may wrongly come first. There is no monolingual
     setting: a sentence would look for itself.
 
-    folder: where de.txt (as for training) or newstest2019-ref.deu.txt (as published) are looked for before the cache
-    and the network. languages: of the 112 with an ISO 639-1 code; by default those of XQuAD-R. Files are recognised by
-    their checksum, where the project has seen them (23 languages), else by their number of lines; others are used with
-    a revision of their own. Raises DataError for a file that is missing and cannot be fetched, or is malformed;
-    ConfigError for a language that the benchmark does not have, or only one.
+    folder: where de.txt, or newstest2019-ref.deu.txt as published, is looked for before the cache and the network
+    languages: a list such as [de, en, sw], of the 112 with an ISO 639-1 code; null: the 11 of XQuAD-R
+
+    Files are recognised by their checksum, where the project has seen them (23 languages), else by their number of
+    lines; others are used with a revision of their own.
+    Raises DataError for a file that is missing and cannot be fetched, or is malformed; ConfigError for a language that
+    the benchmark does not have, or only one.
     """
     folder, corpus = Path(folder), public_corpus("ntrex")
     published = {file.language: file for file in corpus.files if file.language != DOCUMENTS}

@@ -18,10 +18,11 @@ XTREME = (
 def tatoeba(folder: str | Path, languages: Sequence[str] | None = None) -> BitextTask:
     """Tatoeba v1: up to 1,000 sentences in each language and their English translations, searched both ways.
 
-    folder: where tatoeba.deu-eng.deu, tatoeba.deu-eng.eng, ... are looked for before the cache and the network.
-    languages: those paired with English, of the 84 with an ISO 639-1 code; by default the 36 of XTREME. The English
-    sentences differ from pair to pair. Files are recognised by their checksum, where the project has seen them (19
-    languages), else by their published number of lines; others are used with a revision of their own.
+    folder: where tatoeba.deu-eng.deu, tatoeba.deu-eng.eng, ... are looked for before the cache and the network
+    languages: paired with English, such as [de, fr], of 84; null: the 36 of XTREME
+
+    The English sentences differ from pair to pair. Files are recognised by their checksum, where the project has seen
+    them (19 languages), else by their published number of lines; others are used with a revision of their own.
     Raises DataError for a file that is missing and cannot be fetched, or is malformed; ConfigError for a language that
     the benchmark does not have.
     """

@@ -39,10 +39,13 @@ def xm3600(folder: str | Path, languages: Sequence[str] | None = None) -> Retrie
     other images may fit as well. Bengali has one caption an image: it asks, but has no pool. Maori has a second one for
     some images only, so its pool is small, and fewer images are asked of it.
 
-    folder: where captions.jsonl, or captions.zip as published, is looked for before the cache and the network.
-    languages: all 36 by default. No checksum is published: the revision is a hash of the file. A file that has not the
-    published 3,600 images is used with a warning, and not kept where it was fetched. Raises DataError for a file that
-    is missing and cannot be fetched, or is malformed; ConfigError for a language that the benchmark does not have.
+    folder: where captions.jsonl, or captions.zip as published, is looked for before the cache and the network
+    languages: a list such as [de, en]; null: all 36, 261,375 captions
+
+    No checksum is published: the revision is a hash of the file. A file that has not the published 3,600 images is used
+    with a warning, and not kept where it was fetched.
+    Raises DataError for a file that is missing and cannot be fetched, or is malformed; ConfigError for a language that
+    the benchmark does not have.
     """
     chosen = chosen_languages("xm3600", languages, CODES)
     path = _path(Path(folder))

@@ -30,9 +30,11 @@ def xnli(
 ) -> ProbeTask:
     """XNLI's 5,010 test pairs in each of fifteen languages, and English pairs for the probe.
 
-    folder: where xnli.test.tsv, ... or their archives are looked for before the cache and the network. languages: to
-    test in; all fifteen by default. train: "dev", the 2,490 English pairs of xnli.dev.tsv, or "multinli", the 392,702
-    of multinli.train.en.tsv (an archive of some 450 MB); of either at most max_train, drawn by a hash of their texts.
+    folder: where xnli.test.tsv, ... or their archives are looked for before the cache and the network
+    languages: to test in, such as [en, sw, ur]; null: all fifteen
+    train: English pairs for the probe: dev (2,490, xnli.dev.tsv) or multinli (392,702; an archive of some 450 MB)
+    max_train: of these at most, drawn by a hash of their texts
+
     Files whose number of pairs differs from the published one are used, with a revision of their own. Raises DataError
     for a file that is missing and cannot be fetched, or is malformed, ConfigError for another value or language.
     """
@@ -67,7 +69,10 @@ def xnli_retrieval(folder: str | Path, languages: Sequence[str] | None = None) -
     """Hypotheses of XNLI's test pairs: find the translation among all hypotheses of another language.
 
     Cross-lingual only: within a language a hypothesis would find itself. Equal hypotheses of a language are one, and
-    every translation of any of them is relevant. folder, languages and errors as for `xnli`; two languages or more.
+    every translation of any of them is relevant. Errors are those of `xnli`.
+
+    folder: where xnli.test.tsv or XNLI-1.0.zip is looked for before the cache and the network
+    languages: two or more, such as [en, sw, ur]; null: all fifteen
     """
     chosen = chosen_languages("xnli_retrieval", languages, LANGUAGES, at_least=2)
     path = TEST.path(Path(folder))
