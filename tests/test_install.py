@@ -1,11 +1,13 @@
 """The package as it is installed: outside the clone, with its configuration and its command."""
 
+import ast
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -46,9 +48,28 @@ def test_the_locked_versions_are_within_the_declared_ranges() -> None:
     for name in ("requirements.txt", "requirements-dev.txt"):
         for line in (REPOSITORY / name).read_text(encoding="utf-8").splitlines():
             if match := re.match(r"([\w.-]+)==(\S+)", line):
-                locked[match[1].lower().replace("_", "-")] = match[2]
+                locked[_normal(match[1])] = match[2]
     for text in [*project["dependencies"], *extras]:
         requirement = Requirement(text)
-        name = requirement.name.lower().replace("_", "-")
+        name = _normal(requirement.name)
         if name != "hydra-optuna-sweeper":  # needs an own environment: it is not in the lock
             assert requirement.specifier.contains(locked[name]), text
+
+
+def test_what_is_imported_is_declared() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    texts = [*project["dependencies"], *(text for group in project["optional-dependencies"].values() for text in group)]
+    declared = {_normal(Requirement(text).name) for text in texts}
+    distributions = packages_distributions()
+    for file in (REPOSITORY / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+            for name in (name.split(".")[0] for name in names):
+                if name not in sys.stdlib_module_names and name != "mixlingua":
+                    owners = {_normal(owner) for owner in distributions.get(name, [name])}
+                    assert owners & declared, f"{file} imports {name}, which pyproject.toml does not declare"
+
+
+def _normal(name: str) -> str:
+    return name.lower().replace("_", "-")

@@ -114,7 +114,7 @@ def test_other_data_is_refused(launch: Launch, stopped: Path, capfd: pytest.Capt
     with (stopped.parent / "pairs.jsonl").open("a") as file:
         file.write('{"id": "new", "queries": {"de": "Neu?"}, "passages": {"de": "Neu."}}\n')
     assert launch("optimizer.schedule=constant", "evaluation=[]", "hydra.run.dir=other", f"resume={stopped}") == 2
-    assert "fingerprint.jsonl was" in capfd.readouterr().err.splitlines()[-1]
+    assert "rows of the sources was [60], is [61]" in capfd.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("ema_decay", ["null", "0.5"])
