@@ -50,6 +50,17 @@ def test_a_signature_read_from_source_is_that_of_the_constructor(target: str) ->
             assert default == (list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default)
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_argument_is_explained_by_its_constructor(target: str) -> None:
+    """The reference is made of lines `name: meaning`."""
+    constructor = get_object(target)
+    classes = constructor.__mro__ if inspect.isclass(constructor) else [constructor]
+    texts = [text for owner in classes for text in (owner.__doc__, owner.__init__.__doc__) if text]
+    lines = [line.strip() for text in texts for line in text.splitlines()]
+    explained = {name for line in lines for name in line.partition(":")[0].split(", ")}
+    assert set(signature(target).defaults) <= explained
+
+
 def test_keys_of_the_default_configuration_are_frozen() -> None:
     """Keys are what users' commands and scripts rely on. After a change that is meant:
 

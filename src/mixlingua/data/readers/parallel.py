@@ -33,15 +33,19 @@ class ParallelReader:
     - a folder of line-aligned files `<language>.txt`, perhaps with `docs.tsv`, the document of each line;
     - a folder of line-aligned pairs of files, `NAME.de-en.de` and `NAME.de-en.en`, as OPUS gives them ("Moses"), with
       codes of two letters or three.
+    name: of the source
+    names: of the JSON lines files of a folder, without .jsonl.gz; []: the folder has line-aligned files
     corpus: what is read where `path` is not there: a corpus of public_corpora.toml, whose files are fetched unless they
-    are at `path` (for a path of JSON lines, in a folder of the corpus' name beside it); fetched: its languages, by
-    default all.
-    pairing: "same", a sentence is query and passage alike; text to learn translations from, in cross-lingual batches or
-    by distillation, for in a batch of one language a query would ask for itself. "next", a sentence asks for the `span`
-    sentences that follow it in its document, fewer at its end; with probability include_query, decided by a hash of its
-    number and equal in all languages, the passage also begins with the sentence itself. A row then touches every
-    sentence in its query and its passage, so that rows that overlap never meet in a batch.
+    are at `path` (for a path of JSON lines, in a folder of the corpus' name beside it)
+    fetched: languages of that corpus; []: all
+    pairing: same, a sentence is query and passage alike; or next, a sentence asks for those that follow it
+    span: of "next", the sentences of a passage, fewer at the end of a document
+    include_query: of "next", the probability that the passage begins with the sentence itself, equal in all languages
     fold: rows of another fold are left out, and none where it is None; rows without a fold belong to every one.
+
+    Rows of "same" are text to learn translations from, in cross-lingual batches or by distillation: in a batch of one
+    language a query would ask for itself. A row of "next" touches every sentence in its query and its passage, so that
+    rows that overlap never meet in a batch. Whether it includes its query is decided by a hash of its number.
     """
 
     def __init__(

@@ -32,9 +32,11 @@ class QaReader:
     passage.
 
     path: the folder with NAME.jsonl.gz or NAME.jsonl for each of `names`.
-    passage: "paragraph", or "sentence": the one that holds the answer. num_other_sentences: with "sentence", so many
-    other sentences of the paragraph, those nearest to it that do not contain the answer's text, are the row's hard
-    negatives; rows that have fewer are left out.
+    name: of the source
+    names: of the files, without .jsonl.gz
+    passage: paragraph, or sentence: the one that holds the answer
+    num_other_sentences: with "sentence", so many other sentences of the paragraph, those nearest to it that do not
+    contain the answer's text, are the row's hard negatives; rows that have fewer are left out
     fold: rows of another fold are left out, and none where it is None; rows without a fold belong to every one.
     development: true allows the names of `DEVELOPMENT`, which are not for training: for data.validation_sources.
     Rows of one document are held out together.

@@ -55,11 +55,14 @@ class _Answer:
 class SquadReader:
     """Rows from SQuAD-format JSON files, joined by question id.
 
-    path: a folder of `<language>.json` files, or a mapping of languages to files. unit: "sentence", the passage is the
-    sentence that holds the answer's start, from the file's `sentence_breaks` where it has them (as in XQuAD-R), else by
-    `sentence_spans`; "paragraph", the passage is the whole context. Questions marked is_impossible are left out.
-    Questions on one passage share its id, which is its position in the file (the English one, where there is one). One
-    file at a time is held in memory, and every question with its passage.
+    path: a folder of `<language>.json` files, or a mapping of languages to files
+    unit: the passage: sentence, the one that holds the answer's start; or paragraph, the whole context
+    name: of the source
+
+    Sentences are those of the file's `sentence_breaks` where it has them (as in XQuAD-R), else of `sentence_spans`.
+    Questions marked is_impossible are left out. Questions on one passage share its id, which is its position in the
+    file (the English one, where there is one). One file at a time is held in memory, and every question with its
+    passage.
     """
 
     def __init__(self, path: str | Path | Mapping[str, str | Path], unit: str, name: str = "squad") -> None:
