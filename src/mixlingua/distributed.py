@@ -1,11 +1,11 @@
 """The one place that knows torch.distributed: rank, world size and collectives, each the identity on one process."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed import _functional_collectives as functional_collectives
 
 T = TypeVar("T")
 
@@ -31,10 +31,20 @@ def all_gather_with_grad(local: Tensor) -> Tensor:
     reach its copies, so with each rank's loss the mean over its own queries and DDP averaging over ranks, N processes
     give the gradient of one process on the whole batch; no factor is needed.
     """
-    if not _running():
-        return local
-    assert dist.group.WORLD is not None
-    return functional_collectives.all_gather_single_autograd(local.contiguous(), 0, dist.group.WORLD)
+    gathered: Tensor = _GatherWithGradient.apply(local) if _running() else local
+    return gathered
+
+
+class _GatherWithGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, local: Tensor) -> Tensor:
+        return all_gather(local)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        gradient = gradient.clone(memory_format=torch.contiguous_format)  # reduced in place
+        dist.all_reduce(gradient)
+        return gradient.chunk(world_size())[rank()]
 
 
 def all_gather(local: Tensor) -> Tensor:

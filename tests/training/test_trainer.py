@@ -3,8 +3,9 @@
 from typing import Any
 
 import pytest
+import torch
 
-from mixlingua.training.trainer import num_processes, starts_itself_again
+from mixlingua.training.trainer import build_trainer, native_precision, num_processes, starts_itself_again
 
 
 def arguments(**changes: Any) -> dict[str, Any]:
@@ -39,3 +40,24 @@ def test_number_of_processes(changes: dict[str, Any], processes: int) -> None:
 )
 def test_which_strategies_start_the_command_again(changes: dict[str, Any], again: bool) -> None:
     assert starts_itself_again(arguments(**changes)) is again
+
+
+@pytest.mark.parametrize(
+    ("instructions", "precision"),
+    [({"amx_bf16": True}, "bf16-mixed"), ({"avx512_bf16": True, "amx_bf16": False}, "bf16-mixed"), ({}, "32-true")],
+)
+def test_auto_takes_bfloat16_where_the_processor_has_instructions_for_it(
+    monkeypatch, tmp_path, instructions, precision
+):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: instructions)
+    assert native_precision("cpu") == precision
+    arguments = {"accelerator": "cpu", "precision": "auto", "max_steps": 1}
+    assert build_trainer(arguments, tmp_path, [], []).precision == precision
+    assert build_trainer(arguments | {"precision": "32-true"}, tmp_path, [], []).precision == "32-true"
+
+
+@pytest.mark.parametrize(("capability", "precision"), [((8, 0), "bf16-mixed"), ((7, 5), "32-true")])
+def test_auto_takes_bfloat16_on_gpus_of_compute_capability_8_and_above(monkeypatch, capability, precision):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    assert native_precision("gpu") == precision

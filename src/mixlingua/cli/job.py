@@ -1,6 +1,7 @@
 """From a composed configuration to a finished run: check, record, seed, run the action, clean up."""
 
 import gc
+import logging
 import sys
 import traceback
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ from mixlingua.cli.check import problems
 from mixlingua.cli.run_record import holds_finished_run, is_rank_zero, recorded
 from mixlingua.errors import ConfigError, errors_on_stderr, full_errors, raise_problems, suggest, user_error
 from mixlingua.files import atomic_write
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,8 @@ def _run(cfg: DictConfig, run_dir: Path, overrides: list[str], *, multirun: bool
     action = ACTIONS[cfg.action]
     with recorded(run_dir, cfg.action, overrides) as metrics:
         raise_problems(problems(cfg, action.uses, multirun=multirun))
+        if "trainer" in action.uses:
+            _settle_precision(cfg)
         if is_rank_zero():
             with atomic_write(run_dir / "config.yaml") as partial:
                 partial.write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
@@ -124,6 +129,17 @@ def _run(cfg: DictConfig, run_dir: Path, overrides: list[str], *, multirun: bool
             hint = suggest(cfg.objective, metrics)
             raise ConfigError(f"objective={cfg.objective}: this run has {', '.join(metrics) or 'no figures'}.{hint}")
         return metrics
+
+
+def _settle_precision(cfg: DictConfig) -> None:
+    """Put what this machine computes natively in the place of precision=auto, so that the run's files say which."""
+    from mixlingua.training.trainer import native_precision
+
+    for section in ("trainer", "evaluation"):
+        if cfg[section].precision == "auto":
+            cfg[section].precision = native_precision(cfg.trainer.accelerator)
+            if is_rank_zero():
+                logger.info("%s.precision=auto: this machine takes %s", section, cfg[section].precision)
 
 
 def _act(action: Action, cfg: DictConfig, run_dir: Path) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The Lightning Trainer that conf/trainer describes, and how many processes it will use."""
+"""The Lightning Trainer that conf/trainer describes: its precision, and how many processes it will use."""
 
 import logging
 import warnings
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint, RichProgressBar
 from pytorch_lightning.loggers import Logger
 
@@ -16,9 +16,15 @@ from mixlingua.training.checkpoints import WholeCheckpoints
 def build_trainer(
     arguments: Mapping[str, Any], run_dir: Path, callbacks: Iterable[Callback], loggers: Iterable[Logger]
 ) -> Trainer:
-    """A Trainer with the arguments of conf/trainer and a progress bar; Lightning's own files, if any, go to run_dir."""
+    """A Trainer with the arguments of conf/trainer and a progress bar; Lightning's own files, if any, go to run_dir.
+
+    precision "auto" is that of `native_precision`.
+    """
     _only_warnings()
     callbacks = [TrainingBar(leave=True), *callbacks]
+    arguments = dict(arguments)
+    if arguments.get("precision") == "auto":
+        arguments["precision"] = native_precision(arguments["accelerator"])
     return Trainer(
         **arguments,
         callbacks=callbacks,
@@ -34,8 +40,31 @@ def build_trainer(
 class TrainingBar(RichProgressBar):
     """Lightning's bar, named by what it shows: a run is one epoch of as many batches as it has steps."""
 
-    def _get_train_description(self, current_epoch: int) -> str:
-        return "training"
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put "training" in the place of the number of the epoch."""
+        super().on_train_epoch_start(trainer, pl_module)
+        if self.progress is not None and self.train_progress_bar_id is not None:
+            width = len(self.validation_description)  # bars of one width do not flicker
+            self.progress.update(self.train_progress_bar_id, description=f"{'training':{width}}")
+
+
+def native_precision(accelerator: str) -> str:
+    """What `trainer.precision=auto` is: "bf16-mixed" where the device computes bfloat16 natively, else "32-true".
+
+    That is a CPU with AMX-BF16 or AVX512-BF16, and a CUDA device of compute capability 8.0 or above.
+    """
+    import torch
+
+    if accelerator != "cpu" and torch.cuda.is_available():
+        native = torch.cuda.get_device_capability() >= (8, 0)
+    elif accelerator in ("cpu", "auto"):
+        instructions: dict[str, Any] = getattr(
+            torch.cpu, "get_capabilities", dict
+        )()  # younger than the oldest torch that we take
+        native = bool(instructions.get("amx_bf16") or instructions.get("avx512_bf16"))
+    else:
+        native = False
+    return "bf16-mixed" if native else "32-true"
 
 
 def num_processes(arguments: Mapping[str, Any]) -> int:
