@@ -98,8 +98,7 @@ def training_step(cache: Path) -> dict[str, list[str]]:
 
     encoder = PretrainedEncoder(name_or_path="tiny", pooling="mean").load(seed=0)
     store, _ = build_store(AtlasReader(), cache)
-    strategy = Hybrid(alpha=0.5, exponent=1.0, pairs="uniform", pair_exponent=1.0, batch_pairs="mixed")
-    plan = BatchPlan([store], strategy=strategy, languages=["de", "en", "ru"], batch_size=8, seed=0)
+    plan = BatchPlan([store], strategy=Hybrid(), languages=["de", "en", "ru"], batch_size=8, seed=0)
     dataset = StepDataset([store], plan, encoder.tokenizer, num_negatives=0, rank=0, world_size=1)
     module = RetrieverModule(encoder, TotalLoss({"infonce": InfoNCE()}), AdamW())
     module.log = module.log_dict = lambda *args, **kwargs: None  # type: ignore[method-assign,assignment]

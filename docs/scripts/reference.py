@@ -196,9 +196,26 @@ def _meanings(docstring: str) -> dict[str, str]:
     return meanings
 
 
+def as_yaml(default: str) -> str:
+    """A default of a signature as a configuration file has it: null, true, [de, en], {}; anything else stays."""
+    factory = re.fullmatch(r"field\(default_factory=(dict|list)\)", default)
+    if factory:
+        return "{}" if factory[1] == "dict" else "[]"
+    try:
+        value = ast.literal_eval(default)
+    except (ValueError, SyntaxError):
+        return default
+    if isinstance(value, tuple):
+        value = list(value)
+    if not isinstance(value, bool | str | list | dict) and value is not None:
+        return default
+    return yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("\n...\n").strip()
+
+
 def _key_table(keys: list[Key]) -> list[str]:
     def cell(text: str) -> str:
         return text.replace("|", "\\|").replace("<", "&lt;")
 
-    rows = [f"| `{key.name}` | `{key.default}` | {cell(key.meaning)} |".replace("`` ", "") for key in keys]
+    in_sections = sorted(keys, key=lambda key: (("." in key.name), key.name.rpartition(".")[0]))
+    rows = [f"| `{key.name}` | `{as_yaml(key.default)}` | {cell(key.meaning)} |" for key in in_sections]
     return ["| key | default | meaning |", "|---|---|---|", *rows]
