@@ -14,7 +14,6 @@ logger = logging.getLogger(__name__)
 
 VERSION = "1"
 PASSAGES = ("paragraph", "sentence")
-TRAINING = ("ar_arcd", "ar_tydi", "en_tydi", "ru_tydi", "th_iapp", "zh_cmrc2018", "zh_drcd")
 DEVELOPMENT = ("belebele", "bitcoin_faq")
 _FIELDS = (
     *("id", "doc", "fold", "queries", "passages", "sentences", "answer_sentence"),
@@ -47,7 +46,7 @@ class QaReader:
         path: str | Path,
         name: str = "qa",
         *,
-        names: Sequence[str] = TRAINING,
+        names: Sequence[str] = ("ar_arcd", "ar_tydi", "en_tydi", "ru_tydi", "th_iapp", "zh_cmrc2018", "zh_drcd"),
         passage: str = "paragraph",
         num_other_sentences: int = 0,
         fold: str | None = "train",
@@ -63,7 +62,7 @@ class QaReader:
                 f"{key}.num_other_sentences is {num_other_sentences}; it must be 0, or more with passage=sentence."
             )
         if not names:
-            raise ConfigError(f"{key}.names is empty; choose some of {', '.join(TRAINING)}.")
+            raise ConfigError(f"{key}.names is empty; name one file or more of {path}.")
         for chosen in names:
             if chosen in DEVELOPMENT and not development:
                 raise ConfigError(

@@ -65,7 +65,9 @@ class SquadReader:
     passage.
     """
 
-    def __init__(self, path: str | Path | Mapping[str, str | Path], unit: str, name: str = "squad") -> None:
+    def __init__(
+        self, path: str | Path | Mapping[str, str | Path], unit: str = "sentence", name: str = "squad"
+    ) -> None:
         if unit not in UNITS:
             raise ConfigError(
                 f"data.sources.{name}.unit is '{unit}'; choose one of {', '.join(UNITS)}.{suggest(unit, UNITS)}"
