@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from transformers import XLMRobertaConfig, XLMRobertaModel
+from transformers import CONFIG_MAPPING, AutoModel
 
 from mixlingua.errors import ConfigError, ModelError
 from mixlingua.model.folder import save_folder
@@ -79,20 +79,47 @@ def test_more_weights_than_layers_are_refused(pretrained):
         pretrained(layer_weights=[1, 1, 1, 1]).load(seed=0)
 
 
+SMALL = {
+    "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8,
+    "max_position_embeddings": 20, "pad_token_id": 1, "bos_token_id": 2, "eos_token_id": 3,
+}  # fmt: skip
+BEHIND_PADDING = ("xlm-roberta", "roberta", "camembert", "mpnet", "data2vec-text", "roberta-prelayernorm")
+FROM_ZERO = ("bert", "electra", "distilbert", "ernie")
+
+
+def with_architecture(folder, kind, **changes):
+    """The folder with a small transformer of another architecture, and the same tokenizer."""
+    vocab_size = json.loads((folder / "config.json").read_text())["vocab_size"]
+    config = CONFIG_MAPPING[kind](**(SMALL | {"vocab_size": vocab_size} | changes))
+    AutoModel.from_config(config).save_pretrained(folder)
+
+
 @torch.inference_mode()
-def test_robertas_positions_start_after_the_padding_index(folder_encoder, pretrained, plain):
-    vocab_size = json.loads((plain / "config.json").read_text())["vocab_size"]
-    config = XLMRobertaConfig(
-        vocab_size=vocab_size, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8,
-        max_position_embeddings=20, pad_token_id=0, bos_token_id=2, eos_token_id=3,
-    )  # fmt: skip
-    XLMRobertaModel(config, add_pooling_layer=False).save_pretrained(plain)
-    encoder = pretrained(name_or_path=str(plain), max_query_length=None).load(seed=0).eval()
-    assert encoder.tokenizer.max_length["query"] == 19
-    assert encoder(encoder.tokenizer.queries(["x" * 100])).shape == (1, 8)
-    encoder.tokenizer.max_length["query"] = 20
+@pytest.mark.parametrize("padding", [0, 1, 5])
+@pytest.mark.parametrize("kind", [*BEHIND_PADDING, *FROM_ZERO])
+def test_texts_are_cut_at_what_the_positions_hold(pretrained, plain, kind, padding):
+    """Where position ids start behind the padding index, that many positions are no use to a text."""
+    names = {"hidden_dim": 8, "dim": 8, "n_layers": 1, "n_heads": 2} if kind == "distilbert" else {}
+    with_architecture(plain, kind, pad_token_id=padding, **names)
+    encoder = pretrained(name_or_path=str(plain), max_query_length=None, max_passage_length=None).load(seed=0).eval()
+    limit = encoder.tokenizer.max_length["query"]
+    long_text = ["x" * 100]
+    assert encoder(encoder.tokenizer.queries(long_text)).shape == (1, 8)
+    assert len(encoder.tokenizer.encode(long_text, "query")[0]) == limit
+    encoder.tokenizer.max_length["query"] = limit + 1
     with pytest.raises((IndexError, RuntimeError)):  # the limit is where positions end, not below
-        encoder(encoder.tokenizer.queries(["x" * 100]))
+        encoder(encoder.tokenizer.queries(long_text))
+
+
+def test_a_folder_that_says_more_than_the_positions_hold_is_cut_there(folder_encoder, pretrained, saved):
+    """Public CamemBERT folders say 514, where positions hold 512 tokens."""
+    own = json.loads((saved / "mixlingua.json").read_text())
+    lengths = {"max_query_length": 514, "max_passage_length": 514}
+    assert lengths.keys() <= own.keys()
+    (saved / "mixlingua.json").write_text(json.dumps(own | lengths))
+    assert folder_encoder(saved).tokenizer.max_length == {"query": 512, "passage": 512}
+    with pytest.raises(ModelError, match=r"max_query_length=514: .*512 tokens"):
+        pretrained(name_or_path=str(saved), **NO_PREFIX, max_query_length=514).load(seed=0)
 
 
 @pytest.mark.parametrize(

@@ -223,9 +223,10 @@ class PretrainedEncoder:
         return configured if configured is not None else in_folder
 
     def _length(self, key: str, settings: FolderSettings, limit: int) -> int:
-        configured = getattr(self, key) if getattr(self, key) is not None else getattr(settings, key)
+        """The configured limit; else the folder's, and never more than the positions hold (some folders say 514)."""
+        configured: int | None = getattr(self, key)
         if configured is None:
-            return limit
+            return min(limit, getattr(settings, key) or limit)
         if configured > limit:
             raise ModelError(
                 f"model.{key}={configured}: {self.name_or_path} has positions for {limit} tokens. Lower it."
@@ -283,12 +284,15 @@ def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 
 def _position_limit(transformer: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
-    """The most tokens a text may have."""
-    positions = transformer.config.max_position_embeddings
-    # RoBERTa's position ids start after the padding index, which takes that many positions away.
-    if transformer.config.model_type in ("xlm-roberta", "roberta"):
-        positions -= transformer.config.pad_token_id + 1
-    return min(positions, tokenizer.model_max_length)
+    """The most tokens a text may have: never more than the positions hold."""
+    limits = [tokenizer.model_max_length]
+    if (positions := getattr(transformer.config, "max_position_embeddings", None) or 0) > 0:  # XLNet says -1: no limit
+        limits.append(positions)
+    for name, module in transformer.named_modules():
+        # A table of positions with a padding index (RoBERTa, MPNet, CamemBERT ...) is read from behind that index.
+        if isinstance(module, nn.Embedding) and name.endswith("position_embeddings") and module.padding_idx is not None:
+            limits.append(module.num_embeddings - module.padding_idx - 1)
+    return min(limits)
 
 
 def _first_line(error: Exception) -> str:
