@@ -4,6 +4,7 @@ line by line with errors that name file and line."""
 import errno
 import gzip
 import hashlib
+import json
 import logging
 import os
 import shutil
@@ -16,7 +17,7 @@ from contextlib import contextmanager
 from io import TextIOWrapper
 from itertools import zip_longest
 from pathlib import Path
-from typing import IO, TextIO
+from typing import IO, Any, TextIO
 
 from filelock import FileLock
 
@@ -208,6 +209,29 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         ) from error
     if number == 0:
         raise DataError(f"{path}: the file is empty.")
+
+
+def parse_json(text: str | bytes, where: str) -> Any:
+    """The value of a JSON text. Raises DataError starting with `where`, file and line, where it is malformed.
+
+    Refused too: half of a surrogate pair without the other ("\\ud83d" alone), as cutting a text in UTF-16 leaves it. It
+    is no character, and neither a tokenizer nor a UTF-8 file takes it.
+    """
+    try:
+        text = text.decode("utf-8") if isinstance(text, bytes) else text
+        value = json.loads(text)
+    except ValueError as error:
+        raise DataError(f"{where}: malformed JSON ({error}). Mend it, or fetch the file again.") from error
+    if "\\ud" in text.lower():
+        try:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError as error:
+            before, code = error.object[max(0, error.start - 20) : error.start], ord(error.object[error.start])
+            raise DataError(
+                f"{where}: half of a surrogate pair, \\u{code:04x}, behind '{before}': no character. The text was cut "
+                "or encoded wrongly. Mend it, or remove the entry."
+            ) from error
+    return value
 
 
 def read_aligned(

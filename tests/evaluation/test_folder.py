@@ -174,3 +174,102 @@ def test_beir_names_what_is_missing(scifact):
         beir(scifact, "scifact", "en", "test", None, 1, False)
     with pytest.raises(DataError, match=r"no .*qrels/dev\.tsv, plain or \.gz"):
         beir(scifact, "sci-fact", "en", "dev", None, 1, False)
+
+
+@pytest.fixture
+def duplicates(tmp_path):
+    """As in Quora: each query is a document too, under its own id, and its duplicate is another document."""
+    root = tmp_path / "beir" / "duplicates"
+    (root / "qrels").mkdir(parents=True)
+    texts = {"7": "How old is the sun?", "8": "What is the sun's age?", "9": "Who wrote Faust?"}
+    docs = ({"_id": name, "title": "", "text": text} for name, text in texts.items())
+    write(root / "corpus.jsonl", "".join(json.dumps(doc) + "\n" for doc in docs))
+    write(root / "queries.jsonl", json.dumps({"_id": "7", "text": texts["7"]}) + "\n")
+    write(root / "qrels/test.tsv", "query-id\tcorpus-id\tscore\n7\t8\t1\n")
+    return tmp_path / "beir"
+
+
+class ByWords:
+    """Texts that share words are alike; a text is most like itself."""
+
+    fingerprint = "by words"
+
+    def __call__(self, texts, side):
+        words = ["how", "old", "is", "the", "sun", "what", "age", "who", "wrote", "faust"]
+        return torch.tensor([[float(word in text.lower()) for word in words] for text in texts])
+
+
+def ndcg(task):
+    return evaluate_task(task, ByWords()).aggregate()[f"{task.name}/monolingual/ndcg_at_10"]
+
+
+def test_in_beirs_format_the_document_with_the_querys_own_id_is_left_out(duplicates):
+    """So do published figures; ids that coincide otherwise are told apart by the key."""
+    assert ndcg(beir(duplicates, "duplicates")) == 1.0
+    kept = beir(duplicates, "duplicates", ignore_identical_ids=False)
+    assert ndcg(kept) == pytest.approx(1 / log2(3))
+
+
+def test_a_relevant_document_with_the_querys_own_id_is_no_duplicate(duplicates):
+    write(duplicates / "duplicates/qrels/test.tsv", "query-id\tcorpus-id\tscore\n7\t7\t1\n")
+    with pytest.raises(DataError, match=r"own id relevant for 1 queries, such as '7'.*ignore_identical_ids=false"):
+        beir(duplicates, "duplicates")
+    assert ndcg(beir(duplicates, "duplicates", ignore_identical_ids=False)) == 1.0
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_in_an_own_folder_ids_may_coincide_and_a_query_that_is_a_passage_is_named(tmp_path, caplog, same):
+    root = tmp_path / "own"
+    text = "How old is the sun?" if same else "Who wrote Faust?"
+    for part, content in {
+        "corpus/en.jsonl": [{"_id": "7", "text": text}, {"_id": "8", "text": "What is the sun's age?"}],
+        "queries/en.jsonl": [{"_id": "7", "text": "How old is the sun?"}],
+    }.items():
+        (root / part).parent.mkdir(parents=True)
+        write(root / part, "".join(json.dumps(entry) + "\n" for entry in content))
+    (root / "qrels").mkdir()
+    write(root / "qrels/en-en.tsv", "query-id\tcorpus-id\tscore\n7\t8\t1\n")
+    assert ndcg(task(root)) == (pytest.approx(1 / log2(3)) if same else 1.0)
+    assert ("1 queries are passages too, such as '7'" in caplog.text) == same
+    left_out = task(root, ignore_identical_ids=True)
+    assert ndcg(left_out) == 1.0
+    assert "own id is left out" in left_out.note
+
+
+@pytest.mark.parametrize("passages", ["en", "de", "zh-Hant", "zh-Hant-HK"])
+@pytest.mark.parametrize("queries", ["en", "de", "zh-Hant", "zh-Hant-HK"])
+def test_languages_with_script_and_region_are_read_from_names_of_files(tmp_path, queries, passages):
+    contents = {
+        f"queries/{queries}.jsonl": '{"_id": "q", "text": "?"}\n',
+        f"corpus/{passages}.jsonl": '{"_id": "p", "text": "!"}\n',
+        f"qrels/{queries}-{passages}.tsv": "query-id\tcorpus-id\tscore\nq\tp\t1\n",
+    }  # fmt: skip
+    for name, content in contents.items():
+        (tmp_path / name).parent.mkdir()
+        write(tmp_path / name, content)
+    assert set(task(tmp_path).qrels) == {(queries, passages)}
+
+
+@pytest.mark.parametrize("stem", ["en-zh-Hans-de-at", "Hant-en-zh", "en-zh-xx-Hant"])
+def test_a_name_that_is_no_pair_of_languages_is_refused(folder, stem):
+    (folder / "qrels/de-de.tsv").rename(folder / f"qrels/{stem}.tsv")
+    with pytest.raises(DataError, match=rf"{stem}\.tsv: qrels are named by .*en-zh-Hant\.tsv"):
+        task(folder)
+
+
+@pytest.mark.parametrize("kind", ["corpus", "queries"])
+def test_half_of_a_surrogate_pair_is_refused_by_file_and_line(folder, kind):
+    """As a text is left by a cut in UTF-16; Python's json reads it, and no tokenizer takes it."""
+    path = folder / kind / "en.jsonl"
+    write(path, path.read_text(encoding="utf-8") + '{"_id": "x", "text": "cut \\ud83d"}\n')
+    number = len(path.read_text(encoding="utf-8").splitlines())
+    with pytest.raises(
+        DataError, match=rf"{kind}/en\.jsonl:{number}: half of a surrogate pair, .ud83d, behind '.*cut '"
+    ):
+        task(folder).provenance()
+
+
+def test_whole_surrogate_pairs_are_characters(folder):
+    path = folder / "queries/en.jsonl"
+    write(path, path.read_text(encoding="utf-8") + '{"_id": "x", "text": "whole \\ud83d\\ude00"}\n')
+    assert task(folder).queries["en"]["x"] == "whole \U0001f600"

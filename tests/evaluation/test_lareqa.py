@@ -175,7 +175,7 @@ def test_malformed_files_are_named(folder, change, message):
 
 def test_broken_files_are_named_with_line(folder):
     (folder / "de.json").write_text('{"data":\n [1, }')
-    with pytest.raises(DataError, match=r"de\.json:2: not valid JSON"):
+    with pytest.raises(DataError, match=r"de\.json: malformed JSON .*line 2"):
         mlqa_r(folder, languages=["de"])
     (folder / "de.json").write_bytes(b'{"data": "\xff"}')
     with pytest.raises(DataError, match=r"de\.json: not valid UTF-8 at byte 10"):

@@ -15,6 +15,7 @@ from mixlingua.errors import ConfigError, DataError, StorageError
 from mixlingua.evaluation.bias import PREFERENCE, PREFERENCE_BY_RANK
 from mixlingua.evaluation.results import share_language
 from mixlingua.evaluation.suite import evaluate_task
+from mixlingua.evaluation.tasks import RetrievalTask
 from mixlingua.files import cache_dir
 from mixlingua.retrieval.shards import VectorShards
 
@@ -65,6 +66,33 @@ def test_equal_to_pools_in_memory(cache, shard_size, ties):
         assert not np.isnan(expected.per_query["multilingual"].values["map_drop_without_own"]).all()
         assert_same(evaluate_task(corpus_task(*world, shard_size=shard_size), ByText(vectors)), expected)
         assert left(cache) == [], "vectors are removed"
+
+
+@pytest.mark.parametrize("ties", [True, False])
+@pytest.mark.parametrize("shard_size", [7, 1000])
+def test_a_query_that_is_a_passage_too_does_not_find_itself(shard_size, ties):
+    """As pools in memory have it that exclude the passage with the query's id, in every setting."""
+    for seed in range(3):
+        queries, passages, qrels, vectors = random_world(seed, ties=ties)
+        for language, own in {"de": ["q0", "q3"], "en": ["q5", "q13"], "zh": ["q7"]}.items():
+            passages[language] |= {query: f"{language} {query}?" for query in own}  # the query's own text
+        of_all = [query for query in queries["de"] if any(query in part for part in passages.values())]
+        excluded = {
+            language: {query: [query] for query in of_all if query in queries[language]} for language in queries
+        }
+        pools = RetrievalTask("world", "1", "CC0", "", queries, passages, qrels, excluded=excluded)
+        expected = evaluate_task(pools, ByText(vectors))
+        task = corpus_task(queries, passages, qrels, shard_size=shard_size, ignore_identical_ids=True)
+        assert_same(evaluate_task(task, ByText(vectors)), expected)
+        found = evaluate_task(corpus_task(queries, passages, qrels), ByText(vectors)).aggregate()
+        assert found != evaluate_task(task, ByText(vectors)).aggregate()
+
+
+def test_a_rule_that_changes_scores_changes_the_revision():
+    *world, _ = random_world(0, ties=False)
+    plain, ignoring = corpus_task(*world), corpus_task(*world, ignore_identical_ids=True)
+    assert plain.revision != ignoring.revision
+    assert (plain.provenance()["ignore_identical_ids"], ignoring.provenance()["ignore_identical_ids"]) == (False, True)
 
 
 def test_a_text_that_two_shards_hold_ties_although_the_encoder_rounds_it_differently(cache):

@@ -28,10 +28,12 @@ class CorpusTask:
     release: what the revision begins with. queries and corpora: by language. qrels: by query and passage language; they
     decide the settings (`engines.on_disk.groups_of`). published: how many passages the released corpora have, by
     language, where known. shard_size: passages encoded and stored together, which decides memory and no result.
-    keep_vectors: leave the vectors in the cache. files: SHA-256 by name of the files with queries and judgements.
+    keep_vectors: leave the vectors in the cache. ignore_identical_ids: a query cannot find the passage that has its own
+    id, in the corpus of any language: queries are passages too, and would find themselves. files: SHA-256 by name of
+    the files with queries and judgements.
 
     Raises DataError where qrels name a language without queries or corpus, or an unknown query, or call no passage
-    relevant; ConfigError for a shard_size that is no number of passages.
+    relevant, or one that ignore_identical_ids leaves out; ConfigError for a shard_size that is no number of passages.
     """
 
     name: str
@@ -44,6 +46,7 @@ class CorpusTask:
     main_metric: str
     shard_size: int = SHARD_SIZE
     keep_vectors: bool = False
+    ignore_identical_ids: bool = False
     published: Mapping[str, int] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
 
@@ -99,6 +102,7 @@ class CorpusTask:
             "main_metric": self.main_metric,
             "num_queries": {language: len(queries) for language, queries in self.asked.items()},
             "num_candidates": {language: census.num_passages for language, census in self.censuses.items()},
+            "ignore_identical_ids": self.ignore_identical_ids,
             "files": {**self.files, **corpora},
         }
 
@@ -118,6 +122,11 @@ def _problems(task: CorpusTask) -> Iterator[str]:
             yield f"qrels {queries}-{passages} need queries in {queries} and a corpus in {passages}"
         elif unknown := sorted(set(judgements) - set(task.queries[queries])):
             yield f"qrels {queries}-{passages} name {len(unknown)} unknown queries, such as '{unknown[0]}'"
+        elif task.ignore_identical_ids and (own := [q for q, grades in judgements.items() if grades.get(q, 0) > 0]):
+            yield (
+                f"qrels {queries}-{passages} call the passage with the query's own id relevant for {len(own)} queries, "
+                f"such as '{own[0]}', but it is left out. Use ignore_identical_ids=false where it is another text"
+            )
     if not any(g > 0 for judgements in task.qrels.values() for grades in judgements.values() for g in grades.values()):
         yield "no query has a relevant passage"
 
@@ -137,7 +146,8 @@ def census_of(task: CorpusTask, language: str) -> Census:
                     grades[passage] = max(grade, grades.get(passage, grade))
     corpus = task.corpora[language]
     pool = corpus.ids if isinstance(corpus, SubCorpus) else frozenset()
-    census = take_census(corpus, grades.keys() | pool, where)
+    asked = {query: task.queries[queries][query] for queries, ids in task.asked.items() for query in ids}
+    census = take_census(corpus, grades.keys() | pool | asked.keys(), where)
     if unknown := sorted(pool - grades.keys() - census.positions.keys()):
         raise DataError(
             f"{where}: lacks {len(unknown)} of {len(pool)} passages of the pool, such as '{unknown[0]}'. Is the pool "
@@ -156,7 +166,22 @@ def census_of(task: CorpusTask, language: str) -> Census:
             "%s: lacks %d of %d judged passages, %d of them relevant, such as '%s'; relevant ones count as never found",
             where, len(lost), len(grades), len(lost_relevant), (lost_relevant or lost)[0],
         )  # fmt: skip
+    judged = {query for (_, of), part in task.qrels.items() if of == language for query in part if query in part[query]}
+    candidates = {query: text for query, text in asked.items() if query in census.positions and query not in judged}
+    if candidates and not task.ignore_identical_ids:
+        _warn_of_queries_in(corpus, candidates, where)
     return census
+
+
+def _warn_of_queries_in(corpus: Corpus, queries: Queries, where: str) -> None:
+    """queries: those that have the id of a passage of the corpus, which need not have their text."""
+    same = [p.id for p in corpus.passages() if p.id in queries and p.text.endswith(queries[p.id].strip())]
+    if same:
+        logger.warning(
+            "%s: %d queries are passages too, such as '%s', and find themselves. Leave these out by "
+            "ignore_identical_ids=true",
+            where, len(same), same[0],
+        )  # fmt: skip
 
 
 def revision_of(task: CorpusTask) -> str:
@@ -179,7 +204,8 @@ def revision_of(task: CorpusTask) -> str:
     ]
     qrels = sorted((*pair, judgements) for pair, judgements in task.qrels.items())
     corpora = [(language, census.identity) for language, census in task.censuses.items()]
-    content = json.dumps([queries, qrels, corpora], sort_keys=True)
+    rules = ["ignore_identical_ids"] if task.ignore_identical_ids else []
+    content = json.dumps([queries, qrels, corpora, *rules], sort_keys=True)
     return f"{LOCAL if others else task.release}-{content_hash(content)[:16]}"
 
 

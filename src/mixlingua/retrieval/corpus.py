@@ -6,7 +6,6 @@ needs to know: how many passages there are, where the relevant ones stand, and w
 
 import csv
 import hashlib
-import json
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixlingua.errors import DataError
-from mixlingua.files import cache_dir, read_lines, storage_error
+from mixlingua.files import cache_dir, parse_json, read_lines, storage_error
 
 
 class Passage(NamedTuple):
@@ -106,10 +105,7 @@ def parse_fields(line: str, where: str) -> dict[str, Any]:
     """The JSON object of a line. Raises DataError starting with `where`."""
     if not line.strip():
         raise DataError(f"{where}: empty line. Remove it: every line is an entry.")
-    try:
-        fields = json.loads(line)
-    except ValueError as error:
-        raise DataError(f"{where}: malformed JSON ({error}).") from error
+    fields = parse_json(line, where)
     if not isinstance(fields, dict):
         raise DataError(f"{where}: expected an object with an id and a text, found {type(fields).__name__}.")
     return fields

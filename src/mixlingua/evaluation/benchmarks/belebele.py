@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import tomllib
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ from mixlingua.evaluation.benchmarks.common import (
 )
 from mixlingua.evaluation.benchmarks.lareqa import XQUAD_R
 from mixlingua.evaluation.tasks import RetrievalTask
-from mixlingua.files import cache_dir, content_hash, local_or_fetched, read_lines, sha256
+from mixlingua.files import cache_dir, content_hash, local_or_fetched, parse_json, read_lines, sha256
 
 URL = "https://huggingface.co/datasets/facebook/belebele/resolve/main/data"
 COUNTS = (900, 488)  # questions and passages of every variant, as published
@@ -141,10 +140,7 @@ def read_questions(path: Path, dialect: str) -> Questions:
 
 
 def _row(line: str, where: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise DataError(f"{where}: malformed JSON ({error}). Fetch the file again.") from error
+    row = parse_json(line, where)
     kinds = {"link": str, "question_number": int, "flores_passage": str, "question": str, "dialect": str}
     for name, kind in kinds.items():
         if not isinstance(row, dict) or not isinstance(row.get(name), kind):

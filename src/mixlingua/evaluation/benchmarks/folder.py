@@ -8,10 +8,12 @@ from mixlingua.evaluation.benchmarks.common import chosen_languages
 from mixlingua.evaluation.benchmarks.trec_files import plain_or_gz, read_ids, read_json_queries, read_tsv_qrels
 from mixlingua.evaluation.corpus_tasks import LOCAL, SHARD_SIZE, CorpusTask, Judgements
 from mixlingua.files import sha256
+from mixlingua.languages import check_language
 from mixlingua.retrieval.corpus import Corpus, JsonLinesCorpus, SubCorpus
 
 URL = "https://public.ukp.informatik.tu-darmstadt.de/thakur/BEIR/datasets"
 JUDGED = "judged"
+_LEFT_OUT = " The passage with the query's own id is left out."
 
 
 def folder_task(
@@ -22,6 +24,7 @@ def folder_task(
     pool: str | None = None,
     shard_size: int = SHARD_SIZE,
     keep_vectors: bool = False,
+    ignore_identical_ids: bool = False,
 ) -> CorpusTask:
     """The benchmark in folder/corpus/de.jsonl, folder/queries/en.jsonl, folder/qrels/en-de.tsv (docs/corpora.md).
 
@@ -32,9 +35,11 @@ def folder_task(
     pool: null: the whole corpus; judged: judged passages only; or a folder of de.txt, ... with further passage ids
     shard_size: passages encoded and stored together; bounds memory, and what a stopped run repeats
     keep_vectors: leave the vectors in the cache
+    ignore_identical_ids: leave out the passage that has the query's own id, where queries are passages too
 
-    Files may be plain or .gz. Raises DataError for a file that is missing or malformed, ConfigError for a language that
-    is not there.
+    Files may be plain or .gz. Ids are yours here, and those of a query and a passage may coincide by accident: so
+    nothing is left out unless it is asked for, and a warning says so where a passage is the query with its id. Raises
+    DataError for a file that is missing or malformed, ConfigError for a language that is not there.
     """
     root = Path(folder)
     if not name.isidentifier():
@@ -42,11 +47,7 @@ def folder_task(
             f"evaluation.tasks.folder.name={name}: must be of letters, digits and '_', since it stands in metric keys."
         )
     corpora, queries, qrels_files = (_files(root / subfolder, kind) for subfolder, kind in _FOLDERS)
-    pairs = {tuple(stem.split("-")): file for stem, file in qrels_files.items()}
-    if malformed := [qrels_files["-".join(pair)] for pair in pairs if len(pair) != 2]:
-        raise DataError(
-            f"{malformed[0]}: qrels are named by query and passage language, such as en-de.tsv or de-de.tsv."
-        )
+    pairs = {_language_pair(stem, file): file for stem, file in qrels_files.items()}
     chosen = chosen_languages(name, languages, sorted({*corpora, *queries}))
     pairs = {pair: file for pair, file in pairs.items() if set(pair) <= set(chosen)}
     if not pairs:
@@ -65,15 +66,35 @@ def folder_task(
         name=name,
         release=LOCAL,
         licence="your own",
-        note=f"The files in {root.name}, as they were found.",
+        note=f"The files in {root.name}, as they were found.{_LEFT_OUT if ignore_identical_ids else ''}",
         queries=texts,
         corpora=pooled(searched, qrels, pool),
         qrels=qrels,
         main_metric=main_metric,
         shard_size=shard_size,
         keep_vectors=keep_vectors,
+        ignore_identical_ids=ignore_identical_ids,
         files={str(file.relative_to(root)): sha256(file) for file in used},
     )
+
+
+def _language_pair(stem: str, file: Path) -> tuple[str, str]:
+    """Query and passage language, such as en and zh-Hant of "en-zh-Hant"."""
+    parts = stem.split("-")
+    splits = [("-".join(parts[:at]), "-".join(parts[at:])) for at in range(1, len(parts))]
+    pairs = splits if len(splits) == 1 else [pair for pair in splits if all(map(_is_language, pair))]
+    if len(pairs) != 1:
+        raise DataError(
+            f"{file}: qrels are named by query and passage language, such as en-de.tsv, de-de.tsv or en-zh-Hant.tsv."
+        )
+    return pairs[0]
+
+
+def _is_language(code: str) -> bool:
+    try:
+        return bool(check_language(code, ""))
+    except ConfigError:
+        return False
 
 
 _FOLDERS = (("corpus", "jsonl"), ("queries", "jsonl"), ("qrels", "tsv"))
@@ -97,6 +118,7 @@ def beir(
     pool: str | None = None,
     shard_size: int = SHARD_SIZE,
     keep_vectors: bool = False,
+    ignore_identical_ids: bool = True,
 ) -> CorpusTask:
     """The data set in folder/name, as task beir_<name> (with "_" for "-" and "/").
 
@@ -107,8 +129,11 @@ def beir(
     pool: null: the whole corpus; judged: judged passages only; or a folder of en.txt with further passage ids
     shard_size: passages encoded and stored together; bounds memory, and what a stopped run repeats
     keep_vectors: leave the vectors in the cache
+    ignore_identical_ids: leave out the passage that has the query's own id, as published figures of BEIR do
 
-    Files may be plain or .gz. Raises DataError for a file that is missing or malformed.
+    In ArguAna, Quora and CQADupStack a query is a document too, under the same id, and would find itself. BEIR's own
+    evaluation leaves that document out of every data set's rankings, and so does this one. Files may be plain or .gz.
+    Raises DataError for a file that is missing or malformed, and where such a document is judged relevant.
     """
     root = Path(folder) / name
     corpus, queries_file, qrels_file = (
@@ -116,17 +141,19 @@ def beir(
     )
     queries = read_json_queries(queries_file)
     qrels = {(language, language): read_tsv_qrels(qrels_file, queries)}
+    left_out = _LEFT_OUT if ignore_identical_ids else ""
     return CorpusTask(
         name=f"beir_{name.replace('-', '_').replace('/', '_')}",
         release=LOCAL,
         licence="that of the data set",
-        note=f"Files in the format of BEIR, {split} split, as they were found.",
+        note=f"Files in the format of BEIR, {split} split, as they were found.{left_out}",
         queries={language: queries},
         corpora=pooled({language: JsonLinesCorpus((corpus,))}, qrels, pool),
         qrels=qrels,
         main_metric="ndcg_at_10",
         shard_size=shard_size,
         keep_vectors=keep_vectors,
+        ignore_identical_ids=ignore_identical_ids,
         files={str(file.relative_to(root)): sha256(file) for file in (queries_file, qrels_file)},
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from mixlingua.evaluation.benchmarks.common import (
     with_language,
 )
 from mixlingua.evaluation.tasks import RetrievalTask
-from mixlingua.files import cache_dir, local_or_fetched, sha256
+from mixlingua.files import cache_dir, local_or_fetched, parse_json, sha256
 
 COMMIT = "354d67d1cd066854cdfbf5ad0e6105528976141d"
 URL = f"https://raw.githubusercontent.com/google-research-datasets/lareqa/{COMMIT}"
@@ -295,9 +294,7 @@ def _is_span(entry: Any) -> bool:
 
 def _load(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}:{error.lineno}: not valid JSON ({error.msg}); fetch the file again.") from error
+        return parse_json(path.read_text(encoding="utf-8"), str(path))
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not valid UTF-8 at byte {error.start}; fetch the file again.") from error
 

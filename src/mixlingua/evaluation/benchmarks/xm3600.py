@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import zipfile
 import zlib
@@ -16,7 +15,7 @@ from typing import IO, Any
 from mixlingua.errors import DataError
 from mixlingua.evaluation.benchmarks.common import chosen_languages, settings_of
 from mixlingua.evaluation.tasks import RetrievalTask
-from mixlingua.files import cache_dir, local_or_fetched
+from mixlingua.files import cache_dir, local_or_fetched, parse_json
 
 URL = "https://google.github.io/crossmodal-3600/web-data/captions.zip"
 ARCHIVE = "captions.zip"
@@ -149,10 +148,7 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _image(line: bytes, where: str) -> tuple[str, dict[str, Any]]:
-    try:
-        entry = json.loads(line)
-    except ValueError as error:
-        raise DataError(f"{where}: malformed JSON ({error}). Fetch the file again.") from error
+    entry = parse_json(line, where)
     image = entry.get("image/key") if isinstance(entry, dict) else None
     if not isinstance(image, str) or not image:
         raise DataError(f'{where}: no "image/key"; not the format of Crossmodal-3600.')

@@ -126,7 +126,7 @@ def _search(
     vectors = queries[relevant.rows]
     with encoded(corpora, encode, vectors.shape[1], shard_size=task.shard_size, keep=task.keep_vectors) as stored:
         scores = distributed.on_first_rank(partial(_scores, vectors, relevant, stored))
-        below = np.zeros((len(stored), *scores.shape), np.int64)
+        below = distributed.on_first_rank(partial(_left_out, task, vectors, scores, relevant, stored))
         for corpus, shards in enumerate(stored):
             for shard in range(shards.num_shards):
                 distributed.on_first_rank(partial(_count, vectors, scores, shards, shard, below[corpus]))
@@ -176,6 +176,23 @@ def _scores(queries: Tensor, relevant: Relevant, stored: Sequence[VectorShards])
             rows = np.nonzero(here)[0]
             scores[here] = exact_scores(queries[rows], shards.at(relevant.positions[here])).numpy()
     return scores
+
+
+def _left_out(
+    task: CorpusTask, queries: Tensor, scores: Floats, relevant: Relevant, stored: Sequence[VectorShards]
+) -> NDArray[np.int64]:
+    """(corpora, Q, R): 1 where the passage with the query's own id, if it is left out, scores no less: counted as one
+    that scores less, it is behind all others."""
+    counts = np.zeros((len(stored), *scores.shape), np.int64)
+    if task.ignore_identical_ids:
+        for corpus, (language, shards) in enumerate(zip(relevant.languages, stored, strict=True)):
+            known = task.censuses[language].positions
+            positions = np.array([known.get(query, -1) for query in relevant.query_ids], np.int64)
+            rows = np.flatnonzero(positions >= 0)
+            if len(rows):
+                own = exact_scores(queries[rows], shards.at(positions[rows])).numpy()
+                counts[corpus, rows] = own[:, None] >= scores[rows]
+    return counts
 
 
 def _count(queries: Tensor, scores: Floats, shards: VectorShards, shard: int, below: NDArray[np.int64]) -> None:
