@@ -56,7 +56,11 @@ def test_token_vectors_and_their_gradients_are_those_of_the_whole_batch(module, 
 def test_no_more_than_a_chunk_is_encoded_at_once(module, make_batch, monkeypatch):
     sizes = []
     encode = module.encoder._encode
-    monkeypatch.setattr(module.encoder, "_encode", lambda f: sizes.append(len(f["input_ids"])) or encode(f))
+    monkeypatch.setattr(
+        module.encoder,
+        "_encode",
+        lambda batches: sizes.append(sum(len(f["input_ids"]) for f in batches)) or encode(batches),
+    )
     module.encoder.chunk_size = 3
     batch = make_batch(0, list("abcdefgh"), list("ABCDEFGH"))
     module.batch_loss(batch)[0].backward()

@@ -12,33 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
+from transformers.utils import ModelOutput
 
 from mixlingua.data.tokenizer import PairTokenizer
-
-GROUP = 16  # texts; a batch of texts of one length took no longer in such pieces than at once, on a core with AVX-512
-MIN_SAVING = 0.1  # of the batch's padded tokens; for less, sorting is not worth it
-
-
-def length_groups(features: dict[str, Tensor]) -> list[tuple[Tensor, dict[str, Tensor]]]:
-    """The batch in groups of like length, each with the numbers of its rows, (n,) int64, and without needless padding.
-
-    features: input_ids and attention_mask, (N, L) int64, padded on the right. One group, as it was, where that saves
-    little, and on accelerators, which keep their units busy with a batch as a whole.
-    """
-    mask = features["attention_mask"]
-    count, width = mask.shape
-    if mask.device.type == "cpu" and count > GROUP:
-        lengths = mask.sum(1)
-        groups = torch.argsort(lengths, stable=True).split(GROUP)
-        widths = [int(lengths[rows[-1]]) for rows in groups]
-        padded = sum(len(rows) * own for rows, own in zip(groups, widths, strict=True))
-        if padded <= (1 - MIN_SAVING) * count * width:
-            return [
-                (rows, {name: tensor[rows, :own] for name, tensor in features.items()})
-                for rows, own in zip(groups, widths, strict=True)
-            ]
-    return [(torch.arange(count, device=mask.device), features)]
-
+from mixlingua.model.packed import PACKED, can_be_packed, first_of_texts, mean_of_texts, pack, packed_states
 
 Pooling = Literal["cls", "mean", "pooler"]
 
@@ -156,6 +133,9 @@ class BiEncoder(nn.Module):
         self.pooling = pooling
         self.layer_weights = tuple(layer_weights)
         transformer.config.output_hidden_states = len(self.layer_weights) > 1
+        self.packed = can_be_packed(transformer)  # whether texts are encoded without padding between them
+        if self.packed:
+            transformer.set_attn_implementation(PACKED)
         self.dense = nn.ModuleList(dense)
         # D, the number of components of an embedding.
         self.embedding_dim: int = dense[-1].out_features if len(dense) else transformer.config.hidden_size
@@ -190,16 +170,21 @@ class BiEncoder(nn.Module):
         then has the value and gradient that it has without.
         Source: Gao et al. 2021 (GradCache, arXiv 2101.06983), by checkpointing each chunk.
         """
-        chunks = self._chunks(features)
-        if len(chunks) == 1:
-            return self._encode(features)
-        return torch.cat([checkpoint(self._encode, chunk, use_reentrant=False) for chunk in chunks])
+        return self.encode_together([features])[0]
+
+    def encode_together(self, batches: Sequence[dict[str, Tensor]]) -> list[Tensor]:
+        """What `forward` gives for each of several batches, such as queries and passages, in one pass where it can."""
+        chunks = [(number, chunk) for number, features in enumerate(batches) for chunk in self._chunks(features)]
+        if len(chunks) == len(batches):
+            return self._encode(batches)
+        encoded = [(number, checkpoint(self._encode, [chunk], use_reentrant=False)[0]) for number, chunk in chunks]
+        return [torch.cat([vectors for of, vectors in encoded if of == number]) for number in range(len(batches))]
 
     def with_tokens(self, features: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """What `forward` gives, and the state of each token that is pooled, (N, L, H) float32 rows of length one.
 
-        With chunk_size, these are held for all texts; the activations behind them are not. Where a column pads all
-        texts of a chunk, its rows are zero.
+        With chunk_size, these are held for all texts; the activations behind them are not. What stands for padding is
+        no state.
         """
         chunks = self._chunks(features)
         if len(chunks) == 1:
@@ -221,30 +206,57 @@ class BiEncoder(nn.Module):
             for start in range(0, count, self.chunk_size)
         ]
 
-    def _encode(self, features: dict[str, Tensor]) -> Tensor:
-        groups = length_groups(features)
-        vectors = [self._pooled(*self._states(part), part["attention_mask"]) for _, part in groups]
-        if len(vectors) == 1:
-            return vectors[0]
-        return torch.cat(vectors)[torch.argsort(torch.cat([rows for rows, _ in groups]))]
+    def _encode(self, batches: Sequence[dict[str, Tensor]]) -> list[Tensor]:
+        if not self.packed:
+            return [self._after_pooling(self._padded(features)[0]) for features in batches]
+        vectors = self._after_pooling(self._packed(batches)[0])
+        return list(vectors.split([len(features["input_ids"]) for features in batches]))
 
     def _encode_tokens(self, features: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        hidden, pooler_output = self._states(features)
-        vectors = self._pooled(hidden, pooler_output, features["attention_mask"])
-        return vectors, functional.normalize(hidden.float(), dim=-1)
+        if self.packed:
+            pooled, packed = self._packed([features])
+            mask = features["attention_mask"].bool()
+            states = packed.new_zeros(*mask.shape, packed.shape[-1]).masked_scatter(mask.unsqueeze(-1), packed)
+        else:
+            pooled, states = self._padded(features)
+        return self._after_pooling(pooled), functional.normalize(states.float(), dim=-1)
 
-    def _states(self, features: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
+    def _packed(self, batches: Sequence[dict[str, Tensor]]) -> tuple[Tensor, Tensor]:
+        """Pooled vectors of all texts, (N, H), and states of all tokens, (T, H)."""
+        tokens, packing = pack(batches, varlen=self._attends_varlen())
+        states = self._mixed(packed_states(self.transformer, tokens, packing))[0]
+        if self.pooling == "mean":
+            return mean_of_texts(states, packing), states
+        first = first_of_texts(states, packing)
+        return (first if self.pooling == "cls" else self.transformer.pooler(first.unsqueeze(1))), states
+
+    def _padded(self, features: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Pooled vectors of all texts, (N, H), and states of all tokens, (N, L, H)."""
         output = self.transformer(**features)
-        hidden = output.last_hidden_state
-        if len(self.layer_weights) > 1:
-            hidden = weighted_layers(output.hidden_states, self.layer_weights)
-        return hidden, output.pooler_output if self.pooling == "pooler" else None
+        states = self._mixed(output)
+        pooler_output = output.pooler_output if self.pooling == "pooler" else None
+        return POOLINGS[self.pooling](states, features["attention_mask"], pooler_output), states
 
-    def _pooled(self, hidden: Tensor, pooler_output: Tensor | None, mask: Tensor) -> Tensor:
-        pooled = POOLINGS[self.pooling](hidden, mask, pooler_output)
+    def _mixed(self, output: ModelOutput) -> Tensor:
+        if len(self.layer_weights) > 1:
+            return weighted_layers(output.hidden_states, self.layer_weights)
+        return output.last_hidden_state
+
+    def _attends_varlen(self) -> bool:
+        """Variable-length attention needs a GPU and half precision, and knows no dropout."""
+        dropout = self.transformer.config.attention_probs_dropout_prob if self.training else 0.0
+        half = self.transformer.dtype in _HALF or (
+            torch.is_autocast_enabled("cuda") and torch.get_autocast_dtype("cuda") in _HALF
+        )
+        return self.device.type == "cuda" and half and dropout == 0.0
+
+    def _after_pooling(self, pooled: Tensor) -> Tensor:
         for layer in self.dense:
             pooled = layer(pooled)
         return functional.normalize(pooled.float(), dim=-1)
+
+
+_HALF = (torch.bfloat16, torch.float16)
 
 
 def _trimmed(features: dict[str, Tensor]) -> dict[str, Tensor]:

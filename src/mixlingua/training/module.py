@@ -1,7 +1,7 @@
 """One training step: encode the texts of a batch, gather the embeddings of all processes, compute the loss."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any, Self
 
@@ -40,13 +40,13 @@ class Teacher:
         return self._encoder.tokenizer
 
     @torch.no_grad()
-    def __call__(self, features: dict[str, Tensor]) -> Tensor:
-        """features: input_ids and attention_mask, (N, L) int64. Returns (N, T) float32 unit rows on their device."""
-        return self._beside(features)(features)
+    def encode_together(self, batches: Sequence[dict[str, Tensor]]) -> list[Tensor]:
+        """batches: input_ids and attention_mask, (N, L) int64. Returns (N, T) float32 unit rows of each."""
+        return self._beside(batches[0]).encode_together(batches)
 
     @torch.no_grad()
     def with_tokens(self, features: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """The same, and the state of each token that is pooled, (N, L, H) float32 unit rows."""
+        """The unit rows of one batch, and the state of each token that is pooled, (N, L, H) float32 unit rows."""
         return self._beside(features).with_tokens(features)
 
     def _beside(self, features: dict[str, Tensor]) -> BiEncoder:
@@ -113,14 +113,16 @@ class RetrieverModule(pl.LightningModule):
         features |= {view: texts.features for view, texts in batch.views.items()}
         vectors: dict[View, Tensor] = {}
         tokens: dict[View, TokenVectors] = {}
-        for view, ids in features.items():
-            encoder = self.teacher if view.read_by_teacher else self.encoder
-            assert encoder is not None
-            if view in self.loss.token_views:
-                vectors[view], states = encoder.with_tokens(ids)
-                tokens[view] = TokenVectors(states, encoder.tokenizer.content(ids, view.side))
-            else:
-                vectors[view] = encoder(ids)
+        for encoder in (self.encoder, self.teacher):
+            views = [view for view in features if view.read_by_teacher == (encoder is self.teacher)]
+            if encoder is None or not views:
+                continue
+            together = [view for view in views if view not in self.loss.token_views]
+            if together:
+                vectors |= zip(together, encoder.encode_together([features[view] for view in together]), strict=True)
+            for view in self.loss.token_views & set(views):
+                vectors[view], states = encoder.with_tokens(features[view])
+                tokens[view] = TokenVectors(states, encoder.tokenizer.content(features[view], view.side))
         return vectors, tokens
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:

@@ -1,0 +1,148 @@
+"""Packed encoding: the tokens of all texts of a batch in one row, without padding between them.
+
+Every linear layer then works on real tokens alone. Attention stays within each text: by variable-length attention on a
+GPU, by plain products over groups of texts of like length elsewhere. The transformer's own modules do the rest, so that
+adapters, gradient checkpointing and torch.compile work as they do on padded batches.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import AttentionInterface, PreTrainedModel
+
+PACKED = "packed"  # the name of the attention among those of transformers
+ARCHITECTURES = ("bert", "roberta", "xlm-roberta")  # whose positions and layers are known to allow it
+GROUP = 16  # texts whose attention is computed at once where there is no variable-length attention
+
+
+@dataclass(frozen=True)
+class Group:
+    """Texts of like length whose attention is computed at once.
+
+    tokens: (n, L) int64, the places of their tokens in the row, 0 behind a text's end. behind: (n, 1, 1, L) bool, what
+    lies behind a text's end; None where the texts are of one length.
+    """
+
+    tokens: Tensor
+    behind: Tensor | None
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Where the texts of a batch lie in a row of T tokens.
+
+    lengths: (N,) int64, tokens of each text. bounds: (N + 1,) int32, where each text begins, and where the last one
+    ends. longest: tokens of the longest text, or a few more. groups: every text in one of them, and restore: (T,)
+    int64, each token's place among the groups' padded tokens; both only where there is no variable-length attention.
+    """
+
+    lengths: Tensor
+    bounds: Tensor
+    longest: int
+    groups: tuple[Group, ...] = ()
+    restore: Tensor | None = None
+
+
+def can_be_packed(transformer: PreTrainedModel) -> bool:
+    """Whether the architecture is one that packing is tested for."""
+    return transformer.config.model_type in ARCHITECTURES
+
+
+def pack(batches: Sequence[dict[str, Tensor]], *, varlen: bool) -> tuple[Tensor, Packing]:
+    """One row of the tokens of padded batches, (T,) int64, and where each text lies in it.
+
+    batches: input_ids and attention_mask, (N, L) int64 each, padded on the right. varlen: whether attention will be of
+    variable length, so that no groups are needed.
+    """
+    masks = [features["attention_mask"].bool() for features in batches]
+    tokens = torch.cat([features["input_ids"][mask] for features, mask in zip(batches, masks, strict=True)])
+    lengths = torch.cat([mask.sum(1) for mask in masks])
+    bounds = functional.pad(lengths.cumsum(0), (1, 0))
+    longest = max(mask.shape[1] for mask in masks)
+    longest = 1 << max(longest - 1, 15).bit_length()  # few values, so that torch.compile meets few shapes
+    if varlen:
+        return tokens, Packing(lengths, bounds.int(), longest)
+    return tokens, Packing(lengths, bounds.int(), longest, *_grouped(lengths, bounds, len(tokens)))
+
+
+def _grouped(lengths: Tensor, bounds: Tensor, num_tokens: int) -> tuple[tuple[Group, ...], Tensor]:
+    """The texts in groups of like length, and each token's place among the groups' padded tokens."""
+    groups = []
+    restore = torch.empty(num_tokens, dtype=torch.int64, device=lengths.device)
+    num_padded = 0
+    for texts in torch.argsort(lengths, stable=True).split(GROUP):
+        columns = torch.arange(int(lengths[texts[-1]]), device=lengths.device)
+        tokens = bounds[texts, None] + columns
+        behind = columns >= lengths[texts, None]
+        restore[tokens[~behind]] = num_padded + torch.arange(tokens.numel(), device=lengths.device)[~behind.flatten()]
+        num_padded += tokens.numel()
+        groups.append(Group(tokens.masked_fill(behind, 0), behind[:, None, None] if behind.any() else None))
+    return tuple(groups), restore
+
+
+def packed_states(transformer: PreTrainedModel, tokens: Tensor, packing: Packing) -> Any:
+    """The transformer's output for a packed row; its states are (1, T, H).
+
+    The transformer must have been loaded with, or set to, the attention `PACKED`.
+    """
+    first = torch.repeat_interleave(packing.bounds[:-1], packing.lengths, output_size=len(tokens))
+    positions = torch.arange(len(tokens), device=tokens.device) - first + _first_position(transformer)
+    return transformer(input_ids=tokens[None], position_ids=positions[None], packing=packing)
+
+
+def _first_position(transformer: PreTrainedModel) -> int:
+    """RoBERTa's positions begin after that of padding."""
+    return 0 if transformer.config.model_type == "bert" else int(transformer.config.pad_token_id) + 1
+
+
+def mean_of_texts(states: Tensor, packing: Packing) -> Tensor:
+    """(N, H) float32: the mean over each text's tokens of states (T, H)."""
+    return torch.segment_reduce(states.float(), "mean", lengths=packing.lengths, axis=0)
+
+
+def first_of_texts(states: Tensor, packing: Packing) -> Tensor:
+    """(N, H): the state of each text's first token."""
+    return states[packing.bounds[:-1].long()]
+
+
+def _packed_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    packing: Packing,
+    scaling: float,
+    dropout: float = 0.0,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """Attention within each text. query, key, value: (1, heads, T, d). Returns (1, T, heads, d)."""
+    heads = [tensor[0].transpose(0, 1) for tensor in (query, key, value)]  # (T, heads, d)
+    if packing.restore is None:
+        from torch.nn.attention.varlen import varlen_attn
+
+        bounds, longest = packing.bounds, packing.longest
+        return varlen_attn(*heads, bounds, bounds, longest, longest, scale=scaling)[None], None
+    outputs = [_attention_of(group, *heads, scaling, dropout) for group in packing.groups]
+    return torch.cat(outputs).index_select(0, packing.restore)[None], None
+
+
+def _attention_of(group: Group, query: Tensor, key: Tensor, value: Tensor, scaling: float, dropout: float) -> Tensor:
+    """query, key, value: (T, heads, d). Returns (n * L, heads, d), what stands for padding included."""
+    rows = group.tokens.flatten()
+    q, k, v = (
+        tensor.index_select(0, rows).unflatten(0, group.tokens.shape).transpose(1, 2) for tensor in (query, key, value)
+    )  # (n, heads, L, d)
+    scores = (q * scaling) @ k.transpose(2, 3)
+    if group.behind is not None:
+        scores = scores.masked_fill(group.behind, -torch.inf)
+    weights = functional.dropout(scores.softmax(-1), dropout)
+    return (weights @ v).transpose(1, 2).flatten(0, 1)
+
+
+AttentionInterface.register(PACKED, _packed_attention)
