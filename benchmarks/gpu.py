@@ -73,10 +73,11 @@ SIZES = (
 
 
 class Report:
-    """Rows by section, printed as they come and kept for the table and the JSON."""
+    """Rows, printed and written as they come: a run that is stopped leaves those that it had."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, path: Path | None) -> None:
         self.rows: list[dict[str, object]] = []
+        self.path = path
         self.deadline = time.monotonic() + seconds
 
     @property
@@ -87,6 +88,8 @@ class Report:
         self.rows.append({"what": what, **values})
         shown = ", ".join(f"{name} {_shown(value)}" for name, value in values.items())
         print(f"{what}: {shown}", flush=True)
+        if self.path is not None:
+            self.path.write_text(json.dumps(self.rows, indent=1) + "\n", encoding="utf-8")
 
 
 def _shown(value: object) -> str:
@@ -105,7 +108,7 @@ def main() -> None:
         parser.error("no CUDA device is visible here")
     torch.set_float32_matmul_precision("high")
 
-    report = Report(arguments.seconds)
+    report = Report(arguments.seconds, arguments.json)
     peak = matrix_product_rate()
     report.add("card", name=torch.cuda.get_device_name(), torch=torch.__version__, peak_tflops=peak / 1e12)
     if not arguments.no_tests:
@@ -120,8 +123,6 @@ def main() -> None:
     for rows in (10**6, 10**7):
         measure_search(report, rows)
 
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(report.rows, indent=1) + "\n", encoding="utf-8")
     table = Table(title="One GPU against sentence-transformers", show_lines=False)
     for heading in ("what", "figures"):
         table.add_column(heading)
