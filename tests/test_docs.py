@@ -106,9 +106,10 @@ def workplace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "docs").symlink_to(DOCS)
-    texts = {"queries": {"de": "f", "en": "q"}, "passages": {"de": "a", "en": "p"}}
     with gzip.open("pairs.jsonl.gz", "wt") as file:
-        file.writelines(json.dumps({"id": number} | texts) + "\n" for number in range(200))
+        for number in range(200):
+            queries, passages = ({code: f"{side} {number} {code}" for code in ("de", "en")} for side in "qp")
+            file.write(json.dumps({"id": number, "queries": queries, "passages": passages}) + "\n")
     Path("pairs.tsv").write_text("f\ta\tq\tp\n")
     Path("data/dictionaries").mkdir(parents=True)
     Path("data/dictionaries/en-de.txt").write_text("where wo\nriver fluss\n")

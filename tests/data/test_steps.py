@@ -6,6 +6,7 @@ import torch
 from mixlingua.data.batches import StepDataset, StepLoader, StepSampler
 from mixlingua.data.build import write_store
 from mixlingua.data.rows import PairRow, text_key
+from mixlingua.losses.base import share_a_key
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def test_negatives_follow_the_positives_query_by_query_and_change_with_the_batch
     data = dataset(rows(4, num_negatives=3), num_negatives=2)
     assert decode(data[0].passages["input_ids"])[4:] == [f"wrong {q}.{n} en" for q in range(4) for n in (0, 1)]
     assert decode(data[1].passages["input_ids"])[4:] == [f"wrong {q}.{n} en" for q in range(4) for n in (2, 0)]
-    assert data[0].passage_keys.shape == (12, 3)
+    assert data[0].passage_keys.shape == (12, 5)
 
 
 def test_passages_of_equal_text_share_a_key_whatever_their_ids(dataset, rows, decode):
@@ -56,6 +57,34 @@ def test_passages_of_equal_text_share_a_key_whatever_their_ids(dataset, rows, de
     # Each query's own passage; the twins 0 and 2; and query 1's negative, which is query 3's answer (column 5).
     assert masked == [(0, 0), (0, 2), (1, 1), (2, 0), (2, 2), (3, 3), (3, 5)]
     assert int(batch.passage_keys[5, 0]) == text_key("passage 3 en")
+
+
+def known_answers(batch):
+    """(query, passage) of a batch that share a key: what the losses leave out of the negatives."""
+    return share_a_key(batch.query_keys, batch.passage_keys).nonzero().tolist()
+
+
+@pytest.mark.parametrize("other", ["query 0 de", " query  0 de\n"])
+def test_answers_to_the_same_question_are_no_negatives_of_each_other(dataset, rows, other):
+    """By the question as it stands in the batch, and by the one in English that both rows have."""
+    listed = rows(4)
+    listed[2] = replace(listed[2], queries={"de": other, "en": "another in English"})
+    listed[3] = replace(listed[3], queries={"de": "anders auf Deutsch", "en": listed[1].queries["en"]})
+    apart = [[row, row] for row in range(4)]
+    assert known_answers(dataset(rows(4))[0]) == apart
+    assert known_answers(dataset(listed)[0]) == sorted([*apart, [0, 2], [2, 0], [1, 3], [3, 1]])
+
+
+@pytest.mark.parametrize("written", ["O\u0308ffnungszeiten: ta\u0308glich", "\u2003Öffnungszeiten:\u00a0 täglich\n"])
+def test_texts_that_are_written_alike_are_one_text(dataset, rows, written):
+    """Unicode normalisation and white space tell no texts apart: passages, queries and negatives alike."""
+    listed = rows(4, num_negatives=1)
+    listed[0] = replace(listed[0], passages={"de": "x", "en": "Öffnungszeiten: täglich"})
+    listed[1] = replace(listed[1], passages={"de": "y", "en": written})
+    listed[2] = replace(listed[2], negatives={"de": ["z"], "en": [written]})
+    batch = dataset(listed, num_negatives=1)[0]
+    assert known_answers(batch) == [[0, 0], [0, 1], [0, 6], [1, 0], [1, 1], [1, 6], [2, 2], [3, 3]]
+    assert text_key(written) == text_key("Öffnungszeiten: täglich") != text_key("öffnungszeiten: täglich")
 
 
 def test_the_ranks_shares_are_the_batch(dataset, rows, decode):

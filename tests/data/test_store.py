@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixlingua.data.build import StoreWriter, write_store
-from mixlingua.data.rows import PairRow, id_key, text_key
+from mixlingua.data.rows import PairRow, id_key, query_key, text_key
 from mixlingua.data.store import ParallelStore
 from mixlingua.errors import DataError
 
@@ -83,6 +83,20 @@ def test_keys_stand_for_passage_id_touches_and_the_english_text(tmp_path):
         [id_key("1"), text_key("yes"), id_key("1"), id_key("1")],
         [id_key("2"), id_key("1"), id_key("3"), text_key("Ja")],
     ]
+
+
+def test_equal_questions_share_a_key_of_their_own_and_no_key_of_passages(tmp_path):
+    """So they may meet in a batch, whose rows are chosen by the keys of passages, and the losses still know them."""
+    texts = [("Wie?", "How?"), ("Wie denn?", " How?\n"), ("How?", "Why?")]
+    rows = [
+        PairRow(str(number), {"de": german, "en": english}, {"de": f"{number}", "en": german}, f"id {number}")
+        for number, (german, english) in enumerate(texts)
+    ]
+    store = write(tmp_path / "s", rows)
+    assert store.query_keys.tolist() == [query_key("How?"), query_key("How?"), query_key("Why?")]
+    assert store.subset(np.array([2])).query_keys.tolist() == [query_key("Why?")]
+    assert store.conflict_rate == 0
+    assert not set(store.query_keys.tolist()) & set(store.keys.ravel().tolist())
 
 
 @settings(max_examples=40)

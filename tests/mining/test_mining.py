@@ -121,6 +121,18 @@ def test_every_filter_takes_out_what_it_should(tmp_path, hand_worked):
     assert own(case, mining(margin=None))[1] == ["higher", "near"]
 
 
+@pytest.mark.parametrize("asked", ["own de?", " own \u00a0de? "])
+def test_answers_to_the_same_question_are_no_negatives(tmp_path, hand_worked, asked):
+    """In whatever language the questions are equal, and however they are written."""
+    rows, table = hand_worked
+    number = list(RANKED).index
+    best, next_best = rows[number("just right")], rows[number("right")]
+    rows[number("just right")] = replace(best, queries={"de": asked, "en": "another?"})
+    rows[number("right")] = replace(next_best, queries={"de": "anders?", "en": rows[number("own")].queries["en"]})
+    table |= {(asked, text): 0.0 for text in RANKED}
+    assert own(Case(tmp_path / "store", rows, table, ["de"]), mining(top_k=9))[1] == ["far"]
+
+
 def test_passages_of_equal_text_are_one_and_related_to_all_that_their_rows_are(tmp_path, hand_worked):
     rows, table = hand_worked
     twin = pair("twin", {"de": "just right de"})

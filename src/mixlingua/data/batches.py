@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from mixlingua.data.rows import Augmentation, Side, text_key
+from mixlingua.data.rows import Augmentation, Side, query_key, text_key
 from mixlingua.data.store import ParallelStore
 from mixlingua.data.tokenizer import PairTokenizer
 from mixlingua.sampling.plan import BatchPlan, PlannedBatch
@@ -155,9 +155,10 @@ class TrainBatch:
 
     queries: input_ids and attention_mask, (B, Lq) int64; passages: the same, (P, Lp). Passage i < B is query i's
     positive; then follow num_negatives passages for query 0, as many for query 1, and so on.
-    query_keys: (B, K + 1) int64; passage_keys: (P, K + 1) int64. The keys of a row are the store's keys and a hash of
-    the passage's text; a hard negative has the hash of its text only, repeated. Passage j is a negative of query q
-    exactly where passage_keys[j] and query_keys[q] have no value in common.
+    query_keys: (B, K + 3) int64; passage_keys: (P, K + 3) int64. The keys of a row are the store's keys, the key of its
+    passage's text, the store's key of its query and the key of its query's text; a hard negative has the key of its
+    text only, repeated. Passage j is a negative of query q exactly where passage_keys[j] and query_keys[q] have no
+    value in common: neither the row's own passage, nor an answer to the same question, nor text that it contains.
     index: the step's batch number in its plan; kind: "monolingual", "crosslingual", "mixed" or "english"; source: the
     store's name; query_languages, passage_languages: ISO 639-1 codes of the B rows. views: the further texts of the B
     rows that a loss asked for.
@@ -223,9 +224,14 @@ class StepDataset(Dataset[TrainBatch]):
         queries = store.texts(rows, "query", batch.query_languages)
         positives = store.texts(rows, "passage", batch.passage_languages)
         negatives = self._negatives(store, rows, batch)
-        keys = np.empty((len(rows), store.keys.shape[1] + 1), np.int64)
-        keys[:, :-1] = store.keys[batch.rows]
-        keys[:, -1] = [text_key(text) for text in positives]
+        keys = np.column_stack(
+            [
+                store.keys[batch.rows],
+                np.array([text_key(text) for text in positives], np.int64),
+                store.query_keys[batch.rows],
+                np.array([query_key(text) for text in queries], np.int64),
+            ]
+        )
         negative_keys = np.repeat(np.array([text_key(text) for text in negatives], np.int64)[:, None], keys.shape[1], 1)
         if self._augmentation is not None:
             queries = _augmented(self._augmentation, batch, "query", queries, first=0)

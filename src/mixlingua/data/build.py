@@ -17,7 +17,8 @@ import numpy as np
 import pyarrow as pa
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from mixlingua.data.rows import PairRow, Reader, row_keys, unit_interval
+from mixlingua.data.rows import PairRow, Reader, row_keys, row_query_key
+from mixlingua.data.split import Split
 from mixlingua.data.store import FORMAT_VERSION, ParallelStore
 from mixlingua.errors import ConfigError, DataError
 from mixlingua.files import atomic_folder, content_hash, lock
@@ -33,7 +34,8 @@ def build_store(
 
     A store is built under cache_root once and found again as long as the files' content, the reader's options and
     validation_fraction stay the same; one that is damaged is built again. All languages are kept, whichever are trained
-    on. Rows with the same split_key fall on the same side; the fraction holds for the expected number of split keys.
+    on. Rows that share a split key, a passage or a text fall on the same side (`split.Split`); the fraction holds for
+    the expected number of such groups.
     Raises DataError for bad files and for a split that leaves a side empty, ConfigError for a fraction outside [0, 1).
     """
     if not 0.0 <= validation_fraction < 1.0:
@@ -74,15 +76,21 @@ def _write(reader: Reader, folder: Path, fingerprint: str, validation_fraction: 
             )
             for split in (names if validation_fraction else ["train"])
         }
-        for row in chain(first, rows):
-            held_out = unit_interval(row.split_key or row.passage_id) < validation_fraction
-            writers["validation" if held_out else "train"].add(row)
-            bar.advance(task)
+        counted = bar.track(chain(first, rows), task_id=task)
+        if validation_fraction:
+            split = stack.enter_context(Split(partial))
+            for row in counted:
+                split.add(row)
+            for row, held_out in split.rows(validation_fraction):
+                writers["validation" if held_out else "train"].add(row)
+        else:
+            for row in counted:
+                writers["train"].add(row)
         empty = [split for split, writer in writers.items() if not writer.num_rows]
         if len(empty) == 1 and validation_fraction:
             raise DataError(
                 f"source '{reader.name}': data.validation_fraction={validation_fraction} leaves no row for {empty[0]}. "
-                "The source is too small to be split so; choose another fraction or 0."
+                "The source is too small to be split so, or its rows share texts; choose another fraction or 0."
             )
         for writer in writers.values():
             writer.finish()
@@ -103,7 +111,7 @@ def write_store(path: str | Path, rows: Iterable[PairRow], *, name: str, fingerp
 MAX_LANGUAGES = 64  # one bit each in the coverage
 _TEXTS = pa.schema([("query", pa.string()), ("passage", pa.string()), ("negatives", pa.list_(pa.string()))])
 _IDS = pa.schema([("id", pa.string()), ("split_key", pa.string())])
-_RAW_FILES = ("keys.raw", "key_counts.raw", "coverage.raw")  # written row by row; `finish` makes keys and coverage
+_RAW_FILES = ("keys.raw", "key_counts.raw", "query_keys.raw", "coverage.raw")  # written row by row
 
 
 class StoreWriter:
@@ -148,6 +156,7 @@ class StoreWriter:
         languages = sorted(self._rows_per_language)
         self._write_coverage(languages)
         rate = self._write_keys()
+        np.save(self._folder / "query_keys.npy", np.memmap(self._folder / "query_keys.raw", np.int64, mode="r"))
         for file in _RAW_FILES:
             (self._folder / file).unlink()
         metadata = {
@@ -175,6 +184,7 @@ class StoreWriter:
         raw = (
             np.array([key for of_row in keys for key in of_row], np.int64),
             np.array([len(of_row) for of_row in keys], np.int64),
+            np.array([row_query_key(row) for row in rows], np.int64),
             np.array([sum(bits[language] for language in row.queries) for row in rows], np.uint64),
         )
         for file, values in zip(self._raw_files, raw, strict=True):

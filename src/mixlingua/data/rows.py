@@ -1,6 +1,7 @@
 """What a row of parallel text is, what reads rows, the keys of texts, and what may change texts in training."""
 
 import hashlib
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -17,7 +18,7 @@ class PairRow:
     `queries` and `passages` have the same language codes as keys. `passage_id` names the passage whatever its language:
     rows that share it, or share any id of `touches` (ids of further text that the passage contains), never meet in a
     batch. `negatives` holds passages per language that do not answer the query. `split_key` is the unit that goes
-    whole to training or to validation: the passage id where it is empty.
+    whole to training or to validation, with the rows that share a text: the passage id where it is empty.
     """
 
     id: str
@@ -68,7 +69,7 @@ def check_texts(row: PairRow, where: str) -> None:
             raise DataError(f"{where}: empty negative in '{language}' for row '{row.id}'. Drop it.")
 
 
-PIVOT = "en"  # the language by whose text a passage is known, where it has it
+PIVOT = "en"  # the language by whose text a query or a passage is known, where it has it
 
 
 def row_keys(row: PairRow) -> list[int]:
@@ -76,9 +77,14 @@ def row_keys(row: PairRow) -> list[int]:
 
     Rows that share a key never meet in a batch.
     """
-    pivot = PIVOT if PIVOT in row.passages else min(row.passages)
     names = [row.passage_id, *row.touches]
-    return list(dict.fromkeys([*map(id_key, names), text_key(row.passages[pivot])]))
+    return list(dict.fromkeys([*map(id_key, names), text_key(_known_by(row.passages))]))
+
+
+def row_query_key(row: PairRow) -> int:
+    """The key of a row's query in one language. Rows that share it ask the same, and may meet in a batch: neither's
+    passage is then a negative of the other."""
+    return query_key(_known_by(row.queries))
 
 
 def id_key(name: str) -> int:
@@ -87,13 +93,29 @@ def id_key(name: str) -> int:
 
 
 def text_key(text: str) -> int:
-    """The key of a text, as a signed 64-bit integer: equal texts have equal keys, whatever their ids."""
-    return _key(b"text:" + text.encode())
+    """The key of a passage's text, as a signed 64-bit integer: texts that are `normalised` alike have equal keys."""
+    return _key(b"text:" + normalised(text).encode())
+
+
+def query_key(text: str) -> int:
+    """The key of a query's text, likewise. It never equals that of a passage: an equal passage is no known answer."""
+    return _key(b"query:" + normalised(text).encode())
+
+
+def normalised(text: str) -> str:
+    """The text as it counts for identity: composed (Unicode NFC), without outer white space, inner white space folded
+    to single spaces."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def unit_interval(name: str) -> float:
     """A number in [0, 1) that depends on the name alone, in place of a random draw that would need a seed."""
     return (_key(b"unit:" + name.encode()) & (2**53 - 1)) / 2**53
+
+
+def _known_by(texts: dict[str, str]) -> str:
+    """The text by which a query or a passage is known, whatever its language."""
+    return texts[PIVOT if PIVOT in texts else min(texts)]
 
 
 def _key(data: bytes) -> int:

@@ -1,9 +1,9 @@
 """The parallel store, and how it is read: the same pairs in several languages, memory-mapped, reached by row number.
 
-A folder holds store.json, keys.npy, coverage.npy (unless every row has every language), ids.arrow (columns `id` and
-`split_key`) and, per language, a file such as de.arrow (columns `query`, `passage` and `negatives`, null where the row
-lacks the language). The Arrow files have record batches of `batch_rows` rows, so that row -> (batch, offset) is
-arithmetic. `data/build.py` makes stores.
+A folder holds store.json, keys.npy, query_keys.npy, coverage.npy (unless every row has every language), ids.arrow
+(columns `id` and `split_key`) and, per language, a file such as de.arrow (columns `query`, `passage` and `negatives`,
+null where the row lacks the language). The Arrow files have record batches of `batch_rows` rows, so that row ->
+(batch, offset) is arithmetic. `data/build.py` makes stores.
 """
 
 import json
@@ -20,7 +20,7 @@ from mixlingua.errors import DataError
 from mixlingua.files import content_hash
 from mixlingua.sampling.source import conflict_rate, count_rows, held_languages
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 class ParallelStore:
@@ -32,6 +32,7 @@ class ParallelStore:
     coverage: (num_rows,) uint64, bit i set where the row has languages[i]; None where every row has every language.
     keys: (num_rows, K) int64; rows that share a key never belong in one batch. They are those of `row_keys`; a row with
     fewer repeats its first.
+    query_keys: (num_rows,) int64; rows that share one ask the same, as `row_query_key` says.
     """
 
     def __init__(self, path: str | Path, rows: np.ndarray | None = None) -> None:
@@ -69,6 +70,10 @@ class ParallelStore:
     @cached_property
     def keys(self) -> np.ndarray:
         return self._of_rows(np.load(self.path / "keys.npy", mmap_mode="r"))
+
+    @cached_property
+    def query_keys(self) -> np.ndarray:
+        return self._of_rows(np.load(self.path / "query_keys.npy", mmap_mode="r"))
 
     @cached_property
     def coverage(self) -> np.ndarray | None:

@@ -45,8 +45,8 @@ class StepInputs:
     queries: (Q, D), passages: (P, D); all_queries: (W Q, D), all_passages: (W P, D), with gradient.
     query_rows: (Q,) int64, where this process's queries stand in all_queries.
     positives: (Q,) int64, where their passages stand in all_passages; passages[:Q] are the same positives.
-    Keys: (., K) int64. Two rows that share a key are the same text or belong together, and are no negatives of each
-    other.
+    Keys: (., K) int64. Two rows that share a key have the same passage or the same question, or belong together, and
+    are no negatives of each other.
     views, all_views: what the losses asked for beside them, of this process and of all, in the order of queries. The
     teacher's have no gradient.
     tokens: of this process, of the views whose tokens a loss asked for.

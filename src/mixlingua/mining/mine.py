@@ -150,16 +150,16 @@ def filtered(
     the pool's languages. margin: how far below these a negative must score; None: no limit.
 
     own: the candidate is the row's passage, in whatever language. related: one of the rows that have the candidate as
-    their passage shares a key with the row: its passage_id, text that both contain, or the text of a passage in any
-    training language. margin: it scores less than `margin` below the row's passage in the candidate's language, or
-    above it (TopK-MarginPos of Moreira et al. 2024, arXiv 2407.15831, language by language).
+    their passage shares a key with the row: its passage_id, text that both contain, or the text of the query or of the
+    passage in any training language. margin: it scores less than `margin` below the row's passage in the candidate's
+    language, or above it (TopK-MarginPos of Moreira et al. 2024, arXiv 2407.15831, language by language).
     """
     counts = pool.starts[candidates + 1] - pool.starts[candidates]
     ends = np.cumsum(counts)
     members = pool.members[np.repeat(pool.starts[candidates] - ends + counts, counts) + np.arange(ends[-1])]
     keys = pool.source.keys
     own = np.logical_or.reduceat(members == row, ends - counts)
-    shares_key = (keys[members][:, :, None] == keys[row]).any(axis=(1, 2))
+    shares_key = np.isin(keys[members], keys[row]).any(axis=1)
     related = np.logical_or.reduceat(shares_key, ends - counts)
     near = np.zeros(len(candidates), bool)
     if margin is not None:

@@ -1,12 +1,12 @@
 """What negatives are searched in: the distinct passages of a source, and which rows each of them belongs to."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mixlingua.data.rows import text_key
+from mixlingua.data.rows import Side, query_key, text_key
 from mixlingua.data.store import ParallelStore
 from mixlingua.errors import DataError
 from mixlingua.files import content_hash
@@ -20,9 +20,9 @@ _ROWS_AT_ONCE = 2048
 class MiningRows:
     """The rows of a store, in those training languages that the store has.
 
-    held: (N, L) bool, whether a row has languages[i]. keys: (N, K + L) int64, the store's K keys of a row and a key of
-    its passage's text in each language (its first key again where it lacks the language). Rows that share a key are no
-    negatives of one another.
+    held: (N, L) bool, whether a row has languages[i]. keys: (N, K + 1 + 2 L) int64, the store's K keys of a row and its
+    key of the query, then a key of its query's text in each language, then of its passage's (its first key again where
+    it lacks the language). Rows that share a key are no negatives of one another.
     """
 
     store: ParallelStore
@@ -32,12 +32,12 @@ class MiningRows:
 
     @property
     def text_keys(self) -> NDArray[np.int64]:
-        """(N, L), the keys of the texts."""
+        """(N, L), the keys of the passages' texts."""
         return self.keys[:, -len(self.languages) :]
 
 
 def mining_rows(store: ParallelStore, languages: Sequence[str]) -> MiningRows:
-    """Read every passage of a store in these languages once, and keep 8 bytes of each.
+    """Read every text of a store in these languages once, and keep 8 bytes of each.
 
     Raises DataError where the store has none of the languages.
     """
@@ -48,12 +48,16 @@ def mining_rows(store: ParallelStore, languages: Sequence[str]) -> MiningRows:
             f"{', '.join(store.languages)}. Choose some of those, or leave the source out."
         )
     held = held_languages(store, np.arange(store.num_rows), shared)
-    text_keys = np.repeat(np.array(store.keys[:, :1]), len(shared), axis=1)
-    for column, language in enumerate(shared):
-        for rows in _batches(np.flatnonzero(held[:, column])):
-            passages = store.texts(rows.tolist(), "passage", [language] * len(rows))
-            text_keys[rows, column] = [text_key(passage) for passage in passages]
-    return MiningRows(store, shared, held, np.concatenate([store.keys, text_keys], axis=1))
+    keys = [np.array(store.keys), np.array(store.query_keys)[:, None]]
+    key_of: dict[Side, Callable[[str], int]] = {"query": query_key, "passage": text_key}
+    for side, key in key_of.items():
+        text_keys = np.repeat(keys[0][:, :1], len(shared), axis=1)
+        for column, language in enumerate(shared):
+            for rows in _batches(np.flatnonzero(held[:, column])):
+                texts = store.texts(rows.tolist(), side, [language] * len(rows))
+                text_keys[rows, column] = [key(text) for text in texts]
+        keys.append(text_keys)
+    return MiningRows(store, shared, held, np.concatenate(keys, axis=1))
 
 
 class Pool:

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 from mixlingua.data.public_corpora import DOCUMENTS
 from mixlingua.data.readers.jsonl import read_json_rows, texts_of
-from mixlingua.data.rows import PIVOT
+from mixlingua.data.rows import PIVOT, normalised
 from mixlingua.errors import DataError
 from mixlingua.files import open_binary, read_aligned, read_lines
 
@@ -128,7 +128,7 @@ def merged_sentences(sentences: Iterable[Sentence]) -> Iterator[Sentence]:
     """Sentences with the same English text as one, with the id of the first and the translations of all; in memory."""
     by_english: dict[str, Sentence] = {}
     for sentence in sentences:
-        known = by_english.setdefault(sentence.texts.get(PIVOT, sentence.id), sentence)
+        known = by_english.setdefault(normalised(sentence.texts.get(PIVOT, sentence.id)), sentence)
         for language, text in sentence.texts.items():
             known.texts.setdefault(language, text)
     yield from by_english.values()
