@@ -158,7 +158,7 @@ def test_validation_begins_at_its_first_batch_every_time(make_data):
     [
         ({}, {"seed": 1}, "seed was 0, is 1"),
         ({}, {"batch_size": 3}, "batch_size was 2, is 3"),
-        ({}, {"num_rows": 31}, r"fingerprints of the sources was \['.*'\], is \['.*'\]"),
+        ({}, {"num_rows": 31}, r"fingerprint\.test was '.*', is '.*'"),
         ({}, {"flavour": "other"}, r"strategy\.flavour was 'plain', is 'other'"),
         ({}, {"seed": 1, "flavour": "other"}, r"seed was 0, is 1; strategy\.flavour was"),
         ({}, {"augmentation": Suffix("!")}, r"augmentation\.added was None, is '!'; augmentation\.name was None, is"),

@@ -12,6 +12,7 @@ from mixlingua.data.rows import Augmentation
 from mixlingua.data.store import ParallelStore
 from mixlingua.data.tokenizer import PairTokenizer
 from mixlingua.errors import CheckpointError, ConfigError
+from mixlingua.files import content_hash
 from mixlingua.sampling.plan import BatchPlan
 
 
@@ -95,8 +96,11 @@ class PairDataModule(LightningDataModule):
         self._resume_index = state_dict["batch_index"]
 
     def _identity(self) -> dict[str, Any]:
+        description = self._plan.describe()
+        del description["fingerprints of the sources"]  # said by name below, and short
         return {
-            **self._plan.describe(),
+            **description,
+            "fingerprint": {store.name: content_hash(store.fingerprint)[:16] for store in self._plan.sources},
             "data.num_negatives": self._num_negatives,
             "number of devices": self._trainer().world_size,
             "augmentation": self._augmentation.describe() if self._augmentation else {},
