@@ -1,13 +1,16 @@
 """Settings against the folder's own, limits, what is frozen, and folders that must not be loaded."""
 
 import json
+import math
 import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import CONFIG_MAPPING, AutoModel
 
 from mixlingua.errors import ConfigError, ModelError
+from mixlingua.model.encoder import Dense
 from mixlingua.model.folder import save_folder
 from mixlingua.model.local_weights import tiny_folder
 
@@ -113,10 +116,8 @@ def test_texts_are_cut_at_what_the_positions_hold(pretrained, plain, kind, paddi
 
 def test_a_folder_that_says_more_than_the_positions_hold_is_cut_there(folder_encoder, pretrained, saved):
     """Public CamemBERT folders say 514, where positions hold 512 tokens."""
-    own = json.loads((saved / "mixlingua.json").read_text())
-    lengths = {"max_query_length": 514, "max_passage_length": 514}
-    assert lengths.keys() <= own.keys()
-    (saved / "mixlingua.json").write_text(json.dumps(own | lengths))
+    file = saved / "sentence_bert_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"query_length": 514, "document_length": 514}))
     assert folder_encoder(saved).tokenizer.max_length == {"query": 512, "passage": 512}
     with pytest.raises(ModelError, match=r"max_query_length=514: .*512 tokens"):
         pretrained(name_or_path=str(saved), **NO_PREFIX, max_query_length=514).load(seed=0)
@@ -272,3 +273,73 @@ def test_frozen_layers_are_the_lowest_ones(pretrained):
 def test_numbers_of_layers_and_texts_that_make_no_sense(pretrained, change):
     with pytest.raises(ConfigError, match=rf"model\.{next(iter(change))}="):
         pretrained(**change)
+
+
+def damage(folder, value):
+    tensors = load_file(folder / "model.safetensors")
+    next(iter(tensors.values())).view(-1)[0] = value
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_weights_that_are_not_finite_are_refused(pretrained, plain, value):
+    damage(plain, value)
+    with pytest.raises(ModelError, match=r"embeddings.* not finite"):
+        pretrained(name_or_path=str(plain)).load(seed=0)
+
+
+def test_a_tokenizer_of_another_model_is_refused(pretrained, plain):
+    file = plain / "tokenizer_config.json"
+    added = {str(300 + i): {"content": f"<{i}>", "special": False} for i in range(50)}
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"added_tokens_decoder": added}))
+    tokens = json.loads((plain / "tokenizer.json").read_text())
+    tokens["model"]["vocab"] |= {f"extra{i}": 260 + i for i in range(9)}
+    (plain / "tokenizer.json").write_text(json.dumps(tokens))
+    with pytest.raises(ModelError, match="belong to different models"):
+        pretrained(name_or_path=str(plain)).load(seed=0)
+
+
+def test_a_recipe_is_not_another_model(pretrained, folder_encoder, saved, plain, tmp_path):
+    """LaBSE's dense layer is missing where transformers alone had fetched the files."""
+    with pytest.raises(ModelError, match=r"model\.layers=\['Dense'\]: behind pooling, .* has nothing"):
+        pretrained(name_or_path=str(plain), layers=["Dense"]).load(seed=0)
+    encoder = folder_encoder(saved)
+    torch.manual_seed(0)
+    encoder.append(Dense(32, 32, bias=True, activation=torch.nn.Tanh()))
+    save_folder(encoder, tmp_path / "dense")
+    settings = {"query_prefix": None, "passage_prefix": None, "layers": ["Dense"]}
+    assert pretrained(name_or_path=str(tmp_path / "dense"), **settings).load(seed=0).embedding_dim == 32
+
+
+def test_the_recipe_of_labse_names_its_dense_layer():
+    from mixlingua.files import conf_folder
+
+    assert "layers: [Dense]" in (conf_folder() / "model" / "labse.yaml").read_text()
+
+
+@pytest.mark.parametrize("kind", ["camembert", "mpnet", "electra", "albert"])
+def test_a_folder_without_a_pooling_layer_is_pooled_by_the_mean(pretrained, plain, kind):
+    """Many folders are saved without one; only pooling=pooler needs it."""
+    with_architecture(plain, kind, pad_token_id=0)
+    tensors = load_file(plain / "model.safetensors")
+    kept = {name: tensor for name, tensor in tensors.items() if "pooler" not in name}
+    save_file(kept, plain / "model.safetensors", metadata={"format": "pt"})
+    encoder = pretrained(name_or_path=str(plain)).load(seed=0)
+    assert encoder(encoder.tokenizer.queries(["one"])).shape == (1, 8)
+
+
+def test_prompts_that_versions_of_sentence_transformers_read_differently_are_asked_for(pretrained, saved):
+    file = saved / "config_sentence_transformers.json"
+    (saved / "mixlingua.json").unlink()
+    file.write_text(json.dumps({"prompts": {"query": "Frage: ", "corpus": "Text: "}}))
+    with pytest.raises(ModelError, match=r"'corpus' is 'Text: '.*Set model\.query_prefix and model\.passage_prefix"):
+        pretrained(name_or_path=str(saved), **NO_PREFIX).load(seed=0)
+    given = {"query_prefix": "Frage: ", "passage_prefix": "Text: "}
+    assert pretrained(name_or_path=str(saved), **given).load(seed=0).tokenizer.prefix["passage"] == "Text: "
+
+
+def test_prefixes_of_mixlingua_json_and_prompts_agree(folder_encoder, saved):
+    file = saved / "config_sentence_transformers.json"
+    file.write_text(json.dumps({"prompts": {"query": "another: ", "document": "passage: "}}))
+    with pytest.raises(ModelError, match=r"mixlingua\.json: query_prefix is 'query: '"):
+        folder_encoder(saved)

@@ -1,6 +1,7 @@
 """The bi-encoder: transformer, pooling, optional layers, unit-length vectors. One tower serves both sides."""
 
 import hashlib
+import inspect
 import json
 import re
 from abc import ABC, abstractmethod
@@ -76,7 +77,9 @@ def freeze_lowest(transformer: nn.Module, num_frozen: int) -> None:
                 parameter.requires_grad_(False)
 
 
-OPTIONAL_POOLER = ("bert", "xlm-roberta", "roberta")  # architectures whose own pooling layer may be left out
+def has_optional_pooler(architecture: type[nn.Module]) -> bool:
+    """Whether a transformer's own pooling layer may be left out."""
+    return "add_pooling_layer" in inspect.signature(architecture.__init__).parameters
 
 
 class PooledLayer(nn.Module, ABC):
@@ -101,6 +104,21 @@ class Dense(PooledLayer):
 
     def forward(self, pooled: Tensor) -> Tensor:
         return self.activation(self.linear(pooled))
+
+
+class Normalize(PooledLayer):
+    """Vectors of length one before a further layer; every encoder also ends in it."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self._features = features
+
+    @property
+    def out_features(self) -> int:
+        return self._features
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        return functional.normalize(pooled, dim=-1)
 
 
 class BiEncoder(nn.Module):

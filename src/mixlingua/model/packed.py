@@ -48,8 +48,9 @@ class Packing:
 
 
 def can_be_packed(transformer: PreTrainedModel) -> bool:
-    """Whether the architecture is one that packing is tested for."""
-    return transformer.config.model_type in ARCHITECTURES
+    """Whether the architecture is one that packing is tested for, and its tokens attend to both sides."""
+    config = transformer.config
+    return config.model_type in ARCHITECTURES and not getattr(config, "is_decoder", False)
 
 
 def pack(batches: Sequence[dict[str, Tensor]], *, varlen: bool) -> tuple[Tensor, Packing]:

