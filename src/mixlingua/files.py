@@ -26,6 +26,10 @@ from mixlingua.errors import DataError, StorageError, suggest
 logger = logging.getLogger(__name__)
 
 TIMEOUT = 30  # seconds without an answer of a server
+# What a reader takes, unpacked, so that a small archive fills neither memory nor time.
+MAX_LINE_BYTES = 64 << 20
+MAX_FILE_BYTES = 1 << 40
+MAX_WHOLE_BYTES = 2 << 30  # of a file that is held in memory whole
 
 
 @contextmanager
@@ -196,12 +200,17 @@ def local_or_fetched(
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Line numbers, from 1, and lines without their ending, of a UTF-8 file, plain or .gz, in constant memory.
 
-    Raises DataError for a missing or empty file, invalid UTF-8 and a damaged archive.
+    Raises DataError for a missing or empty file, invalid UTF-8, a damaged archive, and more than MAX_LINE_BYTES in a
+    line or MAX_FILE_BYTES in all.
     """
-    number = 0
+    number = size = 0
     try:
         with open_binary(path) as file:
-            for number, raw in enumerate(file, start=1):
+            while raw := file.readline(MAX_LINE_BYTES + 1):
+                size += len(raw)
+                _check_size(len(raw), MAX_LINE_BYTES, f"{path}:{number + 1}: the line")
+                _check_size(size, MAX_FILE_BYTES, f"{path}:{number + 1}: the file")
+                number += 1
                 yield number, _decode(raw, path, number)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(
@@ -209,6 +218,28 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         ) from error
     if number == 0:
         raise DataError(f"{path}: the file is empty.")
+
+
+def read_json(path: Path) -> Any:
+    """The value of a JSON file, plain or .gz, which is held in memory whole.
+
+    Raises DataError for a missing or damaged file, what `parse_json` refuses, and more than MAX_WHOLE_BYTES.
+    """
+    try:
+        with open_binary(path) as file:
+            content = file.read(MAX_WHOLE_BYTES + 1)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path}: damaged or incomplete archive ({error}). Fetch the file again.") from error
+    _check_size(len(content), MAX_WHOLE_BYTES, f"{path}: the file")
+    return parse_json(content, str(path))
+
+
+def _check_size(size: int, limit: int, what: str) -> None:
+    if size > limit:
+        raise DataError(
+            f"{what} has more than {limit:,} bytes, the limit (of what is unpacked). It is damaged or no file of this "
+            "kind: fetch it again, or divide it."
+        )
 
 
 def parse_json(text: str | bytes, where: str) -> Any:
@@ -220,6 +251,8 @@ def parse_json(text: str | bytes, where: str) -> Any:
     try:
         text = text.decode("utf-8") if isinstance(text, bytes) else text
         value = json.loads(text)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where}: not valid UTF-8 at byte {error.start}. Convert the file to UTF-8.") from error
     except ValueError as error:
         raise DataError(f"{where}: malformed JSON ({error}). Mend it, or fetch the file again.") from error
     if "\\ud" in text.lower():

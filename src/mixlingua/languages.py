@@ -17,6 +17,26 @@ def known_languages() -> dict[str, str]:
 
 
 @cache
+def _all_languages() -> dict[str, str]:
+    """Every code of two or three letters that CLDR names, with its English name."""
+    from babel import Locale
+
+    return {code: name for code, name in Locale("en").languages.items() if len(code) <= 3}
+
+
+@cache
+def _is_language(code: str) -> bool:
+    """Whether it is a language's code here: of two letters, or of three where CLDR knows none of two."""
+    from babel.core import get_global
+
+    aliases = get_global("language_aliases")
+    if code in known_languages():
+        return True
+    known = len(code) == 3 and code in _all_languages() and code in get_global("likely_subtags")
+    return known and code not in aliases and not any(aliases.get(short) == code for short in known_languages())
+
+
+@cache
 def known_scripts() -> dict[str, str]:
     """Every four-letter script code that CLDR names, with its English name."""
     from babel import Locale
@@ -43,38 +63,75 @@ def language_name(code: str) -> str:
     """The English name of a code, such as "German" for "de" or "Chinese (Traditional)" for "zh-Hant"; the code itself
     where CLDR has no name."""
     language, script, region = _parts(code)
-    name = known_languages().get(language, language)
+    name = _all_languages().get(language, language)
     further = [names.get(part, part) for part, names in ((script, known_scripts()), (region, known_regions())) if part]
     return f"{name} ({', '.join(further)})" if further else name
 
 
-def check_language(code: str, where: str) -> str:
+def check_language(code: object, where: str) -> str:
     """Return `code` if it is a known ISO 639-1 code, or one with a script ("zh-Hant", "hi-Latn") and perhaps a region
-    ("zh-Hant-HK").
+    ("zh-Hant-HK"); languages without such a code have that of ISO 639-3 ("ceb").
 
     A script tells a second way to write a language from the usual one, which goes without (zh is Simplified Chinese); a
-    region tells a variety in that script from another. `where` is the config key or file the code came from. Raises
-    ConfigError naming it, with the nearest code or name.
+    region tells a variety in that script from another. So a language has one code, under which all figures stand.
+    `where` is the config key or file the code came from. Raises ConfigError naming it, with the right code where what
+    is meant is known (`code_here`).
     """
-    known = known_languages()
+    if code is False:
+        raise ConfigError(f"{where}: False is no language; YAML reads no as False. Put Norwegian in quotes: 'no'.")
+    if not isinstance(code, str):
+        raise ConfigError(f"{where}: a language must be an ISO 639-1 code such as 'de', not {code!r}.")
     language, script, region = _parts(code)
-    if language in known and (script is None or script in known_scripts()):
-        if region is None or region in known_regions():
-            return code
-        raise ConfigError(f"{where}: unknown region in '{code}'; use an ISO 3166-1 code, as in 'zh-Hant-HK'.")
-    by_name = {name.lower(): known_code for known_code, name in known.items()}
-    if code.lower() in by_name:
-        raise ConfigError(f"{where}: unknown language '{code}'; use its ISO 639-1 code '{by_name[code.lower()]}'.")
-    if language in known:
+    script_known = script is None or script in known_scripts()
+    if _is_language(language) and script_known and (region is None or region in known_regions()):
+        return code
+    by_name = {name.lower(): known_code for known_code, name in known_languages().items()}
+    if right := by_name.get(code.lower()) or code_here(code):
+        raise ConfigError(f"{where}: unknown language '{code}'; its code here is '{right}'.")
+    if language in known_languages():
         near = suggest(code, [f"{language}-{name}" for name in known_scripts()])
-        raise ConfigError(f"{where}: unknown script in '{code}'; use an ISO 15924 code, as in '{language}-Latn'.{near}")
-    raise ConfigError(f"{where}: unknown language '{code}'; use ISO 639-1 codes such as 'de'.{suggest(code, known)}")
+        raise ConfigError(
+            f"{where}: unknown script or region in '{code}'; use codes of ISO 15924 and, behind a script, ISO 3166-1, "
+            f"as in '{language}-Latn' or 'zh-Hant-HK'.{near}"
+        )
+    near = suggest(code.lower(), by_name) if len(code) > 3 else ""
+    raise ConfigError(f"{where}: unknown language '{code}'; use ISO 639-1 codes such as 'de'.{near}")
+
+
+def code_here(code: str) -> str | None:
+    """The code that `check_language` takes, of a language in the ways of BCP 47, ISO 639-2 and 639-3 or POSIX.
+
+    "en" for "eng" and "en_US", "zh" for "zh-CN" and "zh-Hans", "zh-Hant" for "zh_Hant" and "zh-TW", "tl" for "fil",
+    "pt-Latn-PT" for "pt-PT": a script or a region stays where it is not the language's usual one (CLDR). None where the
+    language is unknown.
+    """
+    from babel.core import get_global, parse_locale
+
+    try:
+        language, region, written, variant, *_ = parse_locale(code.replace("_", "-"), sep="-")
+    except ValueError:
+        return None
+    if variant is not None:
+        return None
+    aliases, likely = get_global("language_aliases"), get_global("likely_subtags")
+    if not _is_language(language):
+        of_two_letters = (short for short in known_languages() if aliases.get(short) == language)
+        language, _, meant, *_ = parse_locale(aliases.get(language) or next(of_two_letters, language))
+        written = written or meant
+    if not _is_language(language) or (written and written not in known_scripts()):
+        return None
+    if written is None and f"{language}_{region}" in likely:
+        written = parse_locale(likely[f"{language}_{region}"])[2]
+    usual = script(language)
+    written = written or usual
+    usual_region = parse_locale(likely.get(f"{language}_{written}") or likely.get(language) or language)[1]
+    if region in known_regions() and region != usual_region and written:
+        return f"{language}-{written}-{region}"
+    return language if written == usual else f"{language}-{written}"
 
 
 def language_of(code: object, where: str) -> str:
     """`code`, a language that a data file names, where it is known. Raises DataError starting with `where`."""
-    if not isinstance(code, str):
-        raise DataError(f"{where}: a language must be an ISO 639-1 code such as 'de', not {code!r}.")
     try:
         return check_language(code, where)
     except ConfigError as error:

@@ -46,7 +46,10 @@ def test_rows_are_read_plain_and_packed(file):
         ),
         (row("x", queries={"de": "f", "en": " "}), "empty query in 'en'"),
         (row("x", queries={"de": "f", "en": 3}), "queries.en of row 'x' is 3"),
-        (row("x", queries={"german": "f"}, passages={"german": "a"}), "unknown language 'german'; use .*'de'"),
+        (
+            row("x", queries={"german": "f"}, passages={"german": "a"}),
+            "unknown language 'german'; its code here is 'de'",
+        ),
         (row("x", negatives={"fr": ["n"]}), "negatives in 'fr'"),
         (row("x", negatives=["n"]), "negatives of row 'x' must be lists"),
         (row("x", passage_id=None), "passage_id is None"),

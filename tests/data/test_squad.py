@@ -69,13 +69,13 @@ def test_the_files_own_sentences_are_used(folder):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "not a JSON file"),
+        ("{", "malformed JSON"),
         (json.dumps({"version": 1}), "no list 'data'"),
         (json.dumps(document("")), r"data\[0\]\.paragraphs\[0\]\.context: ''"),
         (json.dumps(document("Text.", {"id": "1", "question": "?", "answers": []})), r"qas\[0\]: no list 'answers'"),
         (
-            json.dumps(document("Text.", {"id": "1", "question": "?", "answers": [{"answer_start": 9}]})),
-            r"qas\[0\]\.answers\[0\]\.answer_start: 9 lies outside a context of 5 characters",
+            json.dumps(document("Text.", {"id": "1", "question": "?", "answers": [{"answer_start": -1}]})),
+            r"qas\[0\]\.answers\[0\]\.answer_start: -1 is no position in a context of 5 characters",
         ),
         (json.dumps(document("Text.", question("1", "", "Text.", "T"))), r"qas\[0\]\.question: ''"),
         (
@@ -104,3 +104,56 @@ def test_wrong_choices_are_named(tmp_path):
         SquadReader(tmp_path, "sentence").fingerprint()
     with pytest.raises(DataError, match=r"de\.json: no such file"):
         SquadReader({"de": tmp_path / "de.json"}, "sentence").fingerprint()
+
+
+SMILES = "😀" * 20 + " Anna kommt. Der Chor – ja! – singt um neun. Danach gibt es Kuchen."
+
+
+def position(answer, encoding="utf-32-le", width=4):
+    """Where the answer stands in SMILES, as programs count that take such units for characters."""
+    return len(SMILES[: SMILES.index(answer)].encode(encoding)) // width
+
+
+def placed(folder, start, text="um neun", context=SMILES, **settings):
+    """The reader of one German question with such an answer, and of one that is right."""
+    asked = [
+        {"id": "right", "question": "Wer?", "answers": [{"text": "Anna", "answer_start": context.index("Anna")}]},
+        {"id": "moved", "question": "Wann?", "answers": [{"text": text, "answer_start": start}]},
+    ]
+    (folder / "de.json").write_text(json.dumps(document(context, *asked)))
+    return SquadReader({"de": folder / "de.json"}, **settings)
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        position("um neun"),
+        position("um neun", "utf-16-le", 2),
+        position("um neun", "utf-8", 1),
+        position("um neun") + 1,  # cut wrongly by some step of a translation; the text stands once
+        0,
+        9999,
+    ],
+)
+def test_an_answer_is_found_however_its_place_is_counted(folder, start):
+    assert next(row for row in placed(folder, start).rows() if row.id == "moved").passages["de"] == "– singt um neun."
+
+
+@pytest.mark.parametrize("counted", [{}, {"encoding": "utf-16-le", "width": 2}, {"encoding": "utf-8", "width": 1}])
+def test_of_several_places_the_counted_one_is_taken(folder, counted):
+    """ "an" stands thrice; the last one is meant."""
+    context = SMILES.replace("Kuchen", "Anis an")
+    start = len(context[: context.rindex("an")].encode(counted.get("encoding", "utf-32-le"))) // counted.get("width", 4)
+    row = next(row for row in placed(folder, start, "an", context).rows() if row.id == "moved")
+    assert row.passages["de"] == "Danach gibt es Anis an."
+
+
+@pytest.mark.parametrize(("start", "text"), [(3, "um zehn"), (1, "n"), (9999, "😀")])
+def test_an_answer_that_the_context_does_not_have_is_refused_or_left_out(folder, start, text, caplog):
+    message = rf"de\.json: data\[0\]\.paragraphs\[0\]\.qas\[1\]: question 'moved'.*'{text}'.*answer_start {start}"
+    with pytest.raises(DataError, match=message + ".*data.sources.squad.misplaced=leave_out"):
+        list(placed(folder, start, text).rows())
+    assert [row.id for row in placed(folder, start, text, misplaced="leave_out").rows()] == ["right"]
+    assert "de.json: 1 questions left out" in caplog.text
+    with pytest.raises(ConfigError, match=r"data\.sources\.squad\.misplaced is 'leave'"):
+        placed(folder, start, text, misplaced="leave")

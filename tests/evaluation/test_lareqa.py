@@ -163,7 +163,10 @@ def change_first(folder, change):
         (lambda p: p["sentence_breaks"].__setitem__(0, [1]), "every sentence needs"),
         (lambda p: p["qas"][1].update(id="a"), r"qas\[1\]: question id 'a' occurs twice"),
         (lambda p: p["qas"][0].update(answers=[]), "question 'a' has no answer"),
-        (lambda p: p["qas"][0]["answers"][0].update(answer_start=999), "question 'a' has no answer within"),
+        (
+            lambda p: p["qas"][0]["answers"][0].update(text="Ulm", answer_start=9),
+            "question 'a': its answer 'Ulm' does not stand",
+        ),
         (lambda p: p["qas"].clear(), "no questions"),
     ],
 )

@@ -55,7 +55,7 @@ class DataSettings:
                 check_language(language, where="data.pivot" if language == self.pivot else "data.languages")
             except MixlinguaError as error:
                 problems.append(str(error))
-        twice = sorted({language for language in self.languages if list(self.languages).count(language) > 1})
+        twice = sorted({str(language) for language in self.languages if list(self.languages).count(language) > 1})
         if twice:
             problems.append(f"data.languages: {', '.join(twice)} given more than once.")
         raise_problems(problems)

@@ -1,6 +1,5 @@
 """JSON lines: own pairs of query and passage, and what every reader of JSON lines needs."""
 
-import json
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 
 from mixlingua.data.rows import PairRow, check_texts, id_key
 from mixlingua.errors import DataError, suggest
-from mixlingua.files import content_hash, read_lines
+from mixlingua.files import content_hash, parse_json, read_lines
 from mixlingua.languages import language_of
 
 VERSION = "1"
@@ -38,7 +37,7 @@ class JsonlReader:
         self._files: list[Path] = []
         if isinstance(path, Mapping):
             where = f"data.sources.{name}.path"
-            self._per_language = {language_of(code, where): Path(path[code]) for code in sorted(path)}
+            self._per_language = {language_of(code, where): Path(path[code]) for code in sorted(path, key=str)}
         else:
             self._files = [Path(path)] if isinstance(path, str | Path) else [Path(file) for file in path]
         if not self._per_language and not self._files:
@@ -137,10 +136,7 @@ def texts_of(fields: dict[str, Any], field: str, where: str) -> dict[str, str]:
 def _parse(line: str, where: str, known: Sequence[str]) -> dict[str, Any]:
     if not line.strip():
         raise DataError(f"{where}: empty line. Remove it: every line is a row.")
-    try:
-        fields = json.loads(line)
-    except ValueError as error:
-        raise DataError(f"{where}: malformed JSON ({error}).") from error
+    fields = parse_json(line, where)
     if not isinstance(fields, dict):
         raise DataError(f"{where}: expected an object with {', '.join(known[:3])}, found {type(fields).__name__}.")
     for field in fields.keys() - set(known):

@@ -1,6 +1,6 @@
 """Translated SQuAD: one file per language, with the same question ids."""
 
-import json
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from typing import Any
 
 from mixlingua.data.rows import PIVOT, PairRow, check_texts
 from mixlingua.errors import ConfigError, DataError, suggest
-from mixlingua.files import content_hash, open_binary
+from mixlingua.files import content_hash, open_binary, read_json
 from mixlingua.languages import language_of
 
 # Full stops that need a following space, and those of scripts that write without one.
@@ -39,7 +39,10 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
     return spans
 
 
-VERSION = "1"
+logger = logging.getLogger(__name__)
+
+VERSION = "2"
+MISPLACED = ("refuse", "leave_out")
 UNITS = ("sentence", "paragraph")
 
 
@@ -58,6 +61,7 @@ class SquadReader:
     path: a folder of `<language>.json` files, or a mapping of languages to files
     unit: the passage: sentence, the one that holds the answer's start; or paragraph, the whole context
     name: of the source
+    misplaced: an answer that its context does not have: refuse it with an error, or leave_out its question
 
     Sentences are those of the file's `sentence_breaks` where it has them (as in XQuAD-R), else of `sentence_spans`.
     Questions marked is_impossible are left out. Questions on one passage share its id, which is its position in the
@@ -66,20 +70,27 @@ class SquadReader:
     """
 
     def __init__(
-        self, path: str | Path | Mapping[str, str | Path], unit: str = "sentence", name: str = "squad"
+        self,
+        path: str | Path | Mapping[str, str | Path],
+        unit: str = "sentence",
+        name: str = "squad",
+        misplaced: str = "refuse",
     ) -> None:
-        if unit not in UNITS:
-            raise ConfigError(
-                f"data.sources.{name}.unit is '{unit}'; choose one of {', '.join(UNITS)}.{suggest(unit, UNITS)}"
-            )
+        for key, value, choices in (("unit", unit, UNITS), ("misplaced", misplaced, MISPLACED)):
+            if value not in choices:
+                raise ConfigError(
+                    f"data.sources.{name}.{key} is '{value}'; choose one of {', '.join(choices)}."
+                    f"{suggest(value, choices)}"
+                )
         self.name = name
         self.path = path
         self.unit = unit
+        self.misplaced = misplaced
 
     def fingerprint(self) -> str:
-        """A hash of the files' content and the unit. Raises DataError where a file or the folder is missing."""
+        """A hash of the files' content and the options. Raises DataError where a file or the folder is missing."""
         files = self._files()
-        return content_hash("squad", VERSION, self.unit, ",".join(files), *files.values())
+        return content_hash("squad", VERSION, self.unit, self.misplaced, ",".join(files), *files.values())
 
     def rows(self) -> Iterator[PairRow]:
         """The rows in the order of the English file, else of the first. Raises DataError with file and JSON path."""
@@ -110,7 +121,8 @@ class SquadReader:
 
     def _files(self) -> dict[str, Path]:
         if isinstance(self.path, Mapping):
-            found = {str(language): Path(file) for language, file in self.path.items()}
+            key = f"data.sources.{self.name}.path"
+            found = {language_of(language, key): Path(file) for language, file in self.path.items()}
             places = dict.fromkeys(found, f"data.sources.{self.name}.path")
         else:
             found = {file.stem: file for file in Path(self.path).glob("*.json")}
@@ -125,7 +137,8 @@ class SquadReader:
         return {language_of(language, places[language]): found[language] for language in sorted(found)}
 
     def _answers(self, file: Path) -> Iterator[tuple[str, _Answer]]:
-        for a, article in enumerate(_list(_load(file), "data", f"{file}")):
+        left_out = 0
+        for a, article in enumerate(_list(read_json(file), "data", f"{file}")):
             for p, paragraph in enumerate(_list(article, "paragraphs", f"{file}: data[{a}]")):
                 where = f"{file}: data[{a}].paragraphs[{p}]"
                 context = _text(paragraph, "context", where)
@@ -136,13 +149,20 @@ class SquadReader:
                         raise DataError(f"{at}: expected an object.")
                     if question.get("is_impossible"):
                         continue
-                    start = _answer_start(question, context, at)
+                    start = answer_start(_list(question, "answers", at)[0], context, f"{at}.answers[0]")
+                    if start is None:
+                        if self.misplaced == "refuse":
+                            raise DataError(misplaced_answer(question, at, f"data.sources.{self.name}"))
+                        left_out += 1
+                        continue
                     number = max((i for i, (left, _) in enumerate(spans) if left <= start), default=0)
                     left, right = spans[number]
                     yield (
                         _text(question, "id", at),
                         _Answer(_text(question, "question", at), context[left:right].strip(), f"{a}.{p}", number, at),
                     )
+        if left_out:
+            logger.warning("%s: %d questions left out whose answers do not stand in their contexts.", file, left_out)
 
     def _spans(self, paragraph: dict[str, Any], context: str, where: str) -> list[tuple[int, int]]:
         if self.unit == "paragraph":
@@ -163,14 +183,6 @@ class SquadReader:
         return [(left, right) for left, right in breaks]
 
 
-def _load(file: Path) -> Any:
-    try:
-        with open_binary(file) as stream:
-            return json.loads(stream.read())
-    except (ValueError, EOFError) as error:
-        raise DataError(f"{file}: not a JSON file ({error}).") from error
-
-
 def _list(node: Any, field: str, where: str) -> list:
     value = node.get(field) if isinstance(node, dict) else None
     if not isinstance(value, list) or not value:
@@ -185,11 +197,33 @@ def _text(node: Any, field: str, where: str) -> str:
     return value
 
 
-def _answer_start(question: dict[str, Any], context: str, where: str) -> int:
-    answer = _list(question, "answers", where)[0]
-    start = answer.get("answer_start") if isinstance(answer, dict) else None
-    if not isinstance(start, int) or not 0 <= start < len(context):
-        raise DataError(
-            f"{where}.answers[0].answer_start: {start!r} lies outside a context of {len(context)} characters."
-        )
-    return start
+def answer_start(answer: Any, context: str, where: str) -> int | None:
+    """Where the text of an answer, `{"text", "answer_start"}`, stands in its context, in characters; None: not in it.
+
+    Other programs count bytes of UTF-8, or units of UTF-16, in which an emoji is two. Where the text does not stand at
+    answer_start as characters, it is looked for at what that means in these; then, anywhere, where it stands once.
+    Raises DataError, starting with `where`, for what is no answer.
+    """
+    start, text = (answer.get(field) if isinstance(answer, dict) else None for field in ("answer_start", "text"))
+    if not isinstance(start, int) or isinstance(start, bool) or start < 0:
+        raise DataError(f"{where}.answer_start: {start!r} is no position in a context of {len(context)} characters.")
+    if not isinstance(text, str) or not text.strip():
+        raise DataError(f"{where}.text: {text!r}; an answer needs its text, as it stands in the context.")
+    if context.startswith(text, start):
+        return start
+    for encoding, width in (("utf-16-le", 2), ("utf-8", 1)):
+        position = len(context.encode(encoding)[: start * width].decode(encoding, errors="ignore"))
+        if context.startswith(text, position):
+            return position
+    return context.index(text) if context.count(text) == 1 else None
+
+
+def misplaced_answer(question: dict[str, Any], where: str, source: str | None = None) -> str:
+    """What to tell of a question whose answer is not found by `answer_start`; source: its key, where it can be left
+    out."""
+    answer = question["answers"][0]
+    return (
+        f"{where}: question '{question.get('id')}': its answer '{answer['text']}' does not stand at answer_start "
+        f"{answer['answer_start']} of its context, and not once elsewhere in it. Mend the file, or remove the question"
+        + (f"; {source}.misplaced=leave_out counts such questions and leaves them out." if source else ".")
+    )

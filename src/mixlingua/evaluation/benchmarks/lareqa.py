@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+from mixlingua.data.readers.squad import answer_start, misplaced_answer
 from mixlingua.errors import ConfigError, DataError, suggest
 from mixlingua.evaluation.benchmarks.common import (
     chosen_languages,
@@ -17,7 +18,7 @@ from mixlingua.evaluation.benchmarks.common import (
     with_language,
 )
 from mixlingua.evaluation.tasks import RetrievalTask
-from mixlingua.files import cache_dir, local_or_fetched, parse_json, sha256
+from mixlingua.files import cache_dir, local_or_fetched, read_json, sha256
 
 COMMIT = "354d67d1cd066854cdfbf5ad0e6105528976141d"
 URL = f"https://raw.githubusercontent.com/google-research-datasets/lareqa/{COMMIT}"
@@ -240,7 +241,7 @@ def read_sentences(path: Path) -> SentenceFile:
     answers counts by its first. Raises DataError naming the file and the line, paragraph or question that is wrong.
     """
     content = SentenceFile()
-    for article, entry in enumerate(_get(_load(path), "data", list, str(path))):
+    for article, entry in enumerate(_get(read_json(path), "data", list, str(path))):
         for number, paragraph in enumerate(_get(entry, "paragraphs", list, f"{path}: data[{article}]")):
             where = f"{path}: data[{article}].paragraphs[{number}]"
             _add_paragraph(content, paragraph, f"{article}.{number}", where)
@@ -277,9 +278,11 @@ def _add_paragraph(content: SentenceFile, paragraph: Any, key: str, where: str) 
         if identity in content.questions:
             raise DataError(f"{at}: question id '{identity}' occurs twice; ids must be unique within a file.")
         answers = _get(question, "answers", list, at)
-        start = _get(answers[0], "answer_start", int, at) if answers else -1
-        if not 0 <= start < len(context):
-            raise DataError(f"{at}: question '{identity}' has no answer within its paragraph (answer_start {start}).")
+        if not answers:
+            raise DataError(f"{at}: question '{identity}' has no answer.")
+        start = answer_start(answers[0], context, f"{at}.answers[0]")
+        if start is None:
+            raise DataError(misplaced_answer(question, at))
         content.questions[identity] = _get(question, "question", str, at)
         content.answers[identity] = f"{key}.{answering_sentence(breaks, start)}"
 
@@ -290,13 +293,6 @@ def _article(sentence: str) -> int:
 
 def _is_span(entry: Any) -> bool:
     return isinstance(entry, list) and len(entry) == 2 and all(isinstance(offset, int) for offset in entry)
-
-
-def _load(path: Path) -> Any:
-    try:
-        return parse_json(path.read_text(encoding="utf-8"), str(path))
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not valid UTF-8 at byte {error.start}; fetch the file again.") from error
 
 
 def _get(entry: Any, key: str, kind: type, where: str) -> Any:
