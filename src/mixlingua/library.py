@@ -130,12 +130,14 @@ class Figures:
         return self.as_dict()[key]
 
     def __str__(self) -> str:
+        mains = {result.task: str(result.provenance["main_metric"]) for result in self.results}
         rows: dict[str, dict[str, float]] = {}
         for key, value in without_shares(self.as_dict()).items():
             task, setting, metric = key.split("/")
-            if metric in _SHOWN:
+            if metric in (*_SHOWN, mains[task]):
                 rows.setdefault(f"{task}/{setting}", {})[metric] = value
-        shown = [metric for metric in _SHOWN if any(metric in values for values in rows.values())]
+        columns = dict.fromkeys([*_SHOWN, *mains.values()])
+        shown = [metric for metric in columns if any(metric in values for values in rows.values())]
         first = max(map(len, rows), default=0)
         lines = ["  ".join([" " * first, *(f"{metric:>13}" for metric in shown)])]
         for name, values in rows.items():

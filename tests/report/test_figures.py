@@ -130,8 +130,8 @@ def test_svg_has_the_colours_of_the_page_in_both_schemes() -> None:
 
 def test_pictures_are_files(before: list[ResultRow], after: list[ResultRow], tmp_path: Path) -> None:
     curve().save(tmp_path / "curve.png")
-    save_heatmap(tmp_path / "one.png", "atlas", None, after)
-    save_heatmap(tmp_path / "two.png", "atlas", before, after)
+    save_heatmap(tmp_path / "one.png", "atlas", "map", None, after)
+    save_heatmap(tmp_path / "two.png", "atlas", "map", before, after)
     save_share_heatmap(tmp_path / "shares.png", "t", {("de", "de"): 0.7, ("de", "en"): 0.3, ("en", "de"): 0.4})
     one, two = imread(tmp_path / "one.png"), imread(tmp_path / "two.png")
     assert two.shape[1] == 2 * one.shape[1] and one.shape[0] == two.shape[0], "a panel for the change"

@@ -32,12 +32,12 @@ def test_runs_without_a_key_are_kept_offline_whole_and_apart(tmp_path: Path, cap
     rows = [
         ResultRow("atlas", "monolingual" if q == p else "crosslingual", q, p, "map", 0.5, 3) for q in "xy" for p in "xy"
     ]
-    save_heatmap(tmp_path / "heatmap.png", "atlas", None, rows)
+    save_heatmap(tmp_path / "heatmap.png", "atlas", "map", None, rows)
     ids = []
     for name in ("one", "two"):
         logger = open_run(tmp_path / name)
         logger.log_metrics({"atlas/crosslingual/map": 0.25}, step=3)
-        log_pairs([logger], rows, {"atlas": tmp_path / "heatmap.png"})
+        log_pairs([logger], rows, {"atlas": "map"}, {"atlas": tmp_path / "heatmap.png"})
         assert dict(logger.experiment.summary)["atlas_crosslingual_map"] == 0.25
         assert logger.experiment.group == "sweep"
         ids.append(logger.experiment.id)

@@ -119,6 +119,18 @@ def test_an_encoder_that_changes_when_training_ends_is_evaluated_as_it_is_then(f
     assert callback.results_after[0].rows != plain.results_after[0].rows
 
 
+def test_each_line_of_the_log_says_of_which_weights_its_figures_are(fit, tmp_path, caplog):
+    """The last step may be measured twice, with the last weights and with those that the run ends with."""
+    caplog.set_level("INFO")
+    fit(every_n_steps=6, postprocess=lambda encoder: encoder.words.weight.data.zero_())
+    lines = [record.getMessage().partition(": small/")[0] for record in caplog.records if ": small/" in record.message]
+    assert lines == [
+        "step 0, before training", "step 6, the weights of that step",
+        "step 6, the run's end: the last weights, with a postprocess layer",
+    ]  # fmt: skip
+    assert read_results(tmp_path / "run").provenance["final_weights"] == "the last weights, with a postprocess layer"
+
+
 def test_files_and_results(fit, tmp_path):
     _, callback, _ = fit()
     before, after = read_results(tmp_path / "run", "before"), read_results(tmp_path / "run")

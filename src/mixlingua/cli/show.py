@@ -27,14 +27,14 @@ from rich.table import Table
 from mixlingua.cli.run_record import read_status
 from mixlingua.data.codeswitch.switcher import CodeSwitcher
 from mixlingua.data.store import ParallelStore
-from mixlingua.evaluation.results import ALL_LANGUAGES, ResultRow
+from mixlingua.evaluation.results import ResultRow
 from mixlingua.evaluation.run_folder import read_results
 from mixlingua.evaluation.suite import Task
 from mixlingua.files import atomic_write
 from mixlingua.mining.pool import MiningRows
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.report.page import choice_text
-from mixlingua.report.pairs import language_shares, log_pairs, save_heatmap, save_share_heatmap
+from mixlingua.report.pairs import language_shares, log_pairs, pair_values, save_heatmap, save_share_heatmap
 from mixlingua.report.run_page import write_run_page
 from mixlingua.report.run_tables import before_after_table, group_table
 from mixlingua.translation.gate import REASONS, Verdict
@@ -168,14 +168,14 @@ def show_outcome(run_dir: Path, loggers: list[Logger], seen_languages: list[str]
     """
     after = read_results(run_dir)
     before = read_results(run_dir, "before").rows if (run_dir / "metrics_before.json").exists() else None
-    heatmaps = _save_heatmaps(run_dir, before, after.rows)
-    log_pairs(loggers, after.rows, heatmaps)
-    page = write_run_page(run_dir, _times(read_status(run_dir)))
     main_metrics = {task: about["main_metric"] for task, about in after.provenance["tasks"].items()}
+    heatmaps = _save_heatmaps(run_dir, main_metrics, before, after.rows)
+    log_pairs(loggers, after.rows, main_metrics, heatmaps)
+    page = write_run_page(run_dir, _times(read_status(run_dir)))
     console = Console()
     if after.rows:
         seen = seen_languages or sorted({row.query_language for row in after.rows})
-        console.print(before_after_table(before, after.rows, seen, after.average))
+        console.print(before_after_table(before, after.rows, seen, main_metrics, after.average))
         if groups := group_table(before, after.rows, main_metrics, after.average):
             console.print("", groups)
         if pretraining := after.provenance["pretraining"]:
@@ -188,12 +188,15 @@ def show_outcome(run_dir: Path, loggers: list[Logger], seen_languages: list[str]
     }
 
 
-def _save_heatmaps(run_dir: Path, before: list[ResultRow] | None, after: list[ResultRow]) -> dict[str, Path]:
-    """Write the pictures of mAP by language pair and of the languages found. Returns the former by task."""
-    pairs = (row for row in after if row.metric == "map" and row.passage_language != ALL_LANGUAGES)
-    heatmaps = {task: run_dir / f"heatmap_{task}.png" for task in dict.fromkeys(row.task for row in pairs)}
-    for task, path in heatmaps.items():
-        save_heatmap(path, task, before, after)
+def _save_heatmaps(
+    run_dir: Path, main_metrics: Mapping[str, str], before: list[ResultRow] | None, after: list[ResultRow]
+) -> dict[str, Path]:
+    """Write the pictures of main metrics by language pair and of the languages found. Returns the former by task."""
+    heatmaps = {}
+    for task, metric in main_metrics.items():
+        if pair_values(after, task, metric):
+            heatmaps[task] = run_dir / f"heatmap_{task}.png"
+            save_heatmap(heatmaps[task], task, metric, before, after)
     for task in dict.fromkeys(row.task for row in after):
         if shares := language_shares(after, task):
             save_share_heatmap(run_dir / f"languages_{task}.png", task, shares)

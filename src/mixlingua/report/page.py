@@ -109,6 +109,7 @@ _NAMES = {
     "model": "Model", "revision": "Revision of the model", "weights": "SHA-256 of the encoder before training",
     "num_parameters": "Parameters", "pretraining": "Pretrained on", "seed": "Seed", "average": "Averages",
     "step": "Steps trained", "max_steps": "Steps planned", "batch_size": "Pairs per step", "sampler": "Batches",
+    "final_weights": "Weights at the end",
     "data": "Training data", "num_rows": "Training rows", "training_languages": "Training languages",
     "adapter": "Adapter", "postprocess": "Layer fitted afterwards", "precision": "Precision", "hardware": "Hardware",
     "commit": "Commit", "mixlingua": "mixlingua", "python": "Python", "packages": "Packages",
@@ -191,8 +192,9 @@ def minus(text: str) -> str:
 
 
 def plain_name(metric: str) -> str:
-    """Such as "mAP" for "map" and "recall@10" for "recall_at_10"."""
-    return {"map": "mAP"}.get(metric, metric.replace("_at_", "@").replace("_", " "))
+    """Such as "mAP" for "map", "recall@10" for "recall_at_10" and "nDCG@10" for "ndcg_at_10"."""
+    name = {"map": "mAP"}.get(metric, metric.replace("_at_", "@").replace("_", " "))
+    return name.replace("ndcg@", "nDCG@").replace("mrr@", "MRR@")
 
 
 def spoken(name: str) -> str:

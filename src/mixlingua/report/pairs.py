@@ -15,6 +15,7 @@ from mixlingua.evaluation.metrics import Floats
 from mixlingua.evaluation.results import ResultRow, share_language
 from mixlingua.languages import language_name
 from mixlingua.report.figures import save_png
+from mixlingua.report.page import plain_name
 
 Pair = tuple[str, str]  # query language, passage language
 
@@ -163,12 +164,14 @@ def _short(text: str) -> str:
     return text.replace("0.", ".", 1) if text.lstrip("+-").startswith("0.") else text
 
 
-def save_heatmap(path: Path, task: str, before: Sequence[ResultRow] | None, after: Sequence[ResultRow]) -> None:
-    """Write the mAP of every query and passage language to a PNG; with `before`, the change beside it."""
-    values, old = pair_values(after, task, "map"), pair_values(before or (), task, "map")
+def save_heatmap(
+    path: Path, task: str, metric: str, before: Sequence[ResultRow] | None, after: Sequence[ResultRow]
+) -> None:
+    """Write a metric of every query and passage language to a PNG; with `before`, the change beside it."""
+    values, old = pair_values(after, task, metric), pair_values(before or (), task, metric)
     figure, axes = _matrix_figure(values, 2 if old.keys() == values.keys() else 1)
     low, high = _tenths(values.values())
-    _matrix(axes[0], values, f"{task}: mAP", VALUE_COLOURS, Normalize(low, high), ".2f")
+    _matrix(axes[0], values, f"{task}: {plain_name(metric)}", VALUE_COLOURS, Normalize(low, high), ".2f")
     if len(axes) == 2:
         change = {pair: value - old[pair] for pair, value in values.items()}
         limit = max(_LEAST_LIMIT, *(abs(value) for value in change.values()))
@@ -223,14 +226,17 @@ class ShowsPairs(Protocol):
     def log_pairs(self, name: str, columns: Sequence[str], cells: Sequence[Sequence[object]], image: Path) -> None: ...
 
 
-def log_pairs(loggers: Iterable[object], rows: Sequence[ResultRow], heatmaps: dict[str, Path]) -> None:
-    """Give each task's mAP by language pair, as table and picture, to the loggers that show them.
+def log_pairs(
+    loggers: Iterable[object], rows: Sequence[ResultRow], main_metrics: Mapping[str, str], heatmaps: Mapping[str, Path]
+) -> None:
+    """Give each task's main metric by language pair, as table and picture, to the loggers that show them.
 
     heatmaps: task -> its PNG file.
     """
     shown = [logger for logger in loggers if isinstance(logger, ShowsPairs)]
     for task, image in heatmaps.items() if shown else ():
-        languages, matrix = square(pair_values(rows, task, "map"))
+        metric = main_metrics[task]
+        languages, matrix = square(pair_values(rows, task, metric))
         cells = [[language, *map(float, values)] for language, values in zip(languages, matrix, strict=True)]
         for logger in shown:
-            logger.log_pairs(f"{task}/map_by_pair", ["query", *languages], cells, image)
+            logger.log_pairs(f"{task}/{metric}_by_pair", ["query", *languages], cells, image)

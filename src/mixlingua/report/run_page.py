@@ -63,11 +63,12 @@ def write_run_page(run_dir: Path, times: Sequence[tuple[str, str]]) -> Path:
     log = read_training_log(run_dir)
     config = run_dir / "config.yaml"
     tasks: Mapping[str, Mapping[str, Any]] = after.provenance["tasks"]
+    main_metrics = {task: about["main_metric"] for task, about in tasks.items()}
     content = {
         "title": _title(after.provenance),
         "lead": _lead(after.provenance),
         "pretraining": after.provenance.get("pretraining"),
-        "headline": headline(before, after.rows, seen, after.average),
+        "headline": headline(before, after.rows, seen, main_metrics, after.average),
         "zero_shot": zero_shot,
         "tasks": [_task(run_dir, name, after, before, seen, zero_shot) for name in tasks],
         "log": log,

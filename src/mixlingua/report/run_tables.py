@@ -35,7 +35,7 @@ def averages(
     return {key: mean_of_rows(members, average) for key, members in by_key.items()}
 
 
-# (setting, metric, label), in the order of the lines; rank distance counts ranks, and lower is better.
+# (setting, metric, label), in the order of a setting's lines; rank distance counts ranks, and lower is better.
 _LINES = (
     ("monolingual", "map", "monolingual mAP ↑"),
     ("monolingual", "recall_at_1", "monolingual recall@1 ↑"),
@@ -92,18 +92,23 @@ class Headline:
 
 
 def headline(
-    before: Sequence[ResultRow] | None, after: Sequence[ResultRow], seen: Collection[str], average: Average = MACRO
+    before: Sequence[ResultRow] | None,
+    after: Sequence[ResultRow],
+    seen: Collection[str],
+    main_metrics: Mapping[str, str],
+    average: Average = MACRO,
 ) -> Headline:
-    """mAP and recall@1 by setting, and rank distance, for seen and zero-shot languages apart.
+    """Each task's main metric, mAP and recall@1 by setting, and rank distance, for seen and zero-shot languages apart.
 
     before: rows of the untrained model, none where only `after` was measured. seen: ISO 639-1 codes trained on.
-    A cross-lingual pair counts as zero-shot if one of its languages is; a multilingual query by its own language.
+    main_metrics: by task. A cross-lingual pair counts as zero-shot if one of its languages is; a multilingual query by
+    its own language.
     """
     old, new = (averages(rows, seen, average) for rows in (before or (), after))
     groups = [group for group in (SEEN, ZERO_SHOT) if any(key[3] == group for key in new)]
     blocks: dict[str, list[tuple[str, list[Change]]]] = {task: [] for task in dict.fromkeys(row.task for row in after)}
     for task, lines in blocks.items():
-        for setting, metric, label in _LINES:
+        for setting, metric, label in _lines(main_metrics[task]):
             keys = [(task, setting, metric, group) for group in groups]
             if any(key in new for key in keys):
                 lines.append((label, [Change(metric, old.get(key), new.get(key)) for key in keys]))
@@ -111,14 +116,24 @@ def headline(
     return Headline(groups, bool(before), blocks, _before_after_caption(unseen, average))
 
 
+def _lines(main_metric: str) -> Iterator[tuple[str, str, str]]:
+    """Setting, metric and label of each line: the main metric first in its setting, then those that all tasks show."""
+    for setting in SETTINGS:
+        usual = [line for line in _LINES if line[0] == setting]
+        if main_metric not in {metric for _, metric, _ in usual}:
+            yield setting, main_metric, f"{spoken(setting)} {plain_name(main_metric)} ↑"
+        yield from usual
+
+
 def before_after_table(
     before: Sequence[ResultRow] | None,
     after: Sequence[ResultRow],
     seen_languages: Collection[str],
+    main_metrics: Mapping[str, str],
     average: Average = MACRO,
 ) -> Table:
     """One block for each task: the lines of `headline`. Green: a change for the better. Fits 80 columns."""
-    shown = headline(before, after, seen_languages, average)
+    shown = headline(before, after, seen_languages, main_metrics, average)
     stages = ["before", "after", "change"] if shown.has_before else [""]
     table = Table(
         box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 0, 0, 1), caption=shown.note, caption_justify="left"

@@ -60,7 +60,7 @@ class EvaluationCallback(Callback):
         """Evaluate the untrained weights, unless the run is resumed."""
         self._latest_step = trainer.global_step
         if self.before and trainer.global_step == 0:
-            self.results_before = self._evaluate(trainer, pl_module)
+            self.results_before = self._evaluate(trainer, pl_module, "before training")
             self._write(self.results_before, 0, "before")
 
     def on_train_batch_end(
@@ -69,20 +69,24 @@ class EvaluationCallback(Callback):
         """Evaluate after every `every_n_steps` optimiser steps (a step may take several batches)."""
         step = trainer.global_step
         if self.every_n_steps and step % self.every_n_steps == 0 and step != self._latest_step:
-            self._evaluate(trainer, pl_module)
+            self._evaluate(trainer, pl_module, "the weights of that step")
             if distributed.rank() == 0:
                 self._latest_fingerprint = _fingerprint(pl_module)
 
-    def measure_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Evaluate the encoder that the run ends with, unless it is the one that was evaluated after the last step."""
+    def measure_end(self, trainer: Trainer, pl_module: LightningModule, weights: str = "the last weights") -> None:
+        """Evaluate the encoder that the run ends with, unless it is the one that was evaluated after the last step.
+
+        weights: which these are, for the log and report.json.
+        """
         results = self._latest_results if self._latest_step == trainer.global_step else None
         if results is not None:  # training may have ended with other weights than the last step's, or a further layer
             unchanged = distributed.on_first_rank(lambda: self._latest_fingerprint == _fingerprint(pl_module))
             results = results if unchanged else None
-        self.results_after = results or self._evaluate(trainer, pl_module)
+        self.results_after = results or self._evaluate(trainer, pl_module, f"the run's end: {weights}")
+        self.provenance["final_weights"] = weights
         self._write(self.results_after, trainer.global_step, "after")
 
-    def _evaluate(self, trainer: Trainer, pl_module: LightningModule) -> list[TaskResult]:
+    def _evaluate(self, trainer: Trainer, pl_module: LightningModule, weights: str) -> list[TaskResult]:
         encoder: Any = pl_module.encoder
         results = evaluate_encoder(encoder, self.tasks, token_budget=self.token_budget, precision=self.precision)
         self._latest_step, self._latest_results = trainer.global_step, results
@@ -92,7 +96,7 @@ class EvaluationCallback(Callback):
         for task in self.tasks:
             shown = (f"{key} {averages[key]:.4f}" for key in averages if key.startswith(f"{task.name}/"))
             main = [text for text in shown if text.split()[0].endswith((f"/{task.main_metric}", "/rank_distance"))]
-            logger.info("step %d: %s", trainer.global_step, ", ".join(main))
+            logger.info("step %d, %s: %s", trainer.global_step, weights, ", ".join(main))
         return results
 
     def _write(self, results: list[TaskResult], step: int, stage: Stage) -> None:

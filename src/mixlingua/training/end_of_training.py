@@ -114,16 +114,22 @@ class EndOfTraining(Callback):
         encoder: Any = module.encoder
         # The training state comes first: a resumed run goes on from the last weights, with adapters and without layers.
         trainer.save_checkpoint(self.run_dir / LAST)
+        weights = "the last weights"
         if self.average is not None:
             self.average.use(trainer, module)
+            weights = "the moving average"
         if self.restore_best and (best := self.run_dir / BEST).exists():  # not where no validation was reached
-            module.load_state_dict(read_checkpoint(best)["state_dict"])
+            checkpoint = read_checkpoint(best)
+            module.load_state_dict(checkpoint["state_dict"])
+            weights = f"the lowest validation loss, at step {checkpoint['global_step']}"
         merge_adapters(encoder)
         if self.start_share is not None:
             self.start_share.mix_into(encoder)
+            weights += f", with a share of {self.start_share.share:g} of those before training"
         if self.postprocess is not None:
             self.postprocess(encoder)
+            weights += ", with a postprocess layer"
         if self.save_model and trainer.is_global_zero:
             save_folder(encoder, self.run_dir / "model")
         if self.evaluation is not None:
-            self.evaluation.measure_end(trainer, module)
+            self.evaluation.measure_end(trainer, module, weights)
