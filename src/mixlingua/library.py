@@ -31,6 +31,7 @@ from mixlingua.losses.infonce import InfoNCE
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.folder import save_folder
 from mixlingua.model.pretrained import PretrainedEncoder
+from mixlingua.report.page import cut_notes
 from mixlingua.retrieval.encode import encode
 from mixlingua.sampling.plan import BatchPlan
 from mixlingua.sampling.strategies import Hybrid, Strategy
@@ -143,6 +144,7 @@ class Figures:
         for name, values in rows.items():
             cells = (f"{values[metric]:13.4g}" if metric in values else " " * 13 for metric in shown)
             lines.append("  ".join([f"{name:<{first}}", *cells]))
+        lines += cut_notes({"tasks": {result.task: result.provenance for result in self.results}})
         return "\n".join(line.rstrip() for line in lines)
 
     __repr__ = __str__

@@ -17,6 +17,9 @@ class CharacterTokenizer:
     def __init__(self) -> None:
         self.encoded: list[str] = []
 
+    def encode_counting(self, texts, side):
+        return self.encode(texts, side), {}
+
     def encode(self, texts, side):
         self.encoded += texts
         first = {"query": 1, "passage": 2}[side]

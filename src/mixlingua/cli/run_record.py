@@ -8,8 +8,9 @@ import logging
 import os
 import platform
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -27,7 +28,8 @@ from mixlingua.files import atomic_write
 if TYPE_CHECKING:  # for annotations alone
     from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 
-    from mixlingua.data.rows import Augmentation
+    from mixlingua.data.cut_texts import Cut
+    from mixlingua.data.rows import Augmentation, Side
     from mixlingua.data.store import ParallelStore
     from mixlingua.model.encoder import BiEncoder
 
@@ -139,13 +141,18 @@ def provenance(cfg: DictConfig, encoder: "BiEncoder") -> dict[str, object]:
 
 
 def training_provenance(
-    cfg: DictConfig, encoder: "BiEncoder", stores: "Sequence[ParallelStore]", augmentation: "Augmentation | None"
+    cfg: DictConfig,
+    encoder: "BiEncoder",
+    stores: "Sequence[ParallelStore]",
+    cuts: "Mapping[str, Mapping[Side, Cut]]",
+    augmentation: "Augmentation | None",
 ) -> dict[str, object]:
-    """`provenance`, with what decides the training."""
+    """`provenance`, with what decides the training. cuts: what training cuts of each store's texts, by its name."""
     return {
         **provenance(cfg, encoder),
         "data": list(cfg.data.sources),
         "num_rows": {store.name: store.num_rows for store in stores},
+        "cut": {name: {side: asdict(cut) for side, cut in sides.items()} for name, sides in cuts.items()},
         "training_languages": list(cfg.data.languages),
         "sampler": {key: value for key, value in cfg.sampler.items()},
         "loss": {name: loss.weight for name, loss in cfg.loss.items()},

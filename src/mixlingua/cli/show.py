@@ -26,6 +26,8 @@ from rich.table import Table
 
 from mixlingua.cli.run_record import read_status
 from mixlingua.data.codeswitch.switcher import CodeSwitcher
+from mixlingua.data.cut_texts import Cut
+from mixlingua.data.rows import Side
 from mixlingua.data.store import ParallelStore
 from mixlingua.evaluation.results import ResultRow
 from mixlingua.evaluation.run_folder import read_results
@@ -33,7 +35,7 @@ from mixlingua.evaluation.suite import Task
 from mixlingua.files import atomic_write
 from mixlingua.mining.pool import MiningRows
 from mixlingua.model.encoder import BiEncoder
-from mixlingua.report.page import choice_text
+from mixlingua.report.page import choice_text, cut_notes
 from mixlingua.report.pairs import language_shares, log_pairs, pair_values, save_heatmap, save_share_heatmap
 from mixlingua.report.run_page import write_run_page
 from mixlingua.report.run_tables import before_after_table, group_table
@@ -53,8 +55,12 @@ def announce_training(
     augmentation: CodeSwitcher | None,
     encoder: BiEncoder,
     tasks: list[Task],
+    cuts: Mapping[str, Mapping[Side, Cut]],
 ) -> None:
-    """Print what will be trained on what, how it will be measured, and where the results will be."""
+    """Print what will be trained on what, how it will be measured, and where the results will be.
+
+    cuts: what training cuts of each store's texts, by its name.
+    """
     languages = set(cfg.data.languages)
     table = plan_table("Training")
     for store in stores:
@@ -62,6 +68,9 @@ def announce_training(
         table.add_row(
             "data", f"{store.name}: {store.num_rows:,} rows in {len(held)} training languages ({' '.join(held)})"
         )
+        for side, cut in cuts[store.name].items():
+            if note := cut.note(side, sampled=True):
+                table.add_row("", f"[yellow]{note}[/yellow]")
     for note in notes:
         table.add_row("", f"[yellow]{note}[/yellow]")
     steps = f"{cfg.trainer.max_steps} steps of {cfg.data.batch_size} pairs"
@@ -178,6 +187,8 @@ def show_outcome(run_dir: Path, loggers: list[Logger], seen_languages: list[str]
         console.print(before_after_table(before, after.rows, seen, main_metrics, after.average))
         if groups := group_table(before, after.rows, main_metrics, after.average):
             console.print("", groups)
+        for note in cut_notes(after.provenance):
+            console.print(note, style="yellow", highlight=False)
         if pretraining := after.provenance["pretraining"]:
             console.print(f"Pretrained weights: {pretraining}.", style="dim")
     console.print(f"Results in {run_dir}; {page.name} shows them", soft_wrap=True, highlight=False)

@@ -14,6 +14,7 @@ from mixlingua.cli.run_record import checkpoint_of, run_loggers, training_proven
 from mixlingua.cli.show import announce_training, show_outcome
 from mixlingua.data.batches import View, ViewMaker, view_makers
 from mixlingua.data.build import build_store
+from mixlingua.data.cut_texts import sampled_cut
 from mixlingua.data.datamodule import PairDataModule
 from mixlingua.data.store import ParallelStore
 from mixlingua.data.tokenizer import PairTokenizer
@@ -142,14 +143,18 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     encoder = instantiate(cfg.model).load(cfg.seed)
     loss = build_loss(cfg)
     teacher = build_teacher(cfg, loss, encoder)
-    provenance = training_provenance(cfg, encoder, stores, augmentation)
+    tokenizer = encoder.tokenizer.limited(cfg.data.max_query_length, cfg.data.max_passage_length)
+    cuts = {
+        store.name: sampled_cut(store, tokenizer, cfg.data.languages, seed=cfg.seed, source_index=index)
+        for index, store in enumerate(stores)
+    }
+    provenance = training_provenance(cfg, encoder, stores, cuts, augmentation)
     start_share = StartShare(encoder, cfg.averaging.start_share) if cfg.averaging.start_share else None
 
     # What is trained, on which batches, and from which state on.
     if cfg.adapter:
         instantiate(cfg.adapter).attach(encoder, cfg.seed)
     module = RetrieverModule(encoder, loss, instantiate(cfg.optimizer), teacher)
-    tokenizer = encoder.tokenizer.limited(cfg.data.max_query_length, cfg.data.max_passage_length)
     datamodule = PairDataModule(
         plan,
         tokenizer,
@@ -196,7 +201,7 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     with run_loggers(cfg, run_dir) as loggers:
         trainer = build_trainer(cfg.trainer, run_dir, callbacks, loggers)
         if trainer.is_global_zero:
-            announce_training(cfg, run_dir, stores, plan.notes, augmentation, encoder, tasks)
+            announce_training(cfg, run_dir, stores, plan.notes, augmentation, encoder, tasks, cuts)
             if resume is not None:
                 copy_from_stopped_run(resume, run_dir)
         trainer.fit(module, datamodule, ckpt_path=resume, weights_only=True)

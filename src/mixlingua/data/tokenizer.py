@@ -6,7 +6,7 @@ from typing import Self
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
+from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 from mixlingua.data.rows import Side
 
@@ -37,15 +37,28 @@ class PairTokenizer:
 
     def encode(self, texts: Sequence[str], side: Side) -> list[list[int]]:
         """Token ids of each text with its side's prefix, truncated, special tokens included, not padded."""
+        ids: list[list[int]] = self._tokenized(texts, side)["input_ids"]
+        return ids
+
+    def encode_counting(self, texts: Sequence[str], side: Side) -> tuple[list[list[int]], dict[str, int]]:
+        """What `encode` gives, and of each text that was cut, how many tokens lay behind the limit."""
+        encoded = self._tokenized(texts, side)
+        lost = {
+            text: sum(len(piece) - sum(piece.special_tokens_mask) for piece in encoding.overflowing)
+            for text, encoding in zip(texts, encoded.encodings, strict=True)
+            if len(encoding) >= self.max_length[side]
+        }
+        return encoded["input_ids"], {text: tokens for text, tokens in lost.items() if tokens}
+
+    def _tokenized(self, texts: Sequence[str], side: Side) -> BatchEncoding:
         prefix = self.prefix[side]
-        encoded = self.tokenizer(
+        return self.tokenizer(
             [prefix + text for text in texts],
             truncation=True,
             max_length=self.max_length[side],
             return_attention_mask=False,
             return_token_type_ids=False,
         )
-        return encoded["input_ids"]
 
     def pad(self, ids: Sequence[Sequence[int]]) -> dict[str, Tensor]:
         """input_ids and attention_mask, each (N, L) int64 with L the longest of the batch."""

@@ -4,6 +4,7 @@ The callback of a training run and `action=evaluate` share it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from mixlingua import distributed
+from mixlingua.data.cut_texts import Cut, cut_of
 from mixlingua.data.rows import Side
 from mixlingua.errors import ConfigError
 from mixlingua.evaluation.corpus_tasks import AnswerTask, CorpusTask
@@ -45,7 +47,8 @@ class Task(Protocol):
 def evaluate_encoder(
     encoder: BiEncoder, tasks: Sequence[Task], *, token_budget: int, precision: str
 ) -> list[TaskResult]:
-    """The result of each task, the same on all ranks; every rank must call this.
+    """The result of each task, the same on all ranks; every rank must call this. Its provenance says, as "cut", how
+    many distinct texts of each side were longer than the encoder reads (`Cut`).
 
     token_budget, precision: as `mixlingua.retrieval.encode.encode` takes them. Rank zero shows a bar, which goes away.
     """
@@ -53,8 +56,10 @@ def evaluate_encoder(
         encode_texts = TextEncoder(encoder, token_budget, precision, bars, "")
         results = []
         for task in tasks:
-            encode_texts.purpose = task.name
-            results.append(evaluate_task(task, encode_texts))
+            encode_texts.purpose, encode_texts.cut = task.name, {}
+            result = evaluate_task(task, encode_texts)
+            cut = {side: asdict(counted) for side, counted in encode_texts.cut.items()}
+            results.append(replace(result, provenance={**result.provenance, "cut": cut}))
         return results
 
 
@@ -96,12 +101,17 @@ class TextEncoder:
     The vectors of each side are remembered until none of a call's texts is among them, so that tasks that follow one
     another over the same texts, such as `xquad_r` and `xquad_r_joined`, have them encoded once. The encoder must stay
     as it is.
+
+    cut: by side, the distinct texts so far and how many of them were cut; empty it where a new count begins.
     """
 
     def __init__(self, encoder: BiEncoder, token_budget: int, precision: str, bars: Progress, purpose: str) -> None:
         self.encoder, self.token_budget, self.precision = encoder, token_budget, precision
         self.bars, self.purpose = bars, purpose
+        self.cut: dict[Side, Cut] = {}
+        self.latest_cut = Cut()
         self._latest: dict[Side, tuple[dict[str, int], Tensor]] = {}  # text -> its row, and (N, D)
+        self._lost: dict[Side, dict[str, int]] = {}  # of these texts
 
     @cached_property
     def fingerprint(self) -> str:
@@ -109,16 +119,25 @@ class TextEncoder:
 
     def __call__(self, texts: Sequence[str], side: Side) -> Tensor:
         rows, vectors = self._latest.get(side, ({}, torch.empty(0)))
-        new = [text for text in dict.fromkeys(texts) if text not in rows]
+        lost = self._lost.get(side, {})
+        distinct = list(dict.fromkeys(texts))
+        new = [text for text in distinct if text not in rows]
         if new:
-            fresh = self._encoded(new, side)
-            shares = any(text in rows for text in texts)
+            shares = len(new) < len(distinct)
+            lost = dict(lost) if shares else {}
+            fresh = self._encoded(new, side, lost)
             rows, vectors = (rows, torch.cat([vectors, fresh])) if shares else ({}, fresh)
             rows = rows | {text: row for row, text in enumerate(new, start=len(rows))}
-            self._latest[side] = rows, vectors
+            self._latest[side], self._lost[side] = (rows, vectors), lost
+        self.latest_cut = cut_of(lost, distinct, self.encoder.tokenizer.max_length[side] if lost else 0)
+        self.count(self.latest_cut, side)
         return vectors[[rows[text] for text in texts]]
 
-    def _encoded(self, texts: Sequence[str], side: Side) -> Tensor:
+    def count(self, cut: Cut, side: Side) -> None:
+        """Add texts to those that were counted."""
+        self.cut[side] = self.cut.get(side, Cut()) + cut
+
+    def _encoded(self, texts: Sequence[str], side: Side, lost: dict[str, int]) -> Tensor:
         bar = self.bars.add_task(f"{self.purpose}: {side} vectors", total=None)
         vectors = encode(
             self.encoder,
@@ -127,6 +146,7 @@ class TextEncoder:
             token_budget=self.token_budget,
             precision=self.precision,
             progress=lambda done, total: self.bars.update(bar, completed=done, total=total),
+            lost=lost,
         )
         self.bars.remove_task(bar)
         return vectors

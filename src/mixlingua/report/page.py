@@ -11,6 +11,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from mixlingua.data.cut_texts import Cut
 from mixlingua.files import atomic_write
 from mixlingua.languages import language_name
 
@@ -119,7 +120,7 @@ _NAMES = {
 def provenance_rows(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What decided a run: name and text. That of the tasks' data has a table of its own."""
     keys = [*(key for key in _NAMES if key in provenance), *(key for key in provenance if key not in _NAMES)]
-    known = ((_NAMES.get(key, key), plain_text(provenance[key])) for key in keys if key != "tasks")
+    known = ((_NAMES.get(key, key), plain_text(provenance[key])) for key in keys if key not in ("tasks", "cut"))
     return [(name, text) for name, text in known if text]
 
 
@@ -141,6 +142,16 @@ def plain_text(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}" if value >= 10_000 else str(value)
     return "" if value is None else str(value)
+
+
+def cut_notes(provenance: Mapping[str, Any]) -> list[str]:
+    """What a run has to say of texts that were longer than the model reads: in training, then in each benchmark."""
+    trained = provenance.get("cut", {})
+    notes = [(f"trained on {name}", side, cut, True) for name, sides in trained.items() for side, cut in sides.items()]
+    for name, about in provenance["tasks"].items():
+        notes += [(name, side, cut, False) for side, cut in about.get("cut", {}).items()]
+    said = ((name, Cut(**cut).note(side, sampled)) for name, side, cut, sampled in notes)
+    return [f"{name}: {note}." for name, note in said if note]
 
 
 def data_rows(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, list[tuple[str, str]]]:

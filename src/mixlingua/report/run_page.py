@@ -18,6 +18,7 @@ from mixlingua.report.figures import Picture, Point, loss_picture, spread_pictur
 from mixlingua.report.page import (
     PlainTable,
     choice_text,
+    cut_notes,
     data_rows,
     file_rows,
     plain_name,
@@ -68,6 +69,7 @@ def write_run_page(run_dir: Path, times: Sequence[tuple[str, str]]) -> Path:
         "title": _title(after.provenance),
         "lead": _lead(after.provenance),
         "pretraining": after.provenance.get("pretraining"),
+        "cut_notes": cut_notes(after.provenance),
         "headline": headline(before, after.rows, seen, main_metrics, after.average),
         "zero_shot": zero_shot,
         "tasks": [_task(run_dir, name, after, before, seen, zero_shot) for name in tasks],

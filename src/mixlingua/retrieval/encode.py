@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from mixlingua import distributed
+from mixlingua.data.cut_texts import Cut
 from mixlingua.data.rows import Side
 from mixlingua.errors import ConfigError, ModelError, suggest
 from mixlingua.model.encoder import BiEncoder
@@ -24,6 +25,16 @@ class Encode(Protocol):
         """Differs wherever vectors may differ: what was encoded with another one cannot be used."""
 
     def __call__(self, texts: Sequence[str], side: Side) -> Tensor: ...
+
+
+@runtime_checkable
+class CountsCutTexts(Protocol):
+    """An `Encode` that counts the texts that it cuts, each distinct text of a call once."""
+
+    latest_cut: Cut  # of the latest call
+
+    def count(self, cut: Cut, side: Side) -> None:
+        """Count texts too whose vectors were stored by an earlier run."""
 
 
 def encode_checked(encode: Encode, texts: Sequence[str], side: Side, where: str) -> Tensor:
@@ -51,13 +62,15 @@ def encode(
     token_budget: int,
     precision: str,
     progress: Progress | None = None,
+    lost: dict[str, int] | None = None,
 ) -> Tensor:
     """The (N, D) float32 vectors of N texts, on the CPU, in the order of `texts`, the same on all ranks.
 
     encoder: maps token features to (n, D) and has `tokenizer` and `embedding_dim`. It runs where its parameters are, in
     evaluation mode, without gradients, and gets back the mode it came in. token_budget: the most tokens of a batch,
     padding included (a longer text is a batch of its own). precision: as Lightning names it; "*-mixed" runs under
-    autocast. Texts with equal token ids are encoded once, so their vectors are equal to the bit.
+    autocast. lost: gets each text that is longer than the encoder reads, and how many of its tokens are cut off.
+    Texts with equal token ids are encoded once, so their vectors are equal to the bit.
     Every rank must call this with the same texts. Raises ConfigError for an unknown precision or a budget below 1.
     """
     if token_budget < 1:
@@ -68,7 +81,10 @@ def encode(
     row_of_ids: dict[tuple[int, ...], int] = {}
     row_of_text: dict[str, int] = {}
     distinct_texts = list(dict.fromkeys(texts))
-    for text, ids in zip(distinct_texts, encoder.tokenizer.encode(distinct_texts, side), strict=True):
+    token_ids, cut_off = encoder.tokenizer.encode_counting(distinct_texts, side)
+    if lost is not None:
+        lost |= cut_off
+    for text, ids in zip(distinct_texts, token_ids, strict=True):
         row_of_text[text] = row_of_ids.setdefault(tuple(ids), len(row_of_ids))
     distinct_ids = list(row_of_ids)
 

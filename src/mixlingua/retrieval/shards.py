@@ -6,7 +6,7 @@
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mixlingua import distributed
+from mixlingua.data.cut_texts import Cut
 from mixlingua.errors import DataError, StorageError
 from mixlingua.files import atomic_write, cache_dir, content_hash, lock, remove_locked
 from mixlingua.retrieval.corpus import Census, Corpus, Passage
-from mixlingua.retrieval.encode import Encode, encode_checked
+from mixlingua.retrieval.encode import CountsCutTexts, Encode, encode_checked
 from mixlingua.retrieval.search import on_grid
 
 logger = logging.getLogger(__name__)
@@ -83,7 +84,8 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class VectorShards:
-    """A folder of 00000.npy, ... ((n, D) float32 rows), their ids in 00000.ids.json, ..., and manifest.json.
+    """A folder of 00000.npy, ... ((n, D) float32 rows), their ids in 00000.ids.json, ..., the count of texts that were
+    cut in 00000.cut.json, ..., and manifest.json.
 
     The fields decide the vectors, and thereby the folder: the encoder's fingerprint, the corpus' identity (of its
     census), its number of passages, and how many of them a shard has. A shard is there once its .npy is; its ids are
@@ -119,9 +121,15 @@ class VectorShards:
         """Which passages of the corpus a shard holds."""
         return range(shard * self.shard_size, min((shard + 1) * self.shard_size, self.num_passages))
 
-    def write(self, shard: int, ids: Sequence[str], vectors: Tensor) -> None:
-        """Add a shard: n ids and (n, D) float32 vectors. Raises StorageError where the disk is full."""
+    def write(self, shard: int, ids: Sequence[str], vectors: Tensor, cut: Cut | None = None) -> None:
+        """Add a shard: n ids and (n, D) float32 vectors. cut: of its texts, where they were counted.
+
+        Raises StorageError where the disk is full.
+        """
         assert len(ids) == len(vectors) == len(self.positions(shard))
+        if cut is not None:
+            with atomic_write(self._path(shard, "cut.json")) as partial:
+                partial.write_text(json.dumps(asdict(cut)), encoding="utf-8")
         with atomic_write(self._path(shard, "ids.json")) as partial:
             partial.write_text(json.dumps(list(ids), ensure_ascii=False), encoding="utf-8")
         array = np.ascontiguousarray(vectors.numpy())
@@ -148,6 +156,12 @@ class VectorShards:
         """The ids of a shard's passages, in the order of its rows."""
         ids: list[str] = json.loads(self._path(shard, "ids.json").read_text(encoding="utf-8"))
         return ids
+
+    def cut(self, shards: Iterable[int]) -> Cut:
+        """The texts of some shards that were cut, as far as they were counted."""
+        files = (self._path(shard, "cut.json") for shard in shards)
+        cuts = (Cut(**json.loads(file.read_text(encoding="utf-8"))) for file in files if file.exists())
+        return sum(cuts, Cut())
 
     def at(self, positions: NDArray[np.int64]) -> Tensor:
         """(n, D): the vectors of n >= 1 passages."""
@@ -183,6 +197,9 @@ def encode_corpus(corpus: Corpus, census: Census, encode: Encode, shards: Vector
     disk is full.
     """
     missing = distributed.on_first_rank(lambda: _start(shards, name))
+    if isinstance(encode, CountsCutTexts):
+        there = set(range(shards.num_shards)) - missing
+        encode.count(distributed.on_first_rank(lambda: shards.cut(there)), "passage")
     if not missing:
         return
     passages = corpus.passages()
@@ -220,14 +237,16 @@ def _encode_shard(
     rows = np.delete(np.arange(len(passages)), copies[:, 0] - start)
     texts = [passages[row].text for row in rows.tolist()]
     vectors = []
+    cut = None
     if texts:
         vectors.append(on_grid(encode_checked(encode, texts, "passage", name)))
+        cut = encode.latest_cut if isinstance(encode, CountsCutTexts) else None
 
     def write() -> None:
         if len(copies):
             vectors.append(shards.at(copies[:, 1]))
         order = torch.from_numpy(np.argsort(np.concatenate([rows, copies[:, 0] - start])))
-        shards.write(shard, [passage.id for passage in passages], torch.cat(vectors)[order])
+        shards.write(shard, [passage.id for passage in passages], torch.cat(vectors)[order], cut)
         if (shard + 1) * 10 // shards.num_shards > shard * 10 // shards.num_shards:
             logger.info("%s: %d of %d shards are there", name, shard + 1, shards.num_shards)
 

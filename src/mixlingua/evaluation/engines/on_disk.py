@@ -1,8 +1,9 @@
 """Retrieval over corpora of any size: vectors go to disk, counts add up shard by shard, one value stays per query."""
 
+import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -12,12 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mixlingua import distributed
+from mixlingua.data.cut_texts import Cut
 from mixlingua.evaluation.bias import PREFERENCE_BY_RANK
 from mixlingua.evaluation.corpus_tasks import CorpusTask
 from mixlingua.evaluation.metrics import Floats, Metrics, RelevantRanks, metrics_of, ranks_from_counts
 from mixlingua.evaluation.results import ALL_LANGUAGES, SETTINGS, PerQueryTable, TaskResult
 from mixlingua.files import atomic_write, cache_dir, content_hash
-from mixlingua.retrieval.encode import Encode, encode_checked
+from mixlingua.retrieval.encode import CountsCutTexts, Encode, encode_checked
 from mixlingua.retrieval.search import count_below, exact_scores, on_grid
 from mixlingua.retrieval.shards import SearchedCorpus, VectorShards, encoded
 
@@ -101,10 +103,11 @@ class Relevant:
 @dataclass(frozen=True)
 class Counts:
     """scores: (Q, R) float64 of the relevant passages, -inf where there is none. below: (corpora, Q, R), how many
-    passages of each corpus score less."""
+    passages of each corpus score less. cut: of the passages' texts, as far as they were counted."""
 
     scores: Floats
     below: NDArray[np.int64]
+    cut: Cut
 
 
 def _search(
@@ -118,6 +121,8 @@ def _search(
     relevant = relevant_in(task, languages)
     path = state / f"{'-'.join(languages)}.npz"
     if counts := distributed.on_first_rank(lambda: _load(path)):
+        if isinstance(encode, CountsCutTexts):
+            encode.count(counts.cut, "passage")
         return relevant, counts
     corpora = [
         SearchedCorpus(task.corpora[language], task.censuses[language], f"task {task.name}: corpus {language}")
@@ -130,7 +135,7 @@ def _search(
         for corpus, shards in enumerate(stored):
             for shard in range(shards.num_shards):
                 distributed.on_first_rank(partial(_count, vectors, scores, shards, shard, below[corpus]))
-        counts = distributed.on_first_rank(lambda: Counts(scores, below))
+        counts = distributed.on_first_rank(lambda: Counts(scores, below, _cut(stored)))
         distributed.on_first_rank(lambda: _save(path, counts))
     return relevant, counts
 
@@ -199,16 +204,20 @@ def _count(queries: Tensor, scores: Floats, shards: VectorShards, shard: int, be
     below += count_below(queries, shards.vectors(shard), torch.from_numpy(scores)).numpy()
 
 
+def _cut(stored: Sequence[VectorShards]) -> Cut:
+    return sum((shards.cut(range(shards.num_shards)) for shards in stored), Cut())
+
+
 def _load(path: Path) -> Counts | None:
     if not path.exists():
         return None
     with np.load(path, allow_pickle=False) as arrays:
-        return Counts(arrays["scores"], arrays["below"])
+        return Counts(arrays["scores"], arrays["below"], Cut(**json.loads(str(arrays["cut"]))))
 
 
 def _save(path: Path, counts: Counts) -> None:
     with atomic_write(path) as partial_file:
-        np.savez(partial_file, scores=counts.scores, below=counts.below)
+        np.savez(partial_file, scores=counts.scores, below=counts.below, cut=json.dumps(asdict(counts.cut)))
 
 
 def _table(
