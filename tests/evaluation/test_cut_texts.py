@@ -84,7 +84,8 @@ def test_a_reader_of_the_run_is_told(encoder):
     trained = {"own": {"passage": {"num_texts": 512, "num_cut": 128, "limit": 64, "lost_tokens": 64 * 128}}}
     notes = cut_notes({"tasks": about, "cut": trained})
     assert notes[0] == (
-        "trained on own: 128 of 512 sampled passages are longer than 64 tokens and are cut; 50% of their tokens are lost."
+        "trained on own: 128 of 512 sampled passages are longer than 64 tokens and are cut; "
+        "50% of their tokens are lost."
     )
     assert [note.partition(" are longer")[0] for note in notes[1:]] == [
         "one: 1 of 2 queries", "one: 2 of 4 passages",

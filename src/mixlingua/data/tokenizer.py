@@ -45,7 +45,7 @@ class PairTokenizer:
         encoded = self._tokenized(texts, side)
         lost = {
             text: sum(len(piece) - sum(piece.special_tokens_mask) for piece in encoding.overflowing)
-            for text, encoding in zip(texts, encoded.encodings, strict=True)
+            for text, encoding in zip(texts, encoded.encodings or (), strict=True)
             if len(encoding) >= self.max_length[side]
         }
         return encoded["input_ids"], {text: tokens for text, tokens in lost.items() if tokens}
