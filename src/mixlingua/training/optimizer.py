@@ -48,9 +48,12 @@ class AdamW:
             hint = suggest(self.schedule, SCHEDULES)
             raise ConfigError(f"optimizer.schedule={self.schedule}: choose one of {', '.join(SCHEDULES)}.{hint}")
 
-    def configure(self, module: nn.Module, max_steps: int) -> OptimizerLRScheduler:
-        """Lightning's optimiser dictionary for the trainable parameters of module, over max_steps optimiser steps."""
-        optimizer = torch.optim.AdamW(self._groups(module), lr=self.lr)
+    def configure(self, module: nn.Module, max_steps: int, *, fused: bool = False) -> OptimizerLRScheduler:
+        """Lightning's optimiser dictionary for the trainable parameters of module, over max_steps optimiser steps.
+
+        fused: update all weights in one pass, which CPU and CUDA can.
+        """
+        optimizer = torch.optim.AdamW(self._groups(module), lr=self.lr, fused=fused)
         scheduler = LambdaLR(optimizer, lambda step: self.factor(step, max_steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 

@@ -4,12 +4,24 @@ import pickle
 
 import pytest
 import torch
+from transformers import AutoTokenizer
+
+from mixlingua.data.tokenizer import PairTokenizer
+from mixlingua.model.local_weights import tiny_folder
 
 
 @pytest.fixture
-def tokenizer(pretrained):
-    settings = {"query_prefix": "q:", "passage_prefix": "p:", "max_query_length": 6, "max_passage_length": 8}
-    return pretrained(**settings).load(seed=0).tokenizer
+def make(tmp_path, monkeypatch):
+    """The tokenizer of model=tiny with prefixes and limits."""
+    monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path))
+    library_tokenizer = AutoTokenizer.from_pretrained(tiny_folder(seed=0))
+    defaults = {"query_prefix": "", "passage_prefix": "", "max_query_length": 16, "max_passage_length": 16}
+    return lambda **settings: PairTokenizer(library_tokenizer, **(defaults | settings))
+
+
+@pytest.fixture
+def tokenizer(make):
+    return make(query_prefix="q:", passage_prefix="p:", max_query_length=6, max_passage_length=8)
 
 
 def tokens(tokenizer, ids) -> str:
@@ -49,8 +61,8 @@ def test_content_is_neither_padding_nor_special_nor_the_prefix(tokenizer):
     assert tokenizer.content(unknown, "query").tolist() == [[False, True, False, False]]
 
 
-def test_a_prefix_that_ends_in_a_space_and_one_that_is_not_there(pretrained):
-    spaced = pretrained(query_prefix="q: ", passage_prefix="").load(seed=0).tokenizer
+def test_a_prefix_that_ends_in_a_space_and_one_that_is_not_there(make):
+    spaced = make(query_prefix="q: ")
     queries, passages = spaced.queries(["ab"]), spaced.passages(["ab"])
     assert spaced.content(queries, "query")[0].tolist() == [False] * 3 + [True] * 3 + [False]  # the space, a, b
     assert spaced.content(passages, "passage")[0].tolist() == [False, True, True, False]
