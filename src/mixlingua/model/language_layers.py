@@ -1,4 +1,8 @@
-"""Each language's mean vector taken out of its vectors, with the language told from the vector itself."""
+"""Layers after pooling that take out of a vector what tells its language; they are fitted, not trained.
+
+The projection takes out the directions in which the languages' mean vectors differ. Centring takes out the mean vector
+of the vector's language, which it tells from the vector itself.
+"""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -16,6 +20,7 @@ from mixlingua.model.encoder import Dense, PooledLayer
 
 logger = logging.getLogger(__name__)
 
+WEIGHTS = "model.safetensors"  # where a LanguageCentring is saved in its folder
 _ROUNDING = 1e-5  # of float32 weights, in a sum over up to some thousand of them
 
 
@@ -73,9 +78,6 @@ def is_projection(layer: Dense) -> bool:
     identity = torch.eye(len(weight), dtype=weight.dtype)
     same = [torch.allclose(one, weight, rtol=0, atol=_ROUNDING) for one in (weight.T, weight @ weight, identity)]
     return same == [True, True, False]
-
-
-WEIGHTS = "model.safetensors"
 
 
 class LanguageCentring(PooledLayer):
