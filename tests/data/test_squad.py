@@ -148,6 +148,16 @@ def test_of_several_places_the_counted_one_is_taken(folder, counted):
     assert row.passages["de"] == "Danach gibt es Anis an."
 
 
+@pytest.mark.parametrize("trimmed", [1, 4])
+def test_offsets_of_a_context_that_was_trimmed_mean_what_is_near_by(folder, trimmed):
+    """ "It" stands twice, and both offsets are too large by the blanks that the context has lost."""
+    context = "It rained for a whole week. Then came the sun. It stayed."
+    for start, passage in ((0, "It rained for a whole week."), (47, "It stayed.")):
+        asked = {"id": "1", "question": "What?", "answers": [{"text": "It", "answer_start": start + trimmed}]}
+        (folder / "en.json").write_text(json.dumps(document(context, asked)))
+        assert next(SquadReader({"en": folder / "en.json"}).rows()).passages["en"] == passage
+
+
 @pytest.mark.parametrize(("start", "text"), [(3, "um zehn"), (1, "n"), (9999, "😀")])
 def test_an_answer_that_the_context_does_not_have_is_refused_or_left_out(folder, start, text, caplog):
     message = rf"de\.json: data\[0\]\.paragraphs\[0\]\.qas\[1\]: question 'moved'.*'{text}'.*answer_start {start}"

@@ -42,6 +42,7 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
 logger = logging.getLogger(__name__)
 
 VERSION = "2"
+NEAR = 16
 MISPLACED = ("refuse", "leave_out")
 UNITS = ("sentence", "paragraph")
 
@@ -200,8 +201,9 @@ def _text(node: Any, field: str, where: str) -> str:
 def answer_start(answer: Any, context: str, where: str) -> int | None:
     """Where the text of an answer, `{"text", "answer_start"}`, stands in its context, in characters; None: not in it.
 
-    Other programs count bytes of UTF-8, or units of UTF-16, in which an emoji is two. Where the text does not stand at
-    answer_start as characters, it is looked for at what that means in these; then, anywhere, where it stands once.
+    Other programs count bytes of UTF-8, or units of UTF-16, in which an emoji is two; others trim a context and keep
+    the offsets. Where the text does not stand at answer_start as characters, it is looked for at what that means in
+    these, then within NEAR characters, then anywhere: in both where it stands once.
     Raises DataError, starting with `where`, for what is no answer.
     """
     start, text = (answer.get(field) if isinstance(answer, dict) else None for field in ("answer_start", "text"))
@@ -215,7 +217,11 @@ def answer_start(answer: Any, context: str, where: str) -> int | None:
         position = len(context.encode(encoding)[: start * width].decode(encoding, errors="ignore"))
         if context.startswith(text, position):
             return position
-    return context.index(text) if context.count(text) == 1 else None
+    near = max(0, start - NEAR)
+    for first, last in ((near, start + NEAR + len(text)), (0, len(context))):
+        if context.count(text, first, last) == 1:
+            return context.index(text, first, last)
+    return None
 
 
 def misplaced_answer(question: dict[str, Any], where: str, source: str | None = None) -> str:
