@@ -26,6 +26,10 @@ class ModelError(MixlinguaError):
     """Weights or a tokenizer that cannot be found, read or trusted."""
 
 
+class HubError(MixlinguaError):
+    """Files that a hub does not give: the message says why, and what to do."""
+
+
 class CheckpointError(MixlinguaError):
     """A checkpoint that cannot be read, or that belongs to another run set-up."""
 

@@ -4,6 +4,7 @@ line by line with errors that name file and line."""
 import errno
 import gzip
 import hashlib
+import http.client
 import json
 import logging
 import os
@@ -40,10 +41,11 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     Raises StorageError where the disk is full.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays: writers such as numpy and matplotlib choose a format, or append one, by it.
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=f".partial{path.suffix}")
-    os.close(handle)
+    with _writable(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The suffix stays: writers such as numpy and matplotlib choose a format, or append one, by it.
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=f".partial{path.suffix}")
+        os.close(handle)
     partial = Path(name)
     try:
         yield partial
@@ -63,16 +65,20 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 def atomic_folder(path: str | Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; rename it into place on success, remove it on any error.
 
-    An existing folder at `path` is replaced only once the new one is complete. Processes that may write the same
-    folder at once take turns by `lock`. Raises StorageError where the disk is full.
+    What is at `path` is replaced only once the new folder is complete; of a symbolic link the link, not its target.
+    All files follow the umask, also those of libraries that write for the owner alone (safetensors). Processes that
+    may write the same folder at once take turns by `lock`. Raises StorageError where the disk is full.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial"))
+    with _writable(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial"))
     try:
         yield partial
-        partial.chmod(0o777 & ~_umask())
-        if path.exists():
+        _follow_umask(partial)
+        if path.is_symlink() or path.is_file():
+            path.unlink()  # the link alone: where it points to is kept
+        elif path.exists():
             shutil.rmtree(path)
         os.replace(partial, path)
     except Exception as error:
@@ -90,9 +96,14 @@ def lock(path: str | Path) -> Iterator[None]:
     The lock is the file `.NAME.lock` beside `path`; it ends with the process that held it, however that ended.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(_lock_file(path)):
+    with _writable(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held = FileLock(_lock_file(path))
+        held.acquire()
+    try:
         yield
+    finally:
+        held.release()
 
 
 def remove_locked(folder: Path) -> None:
@@ -129,6 +140,27 @@ def storage_error(path: Path, error: BaseException) -> StorageError | None:
             )
         cause = cause.__cause__ or cause.__context__
     return None
+
+
+@contextmanager
+def _writable(path: Path) -> Iterator[None]:
+    """Raises StorageError where the folder of `path` cannot be made or written."""
+    try:
+        yield
+    except OSError as error:
+        if full := storage_error(path, error):
+            raise full from error
+        raise StorageError(
+            f"{path}: cannot be written ({error.strerror}: {error.filename}). Choose a folder that can be written "
+            "(hydra.run.dir, paths.cache, MIXLINGUA_CACHE)."
+        ) from error
+
+
+def _follow_umask(folder: Path) -> None:
+    mask = _umask()
+    for entry in (folder, *folder.rglob("*")):
+        if not entry.is_symlink():
+            entry.chmod((0o777 if entry.is_dir() else 0o666) & ~mask)
 
 
 def sha256(path: str | Path) -> str:
@@ -188,10 +220,14 @@ def local_or_fetched(
             logger.info("fetching %s", url)
             with partial.open("wb") as file:
                 shutil.copyfileobj(answer, file)
+            length = getattr(answer, "headers", {}).get("Content-Length")
+            if length is not None and (arrived := partial.stat().st_size) != int(length):
+                raise ConnectionError(f"the answer ended after {arrived} of {length} bytes")
             verify(partial)
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         raise DataError(
-            f"{needed_by} needs {name}: it is not in {folder.absolute()}, and {url} could not be fetched ({error}). "
+            f"{needed_by} needs {name}: it is not in {folder.absolute()}, and {url} could not be fetched "
+            f"({str(error) or type(error).__name__}). "
             f"Put the file into that folder, or run once with a network."
         ) from error
     return cached

@@ -1,6 +1,9 @@
+import os
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.hub import LocalHub
 
 from mixlingua.data.readers.mmarco import REPOSITORY, MmarcoReader
 from mixlingua.errors import ConfigError, DataError
@@ -85,37 +88,38 @@ def test_fingerprint_follows_files_and_options(make, folder):
     assert make().fingerprint() != first
 
 
-def test_the_files_of_the_hub_are_asked_for_by_revision(make, folder, tmp_path, monkeypatch):
-    import datasets
-    import huggingface_hub
-
-    def download(repo_id, filename, *, repo_type):
-        assert (repo_id, repo_type) == (REPOSITORY, "dataset")
-        return str(folder / filename)
-
-    load = datasets.load_dataset
-
-    def load_dataset(*arguments, data_files, **options):
-        start = f"hf://datasets/{REPOSITORY}@refs/convert/parquet/"
-        assert data_files.startswith(start)
-        return load(*arguments, data_files=data_files.replace(start, f"{folder}/"), **options)
-
-    local = list(make().rows())
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    assert list(make(path=tmp_path / "absent").rows()) == local
+@pytest.fixture
+def hub(folder, tmp_path, monkeypatch):
+    with LocalHub(folder) as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+        yield server
 
 
-def test_without_a_network_the_ways_out_are_named(make, tmp_path, monkeypatch):
-    import huggingface_hub
+def test_the_files_of_the_hub_are_asked_for_by_revision(make, hub, tmp_path):
+    assert list(make(path=tmp_path / "absent").rows()) == list(make().rows())
+    assert any(f"/api/datasets/{REPOSITORY}/revision/refs/convert/parquet" in path for path in hub.seen)
+    assert not any("dev" in path and "resolve" in path for path in hub.seen)
 
-    def offline(*args, **kwargs):
-        raise ConnectionError("name resolution failed")
 
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", offline)
+def test_a_damaged_file_of_the_hubs_cache_is_removed_and_fetched_again(make, hub, tmp_path):
+    reader = make(path=tmp_path / "absent")
+    rows = list(reader.rows())
+    file = next((tmp_path / "hub").rglob("collection-german/collection/0000.parquet"))
+    file.resolve().write_bytes(b"PAR1 cut")
+    os.utime(file.resolve(), (0, 0))
+    with pytest.raises(DataError, match=r"collection-german/collection/0000\.parquet was damaged and is removed"):
+        list(make(path=tmp_path / "absent").rows())
+    assert list(make(path=tmp_path / "absent").rows()) == rows
+
+
+def test_without_a_network_the_ways_out_are_named(make, hub, tmp_path):
+    hub.shutdown()
+    hub.server_close()
     reader = make(path=tmp_path / "absent")
     reader.fingerprint()  # a store that is there is found without a network
-    with pytest.raises(DataError, match=r"cannot read data/triples.*name resolution failed") as caught:
+    with pytest.raises(DataError, match=r"cannot read data/triples.*cannot be reached") as caught:
         list(reader.rows())
     for way in ("HF_ENDPOINT", "HTTPS_PROXY", str(tmp_path / "absent"), "data=ntrex"):
         assert way in str(caught.value)

@@ -44,3 +44,8 @@ def test_the_mean_over_processes_is_the_mean_over_rows(vectors):
         )  # fmt: skip
         shares.append(step.mean_over("view", values[own]).item())
     assert sum(shares) / 2 == pytest.approx(values[present].mean().item())
+
+
+def test_a_module_that_is_no_loss_of_a_step_is_refused_by_name():
+    with pytest.raises(ConfigError, match=r"loss\.mine: torch\.nn\.modules\.loss\.CosineEmbeddingLoss .*StepLoss"):
+        TotalLoss({"mine": torch.nn.CosineEmbeddingLoss()})

