@@ -138,6 +138,12 @@ class TotalLoss(nn.Module):
                 "loss=[]: nothing to train by; choose one or several, such as loss=[infonce,distillation]."
             )
         for name, loss in losses.items():
+            if not isinstance(loss, StepLoss):
+                kind = f"{type(loss).__module__}.{type(loss).__qualname__}"
+                raise ConfigError(
+                    f"loss.{name}: {kind} is no loss of a step. Derive it from mixlingua.losses.base.StepLoss: "
+                    "super().__init__(weight), and forward(step) that returns a scalar."
+                )
             if not 0 <= loss.weight < math.inf:
                 raise ConfigError(f"loss.{name}.weight={loss.weight}: a number of 0 or more.")
         self.losses = nn.ModuleDict(losses)
