@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mixlingua.evaluation.results import ResultRow
-from mixlingua.report.run_tables import averages, before_after_table
+from mixlingua.report.run_tables import averages, before_after_table, headline
 
 MAIN = {"atlas": "map"}
 
@@ -70,3 +70,9 @@ def test_the_main_metric_of_a_benchmark_is_shown_first_in_each_setting(after: li
         f"monolingual {name}", "monolingual mAP", f"cross-lingual {name}", "cross-lingual mAP", "rank distance",
     ]  # fmt: skip
     assert lines[f"monolingual {name}"] == lines[f"cross-lingual {name}"] == ["0.250"]
+
+
+def test_the_note_says_what_multilingual_recall_at_1_can_be_at_most(after: list[ResultRow]) -> None:
+    rows = [*after, *(replace(row, metric="recall_at_1", value=0.05) for row in after if row.setting == "multilingual")]
+    assert "at most 1/R" in headline(None, rows, {"de"}, MAIN).note
+    assert "at most" not in headline(None, after, {"de"}, MAIN).note

@@ -113,7 +113,10 @@ def headline(
             if any(key in new for key in keys):
                 lines.append((label, [Change(metric, old.get(key), new.get(key)) for key in keys]))
     unseen = sorted({row.query_language for row in after} - set(seen))
-    return Headline(groups, bool(before), blocks, _before_after_caption(unseen, average))
+    note = _before_after_caption(unseen, average)
+    if any(key[1:3] == ("multilingual", "recall_at_1") for key in new):
+        note += " Multilingual recall@1 is at most 1/R where a query has R relevant passages, such as one per language."
+    return Headline(groups, bool(before), blocks, note)
 
 
 def _lines(main_metric: str) -> Iterator[tuple[str, str, str]]:
