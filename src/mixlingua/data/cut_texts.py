@@ -59,7 +59,7 @@ def sampled_cut(
     rows = random_subset(store.num_rows, min(SAMPLE, store.num_rows), seed=seed, source_index=source_index)
     held = np.stack([store.holds(rows, language) for language in languages], axis=1)
     chosen = [
-        (row, np.flatnonzero(of_row)[number % of_row.sum()])
+        (row, int(np.flatnonzero(of_row)[number % of_row.sum()]))
         for number, (row, of_row) in enumerate(zip(rows.tolist(), held, strict=True))
         if of_row.any()
     ]
