@@ -66,7 +66,11 @@ def write_benchmark(folder: Path, count: int = 12) -> None:
         paragraphs = []
         for number in range(count):
             sentence = f"{words[number]} {words[number - 1]} {words[number - 5]}."
-            question = {"id": str(number), "question": f"{words[number]}?", "answers": [{"answer_start": 0}]}
+            question = {
+                "id": str(number),
+                "question": f"{words[number]}?",
+                "answers": [{"answer_start": 0, "text": sentence}],
+            }
             paragraphs.append(
                 {
                     "context": sentence,

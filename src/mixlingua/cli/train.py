@@ -145,7 +145,7 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     teacher = build_teacher(cfg, loss, encoder)
     tokenizer = encoder.tokenizer.limited(cfg.data.max_query_length, cfg.data.max_passage_length)
     cuts = {
-        store.name: sampled_cut(store, tokenizer, list(cfg.data.languages), seed=cfg.seed, source_index=index)
+        store.name: sampled_cut(store, tokenizer, cfg.data.languages, seed=cfg.seed, source_index=index)
         for index, store in enumerate(stores)
     }
     provenance = training_provenance(cfg, encoder, stores, cuts, augmentation)

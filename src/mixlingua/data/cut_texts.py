@@ -59,13 +59,13 @@ def sampled_cut(
     rows = random_subset(store.num_rows, min(SAMPLE, store.num_rows), seed=seed, source_index=source_index)
     held = np.stack([store.holds(rows, language) for language in languages], axis=1)
     chosen = [
-        (row, int(np.flatnonzero(of_row)[number % of_row.sum()]))
+        (row, np.flatnonzero(of_row)[number % of_row.sum()])
         for number, (row, of_row) in enumerate(zip(rows.tolist(), held, strict=True))
         if of_row.any()
     ]
     cuts: dict[Side, Cut] = {}
     for side in SIDES:
-        texts = store.texts([row for row, _ in chosen], side, [languages[index] for _, index in chosen])
+        texts = store.texts([row for row, _ in chosen], side, [languages[int(index)] for _, index in chosen])
         distinct = list(dict.fromkeys(texts))
         _, lost = tokenizer.encode_counting(distinct, side)
         cuts[side] = cut_of(lost, distinct, tokenizer.max_length[side])

@@ -3,7 +3,7 @@
 The layout is the one that every version since 2.0 reads: the transformer and its tokenizer at the top, modules.json,
 1_Pooling (after 1_WeightedLayerPooling, where several layers are pooled), 2_Dense, ..., N_Normalize, and the prefixes
 as prompts. Where queries and passages have different length limits, these are query_length and document_length, which
-need sentence-transformers 6.2; older versions refuse such a folder. What the library does not know, such as what the
+sentence-transformers 6.2 reads and its early versions do not. What the library does not know, such as what the
 weights were pre-trained on, stands in mixlingua.json. A LanguageCentring is named by its own class.
 """
 
