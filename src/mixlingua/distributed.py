@@ -1,5 +1,6 @@
 """The one place that knows torch.distributed: rank, world size and collectives, each the identity on one process."""
 
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -87,3 +88,23 @@ def barrier() -> None:
     """Wait until every rank has arrived."""
     if _running():
         dist.barrier()
+
+
+def tell_other_ranks(key: str, text: str) -> None:
+    """Under torchrun, before the ranks are connected: leave a text for `told_by_rank_zero`."""
+    _torchrun_store().set(_round_key(key), text)
+
+
+def told_by_rank_zero(key: str) -> str:
+    """Under torchrun, before the ranks are connected: the text that rank 0 leaves; waits for it."""
+    text: bytes = _torchrun_store().get(_round_key(key))
+    return text.decode()
+
+
+def _torchrun_store() -> dist.TCPStore:
+    return dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
+
+
+def _round_key(key: str) -> str:
+    """torchrun starts the ranks again where one has failed."""
+    return f"mixlingua/{key}/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"

@@ -3,6 +3,7 @@
 import difflib
 import os
 import re
+import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -40,6 +41,35 @@ class TrainingError(MixlinguaError):
 
 class StorageError(MixlinguaError):
     """A file that cannot be written for want of space."""
+
+
+class Interrupted(SystemExit):
+    """SIGINT or SIGTERM: the exit status is 128 and the signal's number. what_next: how to go on."""
+
+    what_next = ""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        self.signal = signal.Signals(number)
+
+    def __str__(self) -> str:
+        return f"interrupted by {self.signal.name}"
+
+
+@contextmanager
+def signals_interrupt() -> Iterator[None]:
+    """While the body runs, SIGINT and SIGTERM raise Interrupted in the main thread."""
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def interrupt(number: int, frame: object) -> None:
+    """A signal handler: raises Interrupted."""
+    raise Interrupted(number)
 
 
 def suggest(name: str, choices: Iterable[str]) -> str:
@@ -96,6 +126,9 @@ def errors_on_stderr() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         sys.exit(130)
+    except Interrupted as interrupted:
+        print(f"{interrupted}. {interrupted.what_next}".rstrip(), file=sys.stderr)
+        sys.exit(interrupted.code)
     except Exception as error:
         known = user_error(error)
         if known is None or full_errors():

@@ -303,6 +303,28 @@ def parse_json(text: str | bytes, where: str) -> Any:
     return value
 
 
+def read_status(run_dir: Path) -> dict[str, Any]:
+    """The content of RUN/status.json; empty where there is none.
+
+    Raises DataError where it is no object with a state, an action and a list of overrides.
+    """
+    path = run_dir / "status.json"
+    if not path.exists():
+        return {}
+    status = parse_json(path.read_bytes(), str(path))
+    overrides = status.get("overrides") if isinstance(status, dict) else None
+    if not (
+        isinstance(overrides, list)
+        and all(isinstance(text, str) for text in overrides)
+        and all(isinstance(status.get(key), str) for key in ("state", "action"))
+    ):
+        raise DataError(
+            f"{path}: not the status of a run, an object with 'state', 'action' and 'overrides'. Remove the file where "
+            "the folder is not to be resumed or compared."
+        )
+    return status
+
+
 def read_aligned(
     files: Mapping[str, Path], *, header: int = 0, blank_allowed: bool = False
 ) -> Iterator[tuple[int, dict[str, str]]]:

@@ -28,6 +28,9 @@ from mixlingua.errors import problems_of, raise_problems, suggest
 # What holds things by name, each of which may be taken out, as by ~loss.retention.
 NAMED = ("loss", "data.sources", "data.validation_sources", "evaluation.tasks", "callbacks", "logger")
 _SECTIONS = ("data", "evaluation")  # constructors of these check values; what they hold by name is built for itself
+_EPOCHS = "a run is one epoch of trainer.max_steps optimiser steps; write trainer.max_steps=N."
+_INSTEAD = {"trainer.max_epochs": _EPOCHS, "trainer.min_epochs": _EPOCHS, "trainer.min_steps": _EPOCHS}
+_NOT_ADDED = "every key is declared, so '+' would only add one that nothing reads; write {}."
 _OPTUNA = " pip install hydra-optuna-sweeper==1.3.0 brings it."
 
 
@@ -64,7 +67,7 @@ class _CommandLine:
             elif override.key_or_group.startswith("hydra/"):
                 choices.append(override)
             elif override.key_or_group not in self.groups:
-                keys += [] if override.is_add() or override.is_force_add() else [override]
+                keys.append(override)
             elif wrong := list(self.wrong_choices(override)):
                 problems += wrong
             else:
@@ -82,10 +85,8 @@ class _CommandLine:
         """What is wrong with the form of an override, whatever it names; empty where nothing is."""
         name = override.key_or_group
         plain = (override.input_line or "").lstrip("+~")
-        if override.is_add() or override.is_force_add():
-            if name.startswith("hydra."):
-                return ""  # Hydra has settings that it does not declare
-            return f"every key is declared, so '+' would only add one that nothing reads; write {plain}."
+        if _adds(override) and name in self.groups:
+            return _NOT_ADDED.format(plain)
         if override.is_delete() and name.rpartition(".")[0] not in NAMED:
             empty = f"{name}=[]" if name in self.groups else f"{name}=null"
             return f"keys and groups cannot be deleted; write {empty} where it may be empty."
@@ -124,6 +125,10 @@ class _CommandLine:
     def key_problem(self, override: Override, trees: dict[str, dict[str, Any]]) -> str:
         """Why a key is refused, by the first of the trees that does not have it; empty where all have it."""
         key = override.key_or_group
+        if _adds(override) and key.startswith("hydra."):
+            return ""  # Hydra has settings that it does not declare
+        if key in _INSTEAD:
+            return _INSTEAD[key]
         for combination, tree in trees.items():
             known = dict(_keys(tree, hydra=key.startswith("hydra.")))
             if key in known:
@@ -131,6 +136,8 @@ class _CommandLine:
                 replaced = override.is_delete() or all(isinstance(value, dict) for value in _values(override))
                 if isinstance(inner, dict) and inner and not replaced:
                     return f"'{key}' holds further keys: {', '.join(inner)}; set one of those."
+                if _adds(override):
+                    return _NOT_ADDED.format((override.input_line or "").lstrip("+"))
                 continue
             parent = max((name for name in known if key.startswith(f"{name}.")), key=len, default="")
             siblings = [name for name in known[parent] if not name.startswith("_")] if parent else []
@@ -153,6 +160,10 @@ class _CommandLine:
                 "objective=atlas/multilingual/map, and its hydra.sweeper.direction."
             ]
         return []
+
+
+def _adds(override: Override) -> bool:
+    return override.is_add() or override.is_force_add()
 
 
 def _values(override: Override) -> Iterator[Any]:
@@ -228,6 +239,11 @@ def _together(tree: dict[str, Any], uses: Sequence[str], multirun: bool) -> Iter
             yield f"resume={resume}: no translations at {translations_of(resume)}."
         if tree["action"] != "translate" and not checkpoint_of(resume).is_file():
             yield f"resume={resume}: no checkpoint at {checkpoint_of(resume)}."
+    if multirun and "logger" in uses and "WANDB_RUN_ID" in os.environ and "wandb" in tree["logger"]:
+        yield (
+            f"WANDB_RUN_ID={os.environ['WANDB_RUN_ID']} in the environment: all jobs of the sweep would be this one run "
+            "of W&B. Take it out (env -u WANDB_RUN_ID), or run one job without -m."
+        )
     if "trainer" in uses:
         yield from _of_trainer(tree, uses, multirun)
 

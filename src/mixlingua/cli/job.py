@@ -14,8 +14,18 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from mixlingua.cli.check import problems
-from mixlingua.cli.run_record import holds_finished_run, is_rank_zero, recorded
-from mixlingua.errors import ConfigError, errors_on_stderr, full_errors, raise_problems, suggest, user_error
+from mixlingua.cli.command_line import parsed
+from mixlingua.cli.run_folder import check_unused, claim
+from mixlingua.cli.run_record import is_rank_zero, recorded
+from mixlingua.errors import (
+    ConfigError,
+    Interrupted,
+    errors_on_stderr,
+    full_errors,
+    raise_problems,
+    suggest,
+    user_error,
+)
 from mixlingua.files import atomic_write
 
 logger = logging.getLogger(__name__)
@@ -111,8 +121,9 @@ def _run(cfg: DictConfig, run_dir: Path, overrides: list[str], *, multirun: bool
     if cfg.action not in ACTIONS:
         hint = suggest(str(cfg.action), ACTIONS)
         raise ConfigError(f"action={cfg.action}: no such action; it is one of {', '.join(ACTIONS)}.{hint}")
-    if is_rank_zero() and not cfg.overwrite and holds_finished_run(run_dir):
-        raise ConfigError(f"{run_dir} holds a finished run; choose another hydra.run.dir, or give overwrite=true.")
+    if is_rank_zero():
+        claim(run_dir)  # a job of a sweep has not yet
+        check_unused(run_dir, cfg, overrides)
     action = ACTIONS[cfg.action]
     with recorded(run_dir, cfg.action, overrides) as metrics:
         raise_problems(problems(cfg, action.uses, multirun=multirun))
@@ -123,12 +134,26 @@ def _run(cfg: DictConfig, run_dir: Path, overrides: list[str], *, multirun: bool
                 partial.write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
         try:
             metrics.update(_act(action, cfg, run_dir))
+        except Interrupted as interrupted:
+            interrupted.what_next = _what_next(cfg.action, run_dir)
+            raise
         finally:
             _release()
         if is_rank_zero() and cfg.objective is not None and cfg.objective not in metrics:
             hint = suggest(cfg.objective, metrics)
             raise ConfigError(f"objective={cfg.objective}: this run has {', '.join(metrics) or 'no figures'}.{hint}")
         return metrics
+
+
+def _what_next(action: str, run_dir: Path) -> str:
+    """How a run that was interrupted is continued."""
+    kept = {"train": run_dir / "checkpoints" / "last.ckpt", "translate": run_dir / "translations"}.get(action)
+    if kept is None or not kept.exists():
+        return f"{run_dir} holds nothing to go on from; start the command again."
+    program = "python run.py" if sys.argv[0].endswith(".py") else Path(sys.argv[0]).name
+    config_dir = parsed(sys.argv[1:]).config_dir
+    option = f" --config-dir={config_dir}" if config_dir else ""
+    return f"Go on from {kept} with: {program}{option} resume={run_dir} hydra.run.dir={run_dir}"
 
 
 def _settle_precision(cfg: DictConfig) -> None:

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,13 +18,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 import mixlingua
-from mixlingua.errors import user_error
-from mixlingua.files import atomic_write
+from mixlingua.errors import ConfigError, user_error
+from mixlingua.files import atomic_write, read_status
 
 if TYPE_CHECKING:  # for annotations alone
     from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
@@ -60,12 +64,6 @@ def is_rank_zero() -> bool:
     return True
 
 
-def read_status(run_dir: Path) -> dict[str, Any]:
-    """The content of status.json; empty where there is none."""
-    path = run_dir / "status.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-
-
 def holds_finished_run(run_dir: Path) -> bool:
     return read_status(run_dir).get("state") == "finished" or (run_dir / "metrics.json").exists()
 
@@ -74,7 +72,7 @@ def holds_finished_run(run_dir: Path) -> bool:
 def recorded(run_dir: Path, action: str, overrides: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Keep status.json up to date while the body runs; the body may put its results in the yielded dictionary.
 
-    States: running, finished, failed (with the error), interrupted (Ctrl-C, or a scheduler's SIGTERM). A process that
+    States: running, finished, failed (with the error), interrupted (by SIGINT or SIGTERM). A process that
     is killed leaves `running` with its pid. Only rank zero writes.
     """
     status: dict[str, Any] = {
@@ -98,8 +96,12 @@ def recorded(run_dir: Path, action: str, overrides: Sequence[str]) -> Iterator[d
     _write(run_dir, status | {"state": "finished", "ended": _now()})
 
 
+def mark_failed(run_dir: Path, message: str) -> None:
+    """Say in status.json why a run ended whose main thread cannot say so itself."""
+    _write(run_dir, read_status(run_dir) | {"state": "failed", "error": message, "ended": _now()})
+
+
 def _state_after(error: BaseException) -> str:
-    # Lightning turns Ctrl-C into SystemExit, and SIGTERM into a SystemExit of its own.
     interrupts = (KeyboardInterrupt, SystemExit)
     return "interrupted" if isinstance(error, interrupts) else "failed"
 
@@ -270,20 +272,43 @@ def with_arguments_of_resumed(arguments: Sequence[str]) -> list[str]:
     """The command line of a resumed run: what the stopped one was started with, then what is said now.
 
     An argument given now replaces the stopped run's own; a group given now as none loses the settings that it had.
-    Unchanged where nothing is resumed, in a sweep, and where the checkpoint lies in no run folder.
+    Unchanged where nothing is resumed, in a sweep, and where the checkpoint is a file that lies in no run folder.
+    Raises ConfigError for a folder without status.json, and for a recorded argument that is no plain override.
     """
-    given = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
-    if "resume" not in given or {"-m", "--multirun"} & set(arguments):
+    if {"-m", "--multirun"} & set(arguments):
         return list(arguments)
-    run_dir = checkpoint_of(given["resume"]).parent.parent
-    left_out = tuple(f"{group}." for group, choice in given.items() if choice == "none")
-    earlier = [
-        argument
-        for argument in read_status(run_dir).get("overrides", [])
-        if _key(argument) not in given and not _key(argument).startswith(left_out)
-    ]
-    return [*earlier, *arguments]
+    given = {override.key_or_group: override for override in map(_override, arguments) if override is not None}
+    resume = given["resume"].value() if "resume" in given else None
+    if resume is None:
+        return list(arguments)
+    run_dir = checkpoint_of(str(resume)).parent.parent
+    status = read_status(run_dir)
+    if not status and Path(str(resume)).is_dir():
+        raise ConfigError(f"resume={resume}: {run_dir / 'status.json'} is not there, so the folder holds no run.")
+    left_out = tuple(f"{group}." for group, override in given.items() if override.value() == "none")
+    earlier = [(text, _recorded_key(text, run_dir)) for text in status.get("overrides", [])]
+    return [*(text for text, key in earlier if key not in given and not key.startswith(left_out)), *arguments]
 
 
-def _key(argument: str) -> str:
-    return argument.split("=", 1)[0]
+def _recorded_key(text: str, run_dir: Path) -> str:
+    """The key or group that a recorded argument sets.
+
+    The folder may come from anyone: what could choose other code or other files of configuration is refused.
+    """
+    override = _override(text)
+    key = override.key_or_group if override is not None else ""
+    plain = override is not None and not (override.is_add() or override.is_force_add())
+    if not plain or re.match(r"hydra\b", key) or "_target_" in text:
+        raise ConfigError(
+            f"{run_dir / 'status.json'}: overrides has '{text}', which no run records: it is no plain KEY=VALUE of a "
+            "declared key. If you trust the folder, mend the file, or resume its checkpoint copied to another place."
+        )
+    return key
+
+
+def _override(text: str) -> Override | None:
+    """The override that an argument is; None for an option, and for what Hydra cannot parse, which is told later."""
+    try:
+        return None if text.startswith("-") else OverridesParser.create().parse_override(text)
+    except HydraException:
+        return None

@@ -10,7 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from mixlingua import distributed
-from mixlingua.cli.run_record import checkpoint_of, run_loggers, training_provenance
+from mixlingua.cli.run_record import checkpoint_of, mark_failed, run_loggers, training_provenance
 from mixlingua.cli.show import announce_training, show_outcome
 from mixlingua.data.batches import View, ViewMaker, view_makers
 from mixlingua.data.build import build_store
@@ -29,6 +29,7 @@ from mixlingua.training.callbacks import BatchMix, EvaluationCallback, MovingAve
 from mixlingua.training.checkpoints import check_resumable, checkpoint_callbacks, copy_from_stopped_run
 from mixlingua.training.end_of_training import EndOfTraining, StartShare, append_postprocess
 from mixlingua.training.module import RetrieverModule, Teacher
+from mixlingua.training.processes import ends_together
 from mixlingua.training.trainer import build_trainer
 
 logger = logging.getLogger(__name__)
@@ -204,7 +205,8 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
             announce_training(cfg, run_dir, stores, plan.notes, augmentation, encoder, tasks, cuts)
             if resume is not None:
                 copy_from_stopped_run(resume, run_dir)
-        trainer.fit(module, datamodule, ckpt_path=resume, weights_only=True)
+        with ends_together(trainer, partial(mark_failed, run_dir)):
+            trainer.fit(module, datamodule, ckpt_path=resume, weights_only=True)
         if distributed.rank() > 0:
             return {}
         return show_outcome(run_dir, loggers, list(cfg.data.languages))

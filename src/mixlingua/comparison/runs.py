@@ -1,6 +1,5 @@
 """Runs found in folders and read back, and whether they may be compared."""
 
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ import yaml
 
 from mixlingua.errors import DataError
 from mixlingua.evaluation.run_folder import QuestionValues, read_question_values, read_results
+from mixlingua.files import read_status
 
 # Keys of a task's provenance that must be equal; its revision changes whenever a score may change.
 _SAME_DATA = ("revision", "languages", "num_queries", "num_candidates", "main_metric")
@@ -42,7 +42,7 @@ def find_runs(places: Sequence[str]) -> tuple[list[FinishedRun], list[str]]:
         if not folders:
             raise DataError(f"runs={place}: {_why_empty(Path(place))}")
         for folder in folders:
-            status = _status(folder)
+            status = read_status(folder)
             if reason := _unusable(folder, status):
                 left_out[folder.resolve()] = f"{folder}: {reason}"
             else:
@@ -58,7 +58,7 @@ def _run_folders(place: Path) -> Iterator[Path]:
     """Folders of runs that have scores. Runs inside the folder of another run are not looked for."""
     for folder, inner, files in os.walk(place):
         is_run = "status.json" in files or "metrics.json" in files
-        if is_run and _status(Path(folder)).get("action") not in _NO_SCORES:
+        if is_run and read_status(Path(folder)).get("action") not in _NO_SCORES:
             inner.clear()
             yield Path(folder)
         inner[:] = sorted((name for name in inner if not name.startswith(".")), key=_natural)
@@ -73,11 +73,6 @@ def _why_empty(place: Path) -> str:
 def _natural(name: str) -> list[int | str]:
     """Sorts job 2 before job 10."""
     return [int(digits) if digits.isdigit() else digits for digits in re.split(r"(\d+)", name)]
-
-
-def _status(folder: Path) -> dict[str, Any]:
-    path = folder / "status.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def _unusable(folder: Path, status: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from pytorch_lightning.callbacks import Checkpoint, RichProgressBar
 from pytorch_lightning.loggers import Logger
 
 from mixlingua.training.checkpoints import WholeCheckpoints
+from mixlingua.training.processes import RankSignals
 
 
 def build_trainer(
@@ -21,7 +22,7 @@ def build_trainer(
     precision "auto" is that of `native_precision`.
     """
     _only_warnings()
-    callbacks = [TrainingBar(leave=True), *callbacks]
+    callbacks = [RankSignals(), TrainingBar(leave=True), *callbacks]
     arguments = dict(arguments)
     if arguments.get("precision") == "auto":
         arguments["precision"] = native_precision(arguments["accelerator"])

@@ -1,0 +1,156 @@
+"""A run folder belongs to one run: its name is free, it is locked while the run lives, and no other run's files mix in.
+
+Hydra composes the name of the folder and then makes it, whether or not it is there. `ClaimedFolder` steps in between.
+"""
+
+import fcntl
+import json
+import logging
+import os
+import socket
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import count
+from pathlib import Path
+from types import ModuleType
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from mixlingua.cli.run_record import checkpoint_of, holds_finished_run, is_rank_zero
+from mixlingua.errors import ConfigError, errors_on_stderr
+from mixlingua.files import read_status
+
+logger = logging.getLogger(__name__)
+
+CLAIM = ".claim"
+_KEY = "run_dir"
+_WITHOUT_RESULTS = ("status.json", "config.yaml")  # what a run leaves that ended before it began to work
+_held: dict[Path, int] = {}  # the open claim files of this process, whose locks end with it
+
+
+class ClaimedFolder(Callback):
+    """Hydra callback: settles and claims the folder of a run, or of a sweep, before Hydra makes it.
+
+    A name that is made of the time is a new folder: where it is taken, TIME-2 and so on. A folder that was named is
+    locked, and refused while another run has it. The processes of one run share that of its rank 0.
+    """
+
+    def on_run_start(self, config: DictConfig, **kwargs: object) -> None:
+        """Before the one run of a command."""
+        with errors_on_stderr():  # Hydra only warns of an error in a callback
+            _put(config, "run", _settled(config, "run"))
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
+        """Before the first job of a sweep, each of which is composed anew from the overrides."""
+        with errors_on_stderr():
+            folder = _settled(config, "sweep")
+            _put(config, "sweep", folder)
+            with read_write(config.hydra.overrides):
+                escaped = str(folder).replace("\\", "\\\\").replace('"', '\\"')
+                config.hydra.overrides.hydra.append(f'hydra.sweep.dir="{escaped}"')
+
+
+def claim(folder: Path) -> None:
+    """Keep other runs from a folder until `release`, or until this process ends, however it does.
+
+    Raises ConfigError, naming the owner, where another process has it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if folder.resolve() in _held:
+        return
+    # A record lock: a process that is forked, as a DataLoader's worker is, does not keep it alive.
+    handle = os.open(folder / CLAIM, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        owner = os.read(handle, 4096).decode(errors="replace").strip()
+        os.close(handle)
+        raise ConfigError(
+            f"{folder}: another run is writing there ({owner}). Choose another hydra.run.dir, or wait for its end."
+        ) from None
+    except OSError as error:  # a file system without locks
+        logger.warning("%s: cannot be locked (%s). Give no other run this folder.", folder, error.strerror)
+    owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": f"{datetime.now().astimezone():%FT%T%z}"}
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, json.dumps(owner).encode() + b"\n", 0)
+    _held[folder.resolve()] = handle
+
+
+def release() -> None:
+    """Give up every folder that this process has claimed."""
+    while _held:
+        os.close(_held.popitem()[1])
+
+
+def check_unused(run_dir: Path, cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """Raise ConfigError where a folder holds results of another run, unless cfg.overwrite.
+
+    Results of an unfinished run stand in nobody's way where it is resumed in its folder, or started again with the same
+    arguments.
+    """
+    if cfg.overwrite:
+        return
+    if holds_finished_run(run_dir):
+        raise ConfigError(f"{run_dir} holds a finished run; choose another hydra.run.dir, or give overwrite=true.")
+    resumed = cfg.resume is not None and checkpoint_of(cfg.resume).resolve().parent.parent == run_dir.resolve()
+    status = read_status(run_dir)
+    results = sorted(
+        path.name
+        for path in run_dir.iterdir()
+        if path.name not in _WITHOUT_RESULTS and path.suffix != ".log" and not path.name.startswith(".")
+    )
+    if status and results and not resumed and status["overrides"] != list(overrides):
+        raise ConfigError(
+            f"{run_dir} holds files of a run with other arguments ({', '.join(results)}), whose state is "
+            f"'{status['state']}'. Choose another hydra.run.dir, go on with it by resume={run_dir}, or give "
+            "overwrite=true."
+        )
+
+
+def _settled(config: DictConfig, kind: str) -> Path:
+    """The folder of this command, claimed by rank 0."""
+    folder = Path(config.hydra[kind].dir)
+    timed = "${now:" in OmegaConf.to_container(config.hydra[kind], resolve=False)["dir"]  # type: ignore
+    if not is_rank_zero():
+        return _of_rank_zero(folder) if timed else folder
+    if timed:
+        folder = _new(folder)
+    claim(folder)
+    if timed and "TORCHELASTIC_RUN_ID" in os.environ:
+        _torchrun().tell_other_ranks(_KEY, str(folder.absolute()))
+    return folder
+
+
+def _new(folder: Path) -> Path:
+    """Make the folder, which was not there before, under this name or with a number behind it."""
+    for number in count(1):
+        candidate = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        candidate.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            candidate.mkdir()
+        except FileExistsError:
+            continue
+        return candidate
+    raise AssertionError
+
+
+def _of_rank_zero(folder: Path) -> Path:
+    """The folder that rank 0 has claimed, as torchrun's processes tell one another."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        raise ConfigError(
+            f"hydra.run.dir: {folder} is made of the time, which may differ between the processes of this run. Give "
+            "one that is the same for all, such as hydra.run.dir=runs/NAME, or choose trainer=slurm."
+        )
+    return Path(_torchrun().told_by_rank_zero(_KEY))
+
+
+def _torchrun() -> ModuleType:
+    from mixlingua import distributed  # with torch, which the check of a command does without
+
+    return distributed
+
+
+def _put(config: DictConfig, kind: str, folder: Path) -> None:
+    with read_write(config.hydra[kind]), open_dict(config.hydra[kind]):
+        config.hydra[kind].dir = str(folder)

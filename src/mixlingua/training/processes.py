@@ -1,0 +1,149 @@
+"""The processes of one run end together, and the run says which of them died and how."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import parent_process
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
+
+from mixlingua.errors import TrainingError, interrupt, user_error
+
+POLL = 0.2  # seconds between two looks at the processes
+GRACE = 10.0  # seconds in which a process may end by itself, once another is dead or asked it to
+
+
+class RankSignals(Callback):
+    """Signals of a run with several processes: rank 0, or the process that spawned the ranks, ends the others.
+
+    Lightning's own handler of SIGTERM waits for all ranks, also for one that is dead.
+    """
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Lightning has set its handler by now."""
+        if trainer.world_size == 1 or threading.current_thread() is not threading.main_thread():
+            return
+        if _is_spawned():
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # the system sends it when the process that spawned them dies
+        elif trainer.global_rank == 0:
+            signal.signal(signal.SIGTERM, interrupt)
+        else:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all: rank 0 ends the others
+
+
+@contextmanager
+def ends_together(trainer: Trainer, give_up: Callable[[str], None]) -> Iterator[None]:
+    """A context for `trainer.fit`: the ranks that this process started end with it, and it ends with them.
+
+    give_up: gets the message where this process is stuck in a collective that the dead rank will not join; the process
+    exits with status 2 then. Raises TrainingError, naming rank, process and signal or exit status, where a rank died.
+    """
+    watch = _Watch(trainer, give_up)
+    watch.start()
+    try:
+        yield
+    except ProcessExitedException as error:
+        raise TrainingError(_death(error.error_index, error.error_pid, error.exit_code)) from error
+    except ProcessRaisedException as error:
+        killed = [
+            (rank, process)
+            for rank, process in enumerate(trainer.strategy.launcher.procs)  # type: ignore[union-attr]
+            if (process.exitcode or 0) < 0 and process.exitcode != -signal.SIGTERM
+        ]
+        if killed and user_error(error) is None:  # of which the error is a consequence
+            rank, process = killed[0]
+            raise TrainingError(_death(rank, process.pid, process.exitcode)) from error
+        raise
+    except Exception as error:
+        # A connection breaks before the process at its other end is gone.
+        if user_error(error) is None and watch.started and watch.died.wait(GRACE):
+            raise TrainingError(watch.message) from error
+        raise
+    finally:
+        watch.stopped.set()
+        if sys.exc_info()[0] is not None:
+            _end([*watch.started, *getattr(trainer.strategy.launcher, "procs", ())])
+
+
+class _Watch(threading.Thread):
+    """Looks at the processes that Lightning starts by the command line; in one of these, at the one that started it.
+
+    Lightning's own thread kills them all, and this process, without a word. It is given none to look at.
+    """
+
+    def __init__(self, trainer: Trainer, give_up: Callable[[str], None]) -> None:
+        super().__init__(daemon=True, name="ranks")
+        self.trainer, self.give_up = trainer, give_up
+        self.started: list[Any] = []
+        self.stopped, self.died = threading.Event(), threading.Event()
+        self.message = ""
+        self.parent = os.getppid()
+        self.has_own_parent = "LOCAL_RANK" in os.environ and os.environ["LOCAL_RANK"] != "0"
+
+    def run(self) -> None:
+        """Until `stopped`, or the end of this process."""
+        while not self.stopped.wait(POLL):
+            if self.has_own_parent and os.getppid() != self.parent:
+                os._exit(1)
+            self._take_over()
+            for rank, process in enumerate(self.started, start=1):
+                if process.poll():
+                    return self._mourn(rank, process)
+
+    def _take_over(self) -> None:
+        launcher = self.trainer.strategy.launcher
+        if type(launcher).__name__ == "_SubprocessScriptLauncher":
+            procs: list[Any] = launcher.procs  # type: ignore[union-attr]
+            while procs:
+                self.started.append(procs.pop(0))
+
+    def _mourn(self, rank: int, process: Any) -> None:
+        self.message = _death(rank, process.pid, process.returncode)
+        self.died.set()
+        if not self.stopped.wait(GRACE):
+            self.give_up(self.message)
+            print(f"error: {self.message}", file=sys.stderr, flush=True)
+            _end(self.started)
+            os._exit(2)
+
+
+def _death(rank: int, pid: int, exit_code: int | None) -> str:
+    code = exit_code or 0
+    how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
+    hint = " The system kills processes by SIGKILL where memory is short." if code == -signal.SIGKILL else ""
+    return (
+        f"rank {rank} (process {pid}) {how}, and the others with it.{hint} Where checkpoints/last.ckpt was written, "
+        "resume=RUN goes on from there."
+    )
+
+
+def _end(processes: list[Any]) -> None:
+    """SIGTERM, then SIGKILL, for processes of subprocess or multiprocessing."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        alive = [process for process in processes if _is_alive(process)]
+        for process in alive:
+            try:
+                os.kill(process.pid, number)
+            except ProcessLookupError:
+                continue
+        until = time.monotonic() + GRACE
+        while any(map(_is_alive, alive)) and time.monotonic() < until:
+            time.sleep(POLL)
+
+
+def _is_alive(process: Any) -> bool:
+    alive: bool = process.is_alive() if hasattr(process, "is_alive") else process.poll() is None
+    return alive
+
+
+def _is_spawned() -> bool:
+
+    return parent_process() is not None

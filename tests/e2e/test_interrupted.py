@@ -1,0 +1,106 @@
+"""Signals and dead processes: a run ends whole, says what happened, and leaves the right status."""
+
+import os
+import re
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import Popen
+
+import pytest
+
+from mixlingua.cli.run_record import read_status
+
+Start = Callable[..., Popen]
+LONG = ["trainer.max_steps=100000", "evaluation=[]", "hydra.run.dir=run"]
+
+
+def ranks_of(process: Popen) -> list[int]:
+    """Process ids of the ranks that a process has started."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        try:
+            words = (folder / "stat").read_text().rpartition(")")[2].split()
+            line = (folder / "cmdline").read_text()
+        except (OSError, NotADirectoryError):
+            continue
+        # Neither a worker that is forked nor the tracker of resources.
+        if int(words[1]) == process.pid and ("spawn_main" in line or "train_ddp_process" in line):
+            found.append(int(folder.name))
+    return sorted(found)
+
+
+def wait_for(process: Popen, reached: Callable[[], bool]) -> None:
+    until = time.monotonic() + 240
+    while not reached():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def gone(pids: list[int]) -> bool:
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        if not any(Path(f"/proc/{pid}").exists() for pid in pids):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_training_says_how_to_go_on(start: Start, tmp_path: Path, number: signal.Signals) -> None:
+    process = start(*LONG)
+    wait_for(process, lambda: (tmp_path / "run/checkpoints/last.ckpt").exists())
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert f"interrupted by {number.name}. " in errors and "Traceback" not in errors
+    assert re.search(r"python run.py resume=\S*run hydra.run.dir=\S*run$", errors.strip().splitlines()[-1])
+    status = read_status(tmp_path / "run")
+    assert (status["state"], status["error"]) == ("interrupted", f"interrupted by {number.name}")
+
+
+def test_a_signal_outside_training(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "slow_task.py").write_text("import time\n\ndef slow():\n    time.sleep(600)\n")
+    folder = tmp_path / "own" / "evaluation"
+    folder.mkdir(parents=True)
+    (folder / "slow.yaml").write_text("# @package evaluation.tasks.slow\n_target_: slow_task.slow\n")
+    process = start("action=evaluate", f"--config-dir={folder.parent}", "evaluation=[slow]", "hydra.run.dir=run")
+    wait_for(process, lambda: (tmp_path / "run/status.json").exists())
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert errors.strip().splitlines()[-1].startswith("interrupted by SIGTERM.")
+    assert read_status(tmp_path / "run")["state"] == "interrupted"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "ddp_spawn"])
+@pytest.mark.parametrize("victim", ["rank", "main SIGINT", "main SIGTERM", "main SIGKILL"])
+def test_processes_end_together(start: Start, tmp_path: Path, strategy: str, victim: str) -> None:
+    options = [f"trainer={strategy}", "trainer.accelerator=cpu", "trainer.devices=2"]
+    process = start(*options, *LONG)
+    wait_for(process, lambda: (tmp_path / "run/checkpoints/last.ckpt").exists())
+    ranks = ranks_of(process)
+    assert len(ranks) == (1 if strategy == "ddp" else 2)
+    if victim == "rank":
+        os.kill(ranks[-1], signal.SIGKILL)
+    else:
+        process.send_signal(signal.Signals[victim.split()[1]])
+    _, errors = process.communicate(timeout=60)
+    assert gone(ranks)
+    status = read_status(tmp_path / "run")
+    if victim == "rank":
+        assert process.returncode == 2, errors
+        assert "Traceback" not in errors
+        (message,) = [line for line in errors.splitlines() if line.startswith("error: ")]
+        assert message.startswith(f"error: rank 1 (process {ranks[-1]}) was ended by SIGKILL")
+        assert status["state"] == "failed" and status["error"] == message.removeprefix("error: ")
+    elif victim == "main SIGKILL":
+        assert status["state"] == "running"
+    else:
+        number = signal.Signals[victim.split()[1]]
+        assert process.returncode == 128 + number, errors
+        assert f"interrupted by {number.name}. " in errors and "resume=" in errors
+        assert status["state"] == "interrupted"
