@@ -1,6 +1,7 @@
 """Errors that a user can put right, how several are told at once, and how they reach the terminal."""
 
 import difflib
+import errno
 import os
 import re
 import signal
@@ -40,7 +41,7 @@ class TrainingError(MixlinguaError):
 
 
 class StorageError(MixlinguaError):
-    """A file that cannot be written for want of space."""
+    """A file that cannot be written, for want of space or of the right to."""
 
 
 class Interrupted(SystemExit):
@@ -110,7 +111,20 @@ def user_error(error: BaseException | None) -> MixlinguaError | None:
             return kind(last[2].strip())
         if isinstance(cause, MixlinguaError):
             return cause
-    return None
+    return next(filter(None, map(_denied, _chain(error))), None)
+
+
+_DENIED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
+
+
+def _denied(error: BaseException) -> StorageError | None:
+    """What to tell of a file or folder that the system does not let this user have."""
+    if not (isinstance(error, OSError) and error.errno in _DENIED and error.filename):
+        return None
+    return StorageError(
+        f"{error.filename}: {error.strerror}. Choose a folder that you may write (hydra.run.dir for runs, paths.cache "
+        "and the environment variable MIXLINGUA_CACHE for the cache), or change its rights."
+    )
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -1,8 +1,12 @@
 """A resumed run needs no arguments of its own."""
 
+import json
 from pathlib import Path
 
+import pytest
+
 from mixlingua.cli.run_record import recorded, with_arguments_of_resumed
+from mixlingua.errors import ConfigError, DataError
 
 
 def stopped_run(folder: Path) -> Path:
@@ -32,3 +36,45 @@ def test_a_group_that_is_none_now_loses_the_settings_that_it_had(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     given = [f"resume={tmp_path}", "postprocess=none"]
     assert with_arguments_of_resumed(given) == ["trainer.max_steps=4", *given]
+
+
+@pytest.mark.parametrize("quoted", ["'{}'", '"{}"', "{}"])
+def test_quotes_change_nothing(tmp_path: Path, quoted: str) -> None:
+    run = stopped_run(tmp_path / ("a, b=1" if quoted != "{}" else "ab"))
+    given = [f"resume={quoted.format(run)}"]
+    assert with_arguments_of_resumed(given) == ["experiment=samplers", "sampler=hybrid", "trainer.max_steps=4", *given]
+
+
+@pytest.mark.parametrize(
+    "content", [None, "[]", "{", "3", '{"state": 1}', '{"state": "failed", "action": "train", "overrides": "seed=1"}']
+)
+def test_a_folder_without_a_readable_status_is_an_error(tmp_path: Path, content: str | None) -> None:
+    run = stopped_run(tmp_path / "run")
+    (run / "status.json").unlink()
+    if content is not None:
+        (run / "status.json").write_text(content)
+    with pytest.raises((ConfigError, DataError), match=r"status\.json"):
+        with_arguments_of_resumed([f"resume={run}"])
+
+
+@pytest.mark.parametrize(
+    "recorded_argument",
+    [
+        "--config-dir=evil",
+        "-cd",
+        "hydra.run.dir=elsewhere",
+        "hydra/launcher=joblib",
+        "hydra.callbacks.x._target_=os.system",
+        "+callbacks.x._target_=os.system",
+        "++seed=1",
+        "loss.infonce._target_=os.system",
+        "loss={x:{_target_:os.system}}",
+        "not an override",
+    ],
+)
+def test_only_plain_overrides_are_taken_from_a_folder(tmp_path: Path, recorded_argument: str) -> None:
+    run = stopped_run(tmp_path / "run")
+    status = json.loads((run / "status.json").read_text())
+    (run / "status.json").write_text(json.dumps({**status, "overrides": ["seed=1", recorded_argument]}))
+    with pytest.raises(ConfigError, match=r"status\.json: overrides has"):
+        with_arguments_of_resumed([f"resume={run}"])

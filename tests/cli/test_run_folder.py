@@ -69,7 +69,7 @@ def test_two_runs_of_one_moment_have_a_folder_each(probe: Path, tmp_path: Path) 
 
 
 def test_two_sweeps_of_one_moment_have_a_folder_each(probe: Path, tmp_path: Path) -> None:
-    both = [start(probe, "-m", f"seed={seed}", f"hydra.sweep.dir=out/{SAME_TIME}") for seed in (1, 2)]
+    both = [start(probe, f"seed={seed}", f"hydra.sweep.dir=out/{SAME_TIME}", "-m") for seed in (1, 2)]
     for process in both:
         assert process.wait(120) == 0, process.communicate()
     folders = sorted((tmp_path / "out").iterdir())
