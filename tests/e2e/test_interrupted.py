@@ -66,7 +66,8 @@ def test_a_signal_outside_training(start: Start, tmp_path: Path) -> None:
     folder = tmp_path / "own" / "evaluation"
     folder.mkdir(parents=True)
     (folder / "slow.yaml").write_text("# @package evaluation.tasks.slow\n_target_: slow_task.slow\n")
-    process = start("action=evaluate", f"--config-dir={folder.parent}", "evaluation=[slow]", "hydra.run.dir=run")
+    line = (f"--config-dir={folder.parent}", "action=evaluate", "model=tiny", "evaluation=[slow]", "hydra.run.dir=run")
+    process = start(*line, alone=True)
     wait_for(process, lambda: (tmp_path / "run/status.json").exists())
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)

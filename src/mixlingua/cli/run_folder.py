@@ -36,6 +36,9 @@ class ClaimedFolder(Callback):
     locked, and refused while another run has it. The processes of one run share that of its rank 0.
     """
 
+    def __init__(self) -> None:
+        """Without settings."""
+
     def on_run_start(self, config: DictConfig, **kwargs: object) -> None:
         """Before the one run of a command."""
         with errors_on_stderr():  # Hydra only warns of an error in a callback

@@ -46,7 +46,7 @@ def find_runs(places: Sequence[str]) -> tuple[list[FinishedRun], list[str]]:
             if reason := _unusable(folder, status):
                 left_out[folder.resolve()] = f"{folder}: {reason}"
             else:
-                config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+                config = _config(folder)
                 overrides = tuple(status.get("overrides", ()))
                 runs.setdefault(folder.resolve(), FinishedRun(folder, config["action"], overrides, config))
     if not runs:
@@ -73,6 +73,17 @@ def _why_empty(place: Path) -> str:
 def _natural(name: str) -> list[int | str]:
     """Sorts job 2 before job 10."""
     return [int(digits) if digits.isdigit() else digits for digits in re.split(r"(\d+)", name)]
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.yaml"
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (ValueError, yaml.YAMLError) as error:
+        raise DataError(f"{path}: cannot be read ({' '.join(str(error).split())}). Leave the run out.") from error
+    if not isinstance(config, dict) or not isinstance(config.get("action"), str):
+        raise DataError(f"{path}: not the configuration of a run, which has an action. Leave the run out.")
+    return config
 
 
 def _unusable(folder: Path, status: Mapping[str, Any]) -> str:

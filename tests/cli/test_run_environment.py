@@ -1,0 +1,48 @@
+"""What a run meets around it: variables of W&B, little shared memory, folders that cannot be written."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mixlingua.cli.check import problems
+from mixlingua.cli.configuration import compose
+from mixlingua.cli.job import ACTIONS
+from mixlingua.errors import StorageError, user_error
+
+Launch = Callable[..., int]
+
+
+def test_one_wandb_run_for_all_jobs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    cfg = compose(["model=tiny", "logger=[wandb]"])
+    uses = ACTIONS["train"].uses
+    monkeypatch.setenv("WANDB_RUN_ID", "mine")
+    assert [text for text in problems(cfg, uses, multirun=True) if text.startswith("WANDB_RUN_ID=mine")]
+    assert not problems(cfg, uses, multirun=False)
+
+
+def test_workers_that_do_not_fit_dev_shm_are_refused() -> None:
+    options = ["model=tiny", "data.batch_size=100000000", "data.num_workers=8"]
+    found = problems(compose(options), ACTIONS["train"].uses, multirun=False)
+    if Path("/dev/shm").is_dir():
+        assert [text for text in found if text.startswith("data.num_workers=8: ") and "--shm-size" in text]
+    assert not problems(compose([*options, "data.num_workers=0"]), ACTIONS["train"].uses, multirun=False)
+
+
+@pytest.mark.parametrize("command", [["hydra.run.dir=file/run"], ["hydra.sweep.dir=file/sweep", "-m"]])
+def test_a_folder_that_cannot_be_written_is_a_message(
+    launch: Launch, tmp_path: Path, capfd: pytest.CaptureFixture, command: list[str]
+) -> None:
+    (tmp_path / "file").write_text("a file where a folder would be")  # refused to the superuser too
+    assert launch("action=probe", *command, probe=lambda cfg, run_dir: {}) == 2
+    error = capfd.readouterr().err
+    assert "Traceback" not in error and error.startswith("error: ") and "file" in error and "(hydra.run.dir" in error
+
+
+@pytest.mark.parametrize("number", [1, 13, 30])  # EPERM, EACCES, EROFS
+def test_the_system_s_refusal_is_a_message_that_names_the_file(number: int) -> None:
+    try:
+        raise RuntimeError("writing") from OSError(number, "refused", "/some/cache")
+    except RuntimeError as error:
+        found = user_error(error)
+    assert isinstance(found, StorageError) and str(found).startswith("/some/cache: refused.")
