@@ -83,7 +83,9 @@ def claim(folder: Path) -> None:
 def release() -> None:
     """Give up every folder that this process has claimed."""
     while _held:
-        os.close(_held.popitem()[1])
+        handle = _held.popitem()[1]
+        os.ftruncate(handle, 0)  # nobody's
+        os.close(handle)
 
 
 def check_unused(run_dir: Path, cfg: DictConfig, overrides: Sequence[str]) -> None:
