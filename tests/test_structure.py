@@ -32,7 +32,7 @@ def test_the_five_files_of_a_training_step_run(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path))
     run = structure.training_step(tmp_path)
     told = {"sampling/plan.py": "BatchPlan.batch", "data/batches.py": "StepDataset.__getitem__"}
-    told |= {"training/module.py": "RetrieverModule.training_step", "model/encoder.py": "BiEncoder.forward"}
+    told |= {"training/module.py": "RetrieverModule.training_step", "model/encoder.py": "BiEncoder.encode_together"}
     told |= {"losses/infonce.py": "info_nce"}
     assert {module: name in run[module] for module, name in told.items()} == dict.fromkeys(told, True)
     assert len(run) <= 18
