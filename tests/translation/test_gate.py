@@ -185,3 +185,9 @@ def test_a_text_is_all_of_itself_and_nothing_of_another(text):
         assert chrf(text, f" {text}  ") == pytest.approx(100, abs=1e-3)
         assert chrf(text, "xyz xyz") == 0
     assert chrf("", text) == chrf(text, "") == 0
+
+
+@pytest.mark.parametrize("text", ["Who?", "ja", "é"])
+def test_a_short_text_equal_to_its_reference_has_all_of_chrf(text):
+    """It has no n-grams of the higher orders, which therefore do not count."""
+    assert chrf(text, text) == pytest.approx(100, abs=1e-3)

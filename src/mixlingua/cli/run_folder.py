@@ -67,10 +67,10 @@ def claim(folder: Path) -> None:
     try:
         fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
-        owner = os.read(handle, 4096).decode(errors="replace").strip()
+        holder = os.read(handle, 4096).decode(errors="replace").strip()
         os.close(handle)
         raise ConfigError(
-            f"{folder}: another run is writing there ({owner}). Choose another hydra.run.dir, or wait for its end."
+            f"{folder}: another run is writing there ({holder}). Choose another hydra.run.dir, or wait for its end."
         ) from None
     except OSError as error:  # a file system without locks
         logger.warning("%s: cannot be locked (%s). Give no other run this folder.", folder, error.strerror)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
-from transformers.utils import ModelOutput
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from mixlingua.data.tokenizer import PairTokenizer
 from mixlingua.model.packed import PACKED, can_be_packed, first_of_texts, mean_of_texts, pack, packed_states
@@ -246,7 +246,10 @@ class BiEncoder(nn.Module):
         if self.pooling == "mean":
             return mean_of_texts(states, packing), states
         first = first_of_texts(states, packing)
-        return (first if self.pooling == "cls" else self.transformer.pooler(first.unsqueeze(1))), states
+        if self.pooling == "cls":
+            return first, states
+        pooler = self.transformer.get_submodule("pooler")
+        return pooler(first.unsqueeze(1)), states
 
     def _padded(self, features: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Pooled vectors of all texts, (N, H), and states of all tokens, (N, L, H)."""
@@ -255,9 +258,11 @@ class BiEncoder(nn.Module):
         pooler_output = output.pooler_output if self.pooling == "pooler" else None
         return POOLINGS[self.pooling](states, features["attention_mask"], pooler_output), states
 
-    def _mixed(self, output: ModelOutput) -> Tensor:
+    def _mixed(self, output: BaseModelOutputWithPooling) -> Tensor:
         if len(self.layer_weights) > 1:
+            assert output.hidden_states is not None
             return weighted_layers(output.hidden_states, self.layer_weights)
+        assert output.last_hidden_state is not None
         return output.last_hidden_state
 
     def _attends_varlen(self) -> bool:

@@ -123,13 +123,15 @@ def _packed_attention(
     **_: Any,
 ) -> tuple[Tensor, None]:
     """Attention within each text. query, key, value: (1, heads, T, d). Returns (1, T, heads, d)."""
-    heads = [tensor[0].transpose(0, 1) for tensor in (query, key, value)]  # (T, heads, d)
+    q, k, v = (tensor[0].transpose(0, 1) for tensor in (query, key, value))  # (T, heads, d)
     if packing.restore is None:
         from torch.nn.attention.varlen import varlen_attn
 
         bounds, longest = packing.bounds, packing.longest
-        return varlen_attn(*heads, bounds, bounds, longest, longest, scale=scaling)[None], None
-    outputs = [_attention_of(group, *heads, scaling, dropout) for group in packing.groups]
+        attended = varlen_attn(q, k, v, bounds, bounds, longest, longest, scale=scaling)
+        assert isinstance(attended, Tensor)
+        return attended[None], None
+    outputs = [_attention_of(group, q, k, v, scaling, dropout) for group in packing.groups]
     return torch.cat(outputs).index_select(0, packing.restore)[None], None
 
 

@@ -186,10 +186,11 @@ def length_deviation(source: str, translation: str, ratio: float) -> float:
 def chrf(text: str, reference: str) -> float:
     """chrF of a text against its reference, from 0 to 100: F-score of character n-grams of 1 to 6, without spaces.
 
-    Recall counts twice as much as precision. A text of fewer than 6 characters has no n-grams of some orders; these
-    count 0, so that its chrF stays below 100. Source: Popović 2015, "chrF: character n-gram F-score for automatic MT
-    evaluation", with the F-score averaged over the orders, as torchmetrics does.
+    Recall counts twice as much as precision. Orders that the reference is too short for are left out, so that a text
+    equal to it has 100. Source: Popović 2015, "chrF: character n-gram F-score for automatic MT evaluation", with the
+    F-score averaged over the orders, as torchmetrics does.
     """
-    score = chrf_score([text], [[reference]], n_word_order=0)
+    longest = max(1, min(6, len("".join(reference.split()))))
+    score = chrf_score([text], [[reference]], n_char_order=longest, n_word_order=0)
     assert isinstance(score, Tensor)
     return 100 * score.item()
