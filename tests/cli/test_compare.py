@@ -27,7 +27,9 @@ def sweep(tmp_path: Path) -> Path:
         write_run(tmp_path / "sweep" / str(job), sampler, seed)
     failed = tmp_path / "sweep" / "4"
     failed.mkdir()
-    (failed / "status.json").write_text(json.dumps({"state": "failed", "action": "train", "error": "out of memory"}))
+    (failed / "status.json").write_text(
+        json.dumps({"state": "failed", "action": "train", "overrides": [], "error": "out of memory"})
+    )
     return tmp_path / "sweep"
 
 

@@ -148,7 +148,7 @@ def test_a_killed_run_ends_as_one_that_was_not(
     kept = sum(len(json.loads(line)["pieces"]) for line in journal.read_bytes().split(b"\n")[1:-1])
     assert not list((tmp_path / "killed").rglob("*.gz"))
 
-    assert translate("hydra.run.dir=killed", budget) == 0
+    assert translate("hydra.run.dir=killed", "resume=killed", budget) == 0
     (translator,) = fakes.LOADED
     assert len(translator.called) == 2 * 90 - kept
     assert translate("hydra.run.dir=whole", budget) == 0

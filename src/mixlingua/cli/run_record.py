@@ -9,7 +9,7 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
@@ -286,12 +286,20 @@ def with_arguments_of_resumed(arguments: Sequence[str]) -> list[str]:
     if not status and Path(str(resume)).is_dir():
         raise ConfigError(f"resume={resume}: {run_dir / 'status.json'} is not there, so the folder holds no run.")
     left_out = tuple(f"{group}." for group, override in given.items() if override.value() == "none")
-    earlier = [(text, _recorded_key(text, run_dir)) for text in status.get("overrides", [])]
-    return [*(text for text, key in earlier if key not in given and not key.startswith(left_out)), *arguments]
+    recorded = [text for text in status.get("overrides", []) if not _replaced(text, given, left_out)]
+    for text in recorded:
+        _check_recorded(text, run_dir)
+    return [*recorded, *arguments]
 
 
-def _recorded_key(text: str, run_dir: Path) -> str:
-    """The key or group that a recorded argument sets.
+def _replaced(text: str, given: Container[str], left_out: tuple[str, ...]) -> bool:
+    """Whether an argument given now stands in the place of a recorded one."""
+    override = _override(text)
+    return override is not None and (override.key_or_group in given or override.key_or_group.startswith(left_out))
+
+
+def _check_recorded(text: str, run_dir: Path) -> None:
+    """Raise ConfigError where a recorded argument is more than a value of a declared key.
 
     The folder may come from anyone: what could choose other code or other files of configuration is refused.
     """
@@ -300,10 +308,9 @@ def _recorded_key(text: str, run_dir: Path) -> str:
     plain = override is not None and not (override.is_add() or override.is_force_add())
     if not plain or re.match(r"hydra\b", key) or "_target_" in text:
         raise ConfigError(
-            f"{run_dir / 'status.json'}: overrides has '{text}', which no run records: it is no plain KEY=VALUE of a "
-            "declared key. If you trust the folder, mend the file, or resume its checkpoint copied to another place."
+            f"{run_dir / 'status.json'}: overrides has '{text}', which is not taken from a folder: it is no plain "
+            "KEY=VALUE of a declared key. If you trust it, give it on the command line again."
         )
-    return key
 
 
 def _override(text: str) -> Override | None:
