@@ -39,7 +39,7 @@ LACKING = (
 OTHER_COMMANDS = {
     "pip install -r requirements.txt": ".ci/run",
     "pip install -r requirements-dev.txt": ".ci/run",
-    "pytest": ".ci/run",
+    "pytest -n auto": ".ci/run",
     "ruff check": "tests/test_quality.py",
     "ruff format --check": "tests/test_quality.py",
     "mypy": "tests/test_quality.py",
