@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -110,7 +111,8 @@ def main() -> None:
 
     report = Report(arguments.seconds, arguments.json)
     peak = matrix_product_rate()
-    report.add("card", name=torch.cuda.get_device_name(), torch=torch.__version__, peak_tflops=peak / 1e12)
+    libraries = {name: version(name) for name in ("torch", "transformers", "sentence-transformers")}
+    report.add("card", name=torch.cuda.get_device_name(), **libraries, peak_tflops=peak / 1e12)
     if not arguments.no_tests:
         report.add("tests marked gpu", outcome=gpu_tests())
     report.add("packed against padded, bfloat16", relative_error=packed_error())
