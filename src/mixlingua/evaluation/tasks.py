@@ -23,7 +23,7 @@ class RetrievalTask:
 
     name: as it stands in metric keys. revision: changes whenever a score may change. note: what a reader of its scores
     should know about the data. queries: language -> query id -> text; parallel queries share their id. passages:
-    language -> passage id -> text; ids are unique over all languages; a language may have queries alone. qrels: query
+    language -> passage id -> text; ids are unique over all languages; a language may have queries or passages alone. qrels: query
     language -> query id -> passage id (of any language) -> grade; a grade above 0 is relevant. files: SHA-256 by name
     of the files it was read from. symmetric: queries and passages are texts of one kind, such as sentences and their
     translations, so that all are encoded as queries. excluded: passages that a query cannot find, such as its own text:
@@ -58,7 +58,7 @@ class RetrievalTask:
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """Every language of the task, sorted."""
+        """The languages of the queries, sorted."""
         return tuple(sorted(self.queries))
 
     @property
@@ -101,12 +101,8 @@ def _problems(task: RetrievalTask) -> Iterator[str]:
     languages = set(task.queries)
     if not languages:
         yield "it has no language"
-    for name, by_language, fits in (
-        ("passages", task.passages, set(task.passages) <= languages),
-        ("qrels", task.qrels, set(task.qrels) == languages),
-    ):
-        if not fits:
-            yield f"queries are in {_few(languages)}, but {name} in {_few(by_language)}"
+    if set(task.qrels) != languages:
+        yield f"queries are in {_few(languages)}, but qrels in {_few(task.qrels)}"
     if unknown := set(task.settings) - set(SETTINGS):
         yield f"settings {_few(unknown)} are none of {', '.join(SETTINGS)}"
     if task.transforms.joining and len(task.passages) < 2:
@@ -117,7 +113,7 @@ def _problems(task: RetrievalTask) -> Iterator[str]:
         yield problem
     if task.contexts and _ids(task.contexts) != _ids(task.passages):
         yield "its contexts are not those of its passages, one for each"
-    for language in sorted(languages):
+    for language in sorted(languages | set(task.passages)):
         check_language(language, f"task {task.name}")
     for name, texts_by_language in (("queries", task.queries), ("passages", task.passages)):
         for language, texts in sorted(texts_by_language.items()):

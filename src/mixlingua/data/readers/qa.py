@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 VERSION = "1"
 PASSAGES = ("paragraph", "sentence")
 DEVELOPMENT = ("belebele", "bitcoin_faq")
-_FIELDS = (
+QA_FIELDS = (
     *("id", "doc", "fold", "queries", "passages", "sentences", "answer_sentence"),
     *("split", "answer", "answers", "flores_lines"),  # known, so that they are not taken for misspelt ones
 )
@@ -85,7 +85,7 @@ class QaReader:
     def rows(self) -> Iterator[PairRow]:
         """The rows in file order. Raises DataError with file and line; a duplicate id is found after the last row."""
         unmarked = too_few = 0
-        for where, fields in read_json_rows(self._files, _FIELDS):
+        for where, fields in read_json_rows(self._files, QA_FIELDS):
             if self.fold is not None and fields.get("fold", self.fold) != self.fold:
                 continue
             if self.passage == "sentence" and _answer_sentence(fields, where) < 0:
