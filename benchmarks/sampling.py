@@ -45,6 +45,7 @@ class Source:
     coverage: NDArray[np.uint64] | None = None
     keys: NDArray[np.int64] | None = None
     conflict_rate: float = 0.0
+    is_translations: bool = False
     name: str = "benchmark"
     fingerprint: str = ""
     languages: tuple[str, ...] = LANGUAGES

@@ -75,6 +75,12 @@ def test_negatives_and_their_least_number(tmp_path, rows):
     assert write(tmp_path / "t", [*rows(6, num_negatives=2), *rows(1)]).min_negatives == 0
 
 
+def test_a_store_knows_whether_it_holds_translations_alone(tmp_path, rows):
+    sentence = PairRow("a", {"de": "Ja", "en": "Yes"}, {"de": "Ja", "en": "Yes"}, "a")
+    assert write(tmp_path / "s", [sentence]).is_translations
+    assert not write(tmp_path / "t", [sentence, *rows(1)]).is_translations
+
+
 def test_keys_stand_for_passage_id_touches_and_the_english_text(tmp_path):
     plain = PairRow(id="a", queries={"de": "q", "en": "q"}, passages={"de": "Ja", "en": "yes"}, passage_id="1")
     wide = PairRow(id="b", queries={"de": "q"}, passages={"de": "Ja"}, passage_id="2", touches=("1", "3"))

@@ -27,7 +27,7 @@ def test_what_a_task_knows_about_itself(two_languages):
     ("change", "message"),
     [
         ({"queries": {}, "passages": {}, "qrels": {}}, "no language"),
-        ({"queries": {"de": {"q1": "?"}}}, "queries are in de, but passages in de, en"),
+        ({"queries": {"de": {"q1": "?"}}}, "queries are in de, but qrels in de, en"),
         ({"queries": {"de": {}, "en": {"q1": "?", "q2": "?"}}}, "de has no queries"),
         ({"passages": {"de": {}, "en": {"e0": "p", "e1": "p"}}}, "de has no passages"),
         ({"queries": {"de": {"q1": "?", "q2": " ", "q3": "?"}, "en": {"q1": "?", "q2": "?"}}}, "queries q2 are blank"),

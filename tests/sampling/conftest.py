@@ -17,6 +17,7 @@ class MadeSource:
     keys: NDArray[np.int64] | None = None
     conflict_rate: float = 0.0
     fingerprint: str = "made"
+    is_translations: bool = False
 
     def has(self, row: int) -> set[str]:
         if self.coverage is None:

@@ -132,3 +132,21 @@ def test_a_source_or_language_without_part_in_training_is_noted(make_source):
         "one: only en; it serves no batch of sampler=crosslingual",
         "ru: no source has it; it is not trained on",
     ]
+
+
+def test_sentences_with_their_translations_serve_cross_lingual_batches_only(make_source):
+    questions, sentences = make_source(300, name="questions"), make_source(300, name="sentences")
+    sentences.is_translations = True
+    plan = plan_of([questions, sentences])
+    drawn = {(batch.kind, batch.source_index) for batch in map(plan.batch, range(200))}
+    assert drawn == {("monolingual", 0), ("crosslingual", 0), ("crosslingual", 1)}
+    assert plan.notes[0].startswith("sentences: sentences with their translations; it serves cross-lingual")
+
+
+@pytest.mark.parametrize("strategy", [Monolingual(), HYBRID, Mixed(), English()], ids=lambda one: one.name)
+def test_translations_alone_give_no_batch_of_one_language(make_source, strategy):
+    sentences = make_source(300, name="sentences")
+    sentences.is_translations = True
+    with pytest.raises(ConfigError, match=rf"sampler={strategy.name}: .* \(sentences\) are sentences with their"):
+        plan_of([sentences], strategy)
+    assert plan_of([sentences], Crosslingual()).notes == []

@@ -127,6 +127,7 @@ class StoreWriter:
         self._num_batches = 0
         self._rows_per_language: dict[str, int] = {}
         self._min_negatives: int | None = None
+        self._is_translations = True  # until a row comes whose query is not its passage
         self._open_files = ExitStack()
         self._arrow_files: dict[str, pa.RecordBatchFileWriter] = {}
         folder.mkdir(exist_ok=True)
@@ -142,6 +143,7 @@ class StoreWriter:
     def add(self, row: PairRow) -> None:
         """Append a row. Raises DataError where the store would hold more than 64 languages."""
         self._pending.append(row)
+        self._is_translations = self._is_translations and row.queries == row.passages
         self.num_rows += 1
         if len(self._pending) == self._batch_rows:
             self._flush()
@@ -168,6 +170,7 @@ class StoreWriter:
             "languages": languages,
             "rows_per_language": {language: self._rows_per_language[language] for language in languages},
             "min_negatives": self._min_negatives or 0,
+            "is_translations": self._is_translations,
             "conflict_rate": rate,
             "files": {file.name: file.stat().st_size for file in sorted(self._folder.iterdir())},
         }

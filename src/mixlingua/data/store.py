@@ -20,7 +20,7 @@ from mixlingua.errors import DataError
 from mixlingua.files import content_hash
 from mixlingua.sampling.source import conflict_rate, count_rows, held_languages
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 
 class ParallelStore:
@@ -28,7 +28,8 @@ class ParallelStore:
 
     Attributes: path; name; num_rows; languages, sorted ISO 639-1 codes; rows_per_language; fingerprint, equal for equal
     content; conflict_rate, an upper bound of the probability that two different random rows share a key (exact where
-    rows share at most one); min_negatives, the least number of negatives that a row has in any of its languages.
+    rows share at most one); min_negatives, the least number of negatives that a row has in any of its languages;
+    is_translations, whether every row's query is its passage.
     coverage: (num_rows,) uint64, bit i set where the row has languages[i]; None where every row has every language.
     keys: (num_rows, K) int64; rows that share a key never belong in one batch. They are those of `row_keys`; a row with
     fewer repeats its first.
@@ -49,6 +50,7 @@ class ParallelStore:
         self.rows_per_language: dict[str, int] = metadata["rows_per_language"]
         self.conflict_rate: float = metadata["conflict_rate"]
         self.min_negatives: int = metadata["min_negatives"]
+        self.is_translations: bool = metadata["is_translations"]
         self.fingerprint: str = metadata["fingerprint"]
         self._batch_rows: int = metadata["batch_rows"]
         self._files: dict[str, pa.RecordBatchFileReader] = {}

@@ -23,13 +23,13 @@ class RetrievalTask:
 
     name: as it stands in metric keys. revision: changes whenever a score may change. note: what a reader of its scores
     should know about the data. queries: language -> query id -> text; parallel queries share their id. passages:
-    language -> passage id -> text; ids are unique over all languages; a language may have queries or passages alone. qrels: query
-    language -> query id -> passage id (of any language) -> grade; a grade above 0 is relevant. files: SHA-256 by name
-    of the files it was read from. symmetric: queries and passages are texts of one kind, such as sentences and their
-    translations, so that all are encoded as queries. excluded: passages that a query cannot find, such as its own text:
-    no answers, whatever the qrels say, and last in a ranking. contexts: language -> passage id -> the text that the
-    passage is a part of, of all passages or of none. transforms: what is done to the passages of all languages, before
-    they are searched, all of them or those in one language.
+    language -> passage id -> text; ids are unique over all languages. A language may have queries or passages alone.
+    qrels: query language -> query id -> passage id (of any language) -> grade; a grade above 0 is relevant.
+    files: SHA-256 by name of the files it was read from. symmetric: queries and passages are texts of one kind, such as
+    sentences and their translations, so that all are encoded as queries. excluded: passages that a query cannot find,
+    such as its own text: no answers, whatever the qrels say, and last in a ranking. contexts: language -> passage id ->
+    the text that the passage is a part of, of all passages or of none. transforms: what is done to the passages of all
+    languages, before they are searched, all of them or those in one language.
 
     Raises DataError, naming the ids, where a language is empty, a text is blank, a passage id occurs in two languages,
     a query has no relevant passage, a judgement or exclusion names a query or passage that does not exist, contexts are

@@ -58,7 +58,7 @@ def find_batch_specs(
     problems = [problem for source in by_source for problem in source.problems]
     if not problems:
         kinds = {spec.kind for spec in specs}
-        problems = [_no_source(kind, strategy, languages) for kind in strategy.kinds if kind not in kinds]
+        problems = [_no_source(kind, strategy, languages, sources) for kind in strategy.kinds if kind not in kinds]
     if problems:
         raise ConfigError("\n".join(problems))
     present = {language for source in sources for language in source.languages}
@@ -69,8 +69,14 @@ def find_batch_specs(
     return BatchSpecs(specs, tuple(source.size for source in by_source), tuple(notes))
 
 
-def _no_source(kind: Kind, strategy: Strategy, languages: Sequence[str]) -> str:
+def _no_source(kind: Kind, strategy: Strategy, languages: Sequence[str], sources: Sequence[PairSource]) -> str:
     trained = ", ".join(languages)
+    if kind != "crosslingual" and all(source.is_translations for source in sources):
+        return (
+            f"sampler={strategy.name}: {kind} batches need questions with passages, and the sources "
+            f"({', '.join(source.name for source in sources)}) are sentences with their translations: in one language "
+            "each would find itself. Add a source such as data=qa, set pairing=next, or use sampler=crosslingual."
+        )
     if kind == "english":
         return (
             f"sampler={strategy.name}: needs rows in en, and the training languages that the sources have do not "
@@ -126,6 +132,11 @@ class _SourceSpecs:
                 f"{', '.join(source.languages)}. Leave the source out or train on one of its languages."
             )
             return
+        if self.source.is_translations and strategy.kinds != ("crosslingual",):
+            self.notes.append(
+                f"{source.name}: sentences with their translations; it serves cross-lingual batches only, since in one "
+                "language each would find itself"
+            )
         too_large = [shortage for kind in strategy.kinds if (shortage := self._add(kind))]
         if too_large:
             self.problems.append(
@@ -160,6 +171,8 @@ class _SourceSpecs:
 
     def _options(self, kind: Kind) -> Iterator[_Option]:
         """What batches of a kind can have here, whether or not there are rows enough."""
+        if kind != "crosslingual" and self.source.is_translations:
+            return
         if kind == "monolingual":
             for language, rows in self.num_rows.items():
                 yield self._option(Requirement((language,), 1), rows, FixedPair(language, language))

@@ -16,6 +16,8 @@ class PairSource(Protocol):
     coverage: (num_rows,) uint64, bit i set where the row has languages[i]; None where every row has every language.
     keys: (num_rows, K) int64: rows that share any key never meet in a batch; None where no two rows do.
     conflict_rate: that of the keys, see `conflict_rate`.
+    is_translations: whether every row's query is its passage, such as a sentence with its translations. In a batch of
+    one language a query would find itself, so such a source serves cross-lingual batches only.
     """
 
     @property
@@ -32,6 +34,8 @@ class PairSource(Protocol):
     def keys(self) -> NDArray[np.int64] | None: ...
     @property
     def conflict_rate(self) -> float: ...
+    @property
+    def is_translations(self) -> bool: ...
 
 
 def language_bits(source: PairSource, languages: Sequence[str]) -> NDArray[np.uint64]:
