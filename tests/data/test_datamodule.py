@@ -11,7 +11,7 @@ from mixlingua.data.build import write_store
 from mixlingua.data.datamodule import PairDataModule
 from mixlingua.errors import CheckpointError, ConfigError
 from mixlingua.sampling.plan import BatchPlan
-from mixlingua.sampling.strategies import Hybrid
+from mixlingua.sampling.strategies import Crosslingual, Hybrid
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*num_workers.*", "ignore:.*tensorboard.*", "ignore:.*litlogger.*")
 
@@ -195,6 +195,19 @@ def test_another_number_of_devices_is_named(tmp_path, make_data):
 def test_numbers_that_cannot_work_are_refused(make_data, options, message):
     with pytest.raises(ConfigError, match=message):
         make_data(num_batches=1, **options)
+
+
+def test_translations_beside_questions_need_no_negatives(tmp_path, rows, tokenizer):
+    def data(*listed):
+        stores = [write_store(tmp_path / str(n), r, name=str(n), fingerprint=str(n)) for n, r in enumerate(listed)]
+        plan = BatchPlan(stores, strategy=Crosslingual(), languages=["de", "en"], batch_size=4, seed=0)
+        return PairDataModule(plan, tokenizer, num_batches=8, num_negatives=1, num_workers=0)
+
+    sentences = [replace(row, passages=dict(row.queries)) for row in rows(20)]
+    batches = fit(data(rows(20, num_negatives=1), sentences), max_steps=8).batches
+    assert {(batch.source, len(batch.passages["input_ids"])) for batch in batches} == {("0", 8), ("1", 4)}
+    with pytest.raises(ConfigError, match=r"data\.num_negatives=1, but source '0'"):
+        data(sentences)
 
 
 def test_batches_of_a_plan_of_its_own_have_its_languages_and_no_shared_keys(tmp_path, rows, tokenizer):

@@ -59,6 +59,12 @@ def test_passages_of_equal_text_share_a_key_whatever_their_ids(dataset, rows, de
     assert int(batch.passage_keys[5, 0]) == text_key("passage 3 en")
 
 
+def test_translations_bring_no_negatives(dataset, rows):
+    sentences = [replace(row, passages=dict(row.queries)) for row in rows(4)]
+    batch = dataset(sentences, num_negatives=1)[0]
+    assert len(batch.passages["input_ids"]) == len(batch.queries["input_ids"]) == 4
+
+
 def known_answers(batch):
     """(query, passage) of a batch that share a key: what the losses leave out of the negatives."""
     return share_a_key(batch.query_keys, batch.passage_keys).nonzero().tolist()

@@ -20,7 +20,7 @@ class DataSettings:
     max_query_length: tokens of a query in training; null: the model's own limit, which evaluation always uses
     max_passage_length: the same for passages; shorter is cheaper
     pivot: the language in which a teacher reads each row
-    num_negatives: hard negatives per query, from the sources that have them
+    num_negatives: hard negatives per query; translations have none and are trained on without
     validation_fraction: share of each source, by document and text, held out, for validation and evaluation=held_out
     validation_batches: batches of the validation loss, where there are validation rows
     num_workers: processes that tokenise batches ahead; 0: none

@@ -191,9 +191,9 @@ class StepDataset(Dataset[TrainBatch]):
     """One rank's share of every batch of a plan, tokenised: `dataset[i]` is batch number i.
 
     Each query brings num_negatives of its row's negatives, in its passage's language, a different window of them at
-    different batches. views: makers of the further texts that the losses ask for. An augmentation changes the texts of
-    the batch, but neither the keys nor the views, which stay those of the store's texts. Nothing is random and nothing
-    is kept between batches.
+    different batches; of a source of translations, which has none, it brings none. views: makers of the further texts
+    that the losses ask for. An augmentation changes the texts of the batch, but neither the keys nor the views, which
+    stay those of the store's texts. Nothing is random and nothing is kept between batches.
     """
 
     def __init__(
@@ -251,7 +251,7 @@ class StepDataset(Dataset[TrainBatch]):
         )
 
     def _negatives(self, store: ParallelStore, rows: list[int], batch: PlannedBatch) -> list[str]:
-        if not self._num_negatives:
+        if not self._num_negatives or store.min_negatives < self._num_negatives:
             return []
         start = batch.index * self._num_negatives
         return [

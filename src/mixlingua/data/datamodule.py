@@ -47,8 +47,9 @@ class PairDataModule(LightningDataModule):
         for key, value in {**numbers, "num_workers": num_workers}.items():
             if value < 0:
                 raise ConfigError(f"data.{key}={value}: a number of 0 or more is needed.")
+        translations_alone = all(store.is_translations for store in plan.sources)
         for store in plan.sources:
-            if store.min_negatives < num_negatives:
+            if store.min_negatives < num_negatives and (translations_alone or not store.is_translations):
                 raise ConfigError(
                     f"data.num_negatives={num_negatives}, but source '{store.name}' has rows with "
                     f"{store.min_negatives} negatives. Lower data.num_negatives or leave the source out."
