@@ -62,6 +62,16 @@ def test_batch_larger_than_the_bilingual_rows_of_a_source(make_source):
         plan_of([source], Crosslingual())
 
 
+def test_rows_of_one_language_each_serve_monolingual_batches_only(make_source):
+    questions, sentences = make_source(300, "de en", name="questions"), make_source(300, name="sentences")
+    questions.coverage = (1 + np.arange(300) % 2).astype(np.uint64)
+    plan = plan_of([questions, sentences], HYBRID)
+    drawn = {(batch.kind, batch.source_index) for batch in map(plan.batch, range(200))}
+    assert drawn == {("monolingual", 0), ("monolingual", 1), ("crosslingual", 1)}
+    with pytest.raises(ConfigError, match="sampler=crosslingual: crosslingual batches need a source with two or more"):
+        plan_of([questions], Crosslingual())
+
+
 def test_all_problems_come_together(make_source):
     with pytest.raises(ConfigError) as caught:
         plan_of([make_source(10, name="first"), make_source(300, "hi ru", name="second")], Monolingual())

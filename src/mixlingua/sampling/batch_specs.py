@@ -185,10 +185,10 @@ class _SourceSpecs:
                 both_ways = FixedPair(first, second), FixedPair(second, first)
                 yield self._option(Requirement((first, second), 2), int(rows_with[one, other]), *both_ways)
         elif len(self.languages) > 1:
-            if kind == "crosslingual":
-                yield self._option(Requirement(self.languages, 2), self.bilingual_rows, AnyPair(self.languages))
-            else:
+            if kind == "mixed":
                 yield self._option(Requirement(self.languages, 1), self.size, AnyLanguage(self.languages))
+            elif self.bilingual_rows:  # or else each row has one language, as in questions of several data sets
+                yield self._option(Requirement(self.languages, 2), self.bilingual_rows, AnyPair(self.languages))
 
     def _option(self, requirement: Requirement, eligible: int, *row_languages: RowLanguages) -> _Option:
         return _Option(requirement, row_languages, eligible, self.capacity.usable(requirement, eligible))
