@@ -8,6 +8,7 @@ weights were pre-trained on, stands in mixlingua.json. A LanguageCentring is nam
 """
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from mixlingua.model.encoder import BiEncoder, Dense, Normalize, has_optional_po
 from mixlingua.model.folder_reader import CENTRING
 from mixlingua.model.language_layers import LanguageCentring
 
+LAYOUT = "6.2.0"  # the version of sentence-transformers whose files these are
 _MODULES = "sentence_transformers.models."
 _POOLING_FLAGS = {"cls": "pooling_mode_cls_token", "mean": "pooling_mode_mean_tokens"}
 _ALL_POOLING_FLAGS = (
@@ -68,12 +70,18 @@ def save_folder(encoder: BiEncoder, target: Path) -> None:
             folder / "modules.json",
             [{"idx": i, "name": str(i), "path": p, "type": t} for i, (t, p) in enumerate(modules)],
         )
-        # encode_document() looks for "document" first, older code names the same side "passage".
-        query, passage = tokenizer.prefix["query"], tokenizer.prefix["passage"]
-        prompts = {"query": query, "document": passage, "passage": passage}
+        # These two names and no other: mteb refuses a model with a prompt that is neither a task nor one of them.
+        prompts = {"query": tokenizer.prefix["query"], "document": tokenizer.prefix["passage"]}
+        versions = {"sentence_transformers": LAYOUT, "transformers": version("transformers"), "pytorch": version("torch")}
         _write_json(
             folder / "config_sentence_transformers.json",
-            {"prompts": prompts, "default_prompt_name": None, "similarity_fn_name": "cosine"},
+            {
+                "__version__": versions,
+                "model_type": "SentenceTransformer",
+                "prompts": prompts,
+                "default_prompt_name": None,
+                "similarity_fn_name": "cosine",
+            },
         )
         limits = tokenizer.max_length
         settings: dict[str, object] = {"max_seq_length": max(limits.values()), "do_lower_case": False}
