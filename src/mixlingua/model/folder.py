@@ -72,7 +72,11 @@ def save_folder(encoder: BiEncoder, target: Path) -> None:
         )
         # These two names and no other: mteb refuses a model with a prompt that is neither a task nor one of them.
         prompts = {"query": tokenizer.prefix["query"], "document": tokenizer.prefix["passage"]}
-        versions = {"sentence_transformers": LAYOUT, "transformers": version("transformers"), "pytorch": version("torch")}
+        versions = {
+            "sentence_transformers": LAYOUT,
+            "transformers": version("transformers"),
+            "pytorch": version("torch"),
+        }
         _write_json(
             folder / "config_sentence_transformers.json",
             {
