@@ -118,6 +118,7 @@ class PretrainedEncoder:
     chunk_size: texts whose activations are in memory at once in training (GradCache); null: the whole batch
     compile: compile the transformer with torch.compile
     pretraining: what the weights had seen before, with which their scores are to be read
+    licence: of the weights, as the hub names it, such as mit; for the card of what is made of them
     """
 
     name_or_path: str
@@ -138,6 +139,7 @@ class PretrainedEncoder:
     chunk_size: int | None = None
     compile: bool = False
     pretraining: str | None = None
+    licence: str | None = None
 
     def __post_init__(self) -> None:
         if self.pooling is not None and self.pooling not in POOLINGS:
