@@ -79,6 +79,29 @@ def _remove(stored: Sequence["VectorShards"]) -> None:
         shards.remove()
 
 
+def write_vectors(path: Path, vectors: Tensor) -> None:
+    """Write (n, D) float32 rows as .npy. Raises StorageError where the disk is full."""
+    array = np.ascontiguousarray(vectors.numpy())
+    with atomic_write(path) as partial, partial.open("wb") as file:
+        header = np.lib.format.header_data_from_array_1_0(array)
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(array.data)  # numpy's own writer does not say that a disk is full
+
+
+def read_vectors(path: Path, num_rows: int, mend: str) -> Tensor:
+    """The (num_rows, D) float32 rows of a .npy file, memory-mapped, to be read only.
+
+    Raises DataError, ending with `mend`, where the file is damaged or holds something else.
+    """
+    try:
+        array: NDArray[np.float32] = np.load(path, mmap_mode="c", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path}: cannot be read ({error}). {mend}") from error
+    if array.dtype != np.float32 or array.ndim != 2 or len(array) != num_rows:
+        raise DataError(f"{path}: holds {array.dtype} of shape {array.shape}, not a shard's vectors. {mend}")
+    return torch.from_numpy(array)
+
+
 _FORMAT = 1
 
 
@@ -132,25 +155,12 @@ class VectorShards:
                 partial.write_text(json.dumps(asdict(cut)), encoding="utf-8")
         with atomic_write(self._path(shard, "ids.json")) as partial:
             partial.write_text(json.dumps(list(ids), ensure_ascii=False), encoding="utf-8")
-        array = np.ascontiguousarray(vectors.numpy())
-        with atomic_write(self._path(shard, "npy")) as partial, partial.open("wb") as file:
-            header = np.lib.format.header_data_from_array_1_0(array)
-            np.lib.format.write_array_header_1_0(file, header)
-            file.write(array.data)  # numpy's own writer does not say that a disk is full
+        write_vectors(self._path(shard, "npy"), vectors)
 
     def vectors(self, shard: int) -> Tensor:
         """The (n, D) rows of a shard, memory-mapped, to be read only. Raises DataError where the file is damaged."""
-        path = self._path(shard, "npy")
-        try:
-            array: NDArray[np.float32] = np.load(path, mmap_mode="c", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise DataError(f"{path}: cannot be read ({error}). Remove {self.folder}, and encode again.") from error
-        if array.dtype != np.float32 or array.ndim != 2 or len(array) != len(self.positions(shard)):
-            raise DataError(
-                f"{path}: holds {array.dtype} of shape {array.shape}, not a shard's vectors. Remove {self.folder}, and "
-                "encode again."
-            )
-        return torch.from_numpy(array)
+        mend = f"Remove {self.folder}, and encode again."
+        return read_vectors(self._path(shard, "npy"), len(self.positions(shard)), mend)
 
     def ids(self, shard: int) -> list[str]:
         """The ids of a shard's passages, in the order of its rows."""
