@@ -74,8 +74,8 @@ class Retriever:
         if encoder.fingerprint() != model["fingerprint"]:
             raise ModelError(
                 f"index={opened.path}: it was built with {model['arguments']['name_or_path']} "
-                f"(weights {model['fingerprint'][:12]}), but the weights given are {encoder.fingerprint()[:12]}. Vectors "
-                "of different models cannot be compared. Search with the model of the index, or build it again."
+                f"(weights {model['fingerprint'][:12]}), but the weights given are {encoder.fingerprint()[:12]}. "
+                "Vectors of different models cannot be compared. Search with the index's model, or build it again."
             )
         encoder.to(torch.device(device))
         return cls(
