@@ -10,10 +10,12 @@ import torch
 from torch.utils.data import DataLoader
 
 from mixlingua.errors import CheckpointError, ConfigError
+from mixlingua.model.encoder import Dense
+from mixlingua.model.folder import save_folder
 from mixlingua.model.lora import LoRA
 from mixlingua.training.callbacks import MovingAverage
 from mixlingua.training.checkpoints import check_resumable, read_checkpoint
-from mixlingua.training.end_of_training import EndOfTraining, StartShare
+from mixlingua.training.end_of_training import EndOfTraining, ModelAverage, StartShare
 
 NAME = "encoder.transformer.encoder.layer.0.attention.self.query.weight"
 
@@ -36,9 +38,9 @@ class Weights(pl.Callback):
 def fit(module, toy_batches, tmp_path):
     """Trains, and gives the named weights as each step left them."""
 
-    def run(*, average=None, start_share=None, save_model=False, steps=3, names=(NAME,)):
+    def run(*, average=None, start_share=None, models=None, save_model=False, steps=3, names=(NAME,)):
         weights = Weights(names)
-        end = EndOfTraining(tmp_path, average=average, start_share=start_share, save_model=save_model)
+        end = EndOfTraining(tmp_path, average=average, start_share=start_share, models=models, save_model=save_model)
         trainer = pl.Trainer(
             max_steps=steps, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
             callbacks=[weights, *([average] if average else []), end], default_root_dir=tmp_path,
@@ -82,6 +84,40 @@ def test_decay_outside_its_range(decay):
 def test_share_outside_its_range(module, share):
     with pytest.raises(ConfigError, match=r"averaging\.start_share="):
         StartShare(module.encoder, share)
+
+
+@pytest.mark.parametrize(("weights", "share"), [(None, 1 / 3), ([3, 1, 0], 3 / 4)])
+def test_other_models_are_averaged_by_their_weights_without_their_last_layers(fit, module, tmp_path, weights, share):
+    others = [deepcopy(module.encoder), deepcopy(module.encoder)]
+    for other, scale in zip(others, (0.5, 2.0), strict=True):
+        for parameter in other.parameters():
+            parameter.data.mul_(scale)
+    others[1].append(Dense(others[1].embedding_dim, 8, bias=False, activation=torch.nn.Identity()))  # a projection
+    folders = [tmp_path / "run" / "model", tmp_path / "plain"]
+    for other, folder in zip(others, folders, strict=True):
+        save_folder(other, folder)
+    start = module.get_parameter(NAME).detach().clone()
+    models = ModelAverage(module.encoder, [tmp_path / "run", tmp_path / "plain"], weights)
+    *_, (last,) = fit(start_share=StartShare(module.encoder, 0.5), models=models)
+    of_others = [0.5 * start, 2.0 * start]
+    shares = [share, share, share] if weights is None else [3 / 4, 1 / 4, 0]
+    expected = shares[0] * (0.5 * start + 0.5 * last) + shares[1] * of_others[0] + shares[2] * of_others[1]
+    torch.testing.assert_close(module.get_parameter(NAME), expected)
+
+
+@pytest.mark.parametrize("weights", [[1], [1, -1], [0, 0], [1, math.inf]])
+def test_weights_that_give_no_mean_are_refused(module, tmp_path, weights):
+    with pytest.raises(ConfigError, match=r"averaging\.weights="):
+        ModelAverage(module.encoder, [tmp_path], weights)
+
+
+def test_a_model_of_another_architecture_is_refused(module, tmp_path):
+    other = deepcopy(module.encoder)
+    del other.transformer.encoder.layer[-1]
+    other.transformer.config.num_hidden_layers -= 1
+    save_folder(other, tmp_path / "other")
+    with pytest.raises(ConfigError, match=r"averaging\.models: .*other is of another architecture: "):
+        ModelAverage(module.encoder, [tmp_path / "other"])
 
 
 def test_adapters_are_averaged_merged_and_mixed_with_the_start(module, fit, folder_encoder, tmp_path):

@@ -84,10 +84,14 @@ class AveragingSettings:
 
     ema_decay: the moving average of the weights over steps, such as 0.99; null: the last weights
     start_share: share of the weights before training in the final ones; keeps what the model could do before
+    models: folders of finished runs, or of models, whose weights are averaged with the final ones
+    weights: of this run's model and of each of `models`, divided by their sum; null: all alike
     """
 
     ema_decay: float | None = None
     start_share: float = 0.0
+    models: Sequence[str] = ()
+    weights: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
         problems = []
@@ -97,6 +101,8 @@ class AveragingSettings:
             problems.append(
                 f"averaging.start_share={self.start_share}: from 0 (the trained weights) to 1 (those before training)."
             )
+        if self.weights is not None and not self.models:
+            problems.append("averaging.weights: there are no averaging.models. Name some, or leave it.")
         raise_problems(problems)
 
 

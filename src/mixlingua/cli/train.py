@@ -27,7 +27,7 @@ from mixlingua.sampling.random import random_subset
 from mixlingua.sampling.strategies import Monolingual
 from mixlingua.training.callbacks import BatchMix, EvaluationCallback, MovingAverage, SeedEachBatch
 from mixlingua.training.checkpoints import check_resumable, checkpoint_callbacks, copy_from_stopped_run
-from mixlingua.training.end_of_training import EndOfTraining, StartShare, append_postprocess
+from mixlingua.training.end_of_training import EndOfTraining, ModelAverage, StartShare, append_postprocess
 from mixlingua.training.module import RetrieverModule, Teacher
 from mixlingua.training.processes import ends_together
 from mixlingua.training.trainer import build_trainer
@@ -150,7 +150,9 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         for index, store in enumerate(stores)
     }
     provenance = training_provenance(cfg, encoder, stores, cuts, augmentation)
-    start_share = StartShare(encoder, cfg.averaging.start_share) if cfg.averaging.start_share else None
+    averaging = cfg.averaging
+    start_share = StartShare(encoder, averaging.start_share) if averaging.start_share else None
+    models = ModelAverage(encoder, averaging.models, averaging.weights) if averaging.models else None
 
     # What is trained, on which batches, and from which state on.
     if cfg.adapter:
@@ -186,12 +188,13 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     checkpoints = checkpoint_callbacks(
         run_dir, every_n_steps=cfg.checkpoint.every_n_steps, validates=validates, patience=cfg.checkpoint.patience
     )
-    average = MovingAverage(cfg.averaging.ema_decay) if cfg.averaging.ema_decay is not None else None
+    average = MovingAverage(averaging.ema_decay) if averaging.ema_decay is not None else None
     end = EndOfTraining(
         run_dir,
         average=average,
         restore_best=validates,
         start_share=start_share,
+        models=models,
         postprocess=postprocess,
         save_model=cfg.checkpoint.save_model,
         evaluation=evaluation,

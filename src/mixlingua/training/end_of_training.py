@@ -15,6 +15,7 @@ from mixlingua.evaluation.suite import TextEncoder, progress_bars
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.folder import save_folder
 from mixlingua.model.lora import merge_adapters
+from mixlingua.model.pretrained import PretrainedEncoder
 from mixlingua.retrieval.postprocess import Postprocess
 from mixlingua.training.callbacks import EvaluationCallback, MovingAverage
 from mixlingua.training.checkpoints import BEST, LAST, read_checkpoint
@@ -48,6 +49,54 @@ class StartShare:
                     parameter.lerp_(self._start[name].to(parameter.device), self.share)
 
 
+class ModelAverage:
+    """Averages the final weights with those of other models, such as runs of other losses from the same start.
+
+    Source: Wortsman et al. 2022, "Model soups" (arXiv 2203.05482), eq. 1, with a weight for each model.
+    """
+
+    def __init__(
+        self, encoder: BiEncoder, folders: Sequence[str | Path], weights: Sequence[float] | None = None
+    ) -> None:
+        """encoder: as it is before training, without adapters. folders: of runs, or of models. weights: of the trained
+        model and of each folder, divided by their sum; None: all alike.
+
+        Layers that the others have after those of the encoder, such as a projection, are left out. Raises ConfigError
+        for weights of another number and for models of another architecture, ModelError for folders that are no model.
+        """
+        weights = [1.0] * (len(folders) + 1) if weights is None else list(weights)
+        proper = len(weights) == len(folders) + 1 and all(math.isfinite(weight) and weight >= 0 for weight in weights)
+        if not (proper and sum(weights)):
+            raise ConfigError(
+                f"averaging.weights={weights}: {len(folders) + 1} numbers of 0 or more are needed, that of the trained "
+                f"model and those of the {len(folders)} averaging.models."
+            )
+        self.folders = [Path(folder) / "model" if (Path(folder) / "model").is_dir() else folder for folder in folders]
+        self.share = weights[0] / sum(weights)
+        self._others = {name: torch.zeros_like(parameter) for name, parameter in encoder.named_parameters()}
+        for folder, weight in zip(self.folders, weights[1:], strict=True):
+            other = dict(PretrainedEncoder(str(folder)).load(seed=0).named_parameters())
+            theirs = {name for name in other if name in self._others or not name.startswith("dense.")}
+            differing = [
+                name
+                for name in sorted(theirs | self._others.keys())
+                if name not in other or name not in self._others or other[name].shape != self._others[name].shape
+            ]
+            if differing:
+                raise ConfigError(
+                    f"averaging.models: {folder} is of another architecture: {len(differing)} weights, such as "
+                    f"{differing[0]}, are in one model alone or of another shape. Average models that began as one."
+                )
+            for name, total in self._others.items():
+                total.add_(other[name].detach(), alpha=weight / sum(weights))
+
+    def mix_into(self, encoder: BiEncoder) -> None:
+        """Replace the weights, in place, by the weighted mean of all models."""
+        with torch.no_grad():
+            for name, parameter in encoder.named_parameters():
+                parameter.mul_(self.share).add_(self._others[name].to(parameter.device))
+
+
 def append_postprocess(
     encoder: BiEncoder,
     method: Postprocess,
@@ -74,6 +123,7 @@ class EndOfTraining(Callback):
     run_dir: gets checkpoints/last.ckpt and model/.
     average: the moving average to end with. restore_best: whether to end with the lowest validation loss.
     start_share: mixes the weights before training into the final ones.
+    models: averages what this gives with other models.
     postprocess: appends a layer to the encoder, such as a partial of `append_postprocess`.
     save_model: whether to write model/. evaluation: measures the final encoder.
     """
@@ -85,6 +135,7 @@ class EndOfTraining(Callback):
         average: MovingAverage | None = None,
         restore_best: bool = False,
         start_share: StartShare | None = None,
+        models: ModelAverage | None = None,
         postprocess: Callable[[BiEncoder], None] | None = None,
         save_model: bool = True,
         evaluation: EvaluationCallback | None = None,
@@ -93,6 +144,7 @@ class EndOfTraining(Callback):
         self.average = average
         self.restore_best = restore_best
         self.start_share = start_share
+        self.models = models
         self.postprocess = postprocess
         self.save_model = save_model
         self.evaluation = evaluation
@@ -126,6 +178,9 @@ class EndOfTraining(Callback):
         if self.start_share is not None:
             self.start_share.mix_into(encoder)
             weights += f", with a share of {self.start_share.share:g} of those before training"
+        if self.models is not None:
+            self.models.mix_into(encoder)
+            weights += f", averaged with {', '.join(map(str, self.models.folders))}"
         if self.postprocess is not None:
             self.postprocess(encoder)
             weights += ", with a postprocess layer"

@@ -28,6 +28,8 @@ def answer_sentences(
     language where the row has passages in several languages
     name: of the task, as it stands in metric keys
     languages: of questions and sentences; null: all that the file has
+    licence: of the file, for reports
+    note: what a reader of the scores should know
 
     Relevant is the sentence that `answer_sentence` numbers, in every language of the paragraph; every sentence of the
     paragraph where it is absent or -1. Equal sentences of a language are one candidate; those without a letter or digit
