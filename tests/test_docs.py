@@ -17,9 +17,9 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from mixlingua import files as fetch
-from mixlingua.cli import check
+from mixlingua.cli import check, names
+from mixlingua.cli.command_line import ACTIONS
 from mixlingua.cli.configuration import compose
-from mixlingua.cli.job import ACTIONS
 from mixlingua.data.readers.jsonl import JsonlReader
 from mixlingua.errors import MixlinguaError
 
@@ -86,13 +86,13 @@ def run_commands() -> list[str]:
 
 def problems(command: list[str]) -> list[str]:
     """What the command-line check and the preflight say against a command; of a sweep, its first job."""
-    check.check_command_line(command)
+    names.check_command_line(command)
     if "hydra/sweeper=optuna" in command or "--help" in command or "--cfg" in command:
         return []
     overrides = [argument for argument in command if not argument.startswith("-")]
     (jobs,) = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(overrides), None)
     cfg = compose(jobs[0])
-    return check.problems(cfg, ACTIONS[cfg.action].uses, multirun="-m" in command)
+    return check.problems(cfg, ACTIONS[cfg.action], multirun="-m" in command)
 
 
 @pytest.fixture
@@ -174,7 +174,7 @@ def test_the_example_of_the_format_is_read(tmp_path: Path) -> None:
 def test_the_example_of_an_experiment_is_accepted(tmp_path: Path) -> None:
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "mine.yaml").write_text(blocks(DOCS / "train.md", "yaml")[0])
-    check.check_command_line(["--config-dir", str(tmp_path), "experiment=mine"])
+    names.check_command_line(["--config-dir", str(tmp_path), "experiment=mine"])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

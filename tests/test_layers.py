@@ -24,7 +24,7 @@ HOMES = {
     "hydra": ["cli/", "library.py"],
     "omegaconf": ["cli/", "library.py"],
 }
-CHEAP = ["errors", "files", "languages", "sampling.plan", "sampling.strategies", "cli.command_line", "cli.check"]
+CHEAP = ["errors", "files", "languages", "sampling.plan", "sampling.strategies", "cli.launch"]
 
 
 def imported_names(code: str) -> Iterator[str]:

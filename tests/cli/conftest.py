@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig
 
-from mixlingua.cli import job
+from mixlingua.cli.command_line import ACTIONS, Action
 from mixlingua.cli.main import main
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -38,13 +38,12 @@ def launch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kept_logging: None) 
     def run(*arguments: str, probe: Callable[[DictConfig, Path], dict[str, float]] | None = None) -> int:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("PL_GLOBAL_SEED", "0")  # set by the run, and undone with this
-        monkeypatch.setattr(sys, "argv", ["run.py", *arguments])
         module = type(sys)("mixlingua_probe")
         module.__dict__["run"] = probe
         monkeypatch.setitem(sys.modules, "mixlingua_probe", module)
-        monkeypatch.setitem(job.ACTIONS, "probe", job.Action("mixlingua_probe:run", ()))
+        monkeypatch.setitem(ACTIONS, "probe", Action("mixlingua_probe:run", "a stub", ()))
         try:
-            main()
+            main(arguments)
         except SystemExit as ended:
             return int(ended.code or 0)
         return 0

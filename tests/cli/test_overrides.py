@@ -1,12 +1,11 @@
 """What is typed on the command line, before Hydra sees it."""
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from mixlingua.cli.check import check_command_line
 from mixlingua.cli.configuration import compose
+from mixlingua.cli.names import check_command_line
 from mixlingua.errors import ConfigError
 
 
@@ -25,6 +24,7 @@ from mixlingua.errors import ConfigError
         "logger=[]",
         "hydra.run.dir=here resume=there",
         "+hydra.job.env_set.NAME=value",
+        "+trainer.limit_val_batches=1 +trainer.profiler=simple",
         # what Lightning adds for the processes it starts
         'trainer=ddp hydra.run.dir="outputs/a=b" hydra.job.name=train_ddp_process_1 hydra.output_subdir=null',
     ],
@@ -48,7 +48,7 @@ def test_valid_commands_pass(arguments: str) -> None:
         ("+data.batch_size=3", "every key is declared, so '\\+' would .* write data.batch_size=3."),
         ("+trainer.max_epochs=1", "trainer.max_epochs=1: a run is one epoch of .* write trainer.max_steps=N."),
         ("trainer.max_epochs=1", "trainer.max_epochs=1: a run is one epoch of .* write trainer.max_steps=N."),
-        ("+trainer.max_stepz=1", "no key or group 'trainer.max_stepz'. Did you mean 'trainer.max_steps'?"),
+        ("+trainer.max_stepz=1", "Trainer takes no 'max_stepz'. Did you mean 'max_steps'?"),
         ("++seed=3", "every key is declared, .* write seed=3."),
         ("~logger", "cannot be deleted; write logger=\\[\\] where"),
         ("~data.sources.ntrexx", "no key or group 'data.sources.ntrexx'."),
@@ -60,6 +60,15 @@ def test_valid_commands_pass(arguments: str) -> None:
         ),
         ("paths=there", "'paths' holds further keys: data, cache"),
         ("seed=[", "not of the form key=value"),
+        ("evaluate", "evaluate: an action is chosen by action=evaluate."),
+        ("evalute", "evalute: not of the form key=value. Did you mean 'evaluate'?"),
+        ("epochs=3", "epochs=3: a run is one epoch of .* write trainer.max_steps=N."),
+        ("model=intfloat/e5", "write model=folder model.name_or_path=intfloat/e5"),
+        ("data=my.jsonl", "write data=jsonl data.sources.jsonl.path=my.jsonl"),
+        ("trainer.limit_val_batches=1", "add it by '\\+trainer.limit_val_batches=1'"),
+        ("+trainer.limit_val_batch=1", "Trainer takes no 'limit_val_batch'. Did you mean 'limit_val_batches'?"),
+        ("+trainer.fast_dev_run=true", "write trainer.max_steps=2 'evaluation=\\[\\]'"),
+        ("--config-dir=nowhere", "--config-dir=nowhere: no such folder."),
     ],
 )
 def test_wrong_commands_are_refused_with_the_way_out(arguments: str, message: str) -> None:
@@ -81,13 +90,6 @@ def test_choices_of_a_further_folder_count(tmp_path: Path) -> None:
     check_command_line(["--config-dir", str(tmp_path), "experiment=mine"])
     with pytest.raises(ConfigError, match=r"no 'min' in conf/experiment.*Did you mean 'mine'"):
         check_command_line(["--config-dir", str(tmp_path), "experiment=min"])
-
-
-@pytest.mark.skipif(find_spec("optuna") is not None, reason="the plugin is installed")
-@pytest.mark.parametrize("override", ["hydra/sweeper=optuna", "experiment=tune"])
-def test_a_plugin_that_is_missing_is_named_with_its_package(override: str) -> None:
-    with pytest.raises(ConfigError, match=r"pip install hydra-optuna-sweeper==1\.3\.0 brings it"):
-        check_command_line(["-m", override])
 
 
 def test_what_is_held_by_name_may_be_taken_out() -> None:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from mixlingua.cli.check import problems as problems_of
+from mixlingua.cli.command_line import ACTIONS
 from mixlingua.cli.configuration import compose
-from mixlingua.cli.job import ACTIONS
 
 Problems = Callable[..., list[str]]
 
@@ -15,7 +15,7 @@ Problems = Callable[..., list[str]]
 def problems() -> Problems:
     def found(overrides: str, multirun: bool = False) -> list[str]:
         cfg = compose(overrides.split())
-        return problems_of(cfg, ACTIONS[cfg.action].uses, multirun=multirun)
+        return problems_of(cfg, ACTIONS[cfg.action], multirun=multirun)
 
     return found
 

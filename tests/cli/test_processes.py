@@ -12,9 +12,9 @@ from mixlingua.cli.run_record import read_status
 ENTRY = """
 import sys
 sys.path.insert(0, {source!r})
-from mixlingua.cli import job, main
+from mixlingua.cli import command_line, main
 
-job.ACTIONS["probe"] = job.Action("probe:run", ("trainer",))
+command_line.ACTIONS["probe"] = command_line.Action("probe:run", "a stub", ("trainer",))
 if __name__ == "__main__":
     main.main()
 """

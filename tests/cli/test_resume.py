@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mixlingua.cli.run_record import recorded, with_arguments_of_resumed
+from mixlingua.cli.launch import with_arguments_of_resumed
+from mixlingua.cli.run_record import recorded
 from mixlingua.errors import ConfigError, DataError
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from mixlingua.cli.check import problems
+from mixlingua.cli.command_line import ACTIONS
 from mixlingua.cli.configuration import compose
-from mixlingua.cli.job import ACTIONS
 from mixlingua.errors import StorageError, user_error
 
 Launch = Callable[..., int]
@@ -15,18 +15,18 @@ Launch = Callable[..., int]
 
 def test_one_wandb_run_for_all_jobs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     cfg = compose(["model=tiny", "logger=[wandb]"])
-    uses = ACTIONS["train"].uses
+    train = ACTIONS["train"]
     monkeypatch.setenv("WANDB_RUN_ID", "mine")
-    assert [text for text in problems(cfg, uses, multirun=True) if text.startswith("WANDB_RUN_ID=mine")]
-    assert not problems(cfg, uses, multirun=False)
+    assert [text for text in problems(cfg, train, multirun=True) if text.startswith("WANDB_RUN_ID=mine")]
+    assert not problems(cfg, train, multirun=False)
 
 
 def test_workers_that_do_not_fit_dev_shm_are_refused() -> None:
     options = ["model=tiny", "data.batch_size=100000000", "data.num_workers=8"]
-    found = problems(compose(options), ACTIONS["train"].uses, multirun=False)
+    found = problems(compose(options), ACTIONS["train"])
     if Path("/dev/shm").is_dir():
         assert [text for text in found if text.startswith("data.num_workers=8: ") and "--shm-size" in text]
-    assert not problems(compose([*options, "data.num_workers=0"]), ACTIONS["train"].uses, multirun=False)
+    assert not problems(compose([*options, "data.num_workers=0"]), ACTIONS["train"])
 
 
 @pytest.mark.parametrize("command", [["hydra.run.dir=file/run"], ["hydra.sweep.dir=file/sweep", "-m"]])

@@ -21,7 +21,7 @@ PROBE = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, {source!r})
-from mixlingua.cli import job, main
+from mixlingua.cli import command_line, main
 
 def run(cfg, run_dir):
     here = Path.cwd()
@@ -32,7 +32,7 @@ def run(cfg, run_dir):
     return {{"seed": float(cfg.seed)}}
 
 sys.modules["probe"] = sys.modules["__main__"]
-job.ACTIONS["probe"] = job.Action("probe:run", ())
+command_line.ACTIONS["probe"] = command_line.Action("probe:run", "a stub", ())
 if __name__ == "__main__":
     main.main()
 """

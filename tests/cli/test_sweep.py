@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.console import Console
 
 from mixlingua.cli.job import JobResult
-from mixlingua.cli.sweep import sweep_table
+from mixlingua.cli.launch import sweep_table
 
 METRICS = {f"atlas/{setting}/map": 0.5 for setting in ("monolingual", "crosslingual", "multilingual")}
 

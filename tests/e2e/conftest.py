@@ -167,9 +167,8 @@ def launch(
     def run(*more: str) -> int:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("PL_GLOBAL_SEED", "0")  # set by the run, and undone with this
-        monkeypatch.setattr(sys, "argv", ["run.py", *arguments(*more)])
         try:
-            main()
+            main(arguments(*more))
         except SystemExit as ended:
             return int(ended.code or 0)
         return 0

@@ -9,7 +9,7 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from mixlingua.cli.check import check_command_line
+from mixlingua.cli.names import check_command_line
 from mixlingua.cli.run_record import read_status
 
 Launch = Callable[..., int]

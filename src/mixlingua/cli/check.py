@@ -1,220 +1,37 @@
-"""Every problem of a command line, and of the configuration that it makes, at once and before anything loads.
+"""Every problem of a composed configuration, at once and before anything loads.
 
-`check_command_line` looks at names: groups, choices and keys, with the nearest valid one for each that is wrong.
-`problems` looks at values: constructors are asked to refuse theirs, and only what concerns several of them stands here.
+Constructors are asked to refuse their values. Only what concerns several of them, or the machine, stands here.
 """
 
-import itertools
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import hydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mixlingua.cli.command_line import config_groups, default_choices, parsed
-from mixlingua.cli.configuration import composer, unknown_keys
+from mixlingua.cli.command_line import Action
+from mixlingua.cli.configuration import unknown_keys
+from mixlingua.cli.names import NAMED, no_trainer_argument
 from mixlingua.cli.run_record import checkpoint_of, translations_of
 from mixlingua.cli.settings import below
-from mixlingua.cli.signatures import signature
-from mixlingua.errors import problems_of, raise_problems, suggest
+from mixlingua.errors import problems_of, suggest
 
-# What holds things by name, each of which may be taken out, as by ~loss.retention.
-NAMED = ("loss", "data.sources", "data.validation_sources", "evaluation.tasks", "callbacks", "logger")
 _SECTIONS = ("data", "evaluation")  # constructors of these check values; what they hold by name is built for itself
-_EPOCHS = "a run is one epoch of trainer.max_steps optimiser steps; write trainer.max_steps=N."
-_INSTEAD = {"trainer.max_epochs": _EPOCHS, "trainer.min_epochs": _EPOCHS, "trainer.min_steps": _EPOCHS}
-_NOT_ADDED = "every key is declared, so '+' would only add one that nothing reads; write {}."
-_OPTUNA = " pip install hydra-optuna-sweeper==1.3.0 brings it."
 
 
-def check_command_line(arguments: Sequence[str]) -> None:
-    """Raise ConfigError with every override that names no group, choice or key, each with its nearest valid name."""
-    options = parsed(arguments)
-    if options.about_hydra is None:
-        multirun = options.multirun or "hydra.mode=MULTIRUN" in options.overrides
-        with composer(options.config_dir):
-            line = _CommandLine(config_groups(options.config_dir), options.config_name, multirun)
-            raise_problems(line.problems(options.overrides))
-
-
-class _CommandLine:
-    def __init__(self, groups: dict[str, list[str]], config_name: str, multirun: bool) -> None:
-        self.groups = groups
-        self.config_name = config_name
-        self.multirun = multirun
-        self.list_groups = {group for group, choice in default_choices().items() if isinstance(choice, list)}
-
-    def problems(self, texts: Sequence[str]) -> list[str]:
-        parser = OverridesParser.create()
-        problems: list[str] = []
-        choices: list[Override] = []
-        keys: list[Override] = []
-        for text in texts:
-            try:
-                override = parser.parse_override(text)
-            except HydraException as error:
-                problems.append(f"{text}: not of the form key=value ({str(error).splitlines()[0]}).")
-                continue
-            if misuse := self.misuse(override):
-                problems.append(f"{text}: {misuse}")
-            elif override.key_or_group.startswith("hydra/"):
-                choices.append(override)
-            elif override.key_or_group not in self.groups:
-                keys.append(override)
-            elif wrong := list(self.wrong_choices(override)):
-                problems += wrong
-            else:
-                choices.append(override)
-        try:
-            trees = dict(self.trees(choices))
-        except HydraException as error:
-            return [f"{' '.join(str(error).split())}{_OPTUNA if 'hydra/sweeper/optuna' in str(error) else ''}"]
-        for override in keys:
-            if problem := self.key_problem(override, trees):
-                problems.append(f"{override.input_line}: {problem}")
-        return problems or self.composition_problems([*choices, *keys])
-
-    def misuse(self, override: Override) -> str:
-        """What is wrong with the form of an override, whatever it names; empty where nothing is."""
-        name = override.key_or_group
-        plain = (override.input_line or "").lstrip("+~")
-        if _adds(override) and name in self.groups:
-            return _NOT_ADDED.format(plain)
-        if override.is_delete() and name.rpartition(".")[0] not in NAMED:
-            empty = f"{name}=[]" if name in self.groups else f"{name}=null"
-            return f"keys and groups cannot be deleted; write {empty} where it may be empty."
-        if override.is_sweep_override() and not self.multirun:
-            way = "where a key takes a list"
-            if name in self.list_groups:
-                way = f"for one run with all of them: {name}=[{plain.partition('=')[2]}]"
-            return f"several values need -m (a job for each), or brackets {way}."
-        return ""
-
-    def wrong_choices(self, override: Override) -> Iterator[str]:
-        group = override.key_or_group
-        for value in _values(override):
-            if isinstance(value, list) and group not in self.list_groups:
-                yield f"{override.input_line}: {group} takes one choice; -m {group}=A,B runs a job for each."
-                return
-            if value is None and group in self.list_groups:
-                yield f"{group}=null: write {group}=[] for none."
-                return
-            for choice in value if isinstance(value, list) else [value]:
-                if choice is not None and str(choice) not in self.groups[group]:
-                    known = self.groups[group]
-                    yield (
-                        f"{group}={choice}: no '{choice}' in conf/{group}; choices: {', '.join(known)}."
-                        f"{suggest(str(choice), known)}"
-                    )
-
-    def trees(self, choices: Sequence[Override]) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The composed configuration for every combination of swept choices, named by the combination."""
-        swept = [[f"{override.get_key_element()}={text}" for text in _texts(override)] for override in choices]
-        for combination in itertools.product(*swept):
-            cfg = hydra.compose(self.config_name, list(combination), return_hydra_config=True)
-            tree: Any = OmegaConf.to_container(cfg, resolve=False)
-            yield " ".join(text for text, values in zip(combination, swept, strict=True) if len(values) > 1), tree
-
-    def key_problem(self, override: Override, trees: dict[str, dict[str, Any]]) -> str:
-        """Why a key is refused, by the first of the trees that does not have it; empty where all have it."""
-        key = override.key_or_group
-        if _adds(override) and key.startswith("hydra."):
-            return ""  # Hydra has settings that it does not declare
-        if key in _INSTEAD:
-            return _INSTEAD[key]
-        for combination, tree in trees.items():
-            known = dict(_keys(tree, hydra=key.startswith("hydra.")))
-            if key in known:
-                inner = known[key]
-                replaced = override.is_delete() or all(isinstance(value, dict) for value in _values(override))
-                if isinstance(inner, dict) and inner and not replaced:
-                    return f"'{key}' holds further keys: {', '.join(inner)}; set one of those."
-                if _adds(override):
-                    return _NOT_ADDED.format((override.input_line or "").lstrip("+"))
-                continue
-            parent = max((name for name in known if key.startswith(f"{name}.")), key=len, default="")
-            siblings = [name for name in known[parent] if not name.startswith("_")] if parent else []
-            listed = f" '{parent}' has {', '.join(siblings)}." if siblings else " `--cfg job` prints every key."
-            where = f" with {combination}" if combination else ""
-            return f"no key or group '{key}'{where}.{_nearest(key, [*known, *self.groups]) or listed}"
-        return ""
-
-    def composition_problems(self, overrides: Sequence[Override]) -> list[str]:
-        """What Hydra has against the first job, such as a value of a wrong type; a sweeper that optimises nothing."""
-        first = [f"{override.get_key_element()}={next(_texts(override))}" for override in overrides]
-        try:
-            cfg = hydra.compose(self.config_name, first, return_hydra_config=True)
-        except (HydraException, OmegaConfBaseException, ValueError) as error:
-            return [" ".join(str(error).split())]
-        sweeper = cfg.hydra.sweeper._target_
-        if self.multirun and cfg.objective is None and not sweeper.endswith(".BasicSweeper"):
-            return [
-                f"objective: needs a value, as {sweeper} optimises a figure; name one, such as "
-                "objective=atlas/multilingual/map, and its hydra.sweeper.direction."
-            ]
-        return []
-
-
-def _adds(override: Override) -> bool:
-    return override.is_add() or override.is_force_add()
-
-
-def _values(override: Override) -> Iterator[Any]:
-    """Each value of an override: one, or those of a sweep."""
-    if override.is_sweep_override() and override.is_discrete_sweep():
-        yield from override.sweep_iterator()
-    elif not override.is_sweep_override():
-        yield override.value()
-
-
-def _texts(override: Override) -> Iterator[str]:
-    """The same, as they would be typed."""
-    if override.is_sweep_override() and override.is_discrete_sweep():
-        yield from override.sweep_string_iterator()
-    elif override.is_sweep_override():
-        yield "null"
-    else:
-        yield override.get_value_element_as_str()
-
-
-def _keys(tree: dict[str, Any], prefix: str = "", *, hydra: bool = False) -> Iterator[tuple[str, Any]]:
-    """Dotted keys of a nested dictionary, inner ones included, with their values; of Hydra's part, or all but that."""
-    for name, value in tree.items():
-        if prefix or hydra == (name == "hydra"):
-            yield f"{prefix}{name}", value
-            if isinstance(value, dict):
-                yield from _keys(value, f"{prefix}{name}.")
-
-
-def _nearest(key: str, known: list[str]) -> str:
-    """A hint: the known key whose last part is nearest; of several, the one that shares most of its beginning."""
-    candidates = [name for name in known if not key.startswith(f"{name}.")]
-    candidates.sort(key=lambda name: (_shared(key, name), -len(name)))
-    by_last = {name.rpartition(".")[2]: name for name in candidates}
-    near = get_close_matches(key.rpartition(".")[2], by_last, n=1, cutoff=0.7)
-    return f" Did you mean '{by_last[near[0]]}'?" if near else ""
-
-
-def _shared(key: str, other: str) -> int:
-    """How many parts two dotted keys have in common at their beginning."""
-    equal = (mine == theirs for mine, theirs in zip(key.split("."), other.split("."), strict=False))
-    return sum(1 for _ in itertools.takewhile(bool, equal))
-
-
-def problems(cfg: DictConfig, uses: Sequence[str], *, multirun: bool) -> list[str]:
+def problems(cfg: DictConfig, action: Action, overrides: Sequence[str] = (), *, multirun: bool = False) -> list[str]:
     """What is wrong with the parts of a configuration that an action uses; empty where nothing is.
 
-    uses: top-level parts such as "data" and "model"; with a postprocess, which is fitted to data, "data" as well.
+    With a postprocess, which is fitted to data, it uses data as well. overrides: what was typed; files that are named
+    there and missing are told at once, before what needs torch is looked at.
     """
+    if missing := list(_missing_files(overrides)):
+        return missing
+    uses = action.uses
     if "postprocess" in uses and cfg.postprocess and "data" not in uses:
         uses = (*uses, "data")
     missing = sorted(key for key in OmegaConf.missing_keys(cfg) if key.split(".")[0] in uses)
@@ -225,17 +42,25 @@ def problems(cfg: DictConfig, uses: Sequence[str], *, multirun: bool) -> list[st
     except OmegaConfBaseException as error:
         return [" ".join(str(error).split())]
     unknown = [problem for part in uses if part in tree for problem in unknown_keys(tree[part], part)]
-    return [*unknown, *_together(tree, uses, multirun), *([] if unknown else _refusals(cfg, uses))]
+    empty = [said for key, said in action.needs.items() if not OmegaConf.select(cfg, key)]
+    return [*unknown, *empty, *_together(tree, uses, multirun), *([] if unknown else _refusals(cfg, uses))]
+
+
+def _missing_files(overrides: Sequence[str]) -> Iterator[str]:
+    """Files and folders that are typed as a value and are not there."""
+    for text in overrides:
+        key, _, value = text.lstrip("+").partition("=")
+        path = Path(value.strip("'\""))
+        name = key.rpartition(".")[2]
+        # One slash may be a hub id; lists, mappings and interpolations are left to who reads them.
+        typed = name in ("path", "folder") or (name == "name_or_path" and (value.count("/") > 1 or value[:1] in "./~"))
+        if typed and value not in ("", "null", "???") and not set("[]{},$") & set(value) and not path.exists():
+            near = suggest(path.name, [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else [])
+            yield f"{key}={value}: no such file or folder.{near}"
 
 
 def _together(tree: dict[str, Any], uses: Sequence[str], multirun: bool) -> Iterator[str]:
     """What concerns several parts, or the machine."""
-    if tree["action"] in ("compare", "dashboard") and not tree["runs"]:
-        yield "runs: needs a value; add runs=multirun/DATE/TIME, a run's folder, or a list: runs=[A,B]."
-    if "loss" in uses and not tree["loss"]:
-        yield "loss=[]: nothing to train by; choose one or several, such as loss=[infonce,distillation]."
-    if tree["action"] == "evaluate" and not tree["evaluation"]["tasks"]:
-        yield "evaluation=[]: nothing to measure; choose one or several, such as evaluation=xquad_r."
     if (resume := tree["resume"]) is not None and "data" in uses:
         if tree["action"] == "translate" and not translations_of(resume).is_dir():
             yield f"resume={resume}: no translations at {translations_of(resume)}."
@@ -273,10 +98,9 @@ def _of_trainer(tree: dict[str, Any], uses: Sequence[str], multirun: bool) -> It
     from mixlingua.training.trainer import device_problems, num_processes, starts_itself_again
 
     trainer = tree["trainer"]
-    if known := signature("pytorch_lightning.trainer.trainer.Trainer"):
-        for key in trainer:
-            if key not in known.defaults:
-                yield f"trainer.{key}: pytorch_lightning.Trainer takes no '{key}'.{suggest(key, known.defaults)}"
+    for key in trainer:
+        if said := no_trainer_argument(key):
+            yield f"trainer.{key}: {said}"
     if wrong := below("trainer", trainer, max_steps=1, accumulate_grad_batches=1, num_nodes=1):
         yield from wrong
         return

@@ -1,10 +1,11 @@
-"""What can be typed: the options that are looked at here, the groups of conf/ with their choices, and the help.
+"""What can be typed: the actions, the options, the groups of conf/ with their choices, and the help.
 
-Read without Hydra and torch, which take a second to import.
+Read without Hydra and torch, which take seconds to import.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
 
@@ -13,35 +14,79 @@ import yaml
 from mixlingua.files import conf_folder
 
 
+@dataclass(frozen=True)
+class Action:
+    """What `action=NAME` does.
+
+    function: "module:name" of `name(cfg, run_dir) -> dict of headline figures`. about: for --help. uses: the top-level
+    parts of the configuration that it reads, which are checked before it starts. needs: keys that must not be empty,
+    each with what is said where it is.
+    """
+
+    function: str
+    about: str
+    uses: tuple[str, ...]
+    needs: Mapping[str, str] = field(default_factory=dict)
+
+
+_RUNS = {"runs": "runs: needs a value; add runs=multirun/DATE/TIME, a run's folder, or a list: runs=[A,B]."}
+_TRAINED = ("data", "sampler", "augmentation", "model", "adapter", "teacher", "loss", "optimizer", "trainer",
+            "checkpoint", "averaging", "postprocess", "evaluation", "callbacks", "logger")  # fmt: skip
+_LOSS = {"loss": "loss=[]: nothing to train by; choose one or several, such as loss=[infonce,distillation]."}
+_TASKS = {"evaluation.tasks": "evaluation=[]: nothing to measure; choose one or several, such as evaluation=xquad_r."}
+
+# A new action is a line here and a module beside this one.
+ACTIONS = {
+    "train": Action("mixlingua.cli.train:train", "measure, train, measure again (the default)", _TRAINED, _LOSS),
+    "evaluate": Action(
+        "mixlingua.cli.train:evaluate",
+        "measure a model as it is",
+        ("model", "trainer", "checkpoint", "postprocess", "evaluation", "logger"),
+        _TASKS,
+    ),
+    "mine": Action("mixlingua.cli.mine:mine_negatives", "find hard negatives", ("data", "model", "trainer", "mining")),
+    "translate": Action(
+        "mixlingua.cli.translate:translate",
+        "make parallel pairs of those in one language",
+        ("data", "translator", "translation", "trainer"),
+    ),
+    "compare": Action("mixlingua.cli.compare:compare", "tables of runs, with significance", ("comparison",), _RUNS),
+    "dashboard": Action("mixlingua.cli.dashboard:dashboard", "a W&B workspace over runs", ("logger",), _RUNS),
+}
+
+
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
-    """The options of the command line that we look at too; Hydra reports what is no option of its own."""
+    """The options of a command line; what is looked at by Hydra alone is `for_hydra`."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--help", "-h", action="store_true")
+    parser.add_argument("--version", action="store_true")
     parser.add_argument("--multirun", "-m", action="store_true")
     parser.add_argument("--config-dir", "-cd", type=Path)
     parser.add_argument("--config-name", "-cn", default="config")
-    parser.add_argument("--cfg", "-c")
+    parser.add_argument("--cfg", "-c", choices=["job", "hydra", "all"])
+    parser.add_argument("--resolve", action="store_true")
     parser.add_argument("--package", "-p")
-    parser.add_argument("--info", "-i", nargs="?", const="all", dest="about_hydra")
-    parser.add_argument("--shell-completion", "-sc", "--hydra-help", action="store_const", const="", dest="about_hydra")
-    return parser.parse_known_intermixed_args(list(arguments))[0]
+    options, unknown = parser.parse_known_intermixed_args(list(arguments))
+    options.for_hydra = unknown
+    return options
 
 
 def help_text(config_dir: Path | None = None) -> str:
-    """What --help prints: the template of conf/hydra/help with the groups, their choices and the default ones."""
+    """What --help prints: conf/hydra/help/mixlingua.yaml with the actions, and the groups with their choices."""
     file = conf_folder() / "hydra" / "help" / "mixlingua.yaml"
     template = yaml.safe_load(file.read_text(encoding="utf-8"))["template"]
     groups, chosen = config_groups(config_dir), default_choices()
-    width = max(map(len, groups)) + 2
+    width = max(map(len, [*groups, *ACTIONS])) + 2
     lines = []
     for group, choices in groups.items():
         default = chosen.get(group)
         defaults = default if isinstance(default, list) else [default]
         marked = (f"{choice}*" if choice in defaults else choice for choice in choices)
         lines.append(f"  {group:<{width}}{', '.join(marked)}")
-    return Template(template).substitute(
-        APP_CONFIG_GROUPS="\n".join([*lines, "  (* chosen where nothing is said)", ""])
+    return Template(template).safe_substitute(
+        ACTIONS="\n".join(f"  {name:<{width}}{action.about}" for name, action in ACTIONS.items()),
+        APP_CONFIG_GROUPS="\n".join([*lines, "  (* chosen where nothing is said)"]),
     )
 
 

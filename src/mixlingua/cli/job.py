@@ -14,7 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from mixlingua.cli.check import problems
-from mixlingua.cli.command_line import parsed
+from mixlingua.cli.command_line import ACTIONS, Action, parsed
 from mixlingua.cli.run_folder import check_unused, claim
 from mixlingua.cli.run_record import is_rank_zero, recorded
 from mixlingua.errors import (
@@ -29,45 +29,6 @@ from mixlingua.errors import (
 from mixlingua.files import atomic_write
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Action:
-    """function: "module:name" of `name(cfg, run_dir) -> dict of headline figures`; uses: the parts of cfg it reads."""
-
-    function: str
-    uses: tuple[str, ...]
-
-
-ACTIONS = {
-    "train": Action(
-        "mixlingua.cli.train:train",
-        (
-            "data",
-            "sampler",
-            "augmentation",
-            "model",
-            "adapter",
-            "teacher",
-            "loss",
-            "optimizer",
-            "trainer",
-            "checkpoint",
-            "averaging",
-            "postprocess",
-            "evaluation",
-            "callbacks",
-            "logger",
-        ),
-    ),
-    "evaluate": Action(
-        "mixlingua.cli.evaluate:evaluate", ("model", "trainer", "checkpoint", "postprocess", "evaluation", "logger")
-    ),
-    "mine": Action("mixlingua.cli.mine:mine_negatives", ("data", "model", "trainer", "mining")),
-    "translate": Action("mixlingua.cli.translate:translate", ("data", "translator", "translation", "trainer")),
-    "compare": Action("mixlingua.cli.compare:compare", ("comparison",)),
-    "dashboard": Action("mixlingua.cli.dashboard:dashboard", ("logger",)),
-}
 
 
 @dataclass(frozen=True)
@@ -126,7 +87,7 @@ def _run(cfg: DictConfig, run_dir: Path, overrides: list[str], *, multirun: bool
         check_unused(run_dir, cfg, overrides)
     action = ACTIONS[cfg.action]
     with recorded(run_dir, cfg.action, overrides) as metrics:
-        raise_problems(problems(cfg, action.uses, multirun=multirun))
+        raise_problems(problems(cfg, action, overrides, multirun=multirun))
         if "trainer" in action.uses:
             _settle_precision(cfg)
         if is_rank_zero():

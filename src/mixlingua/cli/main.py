@@ -1,37 +1,26 @@
 """The entry point: `python run.py`, or `mixlingua` where the package is installed. --help says more."""
 
+import signal
 import sys
+from collections.abc import Sequence
 
+import mixlingua
 from mixlingua.cli.command_line import help_text, parsed
 from mixlingua.errors import errors_on_stderr, signals_interrupt
-from mixlingua.files import conf_folder
 
 
-def main() -> None:
-    """Run the command in sys.argv; exits with 2 and one message where it is wrong."""
-    options = parsed(sys.argv[1:])
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command, None: that of sys.argv; exits with 2 and one message where it is wrong (docs/runs.md)."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = parsed(given)
+    if options.help or options.version or options.cfg:
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head -1` ends it without a word
     if options.help:
         print(help_text(options.config_dir))
-        return
-    import hydra
-    from omegaconf import DictConfig
+    elif options.version:
+        print(f"mixlingua {mixlingua.__version__}")
+    else:
+        with errors_on_stderr(), signals_interrupt():
+            from mixlingua.cli.launch import launch  # with Hydra
 
-    from mixlingua.cli.check import check_command_line
-    from mixlingua.cli.configuration import register
-    from mixlingua.cli.job import JobResult, run_job
-    from mixlingua.cli.run_folder import release
-    from mixlingua.cli.run_record import with_arguments_of_resumed
-
-    @hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")
-    def job(cfg: DictConfig) -> JobResult:
-        return run_job(cfg)
-
-    with errors_on_stderr(), signals_interrupt():
-        # Hydra reads sys.argv itself, and Lightning repeats it for the processes that it starts.
-        sys.argv[1:] = with_arguments_of_resumed(sys.argv[1:])
-        check_command_line(sys.argv[1:])
-        register(parsed(sys.argv[1:]).config_dir)
-        try:
-            job()
-        finally:
-            release()
+            launch(given)

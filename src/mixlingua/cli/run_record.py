@@ -1,4 +1,4 @@
-"""The record of a run: what became of it, what it was made with, what it logged, and how another run resumes it.
+"""The record of a run: what became of it, what it was made with, and what it logged.
 
 Torch and Lightning are imported where they are used: the command line is checked without them.
 """
@@ -7,9 +7,8 @@ import json
 import logging
 import os
 import platform
-import re
 import subprocess
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
@@ -18,15 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 import mixlingua
-from mixlingua.errors import ConfigError, user_error
+from mixlingua.errors import user_error
 from mixlingua.files import atomic_write, read_status
 
 if TYPE_CHECKING:  # for annotations alone
@@ -266,56 +262,3 @@ def checkpoint_of(resume: str) -> Path:
 def translations_of(resume: str) -> Path:
     """The folder of translations that `resume` names, in action=translate: that of a run folder."""
     return Path(resume) / "translations"
-
-
-def with_arguments_of_resumed(arguments: Sequence[str]) -> list[str]:
-    """The command line of a resumed run: what the stopped one was started with, then what is said now.
-
-    An argument given now replaces the stopped run's own; a group given now as none loses the settings that it had.
-    Unchanged where nothing is resumed, in a sweep, and where the checkpoint is a file that lies in no run folder.
-    Raises ConfigError for a folder without status.json, and for a recorded argument that is no plain override.
-    """
-    if {"-m", "--multirun"} & set(arguments):
-        return list(arguments)
-    given = {override.key_or_group: override for override in map(_override, arguments) if override is not None}
-    resume = given["resume"].value() if "resume" in given else None
-    if resume is None:
-        return list(arguments)
-    run_dir = checkpoint_of(str(resume)).parent.parent
-    status = read_status(run_dir)
-    if not status and Path(str(resume)).is_dir():
-        raise ConfigError(f"resume={resume}: {run_dir / 'status.json'} is not there, so the folder holds no run.")
-    left_out = tuple(f"{group}." for group, override in given.items() if override.value() == "none")
-    recorded = [text for text in status.get("overrides", []) if not _replaced(text, given, left_out)]
-    for text in recorded:
-        _check_recorded(text, run_dir)
-    return [*recorded, *arguments]
-
-
-def _replaced(text: str, given: Container[str], left_out: tuple[str, ...]) -> bool:
-    """Whether an argument given now stands in the place of a recorded one."""
-    override = _override(text)
-    return override is not None and (override.key_or_group in given or override.key_or_group.startswith(left_out))
-
-
-def _check_recorded(text: str, run_dir: Path) -> None:
-    """Raise ConfigError where a recorded argument is more than a value of a declared key.
-
-    The folder may come from anyone: what could choose other code or other files of configuration is refused.
-    """
-    override = _override(text)
-    key = override.key_or_group if override is not None else ""
-    plain = override is not None and not (override.is_add() or override.is_force_add())
-    if not plain or re.match(r"hydra\b", key) or "_target_" in text:
-        raise ConfigError(
-            f"{run_dir / 'status.json'}: overrides has '{text}', which is not taken from a folder: it is no plain "
-            "KEY=VALUE of a declared key. If you trust it, give it on the command line again."
-        )
-
-
-def _override(text: str) -> Override | None:
-    """The override that an argument is; None for an option, and for what Hydra cannot parse, which is told later."""
-    try:
-        return None if text.startswith("-") else OverridesParser.create().parse_override(text)
-    except HydraException:
-        return None

@@ -1,4 +1,4 @@
-"""action=train: measure, train, measure again; leave a run folder."""
+"""action=train: measure, train, measure again; action=evaluate: measure a model as it is. Both leave a run folder."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -6,12 +6,13 @@ from functools import partial
 from pathlib import Path
 
 import pytorch_lightning as pl
+import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from mixlingua import distributed
-from mixlingua.cli.run_record import checkpoint_of, mark_failed, run_loggers, training_provenance
-from mixlingua.cli.show import announce_training, show_outcome
+from mixlingua.cli.run_record import checkpoint_of, mark_failed, provenance, run_loggers, training_provenance
+from mixlingua.cli.show import announce_evaluation, announce_training, show_outcome
 from mixlingua.data.batches import View, ViewMaker, view_makers
 from mixlingua.data.build import build_store
 from mixlingua.data.cut_texts import sampled_cut
@@ -19,9 +20,13 @@ from mixlingua.data.datamodule import PairDataModule
 from mixlingua.data.store import ParallelStore
 from mixlingua.data.tokenizer import PairTokenizer
 from mixlingua.errors import ConfigError
+from mixlingua.evaluation.results import without_shares
+from mixlingua.evaluation.run_folder import write_results
+from mixlingua.evaluation.suite import evaluate_encoder
 from mixlingua.files import cache_dir
 from mixlingua.losses.base import TotalLoss
 from mixlingua.model.encoder import BiEncoder
+from mixlingua.model.folder import save_folder
 from mixlingua.sampling.plan import BatchPlan
 from mixlingua.sampling.random import random_subset
 from mixlingua.sampling.strategies import Monolingual
@@ -149,7 +154,7 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         store.name: sampled_cut(store, tokenizer, cfg.data.languages, seed=cfg.seed, source_index=index)
         for index, store in enumerate(stores)
     }
-    provenance = training_provenance(cfg, encoder, stores, cuts, augmentation)
+    made_with = training_provenance(cfg, encoder, stores, cuts, augmentation)
     averaging = cfg.averaging
     start_share = StartShare(encoder, averaging.start_share) if averaging.start_share else None
     models = ModelAverage(encoder, averaging.models, averaging.weights) if averaging.models else None
@@ -177,7 +182,7 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     evaluation = EvaluationCallback(
         tasks,
         run_dir=run_dir,
-        provenance=provenance,
+        provenance=made_with,
         before=cfg.evaluation.before,
         every_n_steps=cfg.evaluation.every_n_steps,
         average=cfg.evaluation.average,
@@ -213,3 +218,28 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         if distributed.rank() > 0:
             return {}
         return show_outcome(run_dir, loggers, list(cfg.data.languages))
+
+
+def evaluate(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
+    """Evaluate the configured model on the configured tasks, on one device. Returns the averaged metrics.
+
+    With a postprocess, the model that is measured is a new one; it is saved as after training.
+    """
+    tasks = [instantiate(task) for task in cfg.evaluation.tasks.values()]
+    encoder = instantiate(cfg.model).load(cfg.seed)
+    encoder.to(torch.device("cpu" if cfg.trainer.accelerator == "cpu" else "cuda"))
+    announce_evaluation(cfg, run_dir, tasks)
+    if append := build_postprocess(cfg, open_stores(cfg)[0] if cfg.postprocess else ()):
+        append(encoder)
+        if cfg.checkpoint.save_model:
+            save_folder(encoder, run_dir / "model")
+    with run_loggers(cfg, run_dir) as loggers:
+        results = evaluate_encoder(
+            encoder, tasks, token_budget=cfg.evaluation.token_budget, precision=cfg.evaluation.precision
+        )
+        average = cfg.evaluation.average
+        write_results(run_dir, results, provenance(cfg, encoder), average=average)
+        figures = {key: value for result in results for key, value in result.aggregate(average).items()}
+        for logger in loggers:
+            logger.log_metrics(without_shares(figures), step=0)
+        return show_outcome(run_dir, loggers, seen_languages=None)
