@@ -48,21 +48,21 @@ def test_alpha_with_seeds_is_one_line_and_a_sampler_without_it_is_left_out() -> 
     assert [(panel.setting, panel.metric) for panel in curve.panels] == [
         ("monolingual", "map"), ("multilingual", "map"), ("multilingual", "rank_distance"),
     ]  # fmt: skip
-    assert multilingual_lines(curve) == [Line("hybrid", {0: [0, 0.01], 0.5: [0.25, 0.26]})]
+    assert multilingual_lines(curve) == [("hybrid", {0: [0, 0.01], 0.5: [0.25, 0.26]})]
 
 
 def test_each_sampler_and_each_model_has_a_line_of_its_own() -> None:
     runs = [(f"sampler={name} data.max_rows={rows}", rows / 1000) for name in ("hybrid", "mixed") for rows in (10, 20)]
     (curve,) = found(*runs, ("", 0.9))
     assert curve.variable == "data.max_rows"
-    assert multilingual_lines(curve) == [Line(name, {10: [0.01], 20: [0.02]}) for name in ("hybrid", "mixed")]
+    assert multilingual_lines(curve) == [(name, {10: [0.01], 20: [0.02]}) for name in ("hybrid", "mixed")]
     (curve,) = found(*((f"model={model} sampler.alpha={a}", 0.1) for model in ("e5", "labse") for a in (0.3, 0.5)))
-    assert [line.name for line in multilingual_lines(curve)] == ["model=e5", "model=labse"]
+    assert [name for name, _ in multilingual_lines(curve)] == ["model=e5", "model=labse"]
 
 
 def test_two_settings_that_vary_give_lines_for_each_other() -> None:
     runs = [(f"sampler.alpha={alpha} optimizer.lr={rate}", 0.1) for alpha in (0.2, 0.4) for rate in (0.1, 0.2)]
-    lines = {curve.variable: [line.name for line in multilingual_lines(curve)] for curve in found(*runs)}
+    lines = {curve.variable: [name for name, _ in multilingual_lines(curve)] for curve in found(*runs)}
     assert lines == {"sampler.alpha": ["optimizer.lr=0.1", "optimizer.lr=0.2"],
                      "optimizer.lr": ["sampler.alpha=0.2", "sampler.alpha=0.4"]}  # fmt: skip
 
@@ -70,9 +70,9 @@ def test_two_settings_that_vary_give_lines_for_each_other() -> None:
 def test_models_and_data_are_placed_by_their_sizes() -> None:
     (curve,) = found(("model=e5", 0.118), ("model=labse", 0.278), e5=118, labse=278)
     assert curve.variable == "model parameters"
-    assert multilingual_lines(curve) == [Line("hybrid", {118: [0.118], 278: [0.278]})]
+    assert multilingual_lines(curve) == [("hybrid", {118: [0.118], 278: [0.278]})]
     (curve,) = found(("data=ntrex", 0.1), ("data=atlas", 0.2), ntrex=2000, atlas=42_000)
-    assert (curve.variable, list(multilingual_lines(curve)[0].points)) == ("training rows", [2000, 42_000])
+    assert (curve.variable, list(multilingual_lines(curve)[0][1])) == ("training rows", [2000, 42_000])
     assert found(("model=e5", 0.118), ("model=labse", 0.278)) == []  # runs that did not record their size
     assert found(("model=e5 sampler=mixed", 0.1), ("model=labse", 0.2), e5=118, labse=278) == []
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from mixlingua.comparison.compare import ComparisonRow
-from mixlingua.comparison.variations import Curve, Line, Panel
+from mixlingua.comparison.variations import Curve, Panel
 from mixlingua.report.comparison_page import write_comparison_page
 from mixlingua.report.comparison_tables import Labels, comparison_tables
 from mixlingua.report.figures import curve_picture
@@ -116,7 +116,7 @@ def page(request: pytest.FixtureRequest, tmp_path: Path, run_dir: Path, rows: li
     systems = {"mixed": [], "hybrid": []}
     labels = Labels(["model", "sampling"], {"mixed": ["m", "mixed"], "hybrid": ["m", "hybrid (baseline)"]})
     provenance = {"baselines": {"mixed": "hybrid"}, "confidence": 0.95, "resamples": 5, "seed": 0, "tasks": {}}
-    lines = [Line("hybrid", {0.25: [0.6], 0.5: [0.7, 0.72]})]
+    lines = [("hybrid", {0.25: [0.6], 0.5: [0.7, 0.72]})]
     panels = [Panel("monolingual", metric, lines) for metric in ("map", "recall_at_1")]
     picture = curve_picture(Curve("tiny_r", "sampler.alpha", panels), 0.95)
     tables = comparison_tables(rows, labels, 0.95)

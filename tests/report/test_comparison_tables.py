@@ -4,7 +4,7 @@ import pytest
 
 from mixlingua.comparison.compare import ComparisonRow
 from mixlingua.report.comparison_tables import Labels, comparison_tables, flat
-from mixlingua.report.page import PlainTable
+from mixlingua.report.plain_table import PlainTable
 
 
 @pytest.fixture

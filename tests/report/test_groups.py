@@ -2,15 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from io import StringIO
 
 import pytest
-from rich.console import Console
 
 from mixlingua.comparison.compare import ComparisonRow
 from mixlingua.evaluation.results import ResultRow
-from mixlingua.report.comparison_tables import group_tables
-from mixlingua.report.run_tables import (
+from mixlingua.report.comparison_tables import Labels, comparison_tables
+from mixlingua.report.groups import (
     FAMILIES,
     HIGH,
     LOW,
@@ -19,10 +17,10 @@ from mixlingua.report.run_tables import (
     SAME_SCRIPT,
     SCRIPTS,
     group_means,
-    group_table,
+    group_tables,
     groups_among,
+    groups_note,
     groups_of,
-    unknown_languages,
 )
 
 
@@ -72,7 +70,8 @@ def test_means_are_over_the_rows_of_a_group() -> None:
 
 
 def test_unknown_languages_are_named() -> None:
-    assert unknown_languages([row("de", "si"), row("eo", "all"), row("de", "de")]) == ["eo", "si"]
+    assert groups_note([row("de", "si"), row("eo", "all"), row("de", "de")]).endswith("because unknown: eo, si.")
+    assert "unknown" not in groups_note([row("de", "en")])
 
 
 ROWS = [
@@ -84,39 +83,27 @@ ROWS = [
 ]  # fmt: skip
 
 
-def lines(table: object) -> dict[str, list[str]]:
-    console = Console(width=80, file=StringIO(), color_system=None)
-    console.print(table)
-    text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "…" not in text
-    known = (HIGH, MID, LOW, SAME_SCRIPT, SCRIPTS, SAME_FAMILY, FAMILIES)
-    return {
-        group: line.strip().removeprefix(group).split()
-        for line in text.splitlines()
-        for group in known
-        if line.strip().startswith(group)
-    }
-
-
 def test_table_of_a_run_shows_after_and_change() -> None:
     before = [replace(each, value=each.value - 0.125) for each in ROWS if each.metric == "map"]
-    assert lines(group_table(before, ROWS, {"t": "map"}, "macro")) == {
-        HIGH: ["0.850", "+0.125", "0.600", "+0.125", "0.500", "+0.125"],
-        MID: ["0.500", "+0.125", "0.300", "+0.125", "0.200", "+0.125"],
-        SAME_SCRIPT: ["0.600", "+0.125"],
-        SCRIPTS: ["0.300", "+0.125"],
-        SAME_FAMILY: ["0.600", "+0.125"],
-        FAMILIES: ["0.300", "+0.125"],
-    }
-    assert lines(group_table(None, ROWS, {"t": "map"}, "macro"))[HIGH] == ["0.850", "0.600", "0.500"]
+    (table,) = group_tables(before, ROWS, {"t": "map"}, "macro")
+    assert table.title == "t: mAP by groups of languages"
+    assert list(table.columns) == ["", "mono", "change", "cross", "change", "multi", "change"]
+    assert [list(cells) for cells in table.rows] == [
+        [HIGH, "0.850", "+0.125", "0.600", "+0.125", "0.500", "+0.125"],
+        [MID, "0.500", "+0.125", "0.300", "+0.125", "0.200", "+0.125"],
+        [SAME_SCRIPT, "", "", "0.600", "+0.125", "", ""],
+        [SCRIPTS, "", "", "0.300", "+0.125", "", ""],
+        [SAME_FAMILY, "", "", "0.600", "+0.125", "", ""],
+        [FAMILIES, "", "", "0.300", "+0.125", "", ""],
+    ]
+    (alone,) = group_tables(None, ROWS, {"t": "map"}, "macro")
+    assert list(alone.rows[0]) == [HIGH, "0.850", "0.600", "0.500"]
 
 
-def test_a_task_with_one_group_is_not_in_the_table() -> None:
+def test_a_task_with_one_group_has_no_table() -> None:
     alone = [replace(each, task="one") for each in ROWS if "th" not in (each.query_language, each.passage_language)]
-    assert group_table(None, alone, {"one": "map"}, "macro") is None
-    both = group_table(None, [*alone, *ROWS], {"one": "map", "t": "map"}, "macro")
-    assert both is not None
-    assert [str(cell) for cell in both.columns[0].cells if not str(cell).startswith(" ")] == ["t map"]
+    both = group_tables(None, [*alone, *ROWS], {"one": "map", "t": "map"}, "macro")
+    assert [table.name for table in both] == ["groups-t"]
 
 
 @pytest.fixture
@@ -135,7 +122,9 @@ def compared() -> Callable[[str, float], list[ComparisonRow]]:
 
 def test_table_of_a_comparison(compared: Callable[[str, float], list[ComparisonRow]]) -> None:
     other_scope = replace(compared("hybrid", 0.3)[0], scope="language")  # a mean over pairs: no cell
-    (table,) = group_tables([*compared("hybrid", 0.0), *compared("mixed", -0.1), other_scope], "macro", widest=4)
+    rows = [*compared("hybrid", 0.0), *compared("mixed", -0.1), other_scope]
+    tables = {table.name: table for table in comparison_tables(rows, Labels([], {}), 0.95)}
+    table = tables["groups-t"]
     assert list(table.columns) == ["", "hybrid", "mixed"]
     assert [list(cells) for cells in table.rows][:3] == [
         [HIGH, "0.850 / 0.600 / 0.500", "0.750 / 0.500 / 0.400"],
@@ -143,4 +132,5 @@ def test_table_of_a_comparison(compared: Callable[[str, float], list[ComparisonR
         [SAME_SCRIPT, "- / 0.600 / -", "- / 0.500 / -"],
     ]
     assert not table.long
-    assert group_tables(compared("hybrid", 0.0), "macro", widest=0)[0].long
+    many = [row for number in range(5) for row in compared(f"system {number}", 0.0)]
+    assert all(table.long for table in comparison_tables(many, Labels([], {}), 0.95) if table.name == "groups-t")

@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 
 from mixlingua.comparison.compare import ComparisonRow
-from mixlingua.comparison.variations import Curve, Line, Panel
+from mixlingua.comparison.variations import Curve, Panel
 from mixlingua.evaluation.results import PerQueryTable, TaskResult
 from mixlingua.evaluation.run_folder import write_results
 from mixlingua.report.comparison_page import write_comparison_page
 from mixlingua.report.comparison_tables import Labels, comparison_tables
 from mixlingua.report.figures import curve_picture
-from mixlingua.report.page import PlainTable, minus
+from mixlingua.report.plain_table import PlainTable, minus
 from mixlingua.report.run_page import write_run_page
 
-PANEL = Panel("monolingual", "map", [Line("hybrid", {0.25: [0.6], 0.5: [0.69, 0.71]})])
+PANEL = Panel("monolingual", "map", [("hybrid", {0.25: [0.6], 0.5: [0.69, 0.71]})])
 PICTURE = curve_picture(Curve("tiny_r", "sampler.alpha", [PANEL]), 0.95)
 VOID = {"meta", "link", "br", "img", "path", "line", "circle", "rect"}
 
@@ -194,8 +194,8 @@ def test_pictures_of_a_comparison(write_comparison: Callable[..., Path]) -> None
     assert "tiny_r over sampler.alpha" in [text for _, text in page.all("h3")]
     assert ["hybrid", "0.25", "0.600", "-"] in page.rows()
     assert ["hybrid", "0.5", "0.700", "0.573 to 0.827"] in page.rows()
-    (label,) = [attributes["aria-label"] for attributes, _ in page.all("svg")]
-    assert label is not None and "95% intervals over seeds, none where there is one seed." in label
+    labels = [attributes["aria-label"] or "" for attributes, _ in page.all("svg")]
+    assert sum("95% intervals over seeds, none where there is one seed." in label for label in labels) == 1
 
 
 def test_a_comparison_without_a_baseline(write_comparison: Callable[..., Path], rows: list[ComparisonRow]) -> None:
@@ -239,14 +239,6 @@ def test_headings_and_tables_can_be_followed(page: Path) -> None:
     ids = Counter(attributes["id"] for _, attributes in parsed.elements if "id" in attributes)
     assert all(count == 1 for count in ids.values())
     assert parsed.all("html")[0][0]["lang"] == "en"
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [("-0.1 to -.05", "−0.1 to −.05"), ("1e-05", "1e-05"), ("e5-small", "e5-small"), ("a - b", "a - b"), ("-", "-")],
-)
-def test_minus_signs(text: str, shown: str) -> None:
-    assert minus(text) == shown
 
 
 def test_a_heading_that_is_empty_is_no_heading(write_comparison: Callable[..., Path]) -> None:

@@ -1,17 +1,33 @@
-"""Matrices of language pairs: read from results, and as coloured tables."""
+"""Matrices of language pairs: read from results, laid out, coloured, drawn and logged."""
 
-import numpy as np
+from pathlib import Path
+
 import pytest
+from matplotlib.image import imread
 
 from mixlingua.evaluation.results import ResultRow
-from mixlingua.report.pairs import Grid, difference_grid, language_shares, pair_values, square, value_grid
+from mixlingua.report.figures import COLOURS
+from mixlingua.report.pairs import (
+    Matrix,
+    difference_matrix,
+    language_shares,
+    log_pairs,
+    pair_values,
+    save_heatmap,
+    save_share_heatmap,
+    value_matrix,
+)
+
+NAMES = {colour: name for name, colour in COLOURS.items()}
 
 
-def shown(grid: Grid) -> list[list[tuple[str, str] | None]]:
-    return [[(cell.text, cell.style) if cell else None for cell in row] for row in grid.cells]
+def shown(matrix: Matrix) -> list[list[tuple[str, str]]]:
+    """Text and colour of each cell that has a value."""
+    cells = [[pair for pair in row if pair in matrix.values] for row in matrix.pairs]
+    return [[(matrix.texts[pair], NAMES[matrix.colour(pair)]) for pair in row] for row in cells]
 
 
-def test_queries_are_in_rows_and_passages_in_columns() -> None:
+def test_pairs_of_one_task_and_metric_are_read_and_logged(tmp_path: Path) -> None:
     rows = [
         ResultRow("t", "crosslingual", "de", "en", "map", 0.25, 1),
         ResultRow("t", "monolingual", "de", "de", "map", 0.5, 1),
@@ -19,9 +35,17 @@ def test_queries_are_in_rows_and_passages_in_columns() -> None:
         ResultRow("t", "multilingual", "de", "all", "map", 0.1, 1),
         ResultRow("other", "monolingual", "fr", "fr", "map", 0.7, 1),
     ]
-    languages, matrix = square(pair_values(rows, "t", "map"))
-    assert languages == ["de", "en"]
-    np.testing.assert_array_equal(matrix, [[0.5, 0.25], [np.nan, np.nan]])
+    assert pair_values(rows, "t", "map") == {("de", "en"): 0.25, ("de", "de"): 0.5}
+
+    class Logger:
+        def log_pairs(self, *logged: object) -> None:
+            self.logged = logged
+
+    log_pairs([object(), logger := Logger()], rows, {"t": "map"}, {"t": tmp_path / "t.png"})
+    name, columns, cells, image = logger.logged
+    assert (name, columns, image) == ("t/map_by_pair", ["query", "de", "en"], tmp_path / "t.png")
+    nan = pytest.approx(float("nan"), nan_ok=True)
+    assert cells == [["de", 0.5, 0.25], ["en", nan, nan]], "queries in rows, passages in columns"
 
 
 def test_shares_of_languages_are_those_of_the_multilingual_setting() -> None:
@@ -37,55 +61,70 @@ def test_shares_of_languages_are_those_of_the_multilingual_setting() -> None:
 
 
 def test_values_and_their_colours() -> None:
-    grid = value_grid("t", {("de", "de"): 0.9, ("de", "en"): 0.5, ("en", "de"): 0.7004, ("en", "en"): 1.0}, ["en"])
-    assert (grid.low, grid.high) == ("0.5", "1.0")
-    assert shown(grid) == [[(".900", "v6"), (".500", "v0")], [(".700", "v3"), ("1.000", "v8")]]
-    assert [(head.short, head.long) for head in grid.rows] == [("de", "German"), ("en°", "English")]
-    assert [[cell.monolingual for cell in row if cell] for row in grid.cells] == [[True, False], [False, True]]
+    values = {("de", "de"): 0.9, ("de", "en"): 0.5, ("en", "de"): 0.7004, ("en", "en"): 1.0}
+    matrix = value_matrix("t", values, ["en"])
+    assert (matrix.low, matrix.high) == pytest.approx((0.5, 1.0))
+    assert shown(matrix) == [[(".900", "v6"), (".500", "v0")], [(".700", "v3"), ("1.000", "v8")]]
+    assert matrix.row_headings == ["German  de", "English  en°"]
+    assert matrix.column_headings == ["de", "en°"]
+    picture = matrix.picture
+    assert picture.summary == "From .500 (de->en) to 1.000 (en->en)."
+    assert picture.table is not None
+    assert [list(row) for row in picture.table.rows] == [
+        ["German  de", ".900", ".500"],
+        ["English  en°", ".700", "1.000"],
+    ]
+    svg = str(picture.svg)
+    assert svg.count("var(--v6)") == svg.count("var(--v0)") == 2, "a cell each, and one step of the scale"
+    assert svg.count("var(--on-deep)") == 4, "the text and the frame of two cells"
 
 
 def test_a_value_on_a_tenth_is_no_lower_than_it() -> None:
-    grid = value_grid("t", {("de", "en"): 0.3, ("en", "de"): 0.6})
-    assert (grid.low, grid.high) == ("0.3", "0.6")
-    assert value_grid("t", {("de", "en"): 0.0}).cells[0][0].style == "v0"  # type: ignore[union-attr]
+    matrix = value_matrix("t", {("de", "en"): 0.3, ("en", "de"): 0.6})
+    assert (matrix.low, matrix.high) == pytest.approx((0.3, 0.6))
+    assert shown(value_matrix("t", {("de", "en"): 0.0})) == [[(".000", "v0")]]
 
 
 def test_differences_are_centred_at_zero() -> None:
-    grid = difference_grid("t", {("de", "de"): 0.1, ("de", "en"): -0.1, ("en", "de"): -0.0004, ("en", "en"): 0.02},
-                           marked={("de", "en")})  # fmt: skip
-    assert shown(grid) == [[("+.100", "d10"), ("-.100*", "d0")], [("0", "d5"), ("+.020", "d6")]]
-    assert (grid.low, grid.high) == ("-0.10", "+0.10")
+    values = {("de", "de"): 0.1, ("de", "en"): -0.1, ("en", "de"): -0.0004, ("en", "en"): 0.02}
+    matrix = difference_matrix("t", values, marked={("de", "en")})
+    assert shown(matrix) == [[("+.100", "d10"), ("-.100*", "d0")], [("0", "d5"), ("+.020", "d6")]]
+    assert (matrix.low, matrix.high) == (-0.1, 0.1)
 
 
 def test_noise_does_not_get_the_strongest_colour() -> None:
-    assert shown(difference_grid("t", {("de", "en"): 0.004, ("en", "de"): -0.004})) == [
-        [("-.004", "d5"), ("+.004", "d5")],
-    ]  # fmt: skip
+    matrix = difference_matrix("t", {("de", "en"): 0.004, ("en", "de"): -0.004})
+    assert shown(matrix) == [[("-.004", "d5"), ("+.004", "d5")]]
 
 
-def test_grids_can_share_their_colours() -> None:
-    grid = difference_grid("t", {("de", "en"): 0.1, ("en", "de"): -0.1}, largest=0.5)
-    assert {cell.style for row in grid.cells for cell in row if cell} == {"d4", "d6"}
-    assert grid.high == "+0.50"
+def test_matrices_can_share_their_colours() -> None:
+    matrix = difference_matrix("t", {("de", "en"): 0.1, ("en", "de"): -0.1}, largest=0.5)
+    assert shown(matrix) == [[("-.100", "d4"), ("+.100", "d6")]]
+    assert matrix.high == 0.5
 
 
-def test_bitexts_with_one_language_are_no_empty_square() -> None:
-    pairs = {pair for other in ("de", "fr", "th", "zh") for pair in ((other, "en"), ("en", other))}
-    grid = value_grid("t", {pair: 0.5 for pair in pairs})
-    assert [head.short for head in grid.rows] == ["de", "fr", "th", "zh"]
-    assert [head.short for head in grid.columns] == ["→ en", "en →"]
-    assert all(cell is not None for row in grid.cells for cell in row)
+@pytest.mark.parametrize(
+    ("pairs", "rows", "columns"),
+    [
+        ([pair for other in ("de", "fr", "th", "zh") for pair in ((other, "en"), ("en", other))],
+         ["de", "fr", "th", "zh"], ["→ en", "en →"]),  # bitexts with one language are no empty square
+        ([(language, language) for language in ("ar", "bn", "sw")], ["ar", "bn", "sw"], ["within"]),
+        ([("de", "de")], ["de"], ["de"]),
+        ([(query, "en") for query in ("ar", "de", "th")], ["ar", "de", "th"], ["en"]),
+        ([(query, passage) for query in ("ar", "de", "th") for passage in ("en", "fr")],
+         ["ar", "de", "th"], ["en", "fr"]),
+    ],
+)  # fmt: skip
+def test_layouts(pairs: list[tuple[str, str]], rows: list[str], columns: list[str]) -> None:
+    matrix = value_matrix("t", dict.fromkeys(pairs, 0.5))
+    assert (matrix.rows, matrix.columns) == (rows, columns)
+    assert {pair for row in matrix.pairs for pair in row} == set(pairs)
 
 
-def test_languages_on_their_own_are_one_column() -> None:
-    grid = value_grid("t", {(language, language): 0.5 for language in ("ar", "bn", "sw")})
-    assert [head.short for head in grid.rows] == ["ar", "bn", "sw"]
-    assert [len(row) for row in grid.cells] == [1, 1, 1]
-    one = value_grid("t", {("de", "de"): 0.5})
-    assert [head.short for head in one.columns] == ["de"]
-
-
-@pytest.mark.parametrize("passages", [["en"], ["en", "fr"]])
-def test_other_shapes_stay_rectangles(passages: list[str]) -> None:
-    grid = value_grid("t", {(query, passage): 0.5 for query in ("ar", "de", "th") for passage in passages})
-    assert [head.short for head in grid.columns] == passages
+def test_pictures_are_files(before: list[ResultRow], after: list[ResultRow], tmp_path: Path) -> None:
+    save_heatmap(tmp_path / "one.png", "atlas", "map", None, after)
+    save_heatmap(tmp_path / "two.png", "atlas", "map", before, after)
+    save_share_heatmap(tmp_path / "shares.png", "t", {("de", "de"): 0.7, ("de", "en"): 0.3, ("en", "de"): 0.4})
+    one, two = imread(tmp_path / "one.png"), imread(tmp_path / "two.png")
+    assert two.shape[1] == 2 * one.shape[1] and one.shape[0] == two.shape[0], "a panel for the change"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.png", "shares.png", "two.png"]

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from mixlingua.report.page import PlainTable, escaped_latex, latex, markdown, rich_table
+from mixlingua.report.plain_table import PlainTable, escaped_latex, latex, markdown, minus
 
 TABLE = PlainTable(
     name="quality",
@@ -58,9 +58,35 @@ def test_markdown_cells_hold_no_markup() -> None:
     assert "- a note" in text
 
 
+def printed(table: PlainTable, width: int) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(table)
+    return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
+
+
 def test_terminal_tables_show_brackets() -> None:
-    console = Console(file=io.StringIO(), width=60)
-    console.print(rich_table(TABLE))
-    shown = console.file.getvalue()
+    shown = printed(TABLE, 60)
     assert "[c]|d" in shown
     assert "0.763 ±0.012*" in shown
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_every_column_is_shown_whole_whatever_the_width(width: int) -> None:
+    labels = ["model=folder model.name_or_path=outputs/2026-11-27/long/model", "hybrid - mixed"]
+    columns = [f"column {number}" for number in range(12)]
+    figures = [[f"{line}.{number:04d} to {number}" for number in range(12)] for line in (1, 2)]
+    rows = [[label, *cells] for label, cells in zip(labels, figures, strict=True)]
+    shown = printed(PlainTable("t", "T", ["systems", *columns], rows, labels=1, note="The note."), width)
+    assert all(len(line) <= width for line in shown.splitlines())
+    assert "…" not in shown
+    assert all(cell in shown for cells in figures for cell in cells)
+    assert shown.count("systems") == shown.count("hybrid") > 12 // (width // 15) - 1, "labels are in every part"
+    assert shown.count("The note.") == shown.count("T\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("-0.1 to -.05", "−0.1 to −.05"), ("1e-05", "1e-05"), ("e5-small", "e5-small"), ("a - b", "a - b"), ("-", "-")],
+)
+def test_minus_signs(text: str, shown: str) -> None:
+    assert minus(text) == shown

@@ -6,23 +6,18 @@ from pathlib import Path
 import pytest
 
 import mixlingua.report
-from mixlingua.report.pairs import DIFFERENCE_COLOURS, DIFFERENCE_STEPS, VALUE_COLOURS, VALUE_STEPS
+from mixlingua.report.figures import COLOURS
+from mixlingua.report.pairs import DEEP, DIFFERENCE_COLOURS, VALUE_COLOURS
 
 CSS = (Path(mixlingua.report.__file__).parent / "templates" / "style.css").read_text(encoding="utf-8")
-STEPS = [*(f"v{step}" for step in range(VALUE_STEPS)), *(f"d{step}" for step in range(DIFFERENCE_STEPS))]
+STEPS = {letter: [f"{letter}{step}" for step in range(len(colours))]
+         for letter, colours in (("v", VALUE_COLOURS), ("d", DIFFERENCE_COLOURS))}  # fmt: skip
 
 
 def colours(dark: bool) -> dict[str, str]:
     light, at_dark = CSS.split("@media (prefers-color-scheme: dark)", 1)
     parts = [light, at_dark.split("\n}\n", 1)[0]] if dark else [light]
     return {name: value for part in parts for name, value in re.findall(r"--([\w-]+): (#\w{6});", part)}
-
-
-def deep(dark: bool) -> set[str]:
-    """The steps whose text has the other colour."""
-    light, at_dark = CSS.split("@media (prefers-color-scheme: dark)", 1)
-    rules = [re.findall(r"\n *((?:\.[vd]\d+,? ?)+)\{ color: var\(--on-deep\)", part)[0] for part in (light, at_dark)]
-    return {name for rule in (rules if dark else rules[:1]) for name in re.findall(r"\w+", rule)}
 
 
 def luminance(colour: str) -> float:
@@ -46,22 +41,18 @@ def test_every_text_has_enough_contrast(dark: bool) -> None:
     found = colours(dark)
     for name in ("ink", "soft", "blue", "orange", "green", "purple", "ochre", "teal"):
         assert contrast(found[name], found["paper"]) >= 4.5, name
-    for name in STEPS:
-        ink = found["on-deep"] if name in deep(dark) else found["ink"]
+    for name in (*STEPS["v"], *STEPS["d"]):
+        ink = found["on-deep" if COLOURS[name] in DEEP else "ink"]
         assert contrast(ink, found[name]) >= 4.5, name
-
-
-def test_png_files_have_the_colours_of_the_page() -> None:
-    assert [colours(dark=False)[name] for name in STEPS] == [*VALUE_COLOURS, *DIFFERENCE_COLOURS]
 
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_scales_go_one_way_and_differences_are_even(dark: bool) -> None:
     found = colours(dark)
     away = 1 if dark else -1  # from the paper
-    values = [away * luminance(found[f"v{step}"]) for step in range(VALUE_STEPS)]
+    values = [away * luminance(found[name]) for name in STEPS["v"]]
     assert values == sorted(values)
-    middle = DIFFERENCE_STEPS // 2
-    for side in (range(middle, -1, -1), range(middle, DIFFERENCE_STEPS)):
-        part = [away * luminance(found[f"d{step}"]) for step in side]
+    middle = len(STEPS["d"]) // 2
+    for side in (STEPS["d"][middle::-1], STEPS["d"][middle:]):
+        part = [away * luminance(found[name]) for name in side]
         assert part == sorted(part)

@@ -17,7 +17,7 @@ from mixlingua.comparison.variations import Systems, curves, variations
 from mixlingua.report.comparison_page import write_comparison_page
 from mixlingua.report.comparison_tables import Labels, comparison_tables, write_comparison
 from mixlingua.report.figures import curve_picture
-from mixlingua.report.page import PlainTable, rich_table
+from mixlingua.report.plain_table import PlainTable
 
 _LOG_WIDTH = 160  # columns of the tables where the output is no terminal, such as a log file
 _NAMED = ("model", "model.name_or_path", "sampler")  # overrides that the columns "model" and "sampling" say
@@ -137,6 +137,5 @@ def _show(tables: Sequence[PlainTable], notes: Sequence[str], files: Sequence[Pa
     for note in notes:
         console.print(Text(note, style="yellow"))
     for table in tables:
-        console.print()
-        console.print(rich_table(table))
+        console.print("", table)
     console.print(f"Written: {', '.join(map(str, files))}", soft_wrap=True, highlight=False)

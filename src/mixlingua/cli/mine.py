@@ -21,7 +21,6 @@ from mixlingua.mining.mine import MinedRow, Mining, mine
 from mixlingua.mining.output import Tally, write_mined
 from mixlingua.mining.pool import MiningRows, mining_rows, pools
 from mixlingua.model.encoder import BiEncoder
-from mixlingua.report.page import rich_table
 from mixlingua.report.run_tables import mining_tables
 from mixlingua.retrieval.shards import SearchedCorpus, encoded
 
@@ -103,8 +102,7 @@ def _show(run_dir: Path, settings: Mining, figures: Mapping[str, Mapping[str, Ma
         top_k=settings.top_k,
         across_languages=settings.across_languages,
     ):
-        console.print(rich_table(table))
-        console.print()
+        console.print(table, "")
     folder = run_dir / "mined"
     options = f"--config-dir {shlex.quote(str(folder))} data=mined data.num_negatives={settings.num_negatives}"
     console.print(f"Written: {folder}, {run_dir / 'mining.json'}.", soft_wrap=True, highlight=False)

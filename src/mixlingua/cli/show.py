@@ -35,10 +35,11 @@ from mixlingua.evaluation.suite import Task
 from mixlingua.files import atomic_write
 from mixlingua.mining.pool import MiningRows
 from mixlingua.model.encoder import BiEncoder
+from mixlingua.report.groups import group_tables
 from mixlingua.report.page import choice_text, cut_notes
 from mixlingua.report.pairs import language_shares, log_pairs, pair_values, save_heatmap, save_share_heatmap
 from mixlingua.report.run_page import write_run_page
-from mixlingua.report.run_tables import before_after_table, group_table
+from mixlingua.report.run_tables import before_after_table
 from mixlingua.translation.gate import REASONS, Verdict
 from mixlingua.translation.job import Cost, Job
 from mixlingua.translation.texts import SourceTexts
@@ -185,8 +186,8 @@ def show_outcome(run_dir: Path, loggers: list[Logger], seen_languages: list[str]
     if after.rows:
         seen = seen_languages or sorted({row.query_language for row in after.rows})
         console.print(before_after_table(before, after.rows, seen, main_metrics, after.average))
-        if groups := group_table(before, after.rows, main_metrics, after.average):
-            console.print("", groups)
+        for table in group_tables(before, after.rows, main_metrics, after.average):
+            console.print("", table)
         for note in cut_notes(after.provenance):
             console.print(note, style="yellow", highlight=False)
         if pretraining := after.provenance["pretraining"]:

@@ -27,12 +27,8 @@ class Variation:
     name: str
 
 
-@dataclass(frozen=True)
-class Line:
-    """One line of a panel. points: the number -> one value for each run."""
-
-    name: str
-    points: Mapping[float, Sequence[float]]
+# The name of a line, and its points: the number -> one value for each run.
+Line = tuple[str, Mapping[float, Sequence[float]]]
 
 
 @dataclass(frozen=True)
@@ -72,11 +68,11 @@ def curves(
     drawn = []
     for variable, members in by_variable.items():
         for task in tasks:
-            panels = [
-                Panel(key.split("/")[1], key.split("/")[2],
-                      [Line(variation.name, _points(variation, systems, key)) for variation in members])
-                for key in _keys_drawn(task, systems, metric)
-            ]  # fmt: skip
+            panels = []
+            for key in _keys_drawn(task, systems, metric):
+                _, setting, name = key.split("/")
+                lines = [(each.name, _points(each, systems, key)) for each in members]
+                panels.append(Panel(setting, name, lines))
             if panels:
                 drawn.append(Curve(task, variable, panels))
     return drawn
@@ -105,36 +101,32 @@ def variations(groups: Sequence[Setup], systems: Systems) -> list[Variation]:
 
     Numbers are overrides such as sampler.alpha=0.3, and the recorded sizes of the chosen models and training data.
     """
-    said = groups[0].said
+    numbers = {key: {group.label: _number(group.said[key]) for group in groups} for key in groups[0].said}
+    numbers |= {size: {label: _size(size, runs) for label, runs in systems.items()} for size in _SIZES}
     by_setups: dict[tuple[str, ...], Variation] = {}
-    for key in said:
-        values = {group.label: number for group in groups if (number := _number(group.said[key])) is not None}
-        for variation in _equal_otherwise(key, values, groups, {key}):
-            by_setups.setdefault(tuple(variation.values), variation)
-    for variable, group_name in _SIZES.items():
-        values = {label: size for label, runs in systems.items() if (size := _size(variable, runs)) is not None}
-        choice = {key for key in said if key.split(".")[0] == group_name}
-        for variation in _equal_otherwise(variable, values, groups, choice):
-            by_setups.setdefault(
-                tuple(variation.values), variation
-            )  # unless an override, as data.max_rows, sets the size
+    for variable, values in numbers.items():
+        free = {key for key in groups[0].said if key.split(".")[0] == _SIZES.get(variable)} or {variable}
+        for variation in _equal_otherwise(variable, values, groups, free):
+            by_setups.setdefault(tuple(variation.values), variation)  # a size may follow from an override before it
     return list(by_setups.values())
 
 
 def _equal_otherwise(
-    variable: str, values: Mapping[str, float], groups: Sequence[Setup], free: Collection[str]
+    variable: str, values: Mapping[str, float | None], groups: Sequence[Setup], free: Collection[str]
 ) -> Iterator[Variation]:
     """The set-ups with a number in parts that say the same but for free keys; those parts in which it differs."""
-    equal: dict[tuple[tuple[str, str], ...], list[Setup]] = {}
+    equal: dict[tuple[tuple[str, str], ...], dict[str, float]] = {}
+    samplers = {group.label: group.sampler for group in groups}
     for group in groups:
-        if group.label in values:
+        if (number := values[group.label]) is not None:
             shared = tuple((key, value) for key, value in group.overrides.items() if key not in free)
-            equal.setdefault(shared, []).append(group)
-    for shared, members in equal.items():
-        numbers = {group.label: values[group.label] for group in members}
+            equal.setdefault(shared, {})[group.label] = number
+    for shared, numbers in equal.items():
         if len(set(numbers.values())) > 1:
             only_sampler = {key for key, _ in shared} <= {"sampler"}
-            name = members[0].sampler if only_sampler else " ".join(f"{key}={value}" for key, value in shared)
+            name = (
+                samplers[next(iter(numbers))] if only_sampler else " ".join(f"{key}={value}" for key, value in shared)
+            )
             yield Variation(variable, numbers, name)
 
 
@@ -151,5 +143,4 @@ def _size(variable: str, runs: Sequence[EvaluatedRun]) -> float | None:
         sizes = {run.provenance.get("num_parameters") for run in runs}
     else:
         sizes = {sum(run.provenance.get("num_rows", {}).values()) or None for run in runs}
-    (size,) = sizes if len(sizes) == 1 else (None,)
-    return None if size is None else float(size)
+    return sizes.pop() if len(sizes) == 1 else None

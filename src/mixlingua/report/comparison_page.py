@@ -7,8 +7,9 @@ from typing import Any
 from mixlingua.comparison.compare import PAIR, ComparisonRow
 from mixlingua.comparison.runs import EvaluatedRun
 from mixlingua.report.figures import Picture
-from mixlingua.report.page import PlainTable, data_rows, file_rows, plain_name, plain_text, write_page
-from mixlingua.report.pairs import Grid, difference_grid
+from mixlingua.report.page import data_rows, file_rows, plain_text, write_page
+from mixlingua.report.pairs import difference_matrix
+from mixlingua.report.plain_table import PlainTable, plain_name
 
 
 def write_comparison_page(
@@ -29,7 +30,7 @@ def write_comparison_page(
         "notes": notes,
         "tables": [table for table in tables if not table.long],
         "long_tables": [table for table in tables if table.long],
-        "grids": difference_grids(rows, confidence),
+        "matrices": difference_pictures(rows, confidence),
         "curves": curves,
         "confidence": confidence,
         "resampling": f"{provenance['resamples']:,} resamples, seed {provenance['seed']}",
@@ -40,27 +41,25 @@ def write_comparison_page(
     return write_page(run_dir / "report.html", "comparison.html", content)
 
 
-def difference_grids(rows: Sequence[ComparisonRow], confidence: float) -> list[Grid]:
+def difference_pictures(rows: Sequence[ComparisonRow], confidence: float) -> list[Picture]:
     """For each task and tested set-up: its difference to the baseline by language pair; a star: significant.
 
     The colours of a task mean the same in all of them.
     """
-    pairs = [(row, row.difference) for row in rows if row.scope == PAIR and row.difference is not None]
-    grids = []
-    for task, system in dict.fromkeys((row.task, row.system) for row, _ in pairs):
-        of_system = [(row, difference) for row, difference in pairs if (row.task, row.system) == (task, system)]
-        metric, baseline = plain_name(of_system[0][0].metric), of_system[0][1].baseline
-        grids.append(
-            difference_grid(
-                f"{task} {metric}: {system} − {baseline}",
-                {(row.query_language, row.passage_language): difference.value for row, difference in of_system},
-                marked={
-                    (row.query_language, row.passage_language) for row, _ in of_system if row.significant(confidence)
-                },
-                largest=max(abs(difference.value) for row, difference in pairs if row.task == task),
-            )
+    tested = [(row, row.difference) for row in rows if row.scope == PAIR and row.difference is not None]
+    pictures = []
+    for task, system in dict.fromkeys((row.task, row.system) for row, _ in tested):
+        of_system = {(row.query_language, row.passage_language): (row, difference)
+                     for row, difference in tested if (row.task, row.system) == (task, system)}  # fmt: skip
+        row, difference = next(iter(of_system.values()))
+        matrix = difference_matrix(
+            f"{task} {plain_name(row.metric)}: {system} − {difference.baseline}",
+            {pair: difference.value for pair, (_, difference) in of_system.items()},
+            marked={pair for pair, (row, _) in of_system.items() if row.significant(confidence)},
+            largest=max(abs(difference.value) for row, difference in tested if row.task == task),
         )
-    return grids
+        pictures.append(matrix.picture)
+    return pictures
 
 
 def _title(systems: Mapping[str, Sequence[EvaluatedRun]], tasks: Mapping[str, Any]) -> str:

@@ -11,13 +11,14 @@ from mixlingua.comparison.compare import AVERAGE, LANGUAGE, LOWER_IS_BETTER, PAI
 from mixlingua.evaluation.results import MACRO, SETTINGS, Average, ResultRow
 from mixlingua.evaluation.run_folder import RANK_DISTANCE
 from mixlingua.files import atomic_write
-from mixlingua.report.page import PlainTable, latex, markdown, plain_name
-from mixlingua.report.run_tables import group_means, groups_among, unknown_languages
+from mixlingua.report.groups import group_means, groups_among, groups_note
+from mixlingua.report.plain_table import PlainTable, latex, markdown, plain_name
 
 T = TypeVar("T")
 
 SHORT = dict(zip(SETTINGS, ("Mo.", "Cr.", "Mul."), strict=True))
 _WIDEST = 4  # systems side by side in a terminal
+_EVIDENCE = ("d", "p", "p Holm")
 
 
 @dataclass(frozen=True)
@@ -36,15 +37,7 @@ def comparison_tables(
     Averages by setting, rank distance, intervals, differences, query languages, groups of languages, wins, and pairs.
     average: that of the rows.
     """
-    tables = [_means(rows, labels, confidence, ranks=ranks) for ranks in (False, True) if _average(rows, ranks)]
-    tables.append(_intervals(rows, confidence))
-    if any(row.difference for row in rows):
-        tables.append(_differences(rows, confidence))
-    tables += [_languages(rows, task, confidence) for task in _distinct(row.task for row in rows)]
-    tables += group_tables(rows, average, _WIDEST)
-    if any(row.difference for row in rows):
-        tables += [_wins(rows, confidence), *_pairs(rows, confidence)]
-    return tables
+    return list(_Tables(rows, labels, confidence, average).in_order())
 
 
 def write_comparison(
@@ -96,159 +89,189 @@ def flat(row: ComparisonRow) -> dict[str, object]:
     return line
 
 
-def _means(rows: Sequence[ComparisonRow], labels: Labels, confidence: float, *, ranks: bool) -> PlainTable:
-    """The paper's table 1, or its table 2 (ranks)."""
-    by_column = {(row.system, row.task, row.setting): row for row in _average(rows, ranks)}
-    columns = [(task, setting) for task in _distinct(key[1] for key in by_column) for setting in SETTINGS]
-    columns = [column for column in columns if any(key[1:] == column for key in by_column)]
-    seeds = {row.system: str(row.num_seeds) for row in rows}
-    cells = [
-        [*labels.cells[system], seeds[system], *(_mean(by_column[system, *column], confidence) for column in columns)]
-        for system in labels.cells
-    ]
-    metrics = " / ".join(_distinct(_metric_name(row) for row in by_column.values()))
-    heads = [task if ranks else f"{task} {SHORT[setting]}" for task, setting in columns]
-    note = f"±: half of the {_percent(confidence)} interval over seeds."
-    if "1" in seeds.values():
-        note += " There is none with one seed."
-    if any(row.difference for row in by_column.values()):
-        note += f" *: significant, the Holm-corrected p over this table is below {1 - confidence:.2g}."
-    return PlainTable(
-        name="rank-distance" if ranks else "quality",
-        title=f"Language bias ({metrics})" if ranks else f"Retrieval quality ({metrics})",
-        columns=[*labels.headings, "seeds", *heads],
-        rows=cells,
-        labels=len(labels.headings),
-        note=note,
-    )
+class _Tables:
+    """rows: of all scopes. A star marks a significant difference."""
 
+    def __init__(self, rows: Sequence[ComparisonRow], labels: Labels, confidence: float, average: Average) -> None:
+        self.rows, self.labels, self.confidence, self.average = rows, labels, confidence, average
+        self.percent = f"{100 * confidence:g}%"
+        self.level = f"{1 - confidence:.2g}"
+        self.tasks = _distinct(row.task for row in rows)
+        averages = sorted(
+            (row for row in rows if row.scope == AVERAGE),
+            key=lambda row: (self.tasks.index(row.task), SETTINGS.index(row.setting)),
+        )
+        self.main = [row for row in averages if row.metric != RANK_DISTANCE]
+        self.distances = [row for row in averages if row.metric == RANK_DISTANCE]
+        self.has_baseline = any(row.difference for row in rows)
 
-def _intervals(rows: Sequence[ComparisonRow], confidence: float) -> PlainTable:
-    return PlainTable(
-        name="intervals",
-        title=f"{_percent(confidence)} intervals",
-        columns=["system", "task", "metric", "mean", "over questions", "over seeds"],
-        rows=[
-            [row.system, row.task, _figure_name(row), _number(row, row.value), _interval(row, row.interval),
-             _interval(row, row.seeds_interval)]
-            for row in _averages(rows)
-        ],
-        labels=3,
-        note="Over questions (bootstrap): what other questions would give these models. Over seeds (Student's t): what "
-        "other trainings would give on these questions. There is none with one seed.",
-    )  # fmt: skip
+    def in_order(self) -> Iterator[PlainTable]:
+        yield from (self.means(rows) for rows in (self.main, self.distances) if rows)
+        yield self.intervals()
+        if self.has_baseline:
+            yield self.differences()
+        yield from map(self.languages, self.tasks)
+        yield from (table for task in self.tasks if (table := self.groups(task)))
+        if self.has_baseline:
+            yield self.wins()
+            yield from self.pairs()
 
-
-def _differences(rows: Sequence[ComparisonRow], confidence: float) -> PlainTable:
-    lines = []
-    for row, difference in _tested(_averages(rows)):
-        lines.append([
-            f"{row.system} - {difference.baseline}",
-            row.task,
-            _figure_name(row),
-            _signed(row, difference.value) + _star(row, confidence),
-            _interval(row, difference.interval, with_sign=True),
-            _interval(row, difference.seeds_interval, with_sign=True),
-            *_evidence(difference),
-        ])  # fmt: skip
-    return PlainTable(
-        name="differences",
-        title="Differences to the baseline",
-        columns=["systems", "task", "metric", "difference", "over questions", "over seeds", "d", "p", "p Holm"],
-        rows=lines,
-        labels=3,
-        note="p: paired permutation test over questions. d: Cohen's d over questions. "
-        f"Intervals have a confidence of {_percent(confidence)}: over questions by bootstrap, over seeds by Welch's t. "
-        "Where the interval over seeds holds 0, the difference may be that of the seeds.",
-    )
-
-
-def _languages(rows: Sequence[ComparisonRow], task: str, confidence: float) -> PlainTable:
-    of_task = [row for row in rows if row.task == task and row.scope == LANGUAGE]
-    by_cell = {(row.system, row.query_language, row.setting): row for row in of_task}
-    systems, settings = _distinct(row.system for row in of_task), {row.setting for row in of_task}
-    shown = [setting for setting in SETTINGS if setting in settings]
-    lines = []
-    for language in _distinct(row.query_language for row in of_task):
-        cells = [[by_cell.get((system, language, setting)) for setting in shown] for system in systems]
-        lines.append([language, *(" / ".join(_marked(row, confidence) for row in cell) for cell in cells)])
-    return PlainTable(
-        name=f"languages-{task.replace('_', '-')}",
-        title=f"{task} {_metric_name(of_task[0])} by query language",
-        columns=["", *systems],
-        rows=lines,
-        labels=1,
-        note=f"{' / '.join(SHORT[setting] for setting in shown)}, averaged over the passages' languages."
-        + (" *: significant, Holm-corrected over this table." if any(row.difference for row in of_task) else ""),
-        long=len(systems) > _WIDEST,
-    )
-
-
-def _wins(rows: Sequence[ComparisonRow], confidence: float) -> PlainTable:
-    lines = []
-    for row, difference in _tested(row for row in _average(rows, ranks=False)):
-        scope = LANGUAGE if row.setting == "multilingual" else PAIR
-        counted = [
-            other for other in rows
-            if (other.system, other.task, other.setting, other.scope) == (row.system, row.task, row.setting, scope)
-        ]  # fmt: skip
-        gains = [other.gain for other in counted]
-        sure = [other.gain for other in counted if other.significant(confidence)]
-        lines.append([
-            f"{row.system} : {difference.baseline}",
-            row.task,
-            SHORT[row.setting],
-            f"{difference.better:,} / {difference.equal:,} / {difference.worse:,}",
-            f"{sum(g > 0 for g in gains)} / {sum(g == 0 for g in gains)} / {sum(g < 0 for g in gains)}",
-            f"{sum(g > 0 for g in sure)} / {sum(g < 0 for g in sure)}",
-        ])  # fmt: skip
-    return PlainTable(
-        name="wins",
-        title="Wins / ties / losses against the baseline",
-        columns=["systems", "task", "", "queries", "pairs", "significant"],
-        rows=lines,
-        labels=3,
-        note="Queries are those of all language pairs, by their means over seeds. Pairs count by their averages; in "
-        "Mul., query languages count in their place. Significant: won / lost with a Holm-corrected p below "
-        f"{1 - confidence:.2g}, corrected over the task's pairs (Mul.: languages).",
-    )
-
-
-def _pairs(rows: Sequence[ComparisonRow], confidence: float) -> Iterator[PlainTable]:
-    """One table for each task and tested system."""
-    pairs = list(_tested(row for row in rows if row.scope == PAIR))
-    for task, system in _distinct((row.task, row.system) for row, _ in pairs):
-        of_system = [(row, difference) for row, difference in pairs if (row.task, row.system) == (task, system)]
-        yield PlainTable(
-            name=f"pairs-{task}-{system}".replace("_", "-").replace(" ", "-").replace("=", "-"),
-            title=f"{task} {_metric_name(of_system[0][0])} by language pair: {system} - {of_system[0][1].baseline}",
-            columns=["pair", "mean", "difference", "over questions", "won", "tied", "lost", "d", "p", "p Holm"],
+    def means(self, rows: Sequence[ComparisonRow]) -> PlainTable:
+        """The paper's table 1, or its table 2 where the rows are of rank distance."""
+        ranks = rows is self.distances
+        by_column = {(row.system, row.task, row.setting): row for row in rows}
+        columns = _distinct((row.task, row.setting) for row in rows)
+        seeds = {row.system: str(row.num_seeds) for row in self.rows}
+        note = f"±: half of the {self.percent} interval over seeds."
+        if "1" in seeds.values():
+            note += " There is none with one seed."
+        if self.has_baseline:
+            note += f" *: significant, the Holm-corrected p over this table is below {self.level}."
+        metrics = " / ".join(_distinct(map(_metric_name, rows)))
+        heads = [task if ranks else f"{task} {SHORT[setting]}" for task, setting in columns]
+        return PlainTable(
+            name="rank-distance" if ranks else "quality",
+            title=f"Language bias ({metrics})" if ranks else f"Retrieval quality ({metrics})",
+            columns=[*self.labels.headings, "seeds", *heads],
             rows=[
-                [
-                    f"{row.query_language}->{row.passage_language}",
-                    _number(row, row.value),
-                    _signed(row, difference.value) + _star(row, confidence),
-                    _interval(row, difference.interval, with_sign=True),
-                    *(f"{count:,}" for count in (difference.better, difference.equal, difference.worse)),
-                    *_evidence(difference),
-                ]
-                for row, difference in of_system
+                [*cells, seeds[system], *(self._mean(by_column[system, *column]) for column in columns)]
+                for system, cells in self.labels.cells.items()
             ],
-            labels=1,
-            note="Query language -> passage language. *: significant, Holm-corrected over this table.",
-            long=True,
+            labels=len(self.labels.headings),
+            note=note,
         )
 
+    def intervals(self) -> PlainTable:
+        lines = [
+            [row.system, row.task, _figure_name(row), _number(row, row.value), _interval(row, row.interval),
+             _interval(row, row.seeds_interval)]
+            for row in (*self.main, *self.distances)
+        ]  # fmt: skip
+        note = (
+            "Over questions (bootstrap): what other questions would give these models. Over seeds (Student's t): what "
+            "other trainings would give on these questions. There is none with one seed."
+        )
+        columns = ["system", "task", "metric", "mean", "over questions", "over seeds"]
+        return PlainTable("intervals", f"{self.percent} intervals", columns, lines, labels=3, note=note)
 
-def _average(rows: Sequence[ComparisonRow], ranks: bool) -> list[ComparisonRow]:
-    """The averages over a whole setting, of rank distance or of the main metrics, in the order of SETTINGS."""
-    averages = [row for row in rows if row.scope == AVERAGE and (row.metric == RANK_DISTANCE) == ranks]
-    tasks = _distinct(row.task for row in rows)
-    return sorted(averages, key=lambda row: (tasks.index(row.task), SETTINGS.index(row.setting)))
+    def differences(self) -> PlainTable:
+        lines = [
+            [f"{row.system} - {difference.baseline}", row.task, _figure_name(row), *self._change(row, difference),
+             _interval(row, difference.seeds_interval, with_sign=True), *_evidence(difference)]
+            for row, difference in _tested((*self.main, *self.distances))
+        ]  # fmt: skip
+        note = (
+            "p: paired permutation test over questions. d: Cohen's d over questions. Intervals have a confidence of "
+            f"{self.percent}: over questions by bootstrap, over seeds by Welch's t. Where the interval over seeds "
+            "holds 0, the difference may be that of the seeds."
+        )
+        columns = ["systems", "task", "metric", "difference", "over questions", "over seeds", *_EVIDENCE]
+        return PlainTable("differences", "Differences to the baseline", columns, lines, labels=3, note=note)
 
+    def languages(self, task: str) -> PlainTable:
+        """Main metrics by query language, a column for each system."""
+        rows = [row for row in self.rows if row.task == task and row.scope == LANGUAGE]
+        cells = {(row.system, row.query_language, row.setting): f"{row.value:.3f}{self._star(row)}" for row in rows}
+        languages = _distinct(row.query_language for row in rows)
+        note = "averaged over the passages' languages."
+        if self.has_baseline:
+            note += " *: significant, Holm-corrected over this table."
+        return self._by_system(f"languages-{task}", f"{task} {_metric_name(rows[0])} by query language", rows,
+                               languages, cells, ", ", note)  # fmt: skip
 
-def _averages(rows: Sequence[ComparisonRow]) -> list[ComparisonRow]:
-    return _average(rows, ranks=False) + _average(rows, ranks=True)
+    def groups(self, task: str) -> PlainTable | None:
+        """Main metrics by groups of languages; None where the languages fall into one."""
+        rows = [
+            row for row in self.rows
+            if row.task == task and row.scope == (LANGUAGE if row.setting == "multilingual" else PAIR)
+        ]  # fmt: skip
+        if not (groups := groups_among(rows)):
+            return None
+        cells = {}
+        for system in _distinct(row.system for row in rows):
+            results = [
+                ResultRow(task, row.setting, row.query_language, row.passage_language, row.metric, row.value,
+                          row.num_questions)
+                for row in rows if row.system == system
+            ]  # fmt: skip
+            for (setting, group), value in group_means(results, self.average).items():
+                cells[system, group, setting] = f"{value:.3f}"
+        note = f"{groups_note(rows)} In Mul., the query's language counts. Differences are not tested."
+        return self._by_system(f"groups-{task}", f"{task} {_metric_name(rows[0])} by groups of languages", rows, groups,
+                               cells, ". ", note)  # fmt: skip
+
+    def _by_system(
+        self, name: str, title: str, rows: Sequence[ComparisonRow], lines: Sequence[str],
+        cells: Mapping[tuple[str, str, str], str], then: str, note: str,
+    ) -> PlainTable:  # fmt: skip
+        """A line for each of `lines`, a column for each system, and in it the cells of (system, line, setting)."""
+        systems, settings = _distinct(row.system for row in rows), {row.setting for row in rows}
+        shown = [setting for setting in SETTINGS if setting in settings]
+        texts = [
+            [line, *(" / ".join(cells.get((system, line, setting), "-") for setting in shown) for system in systems)]
+            for line in lines
+        ]
+        note = f"{' / '.join(SHORT[setting] for setting in shown)}{then}{note}"
+        long = len(systems) > _WIDEST
+        return PlainTable(name.replace("_", "-"), title, ["", *systems], texts, labels=1, note=note, long=long)
+
+    def wins(self) -> PlainTable:
+        lines = []
+        for row, difference in _tested(self.main):
+            scope = LANGUAGE if row.setting == "multilingual" else PAIR
+            counted = [
+                other for other in self.rows
+                if (other.system, other.task, other.setting, other.scope) == (row.system, row.task, row.setting, scope)
+            ]  # fmt: skip
+            gains = [other.gain for other in counted]
+            sure = [other.gain for other in counted if other.significant(self.confidence)]
+            lines.append([
+                f"{row.system} : {difference.baseline}",
+                row.task,
+                SHORT[row.setting],
+                f"{difference.better:,} / {difference.equal:,} / {difference.worse:,}",
+                f"{sum(g > 0 for g in gains)} / {sum(g == 0 for g in gains)} / {sum(g < 0 for g in gains)}",
+                f"{sum(g > 0 for g in sure)} / {sum(g < 0 for g in sure)}",
+            ])  # fmt: skip
+        note = (
+            "Queries are those of all language pairs, by their means over seeds. Pairs count by their averages; in "
+            "Mul., query languages count in their place. Significant: won / lost with a Holm-corrected p below "
+            f"{self.level}, corrected over the task's pairs (Mul.: languages)."
+        )
+        columns = ["systems", "task", "", "queries", "pairs", "significant"]
+        title = "Wins / ties / losses against the baseline"
+        return PlainTable("wins", title, columns, lines, labels=3, note=note)
+
+    def pairs(self) -> Iterator[PlainTable]:
+        """One table for each task and tested system."""
+        tested = list(_tested(row for row in self.rows if row.scope == PAIR))
+        columns = ["pair", "mean", "difference", "over questions", "won", "tied", "lost", *_EVIDENCE]
+        note = "Query language -> passage language. *: significant, Holm-corrected over this table."
+        for task, system in _distinct((row.task, row.system) for row, _ in tested):
+            of_system = [(row, difference) for row, difference in tested if (row.task, row.system) == (task, system)]
+            title = f"{task} {_metric_name(of_system[0][0])} by language pair: {system} - {of_system[0][1].baseline}"
+            lines = [
+                [f"{row.query_language}->{row.passage_language}", _number(row, row.value),
+                 *self._change(row, difference),
+                 *(f"{count:,}" for count in (difference.better, difference.equal, difference.worse)),
+                 *_evidence(difference)]
+                for row, difference in of_system
+            ]  # fmt: skip
+            name = f"pairs-{task}-{system}".translate(dict.fromkeys(map(ord, "_ ="), "-"))
+            yield PlainTable(name, title, columns, lines, labels=1, note=note, long=True)
+
+    def _star(self, row: ComparisonRow) -> str:
+        return "*" if row.significant(self.confidence) else ""
+
+    def _mean(self, row: ComparisonRow) -> str:
+        ends = row.seeds_interval
+        spread = f" ±{_number(row, (ends[1] - ends[0]) / 2)}" if ends else ""
+        return f"{_number(row, row.value)}{spread}{self._star(row)}"
+
+    def _change(self, row: ComparisonRow, difference: Difference) -> tuple[str, str]:
+        """The difference, and its interval over questions."""
+        change = _signed(row, difference.value) + self._star(row)
+        return change, _interval(row, difference.interval, with_sign=True)
 
 
 def _tested(rows: Iterable[ComparisonRow]) -> Iterator[tuple[ComparisonRow, Difference]]:
@@ -259,75 +282,12 @@ def _distinct(values: Iterable[T]) -> list[T]:
     return list(dict.fromkeys(values))
 
 
-def group_tables(rows: Sequence[ComparisonRow], average: Average, widest: int) -> list[PlainTable]:
-    """A table of main metrics for each task whose languages fall into several groups.
-
-    More than `widest` systems are a table for the files only.
-    """
-    return [
-        table
-        for task in dict.fromkeys(row.task for row in rows)
-        if (table := _group_table([row for row in rows if row.task == task and _is_cell(row)], average, widest))
-    ]
-
-
-def _is_cell(row: ComparisonRow) -> bool:
-    return row.scope == (LANGUAGE if row.setting == "multilingual" else PAIR)
-
-
-def _group_table(rows: Sequence[ComparisonRow], average: Average, widest: int) -> PlainTable | None:
-    by_system: dict[str, list[ResultRow]] = {}
-    for row in rows:
-        by_system.setdefault(row.system, []).append(
-            ResultRow(
-                row.task, row.setting, row.query_language, row.passage_language, row.metric, row.value,
-                row.num_questions,
-            )
-        )  # fmt: skip
-    groups = groups_among(rows)
-    if not groups:
-        return None
-    task, settings = rows[0].task, [setting for setting in SETTINGS if any(row.setting == setting for row in rows)]
-    means = [group_means(of_system, average) for of_system in by_system.values()]
-    lines = []
-    for group in groups:
-        figures = [[of_system.get((setting, group)) for setting in settings] for of_system in means]
-        lines.append([group, *(" / ".join("-" if v is None else f"{v:.3f}" for v in cell) for cell in figures)])
-    unknown = unknown_languages(rows)
-    return PlainTable(
-        name=f"groups-{task.replace('_', '-')}",
-        title=f"{task} {_metric_name(rows[0])} by groups of languages",
-        columns=["", *by_system],
-        rows=lines,
-        labels=1,
-        note=f"{' / '.join(SHORT[setting] for setting in settings)}. A pair counts by its language with fewer "
-        "resources (Joshi et al. 2020); in Mul., the query's language counts. Differences are not tested."
-        + (f" Not grouped, because unknown: {', '.join(unknown)}." if unknown else ""),
-        long=len(by_system) > widest,
-    )
-
-
-# Texts of the cells.
 def _metric_name(row: ComparisonRow) -> str:
     return f"{plain_name(row.metric)} {'↓' if row.metric in LOWER_IS_BETTER else '↑'}"
 
 
 def _figure_name(row: ComparisonRow) -> str:
     return _metric_name(row) if row.metric == RANK_DISTANCE else f"{SHORT[row.setting]} {_metric_name(row)}"
-
-
-def _mean(row: ComparisonRow, confidence: float) -> str:
-    ends = row.seeds_interval
-    spread = f" ±{_number(row, (ends[1] - ends[0]) / 2)}" if ends else ""
-    return f"{_number(row, row.value)}{spread}{_star(row, confidence)}"
-
-
-def _marked(row: ComparisonRow | None, confidence: float) -> str:
-    return _number(row, row.value) + _star(row, confidence) if row else "-"
-
-
-def _star(row: ComparisonRow, confidence: float) -> str:
-    return "*" if row.significant(confidence) else ""
 
 
 def _number(row: ComparisonRow, value: float) -> str:
@@ -349,7 +309,3 @@ def _interval(row: ComparisonRow, ends: Interval | None, *, with_sign: bool = Fa
 def _evidence(difference: Difference) -> list[str]:
     effect = "-" if difference.effect_size is None else f"{difference.effect_size:+.2f}"
     return [effect, f"{difference.p_value:.4f}", f"{difference.p_holm:.4f}"]
-
-
-def _percent(confidence: float) -> str:
-    return f"{100 * confidence:g}%"

@@ -27,22 +27,26 @@ from mixlingua.comparison.variations import Curve, Panel
 from mixlingua.evaluation.metrics import Floats
 from mixlingua.files import atomic_write
 from mixlingua.languages import language_name
-from mixlingua.report.page import PlainTable, plain_name, spoken
+from mixlingua.report.plain_table import PlainTable, plain_name, spoken
 
 Point = tuple[float, float]
 
-# Names of style.css -> their values in its light scheme.
+# Names of style.css -> their values in its light scheme. v: steps of values, d: of differences with a neutral middle.
 COLOURS = {
     "paper": "#fefdfb", "ink": "#1b1a18", "soft": "#5f5c56", "rule": "#e3dfd8", "strong-rule": "#8f8b83",
     "blue": "#2b569d", "orange": "#a8480b", "green": "#1a7a5e", "purple": "#8a4a91", "ochre": "#8a6a00",
-    "teal": "#147a8c",
+    "teal": "#147a8c", "on-deep": "#ffffff",
+    "v0": "#eff7fd", "v1": "#cfe3f3", "v2": "#afcde8", "v3": "#90b7dd", "v4": "#73a1d2", "v5": "#4374b8",
+    "v6": "#3668ac", "v7": "#2c59a0", "v8": "#1f438a",
+    "d0": "#9e4502", "d1": "#b05e2a", "d2": "#d49c6f", "d3": "#e2bc99", "d4": "#efdac4", "d5": "#f7f5f3",
+    "d6": "#cde3f5", "d7": "#a4c7e8", "d8": "#7ea8d8", "d9": "#4374b9", "d10": "#2b569e",
 }  # fmt: skip
 _LINES = tuple(COLOURS[name] for name in ("blue", "orange", "green", "purple", "ochre", "teal", "ink"))
 _DASHES = ("-", (0, (6, 3)), (0, (2, 2)), (0, (6, 2, 2, 2)))
 _MARKERS = "osD^vPX"
 _OF_KIND = {"monolingual": 0, "english": 0, "crosslingual": 1, "mixed": 1, "validation": 2}  # line styles in `loss`
 _WIDTH = 736  # of a figure in a page
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.size": 13, "axes.titlesize": 14, "axes.labelsize": 13, "legend.fontsize": 13, "text.color": COLOURS["ink"],
     "axes.titlecolor": COLOURS["ink"], "axes.labelcolor": COLOURS["soft"], "axes.edgecolor": COLOURS["strong-rule"],
     "xtick.color": COLOURS["soft"], "ytick.color": COLOURS["soft"], "grid.color": COLOURS["rule"],
@@ -67,7 +71,7 @@ class Picture:
         """An <svg> element; equal pictures give equal texts, and pictures of different titles share no id."""
         text = StringIO()
         name = re.sub(r"\W+", "-", self.title.lower()).strip("-")
-        with rc_context({**_STYLE, "svg.hashsalt": name}):
+        with rc_context({**STYLE, "svg.hashsalt": name}):
             FigureCanvasSVG(self.figure).print_svg(text, metadata={"Date": None})
         svg = text.getvalue()
         svg = svg[svg.index("<svg") :]
@@ -81,19 +85,20 @@ class Picture:
             svg = svg.replace(colour, f"var(--{variable})")
         described = f"<title>{escape(self.title)}</title><desc>{escape(self.summary)}</desc>"
         label = f'role="img" aria-label={quoteattr(f"{self.title}. {self.summary}")}'
-        (box,) = re.findall(r'viewBox="[^"]+"', svg[: svg.index(">")])
-        return Markup(f"<svg {box} {label}>{described}{svg[svg.index('>') + 1 :]}")
+        ((width, height),) = re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg[: svg.index(">")])
+        size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
+        return Markup(f"<svg {size} {label}>{described}{svg[svg.index('>') + 1 :]}")
 
     def save(self, path: Path) -> None:
         """Write a PNG file."""
-        save_png(self.figure, path, 144)
+        save_png(self.figure, path)
 
 
-def save_png(figure: Figure, path: Path, dots_per_inch: int) -> None:
-    """Write a figure to a PNG file."""
+def save_png(figure: Figure, path: Path) -> None:
+    """Write a figure to a PNG file, with two pixels for each CSS pixel."""
     FigureCanvasAgg(figure)
     with atomic_write(path) as partial:
-        figure.savefig(partial, format="png", dpi=dots_per_inch, metadata={"Software": None})
+        figure.savefig(partial, format="png", dpi=144, metadata={"Software": None})
 
 
 def number_text(value: float) -> str:
@@ -114,7 +119,7 @@ def loss_picture(losses: Mapping[str, Sequence[Point]], validation: Sequence[Poi
     losses: kind of batch -> (step, loss) in nats.
     """
     notes = []
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(_WIDTH / 72, 320 / 72), layout="constrained")
         axes = figure.subplots()
         for kind, points in losses.items():
@@ -141,18 +146,15 @@ def loss_picture(losses: Mapping[str, Sequence[Point]], validation: Sequence[Poi
 def _thinned(points: Sequence[Point]) -> tuple[list[Point], int]:
     """The means of so many neighbouring points that few enough dots remain, and how many those are."""
     size = -(-len(points) // _MOST_DOTS)
-    return [_mean(points[start : start + size]) for start in range(0, len(points), size)], size
+    bundles = (np.mean(points[start : start + size], axis=0) for start in range(0, len(points), size))
+    return [(float(x), float(y)) for x, y in bundles], size
 
 
 def _running_mean(points: Sequence[Point], width: int) -> list[Point]:
     """Each point's x, with the mean of the y of up to `width` points on either side."""
-    return [
-        (x, _mean(points[max(0, index - width) : index + width + 1])[1]) for index, (x, _) in enumerate(points)
-    ]  # fmt: skip
-
-
-def _mean(points: Sequence[Point]) -> Point:
-    return sum(x for x, _ in points) / len(points), sum(y for _, y in points) / len(points)
+    losses = [loss for _, loss in points]
+    means = (np.mean(losses[max(0, index - width) : index + width + 1]) for index in range(len(points)))
+    return [(x, float(mean)) for (x, _), mean in zip(points, means, strict=True)]
 
 
 # The spread of a metric over queries.
@@ -174,7 +176,7 @@ def spread_picture(
         if language in values
     ]
     height = 24 * len(strips) + 12 * len(languages) + 90
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(_WIDTH / 72, height / 72), layout="constrained")
         axes = figure.subplots()
         axes.set_xscale("function", functions=(np.log1p, np.expm1))
@@ -225,9 +227,9 @@ def curve_picture(curve: Curve, confidence: float) -> Picture:
     """A panel for each metric. Dots are runs, lines go through their means, bars are intervals over seeds."""
     columns = min(len(curve.panels), 2)
     rows = -(-len(curve.panels) // columns)
-    names = [line.name for line in curve.panels[0].lines]
+    names = [name for name, _ in curve.panels[0].lines]
     height = 290 * rows + 22 * -(-len(names) // _legend_columns(names)) + 20
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(_WIDTH / 72, height / 72), layout="constrained")
         all_axes = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes, panel in zip(all_axes, curve.panels, strict=False):
@@ -237,7 +239,7 @@ def curve_picture(curve: Curve, confidence: float) -> Picture:
         for axes in all_axes[len(curve.panels) :]:
             axes.set_axis_off()
         _legend(figure, all_axes[0])
-    replicated = any(len(values) > 1 for line in curve.panels[0].lines for values in line.points.values())
+    replicated = any(len(values) > 1 for _, points in curve.panels[0].lines for values in points.values())
     bars = f"Bars: {100 * confidence:g}% intervals over seeds, none where there is one seed."
     summary = f"Means over seeds. {bars}" if replicated else "One seed each, so no interval over seeds."
     return Picture(f"{curve.task} over {curve.variable}", summary, figure, _curve_table(curve, confidence))
@@ -245,18 +247,18 @@ def curve_picture(curve: Curve, confidence: float) -> Picture:
 
 def draw_panel(axes: Axes, panel: Panel, confidence: float) -> None:
     """Draw the lines of a panel with their intervals, and a tick at every number."""
-    for index, line in enumerate(panel.lines):
-        numbers = sorted(line.points)
-        means = [float(np.mean(line.points[number])) for number in numbers]
-        style = _line_style(index, line.name)
+    for index, (name, points) in enumerate(panel.lines):
+        numbers = sorted(points)
+        means = [float(np.mean(points[number])) for number in numbers]
+        style = _line_style(index, name)
         axes.plot(numbers, means, marker=_MARKERS[index % len(_MARKERS)], markersize=6, **style)
         for number, mean in zip(numbers, means, strict=True):
-            values = line.points[number]
+            values = points[number]
             if interval := t_interval(list(values), confidence):
                 ends = [[mean - interval[0]], [interval[1] - mean]]
                 axes.errorbar([number], [mean], ends, color=style["color"], capsize=3, linewidth=1, alpha=0.7)
                 axes.plot([number] * len(values), values, ".", markersize=4, color=style["color"], alpha=0.5)
-    every = sorted({number for line in panel.lines for number in line.points})
+    every = sorted({number for _, points in panel.lines for number in points})
     if every[0] > 0 and every[-1] / every[0] >= 10:
         axes.set_xscale("log")
     axes.set_xticks(every, [number_text(number) for number in every])
@@ -275,11 +277,11 @@ def _curve_table(curve: Curve, confidence: float) -> PlainTable:
     for panel in curve.panels:
         headings += [panel_title(panel), "over seeds"]
     rows = []
-    for index, line in enumerate(curve.panels[0].lines):
-        for number in sorted(line.points):
-            cells = [line.name, f"{number:,.6g}"]
+    for index, (name, points) in enumerate(curve.panels[0].lines):
+        for number in sorted(points):
+            cells = [name, f"{number:,.6g}"]
             for panel in curve.panels:
-                values = list(panel.lines[index].points[number])
+                values = list(panel.lines[index][1][number])
                 digits = 1 if panel.metric in LOWER_IS_BETTER else 3
                 ends = t_interval(values, confidence)
                 cells.append(f"{np.mean(values):,.{digits}f}")

@@ -1,4 +1,4 @@
-"""Matrices of language pairs: read from results, as coloured HTML tables, as PNG files, and for loggers."""
+"""Matrices of language pairs: read from results, drawn with queries in rows and passages in columns, and logged."""
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -7,17 +7,26 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
-from mixlingua.evaluation.metrics import Floats
 from mixlingua.evaluation.results import ResultRow, share_language
 from mixlingua.languages import language_name
-from mixlingua.report.figures import save_png
-from mixlingua.report.page import plain_name
+from mixlingua.report.figures import COLOURS, STYLE, Picture, save_png
+from mixlingua.report.plain_table import PlainTable, plain_name
 
 Pair = tuple[str, str]  # query language, passage language
+
+VALUE_COLOURS, DIFFERENCE_COLOURS = (
+    tuple(COLOURS[f"{letter}{step}"] for step in range(steps)) for letter, steps in (("v", 9), ("d", 11))
+)
+DEEP = frozenset(COLOURS[name] for name in ("v5", "v6", "v7", "v8", "d0", "d1", "d9", "d10"))  # text on them is light
+_LEAST_LIMIT = 0.05  # of a scale of differences: noise should not look like a result
+_CELL = (44, 26)  # CSS pixels
 
 
 def pair_values(rows: Iterable[ResultRow], task: str, metric: str) -> dict[Pair, float]:
@@ -29,15 +38,6 @@ def pair_values(rows: Iterable[ResultRow], task: str, metric: str) -> dict[Pair,
     }
 
 
-def square(values: Mapping[Pair, float]) -> tuple[list[str], Floats]:
-    """All languages (L), and the (L, L) values: queries in rows, passages in columns; nan where there is none."""
-    languages = sorted({language for pair in values for language in pair})
-    matrix = np.full((len(languages), len(languages)), np.nan)
-    for (query, passage), value in values.items():
-        matrix[languages.index(query), languages.index(passage)] = value
-    return languages, matrix
-
-
 def language_shares(rows: Iterable[ResultRow], task: str) -> dict[Pair, float]:
     """(query language, language) -> its share of the first ten passages, in the multilingual setting."""
     multilingual = (row for row in rows if (row.task, row.setting) == (task, "multilingual"))
@@ -45,99 +45,83 @@ def language_shares(rows: Iterable[ResultRow], task: str) -> dict[Pair, float]:
     return {(row.query_language, language): row.value for row, language in named if language is not None}
 
 
-# The colours of templates/style.css in its light scheme: of values, and of differences with a neutral middle.
-VALUE_COLOURS = ("#eff7fd", "#cfe3f3", "#afcde8", "#90b7dd", "#73a1d2", "#5b8dca", "#3c70b7", "#2c59a0", "#1f438a")
-DIFFERENCE_COLOURS = (
-    "#9e4502", "#c47b49", "#d49c6f", "#e2bc99", "#efdac4", "#f7f5f3", "#cde3f5", "#a4c7e8", "#7ea8d8", "#5e8bc8",
-    "#2b569d",
-)  # fmt: skip
-VALUE_STEPS, DIFFERENCE_STEPS = len(VALUE_COLOURS), len(DIFFERENCE_COLOURS)
-_LEAST_LIMIT = 0.05  # of a scale of differences: noise should not look like a result
-
-
 @dataclass(frozen=True)
-class Head:
-    """A row's or column's heading: short is always shown, long where there is room."""
+class Matrix:
+    """Values by pair as they are shown. low, high: what the ends of the colours mean. texts: of the cells.
 
-    short: str
-    long: str
-
-
-@dataclass(frozen=True)
-class GridCell:
-    """style: the CSS class of its colour."""
-
-    text: str
-    style: str
-    monolingual: bool
-
-
-@dataclass(frozen=True)
-class Grid:
-    """cells: by row and column, None where a pair was not measured. low, high: what the ends of the colours mean."""
+    rows: language codes; columns: their headings; pairs: the pair in each cell, which may have no value.
+    """
 
     title: str
-    rows: list[Head]
-    columns: list[Head]
-    cells: list[list[GridCell | None]]
-    styles: list[str]
-    low: str
-    high: str
+    values: Mapping[Pair, float]
+    texts: Mapping[Pair, str]
+    colours: Sequence[str]
+    low: float
+    high: float
+    zero_shot: Collection[str]
+    rows: Sequence[str]
+    columns: Sequence[str]
+    pairs: Sequence[Sequence[Pair]]
+
+    @property
+    def row_headings(self) -> list[str]:
+        """Such as "German  de"; a ring marks languages never trained on."""
+        return [f"{language_name(code)}  {self._marked(code)}" for code in self.rows]
+
+    @property
+    def column_headings(self) -> list[str]:
+        """Such as "de", or what a column holds instead of a language."""
+        return [self._marked(heading) for heading in self.columns]
+
+    def _marked(self, code: str) -> str:
+        return code + ("°" if code in self.zero_shot else "")
+
+    def colour(self, pair: Pair) -> str:
+        """That of a cell."""
+        share = (self.values[pair] - self.low) / (self.high - self.low)
+        return self.colours[round(share * (len(self.colours) - 1))]
+
+    @property
+    def picture(self) -> Picture:
+        """For a page, with the same values as a table."""
+        lowest, highest = (end(self.values, key=self.values.__getitem__) for end in (min, max))
+        ends = (f"{self.texts[pair]} ({pair[0]}->{pair[1]})" for pair in (lowest, highest))
+        cells = [[self.texts.get(pair, "") for pair in row] for row in self.pairs]
+        lines = [[heading, *texts] for heading, texts in zip(self.row_headings, cells, strict=True)]
+        table = PlainTable("pairs", self.title, ["", *self.column_headings], lines, labels=1)
+        return Picture(self.title, f"From {' to '.join(ends)}.", matrix_figure([self]), table)
 
 
-def value_grid(title: str, values: Mapping[Pair, float], zero_shot: Collection[str] = ()) -> Grid:
+def value_matrix(title: str, values: Mapping[Pair, float], zero_shot: Collection[str] = ()) -> Matrix:
     """Values from 0 to 1; colours from the tenth below the lowest to the tenth above the highest."""
-    low, high = _tenths(values.values())
-    cells = {
-        pair: (_short(f"{value:.3f}"), f"v{round((value - low) / (high - low) * (VALUE_STEPS - 1))}")
-        for pair, value in values.items()
-    }
-    styles = [f"v{step}" for step in range(VALUE_STEPS)]
-    return _grid(title, cells, zero_shot, styles, f"{low:.1f}", f"{high:.1f}")
+    low = math.floor(10 * min(values.values()) + 1e-9) / 10
+    high = max(math.ceil(10 * max(values.values()) - 1e-9) / 10, low + 0.1)
+    texts = {pair: f"{value:.3f}".removeprefix("0") for pair, value in values.items()}
+    return Matrix(title, values, texts, VALUE_COLOURS, low, high, zero_shot, *_layout(values))
 
 
-def _tenths(values: Collection[float]) -> tuple[float, float]:
-    """The tenth below the lowest value and the tenth above the highest; never the same."""
-    low = math.floor(10 * min(values) + 1e-9) / 10
-    return low, max(math.ceil(10 * max(values) - 1e-9) / 10, low + 0.1)
-
-
-def difference_grid(
+def difference_matrix(
     title: str,
     values: Mapping[Pair, float],
     zero_shot: Collection[str] = (),
     marked: Collection[Pair] = (),
     largest: float = 0.0,
-) -> Grid:
+) -> Matrix:
     """Differences, coloured alike on both sides of 0.
 
-    marked: pairs that get a star. largest: of the differences in other grids that should have the same colours.
+    marked: pairs that get a star. largest: of the differences in other matrices that should have the same colours.
     """
-    limit = max(_LEAST_LIMIT, largest, *(abs(value) for value in values.values()))
-    middle = DIFFERENCE_STEPS // 2
-    cells = {}
+    limit = max(_LEAST_LIMIT, largest, *map(abs, values.values()))
+    texts = {}
     for pair, value in values.items():
-        text = _short(f"{value:+.3f}") if round(value, 3) else "0"
-        cells[pair] = (text + ("*" if pair in marked else ""), f"d{middle + round(value / limit * middle)}")
-    styles = [f"d{step}" for step in range(DIFFERENCE_STEPS)]
-    return _grid(title, cells, zero_shot, styles, f"{-limit:.2f}", f"{limit:+.2f}")
+        text = f"{value:+.3f}".replace("0.", ".", 1) if round(value, 3) else "0"
+        texts[pair] = text + ("*" if pair in marked else "")
+    return Matrix(title, values, texts, DIFFERENCE_COLOURS, -limit, limit, zero_shot, *_layout(values))
 
 
-def _grid(
-    title: str,
-    cells: Mapping[Pair, tuple[str, str]],
-    zero_shot: Collection[str],
-    styles: list[str],
-    low: str,
-    high: str,
-) -> Grid:
-    def head(language: str) -> Head:
-        return Head(language + ("°" if language in zero_shot else ""), language_name(language))
-
-    rows, columns, pairs = _layout(cells)
-    filled = [[GridCell(*cells[pair], pair[0] == pair[1]) if pair in cells else None for pair in row] for row in pairs]
-    shown = [head(column) if len(column) == 2 else Head(column, "") for column in columns]
-    return Grid(title, [head(language) for language in rows], shown, filled, styles, low, high)
+def share_matrix(task: str, shares: Mapping[Pair, float], zero_shot: Collection[str] = ()) -> Matrix:
+    """The share of each language (column) among the first ten passages, by query language (row)."""
+    return value_matrix(f"{task}: languages of the first ten passages", shares, zero_shot)
 
 
 def _layout(pairs: Collection[Pair]) -> tuple[list[str], list[str], list[list[Pair]]]:
@@ -159,9 +143,44 @@ def _layout(pairs: Collection[Pair]) -> tuple[list[str], list[str], list[list[Pa
     return others, [f"→ {hub}", f"{hub} →"], [[(other, hub), (hub, other)] for other in others]
 
 
-def _short(text: str) -> str:
-    """Without the 0 before the point."""
-    return text.replace("0.", ".", 1) if text.lstrip("+-").startswith("0.") else text
+def matrix_figure(matrices: Sequence[Matrix], *, titled: bool = False) -> Figure:
+    """Matrices side by side. titled: with what a page says beside them."""
+    columns, rows = (max(map(len, headings), default=1) for headings in
+                     ([each.columns for each in matrices], [each.rows for each in matrices]))  # fmt: skip
+    width = len(matrices) * (_CELL[0] * max(columns, 5) + 210)
+    with rc_context(STYLE):
+        figure = Figure(figsize=(width / 72, (_CELL[1] * rows + (110 if titled else 60)) / 72), layout="constrained")
+        for axes, matrix in zip(figure.subplots(1, len(matrices), squeeze=False)[0], matrices, strict=True):
+            _draw(axes, matrix)
+            if titled:
+                axes.set_title(matrix.title)
+                axes.set_ylabel("queries in")
+                axes.set_xlabel("passages in")
+                axes.xaxis.set_label_position("top")
+    return figure
+
+
+def _draw(axes: Axes, matrix: Matrix) -> None:
+    for row, pairs in enumerate(matrix.pairs):
+        for column, pair in enumerate(pairs):
+            if pair in matrix.values:
+                colour = matrix.colour(pair)
+                ink = COLOURS["on-deep" if colour in DEEP else "ink"]
+                axes.add_patch(Rectangle((column - 0.48, row - 0.46), 0.96, 0.92, facecolor=colour))
+                if pair[0] == pair[1]:
+                    axes.add_patch(Rectangle((column - 0.43, row - 0.38), 0.86, 0.76, fill=False, edgecolor=ink))
+                axes.text(column, row, matrix.texts[pair].replace("-", "\N{MINUS SIGN}"), ha="center",
+                          va="center_baseline", fontsize=12, color=ink)  # fmt: skip
+    axes.set_xlim(-0.5, len(matrix.columns) - 0.5)
+    axes.set_ylim(len(matrix.rows) - 0.5, -0.5)
+    axes.set_xticks(range(len(matrix.columns)), matrix.column_headings)
+    axes.set_yticks(range(len(matrix.rows)), matrix.row_headings)
+    axes.tick_params(length=0, labeltop=True, labelbottom=False)
+    axes.spines[:].set_visible(False)
+    colours = ScalarMappable(Normalize(matrix.low, matrix.high), ListedColormap(list(matrix.colours)))
+    bar = axes.figure.colorbar(colours, ax=axes, fraction=0.03, pad=0.02, aspect=30)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(length=0)
 
 
 def save_heatmap(
@@ -169,54 +188,16 @@ def save_heatmap(
 ) -> None:
     """Write a metric of every query and passage language to a PNG; with `before`, the change beside it."""
     values, old = pair_values(after, task, metric), pair_values(before or (), task, metric)
-    figure, axes = _matrix_figure(values, 2 if old.keys() == values.keys() else 1)
-    low, high = _tenths(values.values())
-    _matrix(axes[0], values, f"{task}: {plain_name(metric)}", VALUE_COLOURS, Normalize(low, high), ".2f")
-    if len(axes) == 2:
+    matrices = [value_matrix(f"{task}: {plain_name(metric)}", values)]
+    if old.keys() == values.keys():
         change = {pair: value - old[pair] for pair, value in values.items()}
-        limit = max(_LEAST_LIMIT, *(abs(value) for value in change.values()))
-        _matrix(axes[1], change, "change by training", DIFFERENCE_COLOURS, Normalize(-limit, limit), "+.2f")
-    save_png(figure, path, 100)
+        matrices.append(difference_matrix("change by training", change))
+    save_png(matrix_figure(matrices, titled=True), path)
 
 
 def save_share_heatmap(path: Path, task: str, shares: Mapping[Pair, float]) -> None:
-    """Write the share of each language (column) among the first ten passages, by query language (row), to a PNG.
-
-    shares: those of `language_shares`.
-    """
-    figure, axes = _matrix_figure(shares, 1)
-    norm = Normalize(0.0, max(shares.values()))
-    _matrix(axes[0], shares, f"{task}: share of the top 10", VALUE_COLOURS, norm, ".2f")
-    save_png(figure, path, 100)
-
-
-def _matrix_figure(pairs: Collection[Pair], panels: int) -> tuple[Figure, Sequence[Axes]]:
-    rows, columns, _ = _layout(pairs)
-    width, height = (0.48 * max(len(headings), 5) for headings in (columns, rows))
-    figure = Figure(figsize=(panels * (width + 3.0), height + 1.1), layout="constrained")
-    return figure, figure.subplots(1, panels, squeeze=False)[0]
-
-
-def _matrix(
-    axes: Axes, values: Mapping[Pair, float], title: str, colours: Sequence[str], norm: Normalize, form: str
-) -> None:
-    rows, columns, pairs = _layout(values)
-    matrix = np.array([[values.get(pair, np.nan) for pair in row] for row in pairs])
-    image = axes.imshow(matrix, cmap=LinearSegmentedColormap.from_list("style", colours), norm=norm)
-    axes.set_title(title, fontsize=12, loc="left")
-    axes.set_xticks(range(len(columns)), columns)
-    axes.set_yticks(range(len(rows)), [f"{language_name(code)}  {code}" for code in rows])
-    axes.set_xlabel("passages in")
-    axes.set_ylabel("queries in")
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-    axes.figure.colorbar(image, ax=axes, fraction=0.046, pad=0.02).outline.set_visible(False)
-    for (row, column), value in np.ndenumerate(matrix):
-        if np.isfinite(value):
-            red, green, blue, _ = image.cmap(norm(value))
-            dark = 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.45
-            text = _short(format(value, form)) if round(value, 2) else "0"
-            axes.text(column, row, text, ha="center", va="center", fontsize=8, color="white" if dark else "black")
+    """Write the share of each language (column) among the first ten passages, by query language (row), to a PNG."""
+    save_png(matrix_figure([share_matrix(task, shares)], titled=True), path)
 
 
 @runtime_checkable
@@ -231,12 +212,12 @@ def log_pairs(
 ) -> None:
     """Give each task's main metric by language pair, as table and picture, to the loggers that show them.
 
-    heatmaps: task -> its PNG file.
+    heatmaps: task -> its PNG file. The table has a row for each query language; nan where a pair has no value.
     """
     shown = [logger for logger in loggers if isinstance(logger, ShowsPairs)]
     for task, image in heatmaps.items() if shown else ():
-        metric = main_metrics[task]
-        languages, matrix = square(pair_values(rows, task, metric))
-        cells = [[language, *map(float, values)] for language, values in zip(languages, matrix, strict=True)]
+        values = pair_values(rows, task, main_metrics[task])
+        languages = sorted({language for pair in values for language in pair})
+        cells = [[query, *(values.get((query, passage), np.nan) for passage in languages)] for query in languages]
         for logger in shown:
-            logger.log_pairs(f"{task}/{metric}_by_pair", ["query", *languages], cells, image)
+            logger.log_pairs(f"{task}/{main_metrics[task]}_by_pair", ["query", *languages], cells, image)

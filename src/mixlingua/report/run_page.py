@@ -15,19 +15,11 @@ from mixlingua.evaluation.run_folder import (
     values_by_language,
 )
 from mixlingua.report.figures import Picture, Point, loss_picture, spread_picture
-from mixlingua.report.page import (
-    PlainTable,
-    choice_text,
-    cut_notes,
-    data_rows,
-    file_rows,
-    plain_name,
-    provenance_rows,
-    spoken,
-    write_page,
-)
-from mixlingua.report.pairs import Grid, difference_grid, language_shares, pair_values, value_grid
-from mixlingua.report.run_tables import SEEN, ZERO_SHOT, averages, figure_text, group_page_table, headline
+from mixlingua.report.groups import group_tables
+from mixlingua.report.page import choice_text, cut_notes, data_rows, file_rows, provenance_rows, write_page
+from mixlingua.report.pairs import difference_matrix, language_shares, pair_values, share_matrix, value_matrix
+from mixlingua.report.plain_table import PlainTable, plain_name, spoken
+from mixlingua.report.run_tables import SEEN, ZERO_SHOT, averages, figure_text, headline
 
 _SHOWN = 5  # worst queries of each setting on the page; worst_queries.json has more
 _LATEST, _LOSS, _VALIDATION = "train/loss", "train/loss_", "validation/loss"  # columns of csv/metrics.csv
@@ -37,15 +29,13 @@ _LATEST, _LOSS, _VALIDATION = "train/loss", "train/loss_", "validation/loss"  # 
 class TaskSection:
     """One benchmark on the page.
 
-    groups: main metric by groups of languages. grids: main metric by language pair. shares: languages of the first ten
-    passages. spread: rank distance by query language. worst: queries by setting. figures: every average.
+    pairs: main metric by language pair, and its change. shares: languages of the first ten passages. spread: rank
+    distance by query language. worst: queries by setting. figures: every average.
     """
 
     name: str
-    note: str
-    groups: PlainTable | None
-    grids: Sequence[Grid]
-    shares: Grid | None
+    pairs: Sequence[Picture]
+    shares: Picture | None
     spread: Picture | None
     worst: Mapping[str, Sequence[WorstQuery]]
     figures: PlainTable
@@ -71,6 +61,7 @@ def write_run_page(run_dir: Path, times: Sequence[tuple[str, str]]) -> Path:
         "pretraining": after.provenance.get("pretraining"),
         "cut_notes": cut_notes(after.provenance),
         "headline": headline(before, after.rows, seen, main_metrics, after.average),
+        "groups": group_tables(before, after.rows, main_metrics, after.average),
         "zero_shot": zero_shot,
         "tasks": [_task(run_dir, name, after, before, seen, zero_shot) for name in tasks],
         "log": log,
@@ -108,37 +99,27 @@ def _task(
     seen: Collection[str],
     zero_shot: Collection[str],
 ) -> TaskSection:
-    about = results.provenance["tasks"][name]
-    distances = values_by_language(run_dir, name, "multilingual", RANK_DISTANCE)
-    earlier = values_by_language(run_dir, name, "multilingual", RANK_DISTANCE, "before")
+    metric = results.provenance["tasks"][name]["main_metric"]
+    values, old = pair_values(results.rows, name, metric), pair_values(before or (), name, metric)
+    change = {pair: value - old[pair] for pair, value in values.items() if pair in old}
+    matrices = [value_matrix(f"{name}: {plain_name(metric)}", values, zero_shot)] if values else []
+    if change:
+        matrices.append(difference_matrix(f"{name}: change of {plain_name(metric)} by training", change, zero_shot))
     shares = language_shares(results.rows, name)
+    distances, earlier = (
+        values_by_language(run_dir, name, "multilingual", RANK_DISTANCE, stage) for stage in ("after", "before")
+    )
     worst = [query for query in read_worst_queries(run_dir) if query.task == name]
     by_setting = {setting: [query for query in worst if query.setting == setting][:_SHOWN] for setting in SETTINGS}
     return TaskSection(
         name=name,
-        note=about["note"],
-        groups=group_page_table(results.rows, name, about["main_metric"], results.average),
-        grids=_grids(name, about["main_metric"], before, results.rows, zero_shot),
-        shares=value_grid(f"{name}: languages of the first ten passages", shares, zero_shot) if shares else None,
+        pairs=[matrix.picture for matrix in matrices],
+        shares=share_matrix(name, shares, zero_shot).picture if shares else None,
         spread=spread_picture(f"{name}: rank distance by query language", distances, earlier, zero_shot)
         if distances else None,
         worst={setting: queries for setting, queries in by_setting.items() if queries},
         figures=_figures(name, results, seen),
     )  # fmt: skip
-
-
-def _grids(
-    task: str, metric: str, before: Sequence[ResultRow] | None, after: Sequence[ResultRow], zero_shot: Collection[str]
-) -> list[Grid]:
-    """The main metric by pair, and how training changed it."""
-    new, old = pair_values(after, task, metric), pair_values(before or (), task, metric)
-    if not new:
-        return []
-    grids = [value_grid(f"{task}: {plain_name(metric)}", new, zero_shot)]
-    change = {pair: value - old[pair] for pair, value in new.items() if pair in old}
-    if change:
-        grids.append(difference_grid(f"{task}: change of {plain_name(metric)} by training", change, zero_shot))
-    return grids
 
 
 def _figures(task: str, results: RunResults, seen: Collection[str]) -> PlainTable:
