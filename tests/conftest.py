@@ -4,10 +4,18 @@ import io
 import os
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from mixlingua.evaluation.tasks import RetrievalTask
+    from mixlingua.losses.infonce import InfoNCE
+    from mixlingua.model.encoder import BiEncoder
+    from mixlingua.model.pretrained import PretrainedEncoder
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -39,3 +47,58 @@ def network(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
 
     monkeypatch.setattr(urllib.request, "urlopen", urlopen)
     return answers
+
+
+@pytest.fixture(scope="session")
+def session_cache(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def pretrained() -> "Callable[..., PretrainedEncoder]":
+    """The configuration of model=tiny, with texts of 16 tokens and with changes."""
+    from mixlingua.model.pretrained import PretrainedEncoder
+
+    tiny = {
+        "name_or_path": "tiny", "pooling": "mean", "query_prefix": "", "passage_prefix": "",
+        "max_query_length": 16, "max_passage_length": 16,
+    }  # fmt: skip
+    return lambda **changes: PretrainedEncoder(**(tiny | changes))
+
+
+@pytest.fixture(scope="session")
+def folder_encoder(pretrained) -> "Callable[[Path | str], BiEncoder]":
+    """What model=folder loads: every setting is the folder's own. In evaluation mode."""
+    none = dict.fromkeys(["pooling", "query_prefix", "passage_prefix", "max_query_length", "max_passage_length"])
+    return lambda folder: pretrained(name_or_path=str(folder), **none).load(0).eval()
+
+
+@pytest.fixture(scope="session")
+def infonce() -> "Callable[..., InfoNCE]":
+    """loss=infonce with a temperature of 0.1 and changes."""
+    from mixlingua.losses.infonce import InfoNCE
+
+    return lambda **changes: InfoNCE(**({"temperature": 0.1} | changes))
+
+
+@pytest.fixture
+def two_languages() -> "RetrievalTask":
+    """Two parallel questions: q1, answered by p0 and p3, and q2, by p1 and p4; q3, by p2, is German only.
+
+    de pool: d0 d1 d2 = p0 p1 p2; en pool: e0 e1 e2 = p3 p4 p5.
+    """
+    from mixlingua.evaluation.tasks import RetrievalTask
+
+    relevant = {"q1": {"d0": 1, "e0": 1}, "q2": {"d1": 1, "e1": 1}}
+    return RetrievalTask(
+        name="small",
+        revision="1",
+        licence="CC0",
+        note="made by hand",
+        queries={
+            "de": {"q1": "p0=0.9 p2=0.8 p3=0.7 p5=-0.1", "q2": "p0=0.9 p1=0.5 p4=0.5 p5=0.6", "q3": "p2=0.1"},
+            "en": {"q1": "p0=-0.5 p1=-0.2 p3=0.9", "q2": "p3=0.3 p4=0.3"},
+        },
+        passages={"de": {"d0": "p0", "d1": "p1", "d2": "p2"}, "en": {"e0": "p3", "e1": "p4", "e2": "p5"}},
+        qrels={"de": relevant | {"q3": {"d2": 1}}, "en": relevant},
+    )

@@ -9,19 +9,16 @@ from mixlingua.errors import ConfigError, DataError, suggest
 
 
 @cache
+def _names(kind: str, *lengths: int) -> dict[str, str]:
+    """The codes of these lengths that CLDR names, with their English names. kind: languages, scripts or territories."""
+    from babel import Locale
+
+    return {code: name for code, name in getattr(Locale("en"), kind).items() if len(code) in lengths}
+
+
 def known_languages() -> dict[str, str]:
     """Every two-letter code that CLDR names, with its English name."""
-    from babel import Locale
-
-    return {code: name for code, name in Locale("en").languages.items() if len(code) == 2}
-
-
-@cache
-def _all_languages() -> dict[str, str]:
-    """Every code of two or three letters that CLDR names, with its English name."""
-    from babel import Locale
-
-    return {code: name for code, name in Locale("en").languages.items() if len(code) <= 3}
+    return _names("languages", 2)
 
 
 @cache
@@ -32,24 +29,8 @@ def _is_language(code: str) -> bool:
     aliases = get_global("language_aliases")
     if code in known_languages():
         return True
-    known = len(code) == 3 and code in _all_languages() and code in get_global("likely_subtags")
+    known = code in _names("languages", 3) and code in get_global("likely_subtags")
     return known and code not in aliases and not any(aliases.get(short) == code for short in known_languages())
-
-
-@cache
-def known_scripts() -> dict[str, str]:
-    """Every four-letter script code that CLDR names, with its English name."""
-    from babel import Locale
-
-    return dict(Locale("en").scripts)
-
-
-@cache
-def known_regions() -> dict[str, str]:
-    """Every two-letter region code that CLDR names, with its English name."""
-    from babel import Locale
-
-    return {code: name for code, name in Locale("en").territories.items() if len(code) == 2}
 
 
 def two_letter(code: str) -> str:
@@ -63,8 +44,12 @@ def language_name(code: str) -> str:
     """The English name of a code, such as "German" for "de" or "Chinese (Traditional)" for "zh-Hant"; the code itself
     where CLDR has no name."""
     language, script, region = _parts(code)
-    name = _all_languages().get(language, language)
-    further = [names.get(part, part) for part, names in ((script, known_scripts()), (region, known_regions())) if part]
+    name = _names("languages", 2, 3).get(language, language)
+    further = [
+        names.get(part, part)
+        for part, names in ((script, _names("scripts", 4)), (region, _names("territories", 2)))
+        if part
+    ]
     return f"{name} ({', '.join(further)})" if further else name
 
 
@@ -82,14 +67,14 @@ def check_language(code: object, where: str) -> str:
     if not isinstance(code, str):
         raise ConfigError(f"{where}: a language must be an ISO 639-1 code such as 'de', not {code!r}.")
     language, script, region = _parts(code)
-    script_known = script is None or script in known_scripts()
-    if _is_language(language) and script_known and (region is None or region in known_regions()):
+    script_known = script is None or script in _names("scripts", 4)
+    if _is_language(language) and script_known and (region is None or region in _names("territories", 2)):
         return code
     by_name = {name.lower(): known_code for known_code, name in known_languages().items()}
     if right := by_name.get(code.lower()) or code_here(code):
         raise ConfigError(f"{where}: unknown language '{code}'; its code here is '{right}'.")
     if language in known_languages():
-        near = suggest(code, [f"{language}-{name}" for name in known_scripts()])
+        near = suggest(code, [f"{language}-{name}" for name in _names("scripts", 4)])
         raise ConfigError(
             f"{where}: unknown script or region in '{code}'; use codes of ISO 15924 and, behind a script, ISO 3166-1, "
             f"as in '{language}-Latn' or 'zh-Hant-HK'.{near}"
@@ -118,14 +103,14 @@ def code_here(code: str) -> str | None:
         of_two_letters = (short for short in known_languages() if aliases.get(short) == language)
         language, _, meant, *_ = parse_locale(aliases.get(language) or next(of_two_letters, language))
         written = written or meant
-    if not _is_language(language) or (written and written not in known_scripts()):
+    if not _is_language(language) or (written and written not in _names("scripts", 4)):
         return None
     if written is None and f"{language}_{region}" in likely:
         written = parse_locale(likely[f"{language}_{region}"])[2]
     usual = script(language)
     written = written or usual
     usual_region = parse_locale(likely.get(f"{language}_{written}") or likely.get(language) or language)[1]
-    if region in known_regions() and region != usual_region and written:
+    if region in _names("territories", 2) and region != usual_region and written:
         return f"{language}-{written}-{region}"
     return language if written == usual else f"{language}-{written}"
 

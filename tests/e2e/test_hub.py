@@ -6,8 +6,9 @@ from sentence_transformers import SentenceTransformer
 from tests.hub import LocalHub
 from torch import nn
 
-from mixlingua.model.encoder import BiEncoder, Dense
+from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.folder import save_folder
+from mixlingua.model.layers import Dense
 from mixlingua.model.pretrained import PretrainedEncoder
 
 TEXTS = ["Wie hoch ist der Berg?", "", "Hund Katze " * 200]

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from mixlingua import distributed
-from mixlingua.evaluation.tasks import RetrievalTask
 
 
 class OneHot:
@@ -32,27 +31,6 @@ class OneHot:
 @pytest.fixture
 def one_hot() -> OneHot:
     return OneHot()
-
-
-@pytest.fixture
-def two_languages() -> RetrievalTask:
-    """Two parallel questions: q1, answered by p0 and p3, and q2, by p1 and p4; q3, by p2, is German only.
-
-    de pool: d0 d1 d2 = p0 p1 p2; en pool: e0 e1 e2 = p3 p4 p5.
-    """
-    relevant = {"q1": {"d0": 1, "e0": 1}, "q2": {"d1": 1, "e1": 1}}
-    return RetrievalTask(
-        name="small",
-        revision="1",
-        licence="CC0",
-        note="made by hand",
-        queries={
-            "de": {"q1": "p0=0.9 p2=0.8 p3=0.7 p5=-0.1", "q2": "p0=0.9 p1=0.5 p4=0.5 p5=0.6", "q3": "p2=0.1"},
-            "en": {"q1": "p0=-0.5 p1=-0.2 p3=0.9", "q2": "p3=0.3 p4=0.3"},
-        },
-        passages={"de": {"d0": "p0", "d1": "p1", "d2": "p2"}, "en": {"e0": "p3", "e1": "p4", "e2": "p5"}},
-        qrels={"de": relevant | {"q3": {"d2": 1}}, "en": relevant},
-    )
 
 
 class Ranks:

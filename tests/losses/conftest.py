@@ -8,7 +8,6 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from mixlingua.losses.base import StepInputs, ViewVectors
-from mixlingua.losses.infonce import InfoNCE
 
 
 def unit_rows(rows: int, seed: int, dim: int = 5) -> Tensor:
@@ -34,9 +33,3 @@ def vectors() -> Callable[..., Tensor]:
 @pytest.fixture
 def step() -> Callable[..., StepInputs]:
     return one_process
-
-
-@pytest.fixture(scope="session")
-def infonce() -> Callable[..., InfoNCE]:
-    """loss=infonce with a temperature of 0.1 and changes."""
-    return lambda **changes: InfoNCE(**({"temperature": 0.1} | changes))

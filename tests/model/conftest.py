@@ -1,22 +1,13 @@
-"""An encoder of a few thousand weights."""
+"""A cache for all tests of models, and sentence-transformers as the measure of vectors."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from sentence_transformers import SentenceTransformer
 
-from mixlingua.model.encoder import BiEncoder
-from mixlingua.model.pretrained import PretrainedEncoder
-
-SETTINGS = {
-    "name_or_path": "tiny", "pooling": "mean", "query_prefix": "", "passage_prefix": "",
-    "max_query_length": 16, "max_passage_length": 16,
-}  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def session_cache(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("cache")
+TEXTS = ("Wie hoch ist der Berg?", "", "ประเทศไทยมีประชากรเท่าไร", "a", "truncated " * 200)
 
 
 @pytest.fixture(autouse=True)
@@ -27,12 +18,25 @@ def cache(session_cache, monkeypatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def pretrained() -> Callable[..., PretrainedEncoder]:
-    """The configuration of model=tiny with changes."""
-    return lambda **changes: PretrainedEncoder(**(SETTINGS | changes))
+def vectors() -> Callable[..., list[torch.Tensor]]:
+    """An encoder's vectors of texts as queries and as passages."""
+
+    @torch.inference_mode()
+    def encode(encoder, texts=TEXTS) -> list[torch.Tensor]:
+        return [encoder(encoder.tokenizer.queries(texts)), encoder(encoder.tokenizer.passages(texts))]
+
+    return encode
 
 
 @pytest.fixture(scope="session")
-def folder_encoder() -> Callable[[Path | str], BiEncoder]:
-    """What model=folder loads: every setting is the folder's own. In evaluation mode."""
-    return lambda folder: PretrainedEncoder(str(folder)).load(0).eval()
+def assert_same_vectors(vectors) -> Callable[..., None]:
+    """Queries and passages have the vectors that sentence-transformers makes from the folder, or a model of its own."""
+
+    def check(encoder, reference: Path | SentenceTransformer, texts=TEXTS, atol=1e-6, **options) -> None:
+        if isinstance(reference, Path):
+            reference = SentenceTransformer(str(reference), device="cpu", **options)
+        theirs = [reference.encode_query(list(texts)), reference.encode_document(list(texts))]
+        for mine, other in zip(vectors(encoder, texts), theirs, strict=True):
+            torch.testing.assert_close(mine, torch.from_numpy(other), rtol=0, atol=atol)
+
+    return check

@@ -7,7 +7,8 @@ from torch.nn.functional import normalize
 from transformers import BertModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from mixlingua.model.encoder import POOLINGS, BiEncoder, Dense
+from mixlingua.model.encoder import POOLINGS, BiEncoder
+from mixlingua.model.layers import Dense
 from mixlingua.model.packed import PACKED
 
 

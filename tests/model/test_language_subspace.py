@@ -10,8 +10,8 @@ from torch import nn
 from torch.nn import functional
 
 from mixlingua.errors import ModelError
-from mixlingua.model.encoder import Dense
 from mixlingua.model.language_layers import is_projection, language_means, language_subspace, projection
+from mixlingua.model.layers import Dense
 
 # Around (0, 0, 0.5) by (2, 0), (-1, 1) and (-1, -1): squares of 6 along the first axis and of 2 along the second.
 THREE = torch.tensor([[2.0, 0.0, 0.5], [-1.0, 1.0, 0.5], [-1.0, -1.0, 0.5]], dtype=torch.float64)

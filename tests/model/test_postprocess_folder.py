@@ -7,9 +7,10 @@ import torch
 from sentence_transformers import SentenceTransformer
 from torch import nn
 
-from mixlingua.model.encoder import BiEncoder, Dense
+from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.folder import save_folder
 from mixlingua.model.language_layers import fit_language_centring, language_means, language_subspace, projection
+from mixlingua.model.layers import Dense
 
 TEXTS = {
     "de": ["Wie hoch ist der Berg?", "Der Fluss ist lang.", "Brot und Milch", "die große Stadt am Meer"],
@@ -88,7 +89,7 @@ def test_training_on_leaves_the_projection_as_it_is(encoder, folder_encoder, tmp
         assert not any(parameter.requires_grad for parameter in projected.parameters())
 
 
-def test_sentence_transformers_makes_the_same_vectors(finished, tmp_path, folder_encoder):
+def test_sentence_transformers_makes_the_same_vectors(finished, tmp_path, folder_encoder, assert_same_vectors):
     save_folder(finished, tmp_path / "model")
     own_class = "LanguageCentring" in str(finished.dense)
     if own_class:
@@ -96,12 +97,7 @@ def test_sentence_transformers_makes_the_same_vectors(finished, tmp_path, folder
             SentenceTransformer(str(tmp_path / "model"), device="cpu")
     theirs = SentenceTransformer(str(tmp_path / "model"), device="cpu", trust_remote_code=own_class)
     # The centring's discriminant, fitted to twelve texts in twelve dimensions, enlarges rounding of the states.
-    tolerance = 1e-3 if own_class else 1e-6
-    for ours, vectors in (
-        (queries(finished), theirs.encode_query(ALL)),
-        (passages(finished), theirs.encode_document(ALL)),
-    ):
-        torch.testing.assert_close(ours, torch.from_numpy(vectors), rtol=0, atol=tolerance)
+    assert_same_vectors(finished, theirs, ALL, atol=1e-3 if own_class else 1e-6)
     theirs.save(str(tmp_path / "again"))
     torch.testing.assert_close(queries(folder_encoder(tmp_path / "again")), queries(finished), rtol=0, atol=1e-6)
 

@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 from transformers import CONFIG_MAPPING, AutoModel
 
 from mixlingua.errors import ConfigError, ModelError
-from mixlingua.model.encoder import Dense
 from mixlingua.model.folder import save_folder
+from mixlingua.model.layers import Dense
 from mixlingua.model.local_weights import tiny_folder
 
 

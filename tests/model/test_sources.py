@@ -5,7 +5,7 @@ import importlib.util
 import pytest
 
 from mixlingua.errors import ModelError
-from mixlingua.model.pretrained import find_weights
+from mixlingua.model.weights import find_weights
 
 
 @pytest.fixture

@@ -8,23 +8,9 @@ import torch
 
 from mixlingua.data.batches import TrainBatch
 from mixlingua.data.tokenizer import PairTokenizer
-from mixlingua.evaluation.tasks import RetrievalTask
 from mixlingua.losses.base import TotalLoss
-from mixlingua.losses.infonce import InfoNCE
-from mixlingua.model.encoder import BiEncoder
-from mixlingua.model.pretrained import PretrainedEncoder
 from mixlingua.training.module import RetrieverModule
 from mixlingua.training.optimizer import AdamW
-
-SETTINGS = {
-    "name_or_path": "tiny", "pooling": "mean", "query_prefix": "", "passage_prefix": "",
-    "max_query_length": 16, "max_passage_length": 16,
-}  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def session_cache(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(autouse=True)
@@ -32,24 +18,6 @@ def cache(session_cache, monkeypatch) -> Path:
     """Weights made by a test stay out of the user's cache."""
     monkeypatch.setenv("MIXLINGUA_CACHE", str(session_cache))
     return session_cache
-
-
-@pytest.fixture(scope="session")
-def pretrained() -> Callable[..., PretrainedEncoder]:
-    """The configuration of model=tiny with changes."""
-    return lambda **changes: PretrainedEncoder(**(SETTINGS | changes))
-
-
-@pytest.fixture(scope="session")
-def folder_encoder() -> Callable[[Path | str], BiEncoder]:
-    """What model=folder loads: every setting is the folder's own. In evaluation mode."""
-    return lambda folder: PretrainedEncoder(str(folder)).load(0).eval()
-
-
-@pytest.fixture(scope="session")
-def infonce() -> Callable[..., InfoNCE]:
-    """loss=infonce with a temperature of 0.1 and changes."""
-    return lambda **changes: InfoNCE(**({"temperature": 0.1} | changes))
 
 
 @pytest.fixture
@@ -93,24 +61,3 @@ def toy_batches(make_batch) -> Callable[[int], list[TrainBatch]]:
         return [make_batch(index, words, [word.upper() for word in words]) for index in range(count)]
 
     return make
-
-
-@pytest.fixture
-def two_languages() -> RetrievalTask:
-    """Two parallel questions: q1, answered by p0 and p3, and q2, by p1 and p4; q3, by p2, is German only.
-
-    de pool: d0 d1 d2 = p0 p1 p2; en pool: e0 e1 e2 = p3 p4 p5.
-    """
-    relevant = {"q1": {"d0": 1, "e0": 1}, "q2": {"d1": 1, "e1": 1}}
-    return RetrievalTask(
-        name="small",
-        revision="1",
-        licence="CC0",
-        note="made by hand",
-        queries={
-            "de": {"q1": "p0=0.9 p2=0.8 p3=0.7 p5=-0.1", "q2": "p0=0.9 p1=0.5 p4=0.5 p5=0.6", "q3": "p2=0.1"},
-            "en": {"q1": "p0=-0.5 p1=-0.2 p3=0.9", "q2": "p3=0.3 p4=0.3"},
-        },
-        passages={"de": {"d0": "p0", "d1": "p1", "d2": "p2"}, "en": {"e0": "p3", "e1": "p4", "e2": "p5"}},
-        qrels={"de": relevant | {"q3": {"d2": 1}}, "en": relevant},
-    )

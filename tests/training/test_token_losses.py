@@ -11,7 +11,7 @@ from mixlingua.data.batches import View, ViewTexts
 from mixlingua.errors import ConfigError
 from mixlingua.losses.base import TotalLoss
 from mixlingua.losses.transport import Transport
-from mixlingua.model.encoder import Dense
+from mixlingua.model.layers import Dense
 from mixlingua.training.module import RetrieverModule, Teacher
 
 WORDS = ["alpha", "river bank", "stone", "cloud"]

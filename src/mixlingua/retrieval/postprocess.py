@@ -17,8 +17,8 @@ from mixlingua.data.rows import Side
 from mixlingua.data.store import ParallelStore
 from mixlingua.errors import ConfigError, DataError
 from mixlingua.languages import check_language
-from mixlingua.model.encoder import PooledLayer
 from mixlingua.model.language_layers import fit_language_centring, language_means, language_subspace, projection
+from mixlingua.model.layers import PooledLayer
 from mixlingua.retrieval.encode import Encode, encode_checked
 from mixlingua.sampling.random import KeyedPermutation, Purpose, words
 from mixlingua.sampling.source import held_languages

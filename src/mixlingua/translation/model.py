@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import torch
-from safetensors import SafetensorError
-from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import logging as transformers_logging
+from transformers import AutoModelForSeq2SeqLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from mixlingua.errors import ConfigError, ModelError, suggest
 from mixlingua.files import content_hash
 from mixlingua.languages import known_languages, script
-from mixlingua.model.pretrained import find_folder
+from mixlingua.model.weights import find_folder, load_model, load_tokenizer
 
 
 class Translated(NamedTuple):
@@ -114,19 +112,19 @@ class PretrainedTranslator:
         """
         if precision not in _DTYPES:
             raise ConfigError(f"trainer.precision={precision}: translation takes {', '.join(_DTYPES)}.")
-        transformers_logging.disable_progress_bar()
-        transformers_logging.set_verbosity_error()
         folder = find_folder(
             self.name_or_path,
             self.revision,
             key="translator",
             last_way="translate on another machine, and read the result here with data=jsonl",
         )
-        tokenizer = _load_tokenizer(folder)
+        files = "tokenizer_config.json, with tokenizer.json (NLLB) or vocab.json and sentencepiece.bpe.model (M2M100)"
+        tokenizer = load_tokenizer(folder, files)
+        tokenizer.padding_side = "right"
         # Only what was saved by some versions of transformers lists M2M100's language tokens in the vocabulary.
         known = model_languages([*tokenizer.get_vocab(), *getattr(tokenizer, "lang_token_to_id", ())])
         self._check_languages(languages, known)
-        model: Any = _load_model(folder, _DTYPES[precision])
+        model: Any = load_model(AutoModelForSeq2SeqLM, folder, kind="translation model", dtype=_DTYPES[precision])
         model.to(device).eval()
         identity = {"weights": _fingerprint(folder), "precision": str(_DTYPES[precision]).removeprefix("torch.")}
         return Seq2SeqTranslator(model, tokenizer, {code: known[code] for code in languages}, identity)
@@ -199,41 +197,7 @@ class Seq2SeqTranslator:
         return [Translated(text.strip(), finished) for text, finished in zip(decoded, ended, strict=True)]
 
 
-def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, ImportError, TypeError) as error:
-        raise ModelError(
-            f"{folder}: no tokenizer can be loaded ({_first_line(error)}). It needs tokenizer_config.json, with "
-            "tokenizer.json (NLLB) or vocab.json and sentencepiece.bpe.model (M2M100)."
-        ) from error
-    tokenizer.padding_side = "right"
-    return tokenizer
-
-
-def _load_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
-    try:
-        model, report = AutoModelForSeq2SeqLM.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True
-        )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise ModelError(
-            f"{folder}: cannot be loaded as a translation model ({_first_line(error)}). It needs config.json and a "
-            "model.safetensors that fits it; pickled weights (pytorch_model.bin) and remote code are never loaded."
-        ) from error
-    if missing := sorted(report["missing_keys"]):
-        raise ModelError(
-            f"{folder}: model.safetensors lacks {len(missing)} weights that config.json asks for, the first of them "
-            f"{missing[0]}; they would be random. Copy the folder again."
-        )
-    return model
-
-
 def _fingerprint(folder: Path) -> str:
     """Equal for equal weights, tokenizers and settings, wherever the folder is."""
     files = sorted(file for file in folder.iterdir() if file.suffix in (".json", ".model", ".safetensors"))
     return content_hash(*(part for file in files for part in (file.name, file)))[:16]
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
