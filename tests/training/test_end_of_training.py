@@ -10,8 +10,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from mixlingua.errors import CheckpointError, ConfigError
-from mixlingua.model.encoder import Dense
 from mixlingua.model.folder import save_folder
+from mixlingua.model.layers import Dense
 from mixlingua.model.lora import LoRA
 from mixlingua.training.callbacks import MovingAverage
 from mixlingua.training.checkpoints import check_resumable, read_checkpoint
