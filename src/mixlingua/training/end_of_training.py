@@ -64,9 +64,9 @@ class ModelAverage:
         Layers that the others have after those of the encoder, such as a projection, are left out. Raises ConfigError
         for weights of another number and for models of another architecture, ModelError for folders that are no model.
         """
-        weights = [1.0] * (len(folders) + 1) if weights is None else list(weights)
+        weights = [1.0] * (len(folders) + 1) if weights is None else [float(weight) for weight in weights]
         proper = len(weights) == len(folders) + 1 and all(math.isfinite(weight) and weight >= 0 for weight in weights)
-        if not (proper and sum(weights)):
+        if not (proper and sum(weights) > 0):
             raise ConfigError(
                 f"averaging.weights={weights}: {len(folders) + 1} numbers of 0 or more are needed, that of the trained "
                 f"model and those of the {len(folders)} averaging.models."
