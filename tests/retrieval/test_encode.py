@@ -34,6 +34,7 @@ class CharacterTokenizer:
 
 class MeanEncoder(nn.Module):
     embedding_dim = 16
+    packed = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,14 +77,22 @@ def test_batching_does_not_change_vectors(token_budget):
     assert all(rows * longest <= token_budget or rows == 1 for rows, longest in encoder.shapes)
 
 
-def test_batches_are_longest_first_within_the_budget_and_cover_every_text_once():
+@pytest.mark.parametrize("padded", [False, True])
+def test_batches_are_longest_first_within_the_budget_and_cover_every_text_once(padded):
     lengths = [5, 40, 7, 7, 100, 1, 12]
-    batches = length_sorted_batches(lengths, token_budget=40)
+    batches = length_sorted_batches(lengths, token_budget=40, padded=padded)
     assert sorted(position for batch in batches for position in batch) == list(range(len(lengths)))
     assert [lengths[position] for batch in batches for position in batch] == sorted(lengths, reverse=True)
     for batch in batches:
-        assert len(batch) * max(lengths[position] for position in batch) <= 40 or len(batch) == 1
-    assert length_sorted_batches([], token_budget=40) == []
+        of_batch = [lengths[position] for position in batch]
+        assert (len(batch) * max(of_batch) if padded else sum(of_batch)) <= 40 or len(batch) == 1
+    assert length_sorted_batches([], token_budget=40, padded=padded) == []
+
+
+def test_only_padding_keeps_a_batch_from_being_filled():
+    lengths = [20, 11, 9]
+    assert length_sorted_batches(lengths, token_budget=40, padded=False) == [[0, 1, 2]]
+    assert length_sorted_batches(lengths, token_budget=40, padded=True) == [[0, 1], [2]]
 
 
 def test_each_text_is_tokenised_and_encoded_once_and_equal_tokens_give_equal_bits():

@@ -114,7 +114,7 @@ class EvaluationSettings:
     before: measure the untrained model as well
     every_n_steps: measure every N optimiser steps; null: at the end only
     average: over languages or pairs. macro: each counts alike; micro: each query does. Of action=compare too
-    token_budget: tokens, padding included, encoded at once; 2048 is about what a CPU cache holds; give a GPU 65536
+    token_budget: tokens encoded at once; 2048 is about what a CPU cache holds; give a GPU 65536
     precision: of the encoder, as trainer.precision
     """
 

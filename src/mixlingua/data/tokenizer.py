@@ -62,13 +62,11 @@ class PairTokenizer:
 
     def pad(self, ids: Sequence[Sequence[int]]) -> dict[str, Tensor]:
         """input_ids and attention_mask, each (N, L) int64 with L the longest of the batch."""
-        longest = max(map(len, ids))
-        input_ids = torch.full((len(ids), longest), self.tokenizer.pad_token_id, dtype=torch.int64)
-        attention_mask = torch.zeros((len(ids), longest), dtype=torch.int64)
-        for row, tokens in enumerate(ids):
-            input_ids[row, : len(tokens)] = torch.tensor(tokens)
-            attention_mask[row, : len(tokens)] = 1
-        return {"input_ids": input_ids, "attention_mask": attention_mask}
+        lengths = torch.tensor([len(tokens) for tokens in ids])
+        mask = torch.arange(int(lengths.max())) < lengths[:, None]
+        input_ids = torch.full(mask.shape, self.tokenizer.pad_token_id, dtype=torch.int64)
+        input_ids[mask] = torch.tensor([token for tokens in ids for token in tokens])
+        return {"input_ids": input_ids, "attention_mask": mask.long()}
 
     def content(self, features: dict[str, Tensor], side: Side) -> Tensor:
         """(N, L) bool: the tokens of the texts themselves, which are no padding, no special token and not their prefix.

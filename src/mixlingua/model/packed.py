@@ -23,12 +23,13 @@ GROUP = 16  # texts whose attention is computed at once where there is no variab
 class Group:
     """Texts of like length whose attention is computed at once.
 
-    tokens: (n, L) int64, the places of their tokens in the row, 0 behind a text's end. behind: (n, 1, 1, L) bool, what
-    lies behind a text's end; None where the texts are of one length.
+    num_texts: n; length: L, of the longest. bias: (n, 1, 1, L) float32, what is added to scores: -inf behind a text's
+    end, else 0; None where all are of one length.
     """
 
-    tokens: Tensor
-    behind: Tensor | None
+    num_texts: int
+    length: int
+    bias: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,16 @@ class Packing:
     """Where the texts of a batch lie in a row of T tokens.
 
     lengths: (N,) int64, tokens of each text. bounds: (N + 1,) int32, where each text begins, and where the last one
-    ends. longest: tokens of the longest text, or a few more. groups: every text in one of them, and restore: (T,)
-    int64, each token's place among the groups' padded tokens; both only where there is no variable-length attention.
+    ends. longest: tokens of the longest text, or a few more. The rest is there only where there is no variable-length
+    attention. groups: every text in one of them. places: (P,) int64, for each token of the groups, padding included,
+    its place in the row (0 for padding). restore: (T,) int64, for each token of the row, its place among the P.
     """
 
     lengths: Tensor
     bounds: Tensor
     longest: int
     groups: tuple[Group, ...] = ()
+    places: Tensor | None = None
     restore: Tensor | None = None
 
 
@@ -70,19 +73,21 @@ def pack(batches: Sequence[dict[str, Tensor]], *, varlen: bool) -> tuple[Tensor,
     return tokens, Packing(lengths, bounds.int(), longest, *_grouped(lengths, bounds, len(tokens)))
 
 
-def _grouped(lengths: Tensor, bounds: Tensor, num_tokens: int) -> tuple[tuple[Group, ...], Tensor]:
-    """The texts in groups of like length, and each token's place among the groups' padded tokens."""
-    groups = []
-    restore = torch.empty(num_tokens, dtype=torch.int64, device=lengths.device)
-    num_padded = 0
+def _grouped(lengths: Tensor, bounds: Tensor, num_tokens: int) -> tuple[tuple[Group, ...], Tensor, Tensor]:
+    """The texts in groups of like length, and `places` and `restore` of a packing."""
+    groups, places, is_token = [], [], []
     for texts in torch.argsort(lengths, stable=True).split(GROUP):
         columns = torch.arange(int(lengths[texts[-1]]), device=lengths.device)
-        tokens = bounds[texts, None] + columns
         behind = columns >= lengths[texts, None]
-        restore[tokens[~behind]] = num_padded + torch.arange(tokens.numel(), device=lengths.device)[~behind.flatten()]
-        num_padded += tokens.numel()
-        groups.append(Group(tokens.masked_fill(behind, 0), behind[:, None, None] if behind.any() else None))
-    return tuple(groups), restore
+        bias = torch.where(behind, -torch.inf, 0.0)[:, None, None] if behind.any() else None
+        groups.append(Group(len(texts), len(columns), bias))
+        places.append((bounds[texts, None] + columns).masked_fill(behind, 0).flatten())
+        is_token.append(~behind.flatten())
+    all_places = torch.cat(places)
+    tokens = torch.cat(is_token).nonzero().squeeze(1)
+    restore = torch.empty(num_tokens, dtype=torch.int64, device=lengths.device)
+    restore[all_places[tokens]] = tokens
+    return tuple(groups), all_places, restore
 
 
 def packed_states(transformer: PreTrainedModel, tokens: Tensor, packing: Packing) -> Any:
@@ -124,28 +129,37 @@ def _packed_attention(
 ) -> tuple[Tensor, None]:
     """Attention within each text. query, key, value: (1, heads, T, d). Returns (1, T, heads, d)."""
     q, k, v = (tensor[0].transpose(0, 1) for tensor in (query, key, value))  # (T, heads, d)
-    if packing.restore is None:
+    if packing.places is None or packing.restore is None:
         from torch.nn.attention.varlen import varlen_attn
 
         bounds, longest = packing.bounds, packing.longest
         attended = varlen_attn(q, k, v, bounds, bounds, longest, longest, scale=scaling)
         assert isinstance(attended, Tensor)
         return attended[None], None
-    outputs = [_attention_of(group, q, k, v, scaling, dropout) for group in packing.groups]
+    # One gather for all groups: the backward pass of each one fills a whole row.
+    sizes = [group.num_texts * group.length for group in packing.groups]
+    padded = [tensor.index_select(0, packing.places).split(sizes) for tensor in (q, k, v)]
+    outputs = [
+        _attention_of(group, *of_group, scaling, dropout)
+        for group, *of_group in zip(packing.groups, *padded, strict=True)
+    ]
     return torch.cat(outputs).index_select(0, packing.restore)[None], None
 
 
 def _attention_of(group: Group, query: Tensor, key: Tensor, value: Tensor, scaling: float, dropout: float) -> Tensor:
-    """query, key, value: (T, heads, d). Returns (n * L, heads, d), what stands for padding included."""
-    rows = group.tokens.flatten()
+    """query, key, value: (n * L, heads, d), what stands for padding included. Returns the same."""
+    # Contiguous, (n * heads, L, d): a product of strided views copies them itself, and several times as slowly.
     q, k, v = (
-        tensor.index_select(0, rows).unflatten(0, group.tokens.shape).transpose(1, 2) for tensor in (query, key, value)
-    )  # (n, heads, L, d)
-    scores = (q * scaling) @ k.transpose(2, 3)
-    if group.behind is not None:
-        scores = scores.masked_fill(group.behind, -torch.inf)
+        tensor.unflatten(0, (group.num_texts, group.length)).transpose(1, 2).contiguous().flatten(0, 1)
+        for tensor in (query, key, value)
+    )
+    scores = torch.baddbmm(q.new_zeros(1, 1, 1), q, k.transpose(1, 2), beta=0, alpha=scaling)
+    scores = scores.unflatten(0, (group.num_texts, -1))
+    if group.bias is not None:
+        scores = scores + group.bias.to(scores.dtype)
     weights = functional.dropout(scores.softmax(-1), dropout)
-    return (weights @ v).transpose(1, 2).flatten(0, 1)
+    attended = torch.bmm(weights.flatten(0, 1), v).unflatten(0, (group.num_texts, -1))
+    return attended.transpose(1, 2).flatten(0, 1)
 
 
 AttentionInterface.register(PACKED, _packed_attention)

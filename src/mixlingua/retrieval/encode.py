@@ -67,8 +67,8 @@ def encode(
     """The (N, D) float32 vectors of N texts, on the CPU, in the order of `texts`, the same on all ranks.
 
     encoder: maps token features to (n, D) and has `tokenizer` and `embedding_dim`. It runs where its parameters are, in
-    evaluation mode, without gradients, and gets back the mode it came in. token_budget: the most tokens of a batch,
-    padding included (a longer text is a batch of its own). precision: as Lightning names it; "*-mixed" runs under
+    evaluation mode, without gradients, and gets back the mode it came in. token_budget: the most tokens of a batch (a
+    longer text is a batch of its own); padding counts where the encoder pads its texts. precision: as Lightning names it; "*-mixed" runs under
     autocast. lost: gets each text that is longer than the encoder reads, and how many of its tokens are cut off.
     Texts with equal token ids are encoded once, so their vectors are equal to the bit.
     Every rank must call this with the same texts. Raises ConfigError for an unknown precision or a budget below 1.
@@ -88,7 +88,7 @@ def encode(
         row_of_text[text] = row_of_ids.setdefault(tuple(ids), len(row_of_ids))
     distinct_ids = list(row_of_ids)
 
-    batches = length_sorted_batches([len(ids) for ids in distinct_ids], token_budget)
+    batches = length_sorted_batches([len(ids) for ids in distinct_ids], token_budget, padded=not encoder.packed)
     batches = batches[distributed.rank() :: distributed.world_size()]
     rows = [row for batch in batches for row in batch]
     encoded: list[Tensor] = []
@@ -107,17 +107,22 @@ def encode(
     return vectors[[row_of_text[text] for text in texts]]
 
 
-def length_sorted_batches(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
+def length_sorted_batches(lengths: Sequence[int], token_budget: int, *, padded: bool) -> list[list[int]]:
     """Positions of `lengths` in batches, longest first: what does not fit in memory fails at once.
 
-    In each batch, size x longest <= token_budget, unless it is a single text.
+    Each batch has at most token_budget tokens, unless it is a single text. padded: every text of a batch counts as long
+    as its longest.
     """
     batches: list[list[int]] = []
+    room = 0  # tokens that the latest batch can still take
     for position in sorted(range(len(lengths)), key=lambda position: -lengths[position]):
-        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= token_budget:
+        tokens = lengths[batches[-1][0]] if padded and batches else lengths[position]
+        if batches and tokens <= room:
             batches[-1].append(position)
         else:
             batches.append([position])
+            room, tokens = token_budget, lengths[position]
+        room -= tokens
     return batches
 
 

@@ -152,7 +152,7 @@ def open_batches(wanted: Sequence[int], lengths: ByPiece, journal: Journal, toke
     so in the same way, whether or not the process was stopped before.
     """
     rest = [piece for piece in wanted if piece not in journal.translated]
-    batches = length_sorted_batches([lengths[piece] for piece in rest], token_budget)
+    batches = length_sorted_batches([lengths[piece] for piece in rest], token_budget, padded=True)
     return [[rest[position] for position in batch] for batch in batches]
 
 
