@@ -53,8 +53,8 @@ class Encoder:
     ) -> Tensor:
         """(N, D) float32 unit rows on the CPU, one a text; the inner product of a query and a passage is their score.
 
-        side: "query" or "passage", which differ in prefix and length. token_budget: tokens encoded at once. precision: as
-        Lightning names it, such as "bf16-mixed". Raises ConfigError for other values.
+        side: "query" or "passage", which differ in prefix and length. token_budget: tokens encoded at once. precision:
+        as Lightning names it, such as "bf16-mixed". Raises ConfigError for other values.
         """
         if side not in ("query", "passage"):
             raise ConfigError(f"side={side!r}: it is 'query' or 'passage'.")

@@ -68,8 +68,9 @@ def encode(
 
     encoder: maps token features to (n, D) and has `tokenizer` and `embedding_dim`. It runs where its parameters are, in
     evaluation mode, without gradients, and gets back the mode it came in. token_budget: the most tokens of a batch (a
-    longer text is a batch of its own); padding counts where the encoder pads its texts. precision: as Lightning names it; "*-mixed" runs under
-    autocast. lost: gets each text that is longer than the encoder reads, and how many of its tokens are cut off.
+    longer text is a batch of its own); padding counts where the encoder pads its texts. precision: as Lightning names
+    it; "*-mixed" runs under autocast. lost: gets each text that is longer than the encoder reads, and how many of its
+    tokens are cut off.
     Texts with equal token ids are encoded once, so their vectors are equal to the bit.
     Every rank must call this with the same texts. Raises ConfigError for an unknown precision or a budget below 1.
     """
