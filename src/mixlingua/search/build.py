@@ -5,80 +5,37 @@ vectors are there are not encoded again. Several processes share the encoding wi
 every n-th shard, and the first one waits for the files of the others, which must therefore be on a common disk.
 """
 
-import hashlib
-import json
-import logging
 import os
 import shutil
-import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from itertools import islice
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import torch
+from numpy.typing import NDArray
 
-from mixlingua.errors import DataError, StorageError
-from mixlingua.files import atomic_write, content_hash, read_json
-from mixlingua.model.encoder import BiEncoder
-from mixlingua.retrieval.corpus import repeats
-from mixlingua.retrieval.encode import encode
+from mixlingua.errors import ConfigError, DataError, StorageError
+from mixlingua.files import atomic_write, content_hash
+from mixlingua.retrieval.passage_transforms import PassageTransforms
 from mixlingua.retrieval.shards import write_vectors
-from mixlingua.search.documents import Corpus, Detector, Document
-from mixlingua.search.folder import IndexFolder, Manifest, Row, write_rows
+from mixlingua.search.documents import Corpus
+from mixlingua.search.encoding import Encoding
+from mixlingua.search.engines import exact
+from mixlingua.search.folder import IndexFolder, Manifest
+from mixlingua.search.reading import Progress, Reader, Reading
 from mixlingua.search.settings import IndexSettings
 from mixlingua.search.windows import titled
 
-logger = logging.getLogger(__name__)
-
 _READING = "reading.json"  # says that all documents of a build were read, and what they are
-_DOCUMENTS_AT_ONCE = 256
-_NAMED = 3  # examples of documents that are left out
+_ARRIVED = ".process-"  # files by which the first process knows that another one takes part
 _SAMPLE = 64  # texts by which the rate of encoding is measured
+_RECALL_AT = 10
 _POLL = 0.5  # seconds between two looks for the files of another process
-Progress = Callable[[str, int, int | None], None]  # stage, done, total where it is known
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """How texts become vectors. model: what index.json names it by: arguments, seed, fingerprint and precision."""
-
-    encoder: BiEncoder
-    model: Mapping[str, Any]
-    token_budget: int
-    precision: str
-
-    def __call__(self, texts: Sequence[str]) -> torch.Tensor:
-        """(N, D) float32 vectors of passages. Raises DataError where one is not finite."""
-        vectors = encode(self.encoder, texts, "passage", token_budget=self.token_budget, precision=self.precision)
-        if not torch.isfinite(vectors).all():
-            raise DataError(
-                "index: vectors hold NaN or infinite values; the model has diverged or overflows in this precision. "
-                "Use an earlier checkpoint, or evaluation.precision=32-true."
-            )
-        return vectors
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What reading a corpus found. key: of the corpus and all that decides its windows. shards: rows of each."""
-
-    key: str
-    shards: tuple[int, ...]
-    num_documents: int
-    num_tokens: int
-    languages: Mapping[str, int]
-    num_detected: int
-    left_out: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def num_windows(self) -> int:
-        """Windows in all."""
-        return sum(self.shards)
 
 
 @dataclass(frozen=True)
@@ -106,7 +63,7 @@ class Cost:
 
 def share() -> tuple[int, int]:
     """The position of this process among those that build an index, and their number: of torchrun or of SLURM."""
-    for position, number in (("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_NTASKS")):
+    for position, number in (("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS")):
         if position in os.environ and number in os.environ:
             return int(os.environ[position]), int(os.environ[number])
     return 0, 1
@@ -121,13 +78,11 @@ class Build:
         corpus: Corpus,
         settings: IndexSettings,
         encoding: Encoding,
-        *,
-        detector: Callable[[], Detector],
         progress: Progress,
     ) -> None:
         """base: the index that is added to; one without shards for a new one."""
         self.base, self.corpus, self.settings, self.encoding = base, corpus, settings, encoding
-        self.detector, self.progress = detector, progress
+        self.progress = progress
         self.first_shard = len(base.manifest.shards)
         self.position, self.processes = share()
 
@@ -139,116 +94,39 @@ class Build:
         )  # fmt: skip
         file = self.base.path / _READING
         if self.position:
-            _wait(lambda: file.exists() and read_json(file)["key"] == key)
-        if file.exists() and (known := read_json(file))["key"] == key:
-            return Reading(**{**known, "shards": tuple(known["shards"])})
+            _wait(lambda: Reading.of_file(file, key) is not None)
+            (self.base.path / f"{_ARRIVED}{self.position}").touch()
+        if known := Reading.of_file(file, key):
+            return known
         file.unlink(missing_ok=True)
-        for folder in ("rows", "vectors", "searched"):
+        for folder in ("rows", "vectors"):
             for path in (self.base.path / folder).glob("*"):
                 if path.stem.isdigit() and int(path.stem) >= self.first_shard:
                     path.unlink()  # of a build of other documents that was stopped
-        reading = self._read(key)
-        with atomic_write(file) as partial:
-            partial.write_text(json.dumps(asdict(reading), ensure_ascii=False), encoding="utf-8")
+        tokenizer = self.encoding.encoder.tokenizer
+        reading = Reader(self.corpus, self.settings, tokenizer, self.base, self.progress).read(key)
+        reading.save(file)
         return reading
 
-    def _read(self, key: str) -> Reading:
-        counts: Counter[str] = Counter()
-        languages: Counter[str] = Counter()
-        empty: list[str] = []
-        shards: list[int] = []
-        rows: list[Row] = []
-        self.base.path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=self.base.path) as spool:
-            for document, windows in self._cut(counts, empty):
-                spool.write(hashlib.blake2b(document.id.encode(), digest_size=16).digest())
-                languages[document.language or ""] += 1
-                rows += windows
-                while len(rows) >= self.settings.shard_size:
-                    self._write(rows[: self.settings.shard_size], shards)
-                    del rows[: self.settings.shard_size]
-            if rows:
-                self._write(rows, shards)
-            self._refuse_repeated_ids(spool, counts["documents"])
-        if not shards:
-            raise DataError(
-                f"corpus: no document with a text ({counts['empty']} are empty). An index needs at least one."
-            )
-        left_out = {"empty": counts["empty"], "examples": empty} if counts["empty"] else {}
-        return Reading(key, tuple(shards), counts["documents"], counts["tokens"], dict(languages), counts["detected"],
-                       left_out)  # fmt: skip
-
-    def _cut(self, counts: Counter[str], empty: list[str]) -> Iterator[tuple[Document, list[Row]]]:
-        """Each document that has a text, with its language, and its rows; counted."""
-        detect: Detector | None = None
-        documents = self.corpus.documents()
-        while batch := list(islice(documents, _DOCUMENTS_AT_ONCE)):
-            kept = []
-            for document in batch:
-                if not titled(document.title, document.text):
-                    counts["empty"] += 1
-                    empty += [document.where] if len(empty) < _NAMED else []
-                    continue
-                if document.language is None:
-                    detect = detect or self.detector()
-                    document = document._replace(language=detect(document))
-                    counts["detected"] += 1
-                kept.append(document)
-            rows: dict[int, list[Row]] = {number: [] for number in range(len(kept))}
-            number = -1
-            for window in self.settings.windows.cut(kept, self.encoding.encoder.tokenizer):
-                number += window.number == 0
-                rows[number].append(
-                    Row(
-                        window.document.id,
-                        str(window.document.language),
-                        window.document.title,
-                        window.text,
-                        window.number,
-                    )
-                )
-                counts["tokens"] += window.num_tokens
-            counts["documents"] += len(kept)
-            yield from zip(kept, rows.values(), strict=True)
-            self.progress("reading", counts["documents"], None)
-
-    def _write(self, rows: Sequence[Row], shards: list[int]) -> None:
-        write_rows(self.base.rows_file(self.first_shard + len(shards)), rows)
-        shards.append(len(rows))
-
-    def _refuse_repeated_ids(self, spool: IO[bytes], num_documents: int) -> None:
-        def digests() -> Iterator[np.ndarray]:
-            spool.seek(0)
-            while data := spool.read(1 << 22):
-                yield np.frombuffer(data, np.uint64).reshape(-1, 2)
-
-        spool.flush()
-        pairs = repeats(digests, num_documents) if num_documents else ()
-        if len(pairs):
-            later, first = pairs[0].tolist()
-            kept = (doc for doc in self.corpus.documents() if titled(doc.title, doc.text))
-            found = {number: doc for number, doc in enumerate(islice(kept, later + 1)) if number in (first, later)}
-            raise DataError(
-                f"{found[later].where}: duplicate id '{found[later].id}', first seen at {found[first].where} "
-                f"({len(pairs)} in all). Every document needs an id of its own."
-            )
-
     def cost(self, reading: Reading) -> Cost:
-        """What encoding takes, by encoding some texts. Raises StorageError where the disk has too little room."""
+        """What encoding takes, by encoding some texts. Raises ConfigError where the index cannot be made of so many
+        windows, StorageError where the disk has too little room."""
         folder = self._with(reading)
-        new = range(self.first_shard, self.first_shard + len(reading.shards))
-        done = sum(folder.manifest.shards[shard] for shard in new if folder.vectors_file(shard).exists())
-        rng = np.random.default_rng(0)
+        dim = self._searched_dim
+        self.settings.check(dim, folder.num_rows)
+        self._check_transforms(folder)
+        done = sum(folder.manifest.shards[shard] for shard in self._new(reading) if folder.vectors_file(shard).exists())
         first, last = int(folder.starts[self.first_shard]), folder.num_rows
-        sample = rng.choice(np.arange(first, last), min(_SAMPLE, last - first), replace=False)
+        sample = np.random.default_rng(0).choice(np.arange(first, last), min(_SAMPLE, last - first), replace=False)
         texts = [titled(row.title, row.text) for row in map(folder.row, sample.tolist())]
-        self.encoding(texts[:4])  # the first call prepares what later ones have
+        self.encoding(texts[:4], "passage")  # the first call prepares what later ones have
         started = time.monotonic()
-        self.encoding(texts)
+        self.encoding(texts, "passage")
         seconds = max(time.monotonic() - started, 1e-6)
         tokens = sum(map(len, self.encoding.encoder.tokenizer.encode(texts, "passage")))
-        dim = self.encoding.encoder.embedding_dim
-        needed = 4 * dim * (reading.num_windows - done) + self.settings.engine_bytes(folder.num_rows, dim)
+        needed = 4 * self.encoding.dim * (reading.num_windows - done)
+        needed += self.settings.num_bytes(folder.num_rows, dim)
+        needed += 4 * dim * folder.num_rows if self.settings.transforms_vectors else 0
         free = shutil.disk_usage(self.base.path).free
         if needed > free:
             raise StorageError(
@@ -261,34 +139,53 @@ class Build:
     def encode(self, reading: Reading) -> IndexFolder:
         """Encode this process's share of the missing shards. Returns the folder with all rows, not yet committed."""
         folder = self._with(reading)
-        new = range(self.first_shard, self.first_shard + len(reading.shards))
-        mine = [shard for shard in new if shard % self.processes == self.position]
+        mine = [shard for shard in self._new(reading) if shard % self.processes == self.position]
         total = sum(folder.manifest.shards[shard] for shard in mine)
         done = 0
         for shard in mine:
             if not folder.vectors_file(shard).exists():
-                table = folder.table(shard)
-                texts = [
-                    titled(title, text)
-                    for title, text in zip(
-                        table.column("title").to_pylist(), table.column("text").to_pylist(), strict=True
-                    )
-                ]
-                write_vectors(folder.vectors_file(shard), self.encoding(texts))
+                columns = (folder.table(shard).column(name).to_pylist() for name in ("title", "text"))
+                texts = [titled(title, text) for title, text in zip(*columns, strict=True)]
+                write_vectors(folder.vectors_file(shard), self.encoding(texts, "passage"))
             done += folder.manifest.shards[shard]
             self.progress("encoding", done, total)
         return folder
 
-    def wait_for_others(self, folder: IndexFolder) -> None:
-        """Return once the vectors of every shard are there."""
-        _wait(lambda: all(folder.vectors_file(shard).exists() for shard, _ in folder.blocks()))
+    def finish(self, folder: IndexFolder, reading: Reading, about: Mapping[str, Any]) -> IndexFolder:
+        """Put all vectors into the engine, once the other processes have made theirs, and commit the index.
 
-    def finish(self, folder: IndexFolder, about: Mapping[str, Any]) -> IndexFolder:
-        """Put the vectors into the engine, and commit the index."""
-        finished = folder.changed(about=about)
-        finished.commit()
-        (self.base.path / _READING).unlink(missing_ok=True)
-        return finished
+        Documents that the index had under the same ids are replaced. about: figures for the card.
+        """
+        others = [self.base.path / f"{_ARRIVED}{number}" for number in range(1, self.processes)]
+        _wait(lambda: all(marker.exists() for marker in others))
+        _wait(lambda: all(folder.vectors_file(shard).exists() for shard in self._new(reading)))
+        for marker in others:
+            marker.unlink()
+        ids = [pc.filter(folder.table(shard).column("document"), pc.equal(folder.table(shard).column("number"), 0))
+               for shard in self._new(reading)]  # fmt: skip
+        replaced = self.base.rows_of_documents(pa.concat_arrays(ids)) if self.first_shard else ()
+        corpus = {**self.corpus.describe(), **about, "documents": reading.num_documents,
+                  "windows": reading.num_windows, "tokens": reading.num_tokens, "languages": reading.languages,
+                  "detected": reading.num_detected, "left_out": reading.left_out}  # fmt: skip
+        corpora = [*self.base.manifest.about.get("corpora", ()), corpus]
+        return _commit(self.base, folder, self.settings, self.encoding, replaced, {"corpora": corpora})
+
+    @property
+    def _searched_dim(self) -> int:
+        return self.encoding.dim + (self.settings.transforms.hub_correction is not None)
+
+    def _check_transforms(self, folder: IndexFolder) -> None:
+        steps = self.settings.transforms
+        windows = {name: int(folder.of_language(name).sum()) for name in folder.languages}
+        if steps.joining and len(windows) < 2:
+            raise ConfigError(
+                f"index.transforms.joining: needs documents in two languages or more; all are in {', '.join(windows)}."
+            )
+        if steps.hub_correction and (problem := steps.hub_correction.problem(windows)):
+            raise ConfigError(f"index.transforms.{problem}")
+
+    def _new(self, reading: Reading) -> range:
+        return range(self.first_shard, self.first_shard + len(reading.shards))
 
     def _with(self, reading: Reading) -> IndexFolder:
         return self.base.changed(shards=(*self.base.manifest.shards, *reading.shards))
@@ -296,8 +193,95 @@ class Build:
 
 def empty_index(path: Path, settings: IndexSettings, encoding: Encoding) -> IndexFolder:
     """An index without documents, to be built."""
-    manifest = Manifest((), encoding.encoder.embedding_dim, encoding.model, settings.record())
+    manifest = Manifest((), encoding.dim, encoding.model, settings.record(), generation=0)
     return IndexFolder(path, manifest)
+
+
+def delete(base: IndexFolder, settings: IndexSettings, encoding: Encoding, ids: Sequence[str]) -> IndexFolder:
+    """Take documents out of an index. Raises DataError, naming them, for ids that it does not have."""
+    rows = base.rows_of_documents(pa.array(ids, pa.string()))
+    known = set(base.document_ids(rows.tolist()))
+    if unknown := [name for name in ids if name not in known]:
+        more = f" and {len(unknown) - 3:,} more" if len(unknown) > 3 else ""
+        named = ", ".join(unknown[:3])
+        raise DataError(
+            f"index.delete: no document {named}{more} in {base.path}. Nothing was deleted; ids are "
+            "shown by action=search in RUN/results.json."
+        )
+    return _commit(base, base, settings, encoding, rows, {})
+
+
+def _commit(
+    base: IndexFolder, folder: IndexFolder, settings: IndexSettings, encoding: Encoding, gone: Sequence[int],
+    about: Mapping[str, Any],
+) -> IndexFolder:  # fmt: skip
+    """Make an index of all rows of `folder` but those that are gone, and let it take the place of `base`."""
+    generation = base.manifest.generation + 1
+    folder = folder.changed(generation=generation)
+    if len(gone):
+        name = f"deleted-{generation}.npy"
+        rows = np.union1d(np.flatnonzero(base.deleted), gone).astype(np.int64)
+        with atomic_write(folder.path / name) as partial:
+            np.save(partial, rows)
+        folder = folder.changed(deleted=name)
+    started = time.monotonic()
+    first_row = base.num_rows
+    if settings.transforms_vectors:
+        folder, first_row = _transformed(folder, settings.transforms), 0  # every vector may be another one now
+    folder = folder.changed(**settings.fill(folder, first_row, gone))
+    about = {**base.manifest.about, **about, "engine_seconds": time.monotonic() - started}
+    about["recall"] = _recall(folder, settings, encoding)
+    finished = folder.changed(about=about)
+    finished.commit()
+    for name in ("searched", "engine", "deleted"):
+        old, new = getattr(base.manifest, name), getattr(finished.manifest, name)
+        if old is not None and old != new and old != "vectors":
+            path = base.path / old
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    return finished
+
+
+def _transformed(folder: IndexFolder, transforms: PassageTransforms) -> IndexFolder:
+    """The folder with other vectors to be searched, in a folder of their own. Deleted rows change nothing."""
+    rows = np.flatnonzero(~folder.deleted)
+    vectors = torch.from_numpy(np.concatenate([folder.vectors(shard) for shard, _ in folder.blocks()])[rows])
+    languages = np.concatenate([folder.table(shard).column("language").to_pylist() for shard, _ in folder.blocks()])
+    found = transforms.passages(vectors, _contexts(folder, rows, vectors), languages[rows].tolist())
+    everything = torch.zeros(folder.num_rows, found.shape[1])
+    everything[torch.from_numpy(rows)] = found
+    name = f"searched-{folder.manifest.generation}"
+    for shard, start in folder.blocks():
+        part = everything[start : start + folder.manifest.shards[shard]]
+        write_vectors(folder.path / name / f"{shard:05d}.npy", part)
+    return folder.changed(searched=name, dim=found.shape[1])
+
+
+def _contexts(folder: IndexFolder, rows: NDArray[np.int64], vectors: torch.Tensor) -> torch.Tensor:
+    """(n, D): for each row, the direction of the mean of its document's windows."""
+    numbers = np.concatenate([folder.table(shard).column("number").to_numpy() for shard, _ in folder.blocks()])
+    document = torch.from_numpy(np.cumsum(numbers[rows] == 0) - 1)
+    sums = torch.zeros(int(document[-1]) + 1, vectors.shape[1]).index_add_(0, document, vectors)
+    return torch.nn.functional.normalize(sums, dim=1)[document]
+
+
+def _recall(folder: IndexFolder, settings: IndexSettings, encoding: Encoding) -> dict[str, Any] | None:
+    """Recall@10 of the engine against exact search; None where it is exact, or is not to be measured.
+
+    The queries are the first sentences of windows that are drawn at random.
+    """
+    rows = np.flatnonzero(~folder.deleted)
+    if settings.is_exact or not settings.recall_queries or not len(rows):
+        return None
+    from sentencex import segment
+
+    chosen = np.random.default_rng(1).choice(rows, min(settings.recall_queries, len(rows)), replace=False)
+    windows = map(folder.row, chosen.tolist())
+    texts = [next(iter(segment(row.language.partition("-")[0], row.text)), row.title) for row in windows]
+    queries = settings.transforms.queries(encoding(texts, "query")).numpy()
+    found = settings.open(folder).search(queries, _RECALL_AT, None).rows
+    right = exact(queries, folder, _RECALL_AT, ~folder.deleted).rows
+    share = np.mean([len(set(a) & set(b)) / len(b) for a, b in zip(found.tolist(), right.tolist(), strict=True)])
+    return {f"recall_at_{_RECALL_AT}": float(share), "queries": len(texts)}
 
 
 def _wait(ready: Callable[[], bool]) -> None:

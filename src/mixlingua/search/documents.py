@@ -52,6 +52,10 @@ class Corpus(ABC):
     def describe(self) -> dict[str, Any]:
         """What the index's card says of where the documents come from."""
 
+    def detector(self) -> "Detector":
+        """Tells the language of documents that come without one."""
+        return Detector()
+
 
 @dataclass(frozen=True)
 class Fields:
@@ -129,6 +133,10 @@ class Documents(Corpus):
         """Of the settings, and of each file's name, size and time of change."""
         files = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in self.files]
         return repr((self.fields, self.language, list(self.languages or ()), files))
+
+    def detector(self) -> "Detector":
+        """Chooses among `languages`."""
+        return Detector(self.languages)
 
     def describe(self) -> dict[str, Any]:
         """Path, and numbers of files."""

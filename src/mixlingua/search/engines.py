@@ -1,81 +1,277 @@
-"""Finding the rows whose vectors score highest: exactly, or by an index of faiss that any factory string describes.
+"""Finding the rows whose vectors score highest, with faiss: exactly, or by an index that a factory string describes.
 
-An engine is told which rows may be found. `Exact` reads the vectors themselves, memory-mapped and shard by shard;
-`Faiss` reads an index that was trained on a sample of them and filled shard by shard.
+`Exact` reads the vectors themselves, memory-mapped and shard by shard. `Faiss` reads an index that was trained on a
+sample of them and filled shard by shard, and scores what it finds again with the vectors.
 """
 
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, ClassVar
 
+import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from mixlingua.errors import ConfigError, DataError
+from mixlingua.files import atomic_write
 from mixlingua.search.folder import IndexFolder
+from mixlingua.search.settings import Engine, Found, IndexSettings, Mask, Vectors, check_number
 
 logger = logging.getLogger(__name__)
 
-Vectors = NDArray[np.float32]
-FLAT = "Flat"
+_FEW = 20_000  # rows that may be found: fewer are searched exactly, which is fast and misses nothing
+_PQ_CENTROIDS = 256
 
 
-class Found(NamedTuple):
-    """scores: (Q, K) float32, highest first; rows: (Q, K) int64, -1 where no further row was found."""
+@dataclass(frozen=True)
+class FaissSettings(IndexSettings):
+    """An index of faiss in the run folder, memory-mapped.
 
-    scores: Vectors
-    rows: NDArray[np.int64]
-
-
-class Engine(Protocol):
-    """Searches the rows of an index. Safe to call from several threads."""
-
-    def search(self, queries: Vectors, count: int, allowed: NDArray[np.bool_] | None, language: str | None) -> Found:
-        """The `count` rows with the highest inner product for each of (Q, D) queries.
-
-        allowed: (num_rows,), the rows that may be found; None: all. They are those in the language, or in all, that are
-        not deleted.
-        """
-
-
-def exact(queries: Vectors, folder: IndexFolder, count: int, allowed: NDArray[np.bool_] | None, vectors: str) -> Found:
-    """The rows that score highest, over all vectors. Of equal scores the earlier row is first.
-
-    vectors: the folder of the vectors that are searched.
+    factory: a string of faiss.index_factory, such as Flat (exact), HNSW32, SQ8 (8 bits a component), IVF4096,PQ48x8; or
+        of faiss.index_binary_factory, such as BFlat or BHNSW32: one bit a component, its sign
+    candidates: rows taken from the index for each result, which are scored again with the float32 vectors; above 1 for
+        indexes that hold less than these
+    nprobe: lists of an IVF index that a query visits
+    ef_search: how widely a query searches an HNSW graph
+    training_windows: drawn at random to train an index that must be trained
     """
-    import faiss
 
-    best = Found(np.zeros((len(queries), 0), np.float32), np.zeros((len(queries), 0), np.int64))
-    queries = np.ascontiguousarray(queries, np.float32)
-    for shard, start in folder.blocks():
-        block = folder.vectors(shard, vectors)
-        here = None if allowed is None else allowed[start : start + len(block)]
-        if here is not None and not here.any():
-            continue
-        selector = None if here is None else faiss.IDSelectorBitmap(np.packbits(here, bitorder="little"))
-        width = min(count, len(block) if here is None else int(here.sum()))
-        scores, rows = np.empty((len(queries), width), np.float32), np.empty((len(queries), width), np.int64)
-        faiss.knn_inner_product(
-            faiss.swig_ptr(queries), faiss.swig_ptr(block), queries.shape[1], len(queries), len(block), width,
-            faiss.swig_ptr(scores), faiss.swig_ptr(rows), selector,
-        )  # fmt: skip
-        best = _merged(best, Found(scores, rows + start), count)
-    return best
+    KIND: ClassVar[str] = "faiss"
 
+    factory: str = "Flat"
+    candidates: int = 1
+    nprobe: int = 32
+    ef_search: int = 128
+    training_windows: int = 131072
 
-def _merged(one: Found, other: Found, count: int) -> Found:
-    scores = np.concatenate([one.scores, other.scores], axis=1)
-    rows = np.concatenate([one.rows, other.rows], axis=1)
-    order = np.lexsort((rows, -scores), axis=1)[:, :count]
-    return Found(np.take_along_axis(scores, order, 1), np.take_along_axis(rows, order, 1))
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("candidates", "nprobe", "ef_search", "training_windows"):
+            check_number(name, getattr(self, name), 1)
+        if not isinstance(self.factory, str) or not self.factory:
+            raise ConfigError(f"index.factory={self.factory}: must be a string of faiss.index_factory, such as HNSW32.")
+
+    @property
+    def is_exact(self) -> bool:
+        """Flat searches the vectors themselves."""
+        return self.factory == "Flat"
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether signs are searched."""
+        return self.factory.startswith("B")
+
+    def check(self, dim: int, num_rows: int) -> None:
+        """Raise ConfigError where faiss cannot make such an index, or has too few rows to train it on."""
+        if self.is_exact:
+            return
+        index = self._new(dim)
+        lists = getattr(index, "nlist", 0) if self.is_binary else _lists(index)
+        needed = max(lists, _PQ_CENTROIDS if "PQ" in self.factory else 0)
+        if num_rows < needed:
+            raise ConfigError(
+                f"index.factory={self.factory}: is trained on at least {needed:,} windows, and there are {num_rows:,}. "
+                "Use fewer lists, or index.factory=Flat, which is fast enough for so few."
+            )
+
+    def num_bytes(self, num_rows: int, dim: int) -> int:
+        """By the size of faiss' codes, and of the links of a graph."""
+        if self.is_exact:
+            return 0
+        if self.is_binary:
+            return num_rows * (dim // 8 + (264 if "HNSW" in self.factory else 8))
+        try:
+            size = self._new(dim).sa_code_size() + 8
+        except RuntimeError:  # graphs have no codec of their own
+            size = dim * (1 if "SQ8" in self.factory else 4) + 8 * _links(self.factory) + 16
+        return num_rows * int(size)
+
+    def fill(self, folder: IndexFolder, first_row: int, gone: Sequence[int]) -> Mapping[str, Any]:
+        """Write engine-N.faiss, which holds every row; deleted rows are passed over when it is searched."""
+        if self.is_exact:
+            return {}
+        first_row = first_row if folder.manifest.engine is not None else 0
+        index = self._read(folder, mapped=False) if first_row else self._trained(folder)
+        for shard, start in folder.blocks():
+            if start >= first_row:
+                self._add(index, folder.searched(shard))
+        name = f"engine-{folder.manifest.generation}.faiss"
+        with atomic_write(folder.path / name) as partial:
+            (faiss.write_index_binary if self.is_binary else faiss.write_index)(index, str(partial))
+        return {"engine": name}
+
+    def open(self, folder: IndexFolder) -> Engine:
+        """The index, memory-mapped."""
+        return Exact(folder) if self.is_exact else Faiss(folder, self, self._read(folder, mapped=True))
+
+    def _new(self, dim: int) -> Any:
+        try:
+            if self.is_binary:
+                return faiss.index_binary_factory(8 * -(-dim // 8), self.factory)
+            return faiss.index_factory(dim, self.factory, faiss.METRIC_INNER_PRODUCT)
+        except RuntimeError as error:
+            said = str(error).rpartition(": ")[2]
+            raise ConfigError(
+                f"index.factory={self.factory}: faiss makes no such index for vectors of {dim} components ({said}). "
+                "Use a string such as Flat, HNSW32, SQ8, IVF1024,Flat, or BFlat for one bit a component."
+            ) from error
+
+    def _trained(self, folder: IndexFolder) -> Any:
+        index = self._new(folder.manifest.dim)
+        if not index.is_trained:
+            found = np.flatnonzero(~folder.deleted)
+            count = min(self.training_windows, len(found))
+            sample = np.sort(np.random.default_rng(0).choice(found, count, replace=False))
+            logger.info("index.factory=%s: trained on %s windows", self.factory, f"{count:,}")
+            index.train(self._codes(folder.gathered(sample)))
+        return index
+
+    def _add(self, index: Any, vectors: Vectors) -> None:
+        index.add(self._codes(vectors))
+
+    def _codes(self, vectors: Vectors) -> NDArray[Any]:
+        """What the index holds of vectors: themselves, or a bit for each component that is positive."""
+        return np.packbits(vectors > 0, axis=1) if self.is_binary else np.ascontiguousarray(vectors)
+
+    def _read(self, folder: IndexFolder, *, mapped: bool) -> Any:
+        file = folder.path / str(folder.manifest.engine)
+        read = faiss.read_index_binary if self.is_binary else faiss.read_index
+        try:
+            index = read(str(file), faiss.IO_FLAG_MMAP_IFC if mapped else 0)
+        except RuntimeError as error:
+            raise DataError(
+                f"{file}: cannot be read ({str(error).rpartition(': ')[2]}). Build the index again."
+            ) from error
+        if index.ntotal > folder.num_rows or (mapped and index.ntotal != folder.num_rows):
+            raise DataError(f"{file}: holds {index.ntotal:,} rows, the index {folder.num_rows:,}. Build it again.")
+        return index
 
 
 @dataclass(frozen=True)
 class Exact:
-    """Every vector is scored. vectors: the folder of those that are searched."""
+    """Every vector is scored."""
 
     folder: IndexFolder
-    vectors: str
 
-    def search(self, queries: Vectors, count: int, allowed: NDArray[np.bool_] | None, language: str | None) -> Found:
-        """As `Engine` says; exact up to the rounding of float32."""
-        return exact(queries, self.folder, count, allowed, self.vectors)
+    def search(self, queries: Vectors, count: int, language: str | None) -> Found:
+        """As `Engine` says; exact up to the rounding of float32. Of equal scores the earlier row is first."""
+        return exact(queries, self.folder, count, _mask(self.folder, language))
+
+
+def exact(queries: Vectors, folder: IndexFolder, count: int, allowed: Mask | None) -> Found:
+    """The rows that score highest, over all vectors. allowed: (num_rows,), those that may be found; None: all."""
+    best = Found(np.zeros((len(queries), 0), np.float32), np.zeros((len(queries), 0), np.int64))
+    queries = np.ascontiguousarray(queries, np.float32)
+    for shard, start in folder.blocks():
+        block = np.ascontiguousarray(folder.searched(shard))
+        here = None if allowed is None else allowed[start : start + len(block)]
+        if here is not None and not here.any():
+            continue
+        width = min(count, len(block) if here is None else int(here.sum()))
+        scores, rows = np.empty((len(queries), width), np.float32), np.empty((len(queries), width), np.int64)
+        faiss.knn_inner_product(
+            faiss.swig_ptr(queries), faiss.swig_ptr(block), queries.shape[1], len(queries), len(block), width,
+            faiss.swig_ptr(scores), faiss.swig_ptr(rows), None if here is None else _selector(here),
+        )  # fmt: skip
+        best = _best(np.hstack([best.scores, scores]), np.hstack([best.rows, rows + start]), count)
+    return best
+
+
+def _best(scores: Vectors, rows: NDArray[np.int64], count: int) -> Found:
+    """The first `count` by score, then by row; -1 is no row."""
+    order = np.lexsort((rows, -np.where(rows >= 0, scores, -np.inf)), axis=1)[:, :count]
+    return Found(np.take_along_axis(scores, order, 1), np.take_along_axis(rows, order, 1))
+
+
+def _mask(folder: IndexFolder, language: str | None) -> Mask | None:
+    """The rows that may be found, None where that is all."""
+    return None if language is None and not folder.deleted.any() else folder.of_language(language)
+
+
+def _selector(mask: Mask) -> Any:
+    return faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
+
+
+class Faiss:
+    """An index of faiss over the vectors of a folder, whose candidates are scored again with these vectors."""
+
+    def __init__(self, folder: IndexFolder, settings: FaissSettings, index: Any) -> None:
+        self.folder, self.settings, self.index = folder, settings, index
+
+    def search(self, queries: Vectors, count: int, language: str | None) -> Found:
+        """As `Engine` says. A query for which the index does not find enough rows is searched exactly.
+
+        So is a language that has few rows, which a graph or a list would hardly lead to.
+        """
+        allowed = _mask(self.folder, language)
+        reachable = self.folder.num_rows if allowed is None else int(allowed.sum())
+        if allowed is not None and reachable <= max(_FEW, count * self.settings.candidates):
+            return exact(queries, self.folder, count, allowed)
+        found = self._rescored(queries, self._candidates(queries, count * self.settings.candidates, allowed), count)
+        short = (found.rows >= 0).sum(axis=1) < min(count, reachable)
+        if short.any():
+            width = min(count, reachable)
+            again = exact(queries[short], self.folder, width, allowed)
+            found = Found(found.scores[:, :width], found.rows[:, :width])
+            found.scores[short], found.rows[short] = again
+        return found
+
+    def _candidates(self, queries: Vectors, count: int, allowed: Mask | None) -> NDArray[np.int64]:
+        """(Q, C) rows that the index finds, -1 where it finds no more."""
+        codes = self.settings._codes(queries)
+        count = min(count, self.folder.num_rows)
+        if allowed is None:
+            return self.index.search(codes, count, params=self._parameters(None))[1]
+        try:
+            return self.index.search(codes, count, params=self._parameters(_selector(allowed)))[1]
+        except RuntimeError:  # a kind of index that cannot pass rows over: more of them are taken, and dropped here
+            share = allowed.mean()
+            rows = self.index.search(
+                codes, min(int(2 * count / share) + 1, self.folder.num_rows), params=self._parameters(None)
+            )[1]
+            return np.where((rows >= 0) & allowed[rows], rows, -1)
+
+    def _parameters(self, selector: Any) -> Any:
+        """Those of faiss for a search with a selector, for the kind of index at hand."""
+        if self.settings.is_binary:
+            kind = type(self.index)
+            if kind is faiss.IndexBinaryHNSW:
+                return faiss.SearchParametersHNSW(sel=selector, efSearch=self.settings.ef_search)
+            if kind is faiss.IndexBinaryIVF:
+                return faiss.SearchParametersIVF(sel=selector, nprobe=self.settings.nprobe)
+            return faiss.SearchParameters(sel=selector) if selector else None
+        return self._of_index(faiss.downcast_index(self.index), selector)
+
+    def _of_index(self, index: Any, selector: Any) -> Any:
+        if isinstance(index, faiss.IndexPreTransform):
+            inner = self._of_index(faiss.downcast_index(index.index), selector)
+            return faiss.SearchParametersPreTransform(index_params=inner)
+        if isinstance(index, faiss.IndexRefine):
+            inner = self._of_index(faiss.downcast_index(index.base_index), selector)
+            return faiss.IndexRefineSearchParameters(k_factor=self.settings.candidates, base_index_params=inner)
+        if isinstance(index, faiss.IndexIVF):
+            return faiss.SearchParametersIVF(sel=selector, nprobe=self.settings.nprobe)
+        if isinstance(index, faiss.IndexHNSW):
+            return faiss.SearchParametersHNSW(sel=selector, efSearch=self.settings.ef_search)
+        return faiss.SearchParameters(sel=selector) if selector else None
+
+    def _rescored(self, queries: Vectors, rows: NDArray[np.int64], count: int) -> Found:
+        """The best of each query's candidates by their exact scores."""
+        distinct, places = np.unique(rows, return_inverse=True)
+        vectors = self.folder.gathered(np.maximum(distinct, 0))[places.reshape(rows.shape)]
+        scores = np.einsum("qd,qcd->qc", queries, vectors, dtype=np.float32)
+        return _best(np.where(rows >= 0, scores, -np.inf).astype(np.float32), rows, count)
+
+
+def _lists(index: Any) -> int:
+    try:
+        return int(faiss.extract_index_ivf(index).nlist)
+    except RuntimeError:
+        return 0
+
+
+def _links(factory: str) -> int:
+    """Links of each node of an HNSW graph, by its factory string."""
+    digits = factory.partition("HNSW")[2].partition("_")[0].partition(",")[0]
+    return int(digits) if digits.isdigit() else 32

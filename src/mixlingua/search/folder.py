@@ -32,8 +32,10 @@ class Manifest:
     """What index.json says.
 
     shards: rows of each. dim: components of a vector as it is searched. model: the arguments, seed, fingerprint and
-    precision that give the encoder back. index: the settings of the engine. transforms: done to the vectors. deleted:
-    the file of deleted rows, or None. about: figures for the card: sources, languages, times, recall.
+    precision that give the encoder back. index: the kind and the settings of the engine. generation: goes up with every
+    change, and is part of the names of files that replace others. searched: the folder of the vectors that are
+    searched. engine, deleted: the files of the engine and of the rows that are no longer found, or None. about: figures
+    for the card: sources, languages, times, recall.
     """
 
     shards: tuple[int, ...]
@@ -41,6 +43,8 @@ class Manifest:
     model: Mapping[str, Any]
     index: Mapping[str, Any]
     generation: int = 1
+    searched: str = "vectors"
+    engine: str | None = None
     deleted: str | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
     format: int = FORMAT
@@ -64,6 +68,7 @@ class IndexFolder:
         self.path, self.manifest = path, manifest
         self.starts = np.cumsum([0, *manifest.shards])
         self.num_rows = int(self.starts[-1])
+        self._searched: dict[int, NDArray[np.float32]] = {}
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
@@ -86,7 +91,7 @@ class IndexFolder:
         return cls(path, manifest)
 
     def changed(self, **fields: Any) -> Self:
-        """The same folder with other content in its manifest, which `commit` writes."""
+        """The same folder with other fields in its manifest, which `commit` writes."""
         return type(self)(self.path, replace(self.manifest, **fields))
 
     def commit(self) -> None:
@@ -121,10 +126,28 @@ class IndexFolder:
             raise DataError(f"{file}: {batch.num_rows} rows of {batch.schema.names}, not this index's. Build it again.")
         return batch
 
-    def vectors(self, shard: int, folder: str = "vectors") -> NDArray[np.float32]:
-        """(n, D) of a shard, memory-mapped. Raises DataError where the file is damaged or missing."""
+    def vectors(self, shard: int) -> NDArray[np.float32]:
+        """(n, D) that the encoder gave, memory-mapped. Raises DataError where the file is damaged or missing."""
+        return self._read_vectors("vectors", shard)
+
+    def searched(self, shard: int) -> NDArray[np.float32]:
+        """(n, D) that are searched, memory-mapped. Raises DataError where the file is damaged or missing."""
+        if shard not in self._searched:
+            self._searched[shard] = self._read_vectors(self.manifest.searched, shard)
+        return self._searched[shard]
+
+    def _read_vectors(self, folder: str, shard: int) -> NDArray[np.float32]:
         file = self.path / folder / f"{shard:05d}.npy"
         return read_vectors(file, self.manifest.shards[shard], "Build the index again.").numpy()
+
+    def gathered(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(n, D): the searched vectors of rows."""
+        shards = np.searchsorted(self.starts, rows, side="right") - 1
+        vectors = np.empty((len(rows), self.manifest.dim), np.float32)
+        for shard in np.unique(shards).tolist():
+            here = shards == shard
+            vectors[here] = self.searched(shard)[rows[here] - int(self.starts[shard])]
+        return vectors
 
     def row(self, position: int) -> Row:
         """A window by its position in the index."""
@@ -186,9 +209,8 @@ class IndexFolder:
                 counts[name] += int((first & self._rows_of_language[name][start : start + len(first)]).sum())
         return counts
 
-    def rows_of_documents(self, ids: Sequence[str]) -> NDArray[np.int64]:
+    def rows_of_documents(self, wanted: pa.Array) -> NDArray[np.int64]:
         """The rows, found so far, of documents with these ids, ascending."""
-        wanted = pa.array(ids, pa.string())
         rows = [
             start + np.flatnonzero(pc.is_in(self.table(shard).column("document"), value_set=wanted).to_numpy(False))
             for shard, start in enumerate(self.starts[:-1].tolist())

@@ -1,0 +1,82 @@
+"""The encoder of an index: how index.json names it, how it is loaded again, and how texts become vectors."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from torch import Tensor
+
+from mixlingua.data.rows import Side
+from mixlingua.errors import DataError, ModelError
+from mixlingua.model.encoder import BiEncoder
+from mixlingua.model.pretrained import PretrainedEncoder
+from mixlingua.retrieval.encode import encode, encode_checked
+from mixlingua.search.folder import IndexFolder
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """An encoder, and how it is used. Safe to call from several threads, which take turns.
+
+    model: as index.json has it: the arguments of a `PretrainedEncoder`, seed, fingerprint and precision. token_budget:
+    tokens encoded at once.
+    """
+
+    encoder: BiEncoder
+    model: Mapping[str, Any]
+    token_budget: int = 2048
+    _turn: threading.Lock = field(default_factory=threading.Lock)  # a fast tokenizer serves one thread at a time
+
+    @classmethod
+    def of(
+        cls, encoder: BiEncoder, arguments: Mapping[str, Any], seed: int, *, precision: str, token_budget: int = 2048
+    ) -> Self:
+        """For a new index. arguments: of the `PretrainedEncoder` that gave the encoder."""
+        fingerprint = encoder.fingerprint()
+        model = {"arguments": dict(arguments), "seed": seed, "fingerprint": fingerprint, "precision": precision}
+        return cls(encoder, model, token_budget)
+
+    @classmethod
+    def of_index(cls, folder: IndexFolder, encoder: BiEncoder | None, *, token_budget: int = 2048) -> Self:
+        """For an index that is there. encoder: None: the one that it names.
+
+        Raises ModelError where that cannot be loaded, or where an encoder is not the one that the index was built with.
+        """
+        model = folder.manifest.model
+        try:
+            recipe = PretrainedEncoder(**model["arguments"])
+            seed, built_with = model["seed"], str(model["fingerprint"])
+        except (KeyError, TypeError) as error:
+            raise DataError(f"{folder.path}: the model in index.json is damaged ({error}). Build it again.") from error
+        encoder = encoder or recipe.load(seed)
+        if (found := encoder.fingerprint()) != built_with:
+            raise ModelError(
+                f"index={folder.path}: it was built with {recipe.name_or_path} (weights {built_with[:12]}), but these "
+                f"weights are {found[:12]}. Vectors of different models cannot be compared. Search with the model of "
+                "the index, or build the index again."
+            )
+        return cls(encoder, model, token_budget)
+
+    @property
+    def dim(self) -> int:
+        """D, the components of a vector."""
+        return self.encoder.embedding_dim
+
+    def __call__(self, texts: Sequence[str], side: Side) -> Tensor:
+        """(N, D) float32 unit rows on the CPU. Raises DataError for a text that is none, ModelError where a vector is
+        not finite."""
+        for text in texts:
+            try:
+                text.encode("utf-8")
+            except UnicodeEncodeError as error:
+                raise DataError(
+                    f"{side} {text[:80]!r}: half of a surrogate pair at character {error.start}. That is no "
+                    "character: remove it."
+                ) from error
+        with self._turn:
+            return encode_checked(self._unchecked, texts, side, "index")
+
+    def _unchecked(self, texts: Sequence[str], side: Side) -> Tensor:
+        precision = str(self.model["precision"])
+        return encode(self.encoder, texts, side, token_budget=self.token_budget, precision=precision)
