@@ -18,7 +18,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from mixlingua import files as fetch
 from mixlingua.cli import check, names
-from mixlingua.cli.command_line import ACTIONS
+from mixlingua.cli.command_line import ACTIONS, spelled_out
 from mixlingua.cli.configuration import compose
 from mixlingua.data.readers.jsonl import JsonlReader
 from mixlingua.errors import MixlinguaError
@@ -86,6 +86,7 @@ def run_commands() -> list[str]:
 
 def problems(command: list[str]) -> list[str]:
     """What the command-line check and the preflight say against a command; of a sweep, its first job."""
+    command = spelled_out(command)
     names.check_command_line(command)
     if "hydra/sweeper=optuna" in command or "--help" in command or "--cfg" in command:
         return []

@@ -4,6 +4,7 @@ Read without Hydra and torch, which take seconds to import.
 """
 
 import argparse
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,8 +52,53 @@ ACTIONS = {
         ("data", "translator", "translation", "trainer"),
     ),
     "compare": Action("mixlingua.cli.compare:compare", "tables of runs, with significance", ("comparison",), _RUNS),
+    "index": Action(
+        "mixlingua.cli.index:index",
+        "make an index of documents, or add documents to one",
+        ("model", "trainer", "checkpoint", "postprocess", "evaluation", "corpus", "index"),
+    ),
+    "search": Action(
+        "mixlingua.cli.index:search",
+        "search an index",
+        ("model", "trainer", "evaluation", "index"),
+        {"index.path": "index: needs a value; add index=DIR, the run folder of an action=index."},
+    ),
     "dashboard": Action("mixlingua.cli.dashboard:dashboard", "a W&B workspace over runs", ("logger",), _RUNS),
 }
+
+
+# GROUP=PATH, where PATH is none of the group's choices, stands for GROUP=CHOICE GROUP.path=PATH.
+_PATHS = {"corpus": "files", "index": "folder"}
+_TEXTS = ("query",)  # their values are texts, in which Hydra's signs mean nothing
+
+
+def spelled_out(arguments: Sequence[str]) -> list[str]:
+    """A command line in Hydra's words: `corpus=PATH`, `index=DIR` and `query=TEXT` as the keys and quotes they mean.
+
+    Lists, and sweeps of several values, are left as they are.
+    """
+    spelled: list[str] = []
+    sweep = bool({"-m", "--multirun"} & set(arguments))
+    groups = config_groups(parsed(arguments).config_dir)
+    for argument in arguments:
+        name, _, value = argument.partition("=")
+        if not value or (sweep and "," in value):
+            spelled.append(argument)
+        elif name in _TEXTS:
+            spelled.append(f"{name}={_quoted(value)}")
+        elif name in _PATHS and value not in (*groups[name], "null"):
+            spelled += [f"{name}={_PATHS[name]}", f"{name}.path={_quoted(value)}"]
+        else:
+            spelled.append(argument)
+    return spelled
+
+
+def _quoted(text: str) -> str:
+    """A text as Hydra and OmegaConf read it back, whatever signs it has; a text in quotes stays as it is."""
+    if text in ("null", "") or (len(text) > 1 and text[0] == text[-1] and text[0] in "'\""):
+        return text
+    before_quote = re.sub(r"(\\+)(?='|$)", r"\1\1", text)  # backslashes count where a quote follows
+    return "'" + before_quote.replace("'", r"\'").replace("${", r"\${") + "'"
 
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:

@@ -108,7 +108,11 @@ def _run(cfg: DictConfig, run_dir: Path, overrides: list[str], *, multirun: bool
 
 def _what_next(action: str, run_dir: Path) -> str:
     """How a run that was interrupted is continued."""
-    kept = {"train": run_dir / "checkpoints" / "last.ckpt", "translate": run_dir / "translations"}.get(action)
+    kept = {
+        "train": run_dir / "checkpoints" / "last.ckpt",
+        "translate": run_dir / "translations",
+        "index": run_dir / "rows",
+    }.get(action)
     if kept is None or not kept.exists():
         return f"{run_dir} holds nothing to go on from; start the command again."
     program = "python run.py" if sys.argv[0].endswith(".py") else Path(sys.argv[0]).name

@@ -16,7 +16,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from mixlingua.cli.command_line import parsed
+from mixlingua.cli.command_line import parsed, spelled_out
 from mixlingua.cli.configuration import composer
 from mixlingua.cli.job import JobResult, run_job
 from mixlingua.cli.names import check_command_line
@@ -31,7 +31,7 @@ def launch(arguments: Sequence[str]) -> None:
 
     After a sweep in which a job failed, the process ends with status 1.
     """
-    arguments = with_arguments_of_resumed(arguments)
+    arguments = with_arguments_of_resumed(spelled_out(arguments))
     options = parsed(arguments)
     if set(options.for_hydra) - {"--run", "-r"}:  # --info and its like, which look at nothing but sys.argv
         return _hydra_alone()

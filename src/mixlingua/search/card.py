@@ -66,7 +66,8 @@ def _lines(folder: IndexFolder, settings: IndexSettings) -> Iterator[str]:
     yield "| | |"
     yield "|---|---|"
     model = manifest.model
-    yield f"| model | `{model['arguments']['name_or_path']}`, {model['precision']}, weights {model['fingerprint'][:12]} |"
+    name, weights = model["arguments"]["name_or_path"], model["fingerprint"][:12]
+    yield f"| model | `{name}`, {model['precision']}, weights {weights} |"
     yield f"| vectors | {manifest.dim} components |"
     yield f"| engine | {', '.join(_settings(settings))} |"
     yield f"| results | {engine_line(settings, about)} |"

@@ -150,6 +150,8 @@ class Documents(Corpus):
             text = raw.decode("utf-8-sig").replace("\r\n", "\n")
         except UnicodeDecodeError as error:
             raise DataError(f"{file}: invalid UTF-8 at byte {error.start}. Convert the file to UTF-8.") from error
+        if not text.strip():
+            return Document(name, "", "", None, str(file))  # left out, whatever the file is called
         if file.suffix == ".txt":
             return Document(name, file.stem, text.strip(), self._language({}, str(file)), str(file))
         front: Any = {}

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from torch import Tensor
@@ -13,6 +13,8 @@ from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.pretrained import PretrainedEncoder
 from mixlingua.retrieval.encode import encode, encode_checked
 from mixlingua.search.folder import IndexFolder
+
+OWN_MODEL = "model"  # in an index's folder: the encoder with a layer that was fitted for this index
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class Encoding:
         model = folder.manifest.model
         try:
             recipe = PretrainedEncoder(**model["arguments"])
+            if recipe.name_or_path == OWN_MODEL:
+                recipe = replace(recipe, name_or_path=str(folder.path / OWN_MODEL))
             seed, built_with = model["seed"], str(model["fingerprint"])
         except (KeyError, TypeError) as error:
             raise DataError(f"{folder.path}: the model in index.json is damaged ({error}). Build it again.") from error

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mixlingua.errors import DataError, suggest
-from mixlingua.files import atomic_write, parse_json
+from mixlingua.files import atomic_write, parse_json, read_lines
 from mixlingua.retrieval.shards import read_vectors
 
 FORMAT = 1
@@ -221,6 +221,24 @@ class IndexFolder:
     def blocks(self) -> Iterator[tuple[int, int]]:
         """Each shard, and the position of its first row."""
         return enumerate(self.starts[:-1].tolist())
+
+
+@dataclass(frozen=True)
+class ExistingIndex:
+    """An index that is there: what action=search searches, and action=index changes.
+
+    path: the run folder of the `action=index` that made it
+    delete: ids of documents to be taken out, or a text file with one a line
+    """
+
+    path: str
+    delete: Sequence[str] | str = ()
+
+    def ids(self) -> list[str]:
+        """The ids to be deleted. Raises DataError where they are in a file that cannot be read."""
+        if isinstance(self.delete, str):
+            return [line.strip() for _, line in read_lines(Path(self.delete)) if line.strip()]
+        return [str(name) for name in self.delete]
 
 
 def write_rows(file: Path, rows: Sequence[Row]) -> None:

@@ -20,7 +20,7 @@ from mixlingua.search.engines import FaissSettings
 from mixlingua.search.folder import IndexFolder
 from mixlingua.search.settings import IndexSettings, Vectors
 
-NEIGHBOURS = 10  # documents whose mean score is the level of a language, in a fair list
+NEIGHBOURS = 50  # documents whose mean score is the level of a language in a fair list, as of the hub correction
 
 
 @dataclass(frozen=True)
@@ -116,36 +116,43 @@ class Retriever:
         self.folder.of_language(language)  # says which languages there are, where this is none of them
         vectors = self.settings.transforms.queries(torch.from_numpy(queries)).numpy()
         if not fair:
-            return self._best(vectors, k, language)
+            return [self._results(best) for best in self._best(vectors, k, language)]
         by_language = [self._best(vectors, max(k, NEIGHBOURS), name) for name in self.languages]
-        return [fair_ranking(of_query, k) for of_query in zip(*by_language, strict=True)]
+        return [self._results(fair_ranking(of_query, k)) for of_query in zip(*by_language, strict=True)]
 
-    def _best(self, vectors: Vectors, k: int, language: str | None) -> list[list[Result]]:
+    def _best(self, vectors: Vectors, k: int, language: str | None) -> list["Ranking"]:
+        """The k best documents of each query: the scores and rows of their best windows."""
         wanted = min(k, self.count if language is None else self.folder.num_documents[language])
-        found: list[list[Result]] = [[] for _ in vectors]
-        missing, count = np.arange(len(vectors)), wanted
-        while len(missing) and wanted:
+        best: list[Ranking] = [[] for _ in vectors]
+        missing, count = list(range(len(vectors))), wanted
+        while missing and wanted:
             scores, rows = self.engine.search(vectors[missing], count, language)
-            for number, *of_query in zip(missing.tolist(), scores, rows, strict=True):
-                found[number] = self._documents(*of_query, wanted)
-            missing = np.array([number for number in missing.tolist() if len(found[number]) < wanted], np.int64)
+            for number, *of_query in zip(missing, scores, rows, strict=True):
+                best[number] = self._by_document(*of_query)[:wanted]
+            missing = [number for number in missing if len(best[number]) < wanted]
             count *= 2  # several windows of one document were among them
-        return found
+        return best
 
-    def _documents(self, scores: Vectors, rows: NDArray[np.int64], count: int) -> list[Result]:
-        """The first `count` documents that rows belong to, each with its best window."""
-        ids = self.folder.document_ids(rows[rows >= 0].tolist())
-        best: dict[str, int] = {}
-        for position, document in enumerate(ids):
-            best.setdefault(document, position)
+    def _by_document(self, scores: Vectors, rows: NDArray[np.int64]) -> "Ranking":
+        """The first row of each document."""
+        found = rows[rows >= 0].tolist()
+        first: dict[str, tuple[float, int]] = {}
+        for document, score, row in zip(self.folder.document_ids(found), scores.tolist(), found, strict=False):
+            first.setdefault(document, (score, row))
+        return list(first.values())
+
+    def _results(self, ranking: "Ranking") -> list[Result]:
         results = []
-        for document, position in list(best.items())[:count]:
-            row = self.folder.row(int(rows[position]))
-            results.append(Result(document, float(scores[position]), row.language, row.title, row.text))
+        for score, position in ranking:
+            row = self.folder.row(position)
+            results.append(Result(row.document, score, row.language, row.title, row.text))
         return results
 
 
-def fair_ranking(by_language: Sequence[Sequence[Result]], k: int) -> list[Result]:
+Ranking = list[tuple[float, int]]  # scores, highest first, and rows
+
+
+def fair_ranking(by_language: Sequence[Ranking], k: int) -> Ranking:
     """The k documents that stand out most in their own language, with the scores that they have.
 
     by_language: the best documents of each language, best first. A document is ranked by its score minus the mean score
@@ -153,11 +160,12 @@ def fair_ranking(by_language: Sequence[Sequence[Result]], k: int) -> list[Result
     fill the list.
     Source: the query's half of CSLS (Conneau et al. 2018, arXiv 1710.04087, eq. 2), language by language.
     """
-    ranked: list[tuple[float, Result]] = []
-    for results in by_language:
-        level = float(np.mean([result.score for result in results[:NEIGHBOURS]]))
-        ranked += [(result.score - level, result) for result in results[:k]]
-    return [result for _, result in sorted(ranked, key=lambda pair: -pair[0])[:k]]
+    ranked: list[tuple[float, float, int]] = []
+    for ranking in by_language:
+        level = float(np.mean([score for score, _ in ranking[:NEIGHBOURS]]))
+        ranked += [(score - level, score, row) for score, row in ranking[:k]]
+    ranked.sort(key=lambda entry: (-entry[0], entry[2]))
+    return [(score, row) for _, score, row in ranked[:k]]
 
 
 def check_search(queries: Sequence[str], k: object, language: str | None, fair: bool) -> None:

@@ -1,0 +1,283 @@
+"""action=index: make an index of documents, or add documents to one and take some out; action=search: search it.
+
+The run folder of `action=index` is the index. The run folder of a search holds its results.
+"""
+
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+import mixlingua
+from mixlingua.cli.show import duration, plan_table
+from mixlingua.cli.train import open_stores
+from mixlingua.errors import ConfigError, MixlinguaError
+from mixlingua.evaluation.suite import progress_bars
+from mixlingua.files import atomic_write, lock
+from mixlingua.model.encoder import BiEncoder
+from mixlingua.model.folder import save_folder
+from mixlingua.model.pretrained import PretrainedEncoder
+from mixlingua.search.build import Build, Cost, delete, empty_index
+from mixlingua.search.card import engine_line, language_line, notes, write_card
+from mixlingua.search.documents import Atlas, Corpus
+from mixlingua.search.encoding import OWN_MODEL, Encoding
+from mixlingua.search.folder import MANIFEST, ExistingIndex, IndexFolder
+from mixlingua.search.reading import Progress, Reading
+from mixlingua.search.retriever import Result, Retriever, check_search, settings_of
+from mixlingua.search.settings import IndexSettings
+from mixlingua.training.end_of_training import append_postprocess
+
+
+def index(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
+    """Build an index in the run folder, or change the one of `index=DIR`. Returns documents and windows.
+
+    Every process of torchrun or srun calls this; all but the first only encode, and return nothing.
+    """
+    settings = instantiate(cfg.index)
+    if not isinstance(settings, ExistingIndex):
+        folder = _build(cfg, run_dir, settings)
+    else:
+        with lock(Path(settings.path).expanduser() / MANIFEST):
+            folder = _changed(cfg, settings)
+    if folder is None:
+        return {}
+    settings = settings_of(folder)
+    write_card(folder, settings)
+    documents = sum(folder.num_documents.values())
+    console = Console()
+    console.print(
+        f"Index in {folder.path}: {documents:,} documents in {len(folder.languages)} languages.", soft_wrap=True,
+        highlight=False,
+    )  # fmt: skip
+    console.print(engine_line(settings, folder.manifest.about), soft_wrap=True, highlight=False)
+    console.print(f'Search it: python run.py action=search index={folder.path} query="..."', soft_wrap=True,
+                  highlight=False)  # fmt: skip
+    return {"documents": documents, "windows": folder.num_rows - int(folder.deleted.sum())}
+
+
+def _build(cfg: DictConfig, run_dir: Path, settings: IndexSettings) -> IndexFolder | None:
+    if cfg.resume and Path(cfg.resume).resolve() != run_dir.resolve():
+        raise ConfigError(
+            f"resume={cfg.resume}: an index is finished in its own folder; add hydra.run.dir={cfg.resume}."
+        )
+    if cfg.overwrite and not cfg.resume:
+        (run_dir / MANIFEST).unlink(missing_ok=True)
+    encoding = _new_encoding(cfg, run_dir)
+    corpus = instantiate(cfg.corpus) if cfg.corpus else Atlas()
+    return _added(empty_index(run_dir, settings, encoding), corpus, settings, encoding)
+
+
+def _changed(cfg: DictConfig, existing: ExistingIndex) -> IndexFolder | None:
+    """An index with documents more, or fewer."""
+    folder: IndexFolder | None = IndexFolder.open(existing.path)
+    ids = existing.ids()
+    if not ids and not cfg.corpus:
+        raise ConfigError(
+            f"index={existing.path}: there is an index already; add documents by corpus=PATH, or take some out by "
+            "'index.delete=[ID,ID]'."
+        )
+    assert folder is not None
+    settings = settings_of(folder)
+    encoding = Encoding.of_index(folder, _given_encoder(cfg), token_budget=cfg.evaluation.token_budget)
+    encoding.encoder.to(_device(cfg))
+    if ids:
+        folder = delete(folder, settings, encoding, ids)
+        print(f"{len(set(ids)):,} documents deleted.")
+    return _added(folder, instantiate(cfg.corpus), settings, encoding) if cfg.corpus else folder
+
+
+def _added(base: IndexFolder, corpus: Corpus, settings: IndexSettings, encoding: Encoding) -> IndexFolder | None:
+    """The index with the documents of a corpus; None in a process that only helps to encode them."""
+    with _bars() as progress:
+        build = Build(base, corpus, settings, encoding, progress)
+        reading = build.read()
+        cost = build.cost(reading)
+        if build.position == 0:
+            _announce(base, corpus, reading, cost, encoding, settings)
+        started = time.monotonic()
+        folder = build.encode(reading)
+        if build.position:
+            return None
+        about = {
+            "added": str(date.today()),
+            "mixlingua": mixlingua.__version__,
+            "hardware": _hardware(encoding.encoder),
+            "processes": build.processes,
+            "encoding_seconds": round(time.monotonic() - started, 1),
+        }
+        return build.finish(folder, reading, about)
+
+
+@contextmanager
+def _bars() -> Iterator[Progress]:
+    """A bar for each stage, in the first process alone."""
+    with progress_bars() as bars:
+        tasks: dict[str, Any] = {}
+
+        def progress(stage: str, done: int, total: int | None) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.update(tasks[stage], completed=done, total=total)
+
+        yield progress
+
+
+def _announce(
+    base: IndexFolder, corpus: Corpus, reading: Reading, cost: Cost, encoding: Encoding, settings: IndexSettings
+) -> None:
+    """Print what will be encoded and what it costs."""
+    table = plan_table("Index")
+    described = corpus.describe()
+    source = escape(str(described.get("path") or described["name"]))
+    table.add_row("documents", f"{reading.num_documents:,} of {source}")
+    counts = sorted(reading.languages.items(), key=lambda item: -item[1])
+    shown = ", ".join(f"{language_line(code)} {count:,}" for code, count in counts[:12])
+    table.add_row("languages", shown + (f" and {len(counts) - 12} more" if len(counts) > 12 else ""))
+    for note in notes({**described, "documents": reading.num_documents, "detected": reading.num_detected,
+                       "left_out": reading.left_out}):  # fmt: skip
+        table.add_row("", f"[yellow]{escape(note)}[/yellow]")
+    done = f", {cost.num_done:,} of them encoded already" if cost.num_done else ""
+    table.add_row("texts", f"{cost.num_windows:,} windows, {cost.num_tokens:,} tokens{done}")
+    if base.num_rows:
+        table.add_row("added to", f"{sum(base.num_documents.values()):,} documents, which are not encoded again")
+    table.add_row("model", f"{encoding.model['arguments']['name_or_path']}, {encoding.model['precision']}")
+    processes = f" in each of {cost.processes} processes" if cost.processes > 1 else ""
+    table.add_row(
+        "time", f"about {duration(cost.seconds)}, at {cost.rate:,.0f} tokens a second{processes} ({cost.sample} texts)"
+    )
+    table.add_row("disk", f"{cost.num_bytes / 1e6:,.1f} MB of vectors and index; {cost.free / 1e9:,.1f} GB are free")
+    record = settings.record()
+    table.add_row("engine", f"{record['kind']}, {record.get('factory') or record.get('uri')}")
+    table.add_row("results", str(base.path))
+    Console().print(table)
+
+
+def _new_encoding(cfg: DictConfig, run_dir: Path) -> Encoding:
+    """The configured encoder; with a postprocess, a new one that is saved in the index."""
+    arguments = _arguments(cfg)
+    encoder = PretrainedEncoder(**arguments).load(cfg.seed)
+    encoder.to(_device(cfg))
+    if cfg.postprocess:
+        target = run_dir / OWN_MODEL
+        if not target.exists():
+            stores, _ = open_stores(cfg)
+            append_postprocess(
+                encoder, instantiate(cfg.postprocess), stores, seed=cfg.seed, token_budget=cfg.evaluation.token_budget,
+                precision=cfg.evaluation.precision,
+            )  # fmt: skip
+            save_folder(encoder, target)
+        arguments = {"name_or_path": OWN_MODEL, "pretraining": cfg.model.pretraining}
+        encoder = PretrainedEncoder(**{**arguments, "name_or_path": str(target)}).load(cfg.seed).to(_device(cfg))
+    return Encoding.of(
+        encoder, arguments, cfg.seed, precision=cfg.evaluation.precision, token_budget=cfg.evaluation.token_budget
+    )
+
+
+def _arguments(cfg: DictConfig) -> dict[str, Any]:
+    """Those of the model's recipe, as index.json keeps them."""
+    arguments: Any = OmegaConf.to_container(cfg.model, resolve=True)
+    if arguments.pop("_target_") != f"{PretrainedEncoder.__module__}.{PretrainedEncoder.__qualname__}":
+        raise ConfigError(f"model._target_={cfg.model._target_}: an index can only name a PretrainedEncoder.")
+    if Path(arguments["name_or_path"]).expanduser().is_dir():
+        arguments["name_or_path"] = str(Path(arguments["name_or_path"]).expanduser().absolute())
+    return dict(arguments)
+
+
+def _given_encoder(cfg: DictConfig) -> BiEncoder | None:
+    """The encoder that the command names; None where it names none, so that the index's own is taken."""
+    named = any(text.startswith(("model=", "model.")) for text in HydraConfig.get().overrides.task)
+    return PretrainedEncoder(**_arguments(cfg)).load(cfg.seed) if named else None
+
+
+def _device(cfg: DictConfig) -> torch.device:
+    """The processor, or this process's GPU."""
+    if cfg.trainer.accelerator == "cpu":
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", 0))))
+
+
+def _hardware(encoder: BiEncoder) -> str:
+    if encoder.device.type == "cuda":
+        return torch.cuda.get_device_name(encoder.device)
+    return f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
+
+
+def search(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
+    """Answer `query`, or every line of the standard input. Returns the number of results, and of queries.
+
+    RUN/results.json holds the results of a query; of several, RUN/results.jsonl holds a line for each.
+    """
+    check_search([cfg.query] if cfg.query is not None else [], cfg.k, cfg.language, cfg.fair)
+    retriever = Retriever.load(
+        cfg.index.path, encoder=_given_encoder(cfg), device=str(_device(cfg)), token_budget=cfg.evaluation.token_budget
+    )
+    console = Console()
+    if cfg.query is not None:
+        results = retriever.search(str(cfg.query), cfg.k, cfg.language, cfg.fair)
+        _show(console, results)
+        with atomic_write(run_dir / "results.json") as partial:
+            text = json.dumps([result.as_dict() for result in results], ensure_ascii=False, indent=1)
+            partial.write_text(text + "\n", encoding="utf-8")
+        console.print(f"Results in {run_dir / 'results.json'}", soft_wrap=True, highlight=False)
+        return {"queries": 1, "results": len(results)}
+    return _interactive(cfg, retriever, console, run_dir / "results.jsonl")
+
+
+def _interactive(cfg: DictConfig, retriever: Retriever, console: Console, file: Path) -> dict[str, float]:
+    """Read queries until the input ends."""
+    counts = {"queries": 0.0, "results": 0.0}
+    terminal = sys.stdin.isatty()
+    console.print(f"{retriever.count:,} documents in {', '.join(retriever.languages)}. A query a line; Ctrl-D ends.",
+                  highlight=False)  # fmt: skip
+    with file.open("a", encoding="utf-8") as kept:
+        while True:
+            if terminal:
+                console.print("[bold]query>[/bold] ", end="")
+            line = sys.stdin.readline()
+            if not line:
+                return counts
+            if not line.strip():
+                continue
+            try:
+                results = retriever.search(line.strip(), cfg.k, cfg.language, cfg.fair)
+            except MixlinguaError as error:
+                print(f"error: {error}", file=sys.stderr)
+                continue
+            if not terminal:
+                console.print(escape(line.strip()), style="bold", highlight=False)
+            _show(console, results)
+            found = {"query": line.strip(), "results": [result.as_dict() for result in results]}
+            kept.write(json.dumps(found, ensure_ascii=False) + "\n")
+            kept.flush()
+            counts = {"queries": counts["queries"] + 1, "results": counts["results"] + len(results)}
+
+
+_SNIPPET = 180  # characters
+
+
+def _show(console: Console, results: Sequence[Result]) -> None:
+    """A table of results: score, language, title or else id, and the beginning of the text."""
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    table.add_column("score", justify="right", no_wrap=True)
+    table.add_column("language", no_wrap=True)
+    table.add_column("title", overflow="fold", max_width=22)
+    table.add_column("text", overflow="fold")
+    for result in results:
+        text = " ".join(result.text.split())
+        snippet = text if len(text) <= _SNIPPET else f"{text[: _SNIPPET - 1].rstrip()}…"
+        table.add_row(f"{result.score:.3f}", result.language, escape(result.title or result.id), escape(snippet))
+    console.print(table if results else "No document.", highlight=False)
