@@ -113,7 +113,7 @@ def training_step(cache: Path) -> dict[str, list[str]]:
 
 def evaluation() -> dict[str, list[str]]:
     """What runs from a loaded model to its figures on the embedded benchmark."""
-    from mixlingua.evaluation.benchmarks.atlas import atlas
+    from mixlingua.evaluation.benchmarks.training_data import atlas
     from mixlingua.evaluation.suite import evaluate_encoder
     from mixlingua.model.pretrained import PretrainedEncoder
 

@@ -13,8 +13,8 @@ LANGUAGES = {
     "xm3600": "ar bn cs da de el en es fa fi fr he hi hr hu id it ja ko mi nl no pl pt ro ru sv sw te th tr uk vi zh",
     "tatoeba": "af ar bg bn de el es et eu fa fi fr he hi hu id it ja jv ka kk ko ml mr nl pt ru sw ta te th tl tr ur "
     "vi zh",
-    "xquad_r": " ".join(XQUAD_R.counts),
-    "mlqa_r": " ".join(MLQA_R.counts),
+    "xquad_r": " ".join(XQUAD_R.published),
+    "mlqa_r": " ".join(MLQA_R.published),
 }
 
 

@@ -10,6 +10,13 @@ import torch
 from mixlingua import distributed
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """A cache of the test's own, in `tmp_path`."""
+    monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
 class OneHot:
     """An encoder whose scores are written in the texts: the passage "p3" is the third unit vector, and the query
     "p3=0.9 p1=0.5" scores it 0.9, "p1" 0.5 and all others 0."""

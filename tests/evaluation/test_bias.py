@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mixlingua.evaluation import bias
-from mixlingua.evaluation.bias import PREFERENCE, MixedRanks, mixed_ranks, preference_metrics, top_language_shares
-from mixlingua.evaluation.metrics import BIAS
-from mixlingua.evaluation.results import PARTIAL
+from mixlingua.evaluation.bias import PREFERENCE, MixedRanks, preference_metrics, top_language_shares
+from mixlingua.evaluation.metrics import BIAS, relevant_ranks
+from mixlingua.evaluation.results import PARTIAL, TOP
 
 
 def mixed(ranks, own, top=(0.5, 0.5), pool=(0.5, 0.5), language=0, pool_size=100):
@@ -25,6 +25,15 @@ def mixed(ranks, own, top=(0.5, 0.5), pool=(0.5, 0.5), language=0, pool_size=100
         pool=np.array(pool),
         language=language,
     )
+
+
+def mixed_ranks(scores, columns, grades, languages, language):
+    """The ranking of a pool that mixes languages, as the engine makes it."""
+    same = (columns >= 0) & (languages[np.maximum(columns, 0)] == language)
+    top = top_language_shares(scores, columns, grades, languages, TOP)
+    pool = np.bincount(languages) / len(languages)
+    ranking = relevant_ranks(scores, columns, grades, same)
+    return MixedRanks(**vars(ranking), top=top, pool=pool, language=language)
 
 
 def test_recall_of_other_languages():

@@ -21,11 +21,6 @@ from worlds import corpus_task
 LIMIT = 16
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path / "cache"))
-
-
 @pytest.fixture
 def encoder():
     settings = {"pooling": "mean", "query_prefix": "", "passage_prefix": ""}

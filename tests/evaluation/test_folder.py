@@ -21,11 +21,6 @@ from worlds import ByHash
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path / "cache"))
-
-
 @pytest.fixture
 def folder(tmp_path):
     return shutil.copytree(DOCS / "benchmark", tmp_path / "benchmark")

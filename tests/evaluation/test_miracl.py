@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from mixlingua.errors import ConfigError, DataError
-from mixlingua.evaluation.benchmarks.miracl import MIRACL, Counts, miracl, mr_tydi
+from mixlingua.errors import DataError
+from mixlingua.evaluation.benchmarks.common import table
+from mixlingua.evaluation.benchmarks.miracl import MIRACL, miracl, mr_tydi
 from mixlingua.evaluation.benchmarks.trec_files import read_trec_qrels
 from mixlingua.evaluation.suite import evaluate_task
 
@@ -20,11 +21,6 @@ from worlds import ByHash
 REAL = ("ar", "bn", "en", "hi", "sw", "te", "th", "yo")
 FILES = {"topics": "1\tNani?\n2\tLini?\n", "qrels": "1\tQ0\t7#0\t1\n1\tQ0\t7#1\t0\n2\tQ0\t8#0\t1\n"}
 DOCS = ["7#0", "7#1", "7#2", "8#0", "9#0"]
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path / "cache"))
 
 
 def write_docs(path, ids, **more):
@@ -79,9 +75,8 @@ def test_other_files_than_the_published_are_said(folder, caplog):
 
 
 def test_published_numbers_make_the_release(folder, monkeypatch, caplog):
-    monkeypatch.setitem(MIRACL.counts, "sw", Counts(2, 3, 5))
-    for name in list(MIRACL.checksums):
-        monkeypatch.delitem(MIRACL.checksums, name)
+    monkeypatch.setitem(table("published"), "miracl_sha256", {})
+    monkeypatch.setitem(table("published")["miracl"], "sw", {"queries": 2, "judgements": 3, "passages": 5})
     assert task(folder).revision.startswith("v1.0-dev-") and caplog.text == ""
 
 
@@ -113,26 +108,6 @@ def test_what_is_missing_is_named_with_where_to_get_it(folder, network):
         task(folder)
     with pytest.raises(DataError, match=r"needs topics\.miracl-v1\.0-yo-dev\.tsv: it is not in"):
         task(folder, ["yo"])
-    with pytest.raises(ConfigError, match="task miracl: no language 'it'; it has ar, bn"):
-        task(folder, ["it"])
-
-
-def test_judgements_are_fetched_once_and_checked(folder, network, monkeypatch):
-    write_docs(folder / "miracl-corpus-v1.0-de" / "docs-0.jsonl", DOCS)
-    for kind, content in FILES.items():
-        network[f"{kind}.miracl-v1.0-de-dev.tsv"] = content.encode()
-    with pytest.raises(DataError, match=r"topics\.miracl.*-de-dev\.tsv: what was fetched is not the published"):
-        task(folder, ["de"])
-    monkeypatch.setitem(MIRACL.counts, "de", Counts(2, 4, 5))
-    with pytest.raises(DataError, match=r"qrels\.miracl.*-de-dev\.tsv: what was fetched is not the published"):
-        task(folder, ["de"])
-    monkeypatch.setitem(MIRACL.counts, "de", Counts(2, 3, 5))
-    assert task(folder, ["de"]).asked == {"de": ["1", "2"]}
-    network.clear()
-    assert task(folder, ["de"]).revision.startswith("v1.0-dev-"), "the cached copies serve offline"
-    network["topics.miracl-v1.0-yo-dev.tsv"] = FILES["topics"].encode()
-    with pytest.raises(DataError, match="not the published file"):
-        task(folder, ["yo"])
 
 
 def test_the_real_judgements(shared_data, tmp_path, caplog):
@@ -147,7 +122,7 @@ def test_the_real_judgements(shared_data, tmp_path, caplog):
     real = task(tmp_path, REAL, pool="judged")
     assert real.release == "v1.0-dev-pool" and caplog.text == ""
     assert {language: len(queries) for language, queries in real.asked.items()} == {
-        language: MIRACL.counts[language].queries for language in REAL
+        language: MIRACL.published[language]["queries"] for language in REAL
     }
     small = miracl(tmp_path, ["yo", "bn"], "judged", shard_size=1000)
     result = evaluate_task(small, ByHash())
@@ -189,5 +164,3 @@ def test_mr_tydi_names_the_archive_that_is_missing(archive):
         DataError, match=r"mrtydi-v1\.1-thai/topic\.test\.tsv\. Get https://.*mrtydi-v1\.1-thai\.tar\.gz"
     ):
         mr_tydi(archive, ["sw", "th"], shard_size=2)
-    with pytest.raises(ConfigError, match="no language 'de'"):
-        mr_tydi(archive, ["de"], shard_size=2)

@@ -12,7 +12,6 @@ from mixlingua.errors import ConfigError, DataError
 from mixlingua.evaluation.benchmarks import mkqa as module
 from mixlingua.evaluation.benchmarks.mkqa import LANGUAGES, mkqa, read_questions
 from mixlingua.evaluation.suite import evaluate_task
-from mixlingua.languages import family, resource_class, script
 
 sys.path.insert(0, str(Path(__file__).parent))
 from worlds import ByHash
@@ -59,11 +58,6 @@ def packed(examples):
     return gzip.compress("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in examples).encode())
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path / "cache"))
-
-
 @pytest.fixture
 def data(tmp_path):
     """paths.data with both files."""
@@ -92,14 +86,6 @@ def test_questions_with_short_answers_are_kept(data):
     assert found.texts["zh_hk"]["6"] == "zh_hk question 6"
 
 
-def test_all_languages_of_the_file_have_a_code_of_which_everything_is_known():
-    codes = "ar da de en es fi fr he hu it ja ko km ms nl no pl pt ru sv th tr vi zh_cn zh_hk zh_tw"
-    assert sorted(LANGUAGES.values()) == sorted(codes.split())
-    for language in LANGUAGES:
-        assert None not in (resource_class(language), script(language), family(language)), language
-    assert (LANGUAGES["zh"], LANGUAGES["zh-Hant"], LANGUAGES["zh-Hant-HK"]) == ("zh_cn", "zh_tw", "zh_hk")
-
-
 def test_an_evaluation(data, monkeypatch, caplog):
     publish(monkeypatch)
     result = evaluate_task(task(data), ByHash())
@@ -120,8 +106,6 @@ def test_some_languages(data):
     assert list(chosen.queries) == ["de", "zh-Hant-HK"]
     assert chosen.queries["zh-Hant-HK"]["6"] == "zh_hk question 6"
     assert list(evaluate_task(chosen, ByHash()).per_query) == ["crosslingual"]
-    with pytest.raises(ConfigError, match=r"task mkqa: no language 'zh_hk'; it has ar, .* Use the code 'zh-Hant-HK'"):
-        task(data, ["zh_hk"])
 
 
 @pytest.mark.parametrize("changed", [{"examples": 9}, {"questions": 5}, {"passages": 4}])
@@ -129,7 +113,7 @@ def test_other_numbers_than_published_are_said(data, monkeypatch, caplog, change
     publish(monkeypatch, **changed)
     with caplog.at_level(logging.WARNING):
         assert task(data).revision.startswith("local-")
-    assert ("has 3 passages instead of 4" if "passages" in changed else "has 8 examples, 4 with a short answer") in (
+    assert ("en has 3 instead of 4" if "passages" in changed else "has 8 examples, 4 with a short answer") in (
         caplog.text
     )
 
@@ -152,19 +136,6 @@ def test_a_plain_file_goes_first_and_dpr_passages_are_read(data, monkeypatch):
         assert found.revision.startswith("psgs-w100-") and list(found.answers) == ["563260143484355911"]
         assert [passage.text for passage in found.corpus.passages()] == [f"T {text}" for text in PASSAGES.values()]
         assert [passage.text for passage in found.answer_corpus.passages()] == list(PASSAGES.values())
-
-
-def test_questions_are_fetched_once_and_checked(data, network, monkeypatch):
-    (data / "mkqa" / "mkqa.jsonl.gz").unlink()
-    with pytest.raises(DataError, match=r"needs mkqa\.jsonl\.gz: it is not in .*/mkqa, and https://github\.com/apple"):
-        task(data)
-    network["/apple/ml-mkqa/raw/main/dataset/mkqa.jsonl.gz"] = packed(EXAMPLES)
-    with pytest.raises(DataError, match="not the published file: it has 8 examples, 4 with a short answer, instead of"):
-        task(data)
-    publish(monkeypatch)
-    assert list(task(data).answers) == list(SHORT)
-    network.clear()
-    assert list(task(data).answers) == list(SHORT), "the cached copy serves offline"
 
 
 def test_a_missing_corpus_is_named_with_where_to_get_it(data):

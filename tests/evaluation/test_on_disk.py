@@ -24,10 +24,8 @@ from worlds import ByHash, ByText, corpus_task, in_memory, random_world
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path / "cache"))
+def no_fsync(monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda _: None)  # hundreds of small shards
-    return tmp_path / "cache"
 
 
 def needs_the_first_ten(metric):

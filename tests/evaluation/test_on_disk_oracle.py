@@ -42,8 +42,7 @@ def oracle(task, vectors, query_language, pool):
 
 
 @pytest.mark.parametrize("ties", [True, False])
-def test_equal_to_ir_measures(tmp_path, monkeypatch, ties):
-    monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path))
+def test_equal_to_ir_measures(ties):
     queries, passages, qrels, vectors = random_world(3, ties=ties)
     for judged in qrels.values():  # the qrels of a larger corpus, of which some passages are missing
         for number, grades in enumerate(judged.values()):

@@ -6,10 +6,9 @@ import zipfile
 
 import pytest
 
-from mixlingua.errors import ConfigError, DataError
-from mixlingua.evaluation.benchmarks.xm3600 import CODES, LANGUAGES, NUM_IMAGES, xm3600
+from mixlingua.errors import DataError
+from mixlingua.evaluation.benchmarks.xm3600 import xm3600
 from mixlingua.evaluation.suite import evaluate_task
-from mixlingua.languages import check_language
 
 
 def image(key, **captions):
@@ -32,8 +31,7 @@ def write(path, images=IMAGES):
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path / "cache"))
+def folder(tmp_path):
     write(tmp_path / "captions.jsonl")
     return tmp_path
 
@@ -52,7 +50,7 @@ def test_the_first_caption_asks_for_the_others(folder, caplog):
     assert task.queries["tl"] == {"0b": "Bahay"}
     texts = {text for part in task.passages.values() for text in part.values()}
     assert not texts & {text for part in task.queries.values() for text in part.values()}
-    assert "has 3 images, not the published 3600" in caplog.text
+    assert "has 3 images, not 3600" in caplog.text
 
 
 def test_it_can_be_evaluated(folder, one_hot):
@@ -85,31 +83,8 @@ def test_the_published_archive_is_the_same_data(folder):
     packed = xm3600(folder, languages=["de"])
     assert packed.provenance() == unpacked.provenance()
     assert packed.settings == ("monolingual",)
-    (folder / "captions.zip").write_bytes((folder / "captions.zip").read_bytes()[:-40])
-    with pytest.raises(DataError, match=r"captions\.zip: damaged or incomplete archive"):
-        xm3600(folder, languages=["de"])
-
-
-def test_a_fetched_archive_must_have_all_images(folder, network):
-    (folder / "captions.jsonl").unlink()
-    with pytest.raises(DataError, match=r"needs captions\.zip"):
-        xm3600(folder)
-
-    def packed(images):
-        write(folder / "packed")
-        write(folder / "packed", images)
-        with zipfile.ZipFile(folder / "packed.zip", "w") as archive:
-            archive.write(folder / "packed", "captions.jsonl")
-        return (folder / "packed.zip").read_bytes()
-
-    network["crossmodal-3600/web-data/captions.zip"] = packed(IMAGES)
-    with pytest.raises(DataError, match="has 3 images, not 3600; it was not kept"):
-        xm3600(folder)
-    every = [image(f"{number:04x}", de=["Bild", f"Bild {number}"]) for number in range(NUM_IMAGES)]
-    network["crossmodal-3600/web-data/captions.zip"] = packed(every)
-    assert xm3600(folder, languages=["de"]).num_passages == {"de": NUM_IMAGES}
-    network.clear()
-    assert xm3600(folder, languages=["de"]).num_queries == {"de": NUM_IMAGES}, "the cached copy serves offline"
+    with pytest.raises(DataError, match="task xm3600: bn has no queries"):
+        xm3600(folder, languages=["bn"])
 
 
 @pytest.mark.parametrize(
@@ -128,13 +103,3 @@ def test_malformed_lines_are_named(folder, line, message):
         file.write(line + "\n")
     with pytest.raises(DataError, match=rf"captions\.jsonl:4: .*{message}"):
         xm3600(folder, languages=["de"])
-
-
-def test_languages(folder):
-    assert len(LANGUAGES) == 36 and CODES["tl"] == "fil"
-    for language in LANGUAGES:
-        check_language(language, "xm3600")
-    with pytest.raises(ConfigError, match="task xm3600: no language 'fil'"):
-        xm3600(folder, languages=["fil"])
-    with pytest.raises(DataError, match="task xm3600: bn has no queries"):
-        xm3600(folder, languages=["bn"])

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mixlingua.evaluation.metrics import Floats, RelevantRanks, average_precision, relevant_ranks
-from mixlingua.evaluation.results import TOP, share_metric
+from mixlingua.evaluation.metrics import Floats, RelevantRanks, average_precision
+from mixlingua.evaluation.results import share_metric
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,31 +27,6 @@ class MixedRanks(RelevantRanks):
     top: Floats
     pool: Floats
     language: int
-
-
-def mixed_ranks(
-    scores: NDArray[np.float32],
-    columns: NDArray[np.int64],
-    grades: Floats,
-    passage_languages: NDArray[np.int64],
-    language: int,
-) -> MixedRanks:
-    """Rank a pool that mixes languages. scores, columns, grades: as `relevant_ranks` takes them.
-
-    passage_languages: (P,), from 0 to L - 1, each at least once; language: that of the queries, -1 where it is none of
-    these.
-    """
-    same_language = (columns >= 0) & (passage_languages[np.maximum(columns, 0)] == language)
-    ranking = relevant_ranks(scores, columns, grades, same_language)
-    return MixedRanks(
-        ranking.ranks,
-        ranking.grades,
-        ranking.pool_size,
-        ranking.same_language,
-        top=top_language_shares(scores, columns, grades, passage_languages, TOP),
-        pool=np.bincount(passage_languages) / len(passage_languages),
-        language=language,
-    )
 
 
 def top_language_shares(

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from mixlingua.errors import ConfigError, DataError, suggest
 from mixlingua.evaluation.metrics import QUALITY
+from mixlingua.evaluation.tasks import described, refuse_problems
 from mixlingua.files import content_hash
 from mixlingua.languages import check_language
 from mixlingua.retrieval.corpus import Census, Corpus, SubCorpus, take_census
@@ -52,9 +53,7 @@ class CorpusTask:
 
     def __post_init__(self) -> None:
         _check_shard_size(self.name, self.shard_size)
-        problems = list(_problems(self))
-        if problems:
-            raise DataError(f"task {self.name}: " + "; ".join(problems))
+        refuse_problems(self.name, _problems(self))
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -81,8 +80,19 @@ class CorpusTask:
 
     @cached_property
     def revision(self) -> str:
-        """Changes whenever a score may change; reads the corpora."""
-        return revision_of(self)
+        """The release with a hash of queries, judgements and passages; reads the corpora. "local-..." instead, with a
+        warning, where a corpus has another number of passages than the released one."""
+        queries = [
+            (language, query, self.queries[language][query]) for language, ids in self.asked.items() for query in ids
+        ]
+        qrels = sorted((*pair, judgements) for pair, judgements in self.qrels.items())
+        corpora = [(language, census.identity) for language, census in self.censuses.items()]
+        rules = ["ignore_identical_ids"] if self.ignore_identical_ids else []
+        sizes = {
+            language: (census.num_passages, self.published.get(language, census.num_passages))
+            for language, census in self.censuses.items()
+        }
+        return _revision(self.name, self.release, sizes, [queries, qrels, corpora, *rules])
 
     @property
     def size(self) -> str:
@@ -93,18 +103,11 @@ class CorpusTask:
 
     def provenance(self) -> dict[str, object]:
         """What identifies the data, as plain values; reads the corpora."""
+        num_queries = {language: len(queries) for language, queries in self.asked.items()}
+        num_passages = {language: census.num_passages for language, census in self.censuses.items()}
         corpora = {f"corpus {language}": census.identity for language, census in self.censuses.items()}
-        return {
-            "revision": self.revision,
-            "licence": self.licence,
-            "note": self.note,
-            "languages": list(self.languages),
-            "main_metric": self.main_metric,
-            "num_queries": {language: len(queries) for language, queries in self.asked.items()},
-            "num_candidates": {language: census.num_passages for language, census in self.censuses.items()},
-            "ignore_identical_ids": self.ignore_identical_ids,
-            "files": {**self.files, **corpora},
-        }
+        about = described(self, num_queries, num_passages, ignore_identical_ids=self.ignore_identical_ids)
+        return {**about, "files": {**self.files, **corpora}}
 
 
 def _check_shard_size(task: str, shard_size: int) -> None:
@@ -184,29 +187,19 @@ def _warn_of_queries_in(corpus: Corpus, queries: Queries, where: str) -> None:
         )  # fmt: skip
 
 
-def revision_of(task: CorpusTask) -> str:
-    """The task's release with a hash of its queries, judgements and passages.
-
-    "local-..." instead, with a warning, where a corpus has another number of passages than the released one.
-    """
+def _revision(task: str, release: str, sizes: Mapping[str, tuple[int, int]], content: object) -> str:
+    """sizes: by language, the number of passages and that of the released corpus. content: what scores depend on."""
     others = [
-        f"{language} has {census.num_passages:,} instead of {task.published[language]:,}"
-        for language, census in task.censuses.items()
-        if census.num_passages != task.published.get(language, census.num_passages)
+        f"{language} has {number:,} instead of {released:,}"
+        for language, (number, released) in sizes.items()
+        if number != released
     ]
     if others:
         logger.warning(
             "task %s: not the released corpora by numbers of passages (%s); scores compare with no published figure",
-            task.name, ", ".join(others),
+            task, ", ".join(others),
         )  # fmt: skip
-    queries = [
-        (language, query, task.queries[language][query]) for language, ids in task.asked.items() for query in ids
-    ]
-    qrels = sorted((*pair, judgements) for pair, judgements in task.qrels.items())
-    corpora = [(language, census.identity) for language, census in task.censuses.items()]
-    rules = ["ignore_identical_ids"] if task.ignore_identical_ids else []
-    content = json.dumps([queries, qrels, corpora, *rules], sort_keys=True)
-    return f"{LOCAL if others else task.release}-{content_hash(content)[:16]}"
+    return f"{LOCAL if others else release}-{content_hash(json.dumps(content, sort_keys=True))[:16]}"
 
 
 @dataclass(frozen=True)
@@ -243,6 +236,11 @@ class AnswerTask:
             assert list(questions) == list(self.answers)
 
     @property
+    def languages(self) -> tuple[str, ...]:
+        """Every language of the questions or the corpus, sorted."""
+        return tuple(sorted({*self.queries, self.corpus_language}))
+
+    @property
     def where(self) -> str:
         """What to call the corpus in messages."""
         return f"task {self.name}: corpus {self.corpus_language}"
@@ -254,18 +252,10 @@ class AnswerTask:
 
     @cached_property
     def revision(self) -> str:
-        """Changes whenever a score may change; reads the corpus. "local-...", with a warning, where the corpus has
-        another number of passages than the released one."""
-        num_passages = self.census.num_passages
-        if num_passages != self.published:
-            logger.warning(
-                "task %s: not the released corpus: it has %s passages instead of %s; scores compare with no published "
-                "figure", self.name, f"{num_passages:,}", f"{self.published:,}",
-            )  # fmt: skip
-        content = json.dumps(
-            [self.queries, self.answers, self.census.identity, self.answer_corpus == self.corpus], sort_keys=True
-        )
-        return f"{self.release if num_passages == self.published else LOCAL}-{content_hash(content)[:16]}"
+        """Changes whenever a score may change, as in `CorpusTask`; reads the corpus."""
+        sizes = {self.corpus_language: (self.census.num_passages, self.published)}
+        content = [self.queries, self.answers, self.census.identity, self.answer_corpus == self.corpus]
+        return _revision(self.name, self.release, sizes, content)
 
     @property
     def size(self) -> str:
@@ -277,13 +267,6 @@ class AnswerTask:
 
     def provenance(self) -> dict[str, object]:
         """What identifies the data, as plain values; reads the corpus."""
-        return {
-            "revision": self.revision,
-            "licence": self.licence,
-            "note": self.note,
-            "languages": sorted({*self.queries, self.corpus_language}),
-            "main_metric": self.main_metric,
-            "num_queries": {language: len(questions) for language, questions in sorted(self.queries.items())},
-            "num_candidates": {self.corpus_language: self.census.num_passages},
-            "files": {**self.files, f"corpus {self.corpus_language}": self.census.identity},
-        }
+        num_queries = {language: len(questions) for language, questions in sorted(self.queries.items())}
+        about = described(self, num_queries, {self.corpus_language: self.census.num_passages})
+        return {**about, "files": {**self.files, f"corpus {self.corpus_language}": self.census.identity}}

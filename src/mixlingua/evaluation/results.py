@@ -60,16 +60,18 @@ class TaskResult:
         return aggregate(self.rows, average)
 
     def _means(self, setting: str, table: PerQueryTable) -> Iterable[ResultRow]:
-        pairs = list(zip(table.query_languages, table.passage_languages, strict=True))
-        for (query_language, passage_language), members in groupby(range(len(pairs)), key=pairs.__getitem__):
-            positions = list(members)
+        pairs = zip(table.query_languages, table.passage_languages, strict=True)
+        start = 0
+        for (query_language, passage_language), members in groupby(pairs):
+            stop = start + sum(1 for _ in members)
             for name, column in table.values.items():
-                values = column[positions]
+                values = column[start:stop]
                 if name in PARTIAL:
                     values = values[~np.isnan(values)]
                 if len(values):
                     mean = float(values.mean())
                     yield ResultRow(self.task, setting, query_language, passage_language, name, mean, len(values))
+            start = stop
 
 
 @dataclass(frozen=True)

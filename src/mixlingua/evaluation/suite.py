@@ -17,7 +17,7 @@ from mixlingua.data.cut_texts import Cut, cut_of
 from mixlingua.data.rows import Side
 from mixlingua.errors import ConfigError
 from mixlingua.evaluation.corpus_tasks import AnswerTask, CorpusTask
-from mixlingua.evaluation.engines import answers, bitext, in_memory, on_disk, probe
+from mixlingua.evaluation.engines import answers, in_memory, on_disk, probe
 from mixlingua.evaluation.results import TaskResult
 from mixlingua.evaluation.tasks import BitextTask, ProbeTask, RetrievalTask
 from mixlingua.files import content_hash
@@ -65,7 +65,7 @@ def evaluate_encoder(
 
 ENGINES: dict[type, Callable[[Any, Encode], TaskResult]] = {
     RetrievalTask: in_memory.evaluate,
-    BitextTask: bitext.evaluate,
+    BitextTask: in_memory.evaluate_bitext,
     CorpusTask: on_disk.evaluate,
     AnswerTask: answers.evaluate,
     ProbeTask: probe.evaluate,

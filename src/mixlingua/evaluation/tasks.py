@@ -3,9 +3,9 @@
 A task holds no code that measures: `suite.evaluate_task` chooses the engine by the type of the task.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mixlingua.errors import DataError
 from mixlingua.evaluation.results import SETTINGS
@@ -15,6 +15,22 @@ from mixlingua.retrieval.passage_transforms import PassageTransforms
 Texts = Mapping[str, Mapping[str, str]]  # language -> id -> text
 Qrels = Mapping[str, Mapping[str, Mapping[str, int]]]  # query language -> query id -> passage id -> grade
 Excluded = Mapping[str, Mapping[str, Collection[str]]]  # query language -> query id -> passage ids
+
+
+def described(
+    task: Any, num_queries: Mapping[str, int], num_candidates: Mapping[str, int], **more: object
+) -> dict[str, object]:
+    """The provenance of a task: what identifies its data, as plain values. num_queries, num_candidates: by language."""
+    names = ("revision", "licence", "note", "main_metric")
+    facts = {name: getattr(task, name) for name in names}
+    counts = {"num_queries": dict(num_queries), "num_candidates": dict(num_candidates)}
+    return {**facts, "languages": list(task.languages), **counts, "files": dict(task.files), **more}
+
+
+def refuse_problems(task: str, problems: Iterable[str]) -> None:
+    """Raise DataError with all that is wrong with a task, if anything is."""
+    if found := list(problems):
+        raise DataError(f"task {task}: " + "; ".join(found))
 
 
 @dataclass(frozen=True)
@@ -52,9 +68,7 @@ class RetrievalTask:
     transforms: PassageTransforms = field(default_factory=PassageTransforms)
 
     def __post_init__(self) -> None:
-        problems = list(_problems(self))
-        if problems:
-            raise DataError(f"task {self.name}: " + "; ".join(problems))
+        refuse_problems(self.name, _problems(self))
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -84,17 +98,7 @@ class RetrievalTask:
 
     def provenance(self) -> dict[str, object]:
         """What identifies the data, as plain values."""
-        return {
-            "revision": self.revision,
-            "licence": self.licence,
-            "note": self.note,
-            "languages": list(self.languages),
-            "main_metric": self.main_metric,
-            "num_queries": self.num_queries,
-            "num_candidates": self.num_passages,
-            "files": dict(self.files),
-            "passage_transforms": repr(self.transforms),
-        }
+        return described(self, self.num_queries, self.num_passages, passage_transforms=repr(self.transforms))
 
 
 def _problems(task: RetrievalTask) -> Iterator[str]:
@@ -131,31 +135,28 @@ def _id_problems(task: RetrievalTask) -> Iterator[str]:
         if repeated := known & ids:
             yield f"passage ids {_few(repeated)} of {language} occur in another language too"
         known |= ids
+    for name, named in (("qrels", task.qrels), ("exclusions", task.excluded)):
+        for language, by_query in sorted(named.items()):
+            if dangling := set(by_query) - set(task.queries.get(language, by_query if name == "qrels" else {})):
+                yield f"{language} {name} name queries that do not exist: {_few(dangling)}"
+            if dangling := {passage for passages in by_query.values() for passage in passages} - known:
+                yield f"{language} {name} name passages that do not exist: {_few(dangling)}"
     for language in sorted(set(task.qrels) & set(task.queries)):
-        judged, queries, excluded = task.qrels[language], task.queries[language], task.excluded.get(language, {})
-        if dangling := set(judged) - set(queries):
-            yield f"{language} qrels name queries that do not exist: {_few(dangling)}"
-        if dangling := {passage for grades in judged.values() for passage in grades} - known:
-            yield f"{language} qrels name passages that do not exist: {_few(dangling)}"
+        judged, excluded = task.qrels[language], task.excluded.get(language, {})
         unanswered = [
             query
-            for query in queries
+            for query in task.queries[language]
             if not any(g > 0 and p not in excluded.get(query, ()) for p, g in judged.get(query, {}).items())
         ]
         if unanswered:
             yield f"{language} queries without a relevant passage: {_few(unanswered)}"
-    for language, excluded in sorted(task.excluded.items()):
-        if dangling := set(excluded) - set(task.queries.get(language, {})):
-            yield f"{language} exclusions name queries that do not exist: {_few(dangling)}"
-        if dangling := {passage for passages in excluded.values() for passage in passages} - known:
-            yield f"{language} exclusions name passages that do not exist: {_few(dangling)}"
 
 
 def _ids(texts: Texts) -> dict[str, set[str]]:
     return {language: set(by_id) for language, by_id in texts.items()}
 
 
-def _few(names: Iterator[str] | set[str] | list[str] | Mapping[str, object]) -> str:
+def _few(names: Iterable[str]) -> str:
     ordered = sorted(names)
     return ", ".join(ordered[:5]) + (f" and {len(ordered) - 5} more" if len(ordered) > 5 else "")
 
@@ -183,9 +184,7 @@ class BitextTask:
     files: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        problems = list(_bitext_problems(self))
-        if problems:
-            raise DataError(f"task {self.name}: " + "; ".join(problems))
+        refuse_problems(self.name, _bitext_problems(self))
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -208,17 +207,8 @@ class BitextTask:
 
     def provenance(self) -> dict[str, object]:
         """What identifies the data, as plain values."""
-        return {
-            "revision": self.revision,
-            "licence": self.licence,
-            "note": self.note,
-            "languages": list(self.languages),
-            "main_metric": self.main_metric,
-            "num_queries": self.num_sentences,
-            "num_candidates": self.num_sentences,
-            "pools": {f"{a}-{b}": len(side) for (a, b), (side, _) in self.bitexts.items()},
-            "files": dict(self.files),
-        }
+        pools = {f"{a}-{b}": len(side) for (a, b), (side, _) in self.bitexts.items()}
+        return described(self, self.num_sentences, self.num_sentences, pools=pools)
 
     def texts(self) -> dict[str, int]:
         """Each distinct text and its row among them."""
@@ -282,15 +272,12 @@ class ProbeTask:
         tested = sum(map(len, self.test.values()))
         return f"{tested:,} sentence pairs in {len(self.test)} languages, {len(self.train):,} in English to fit a probe"
 
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Every language that is tested."""
+        return tuple(self.test)
+
     def provenance(self) -> dict[str, object]:
         """What identifies the data, as plain values. A candidate is a label."""
-        return {
-            "revision": self.revision,
-            "licence": self.licence,
-            "note": self.note,
-            "languages": list(self.test),
-            "main_metric": self.main_metric,
-            "num_queries": {language: len(pairs) for language, pairs in self.test.items()},
-            "num_candidates": dict.fromkeys(self.test, len(self.labels)),
-            "files": dict(self.files),
-        }
+        num_pairs = {language: len(pairs) for language, pairs in self.test.items()}
+        return described(self, num_pairs, dict.fromkeys(self.test, len(self.labels)))

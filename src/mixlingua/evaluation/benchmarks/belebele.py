@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +12,19 @@ from mixlingua.evaluation.benchmarks.common import (
     chosen_languages,
     naming_local_languages,
     parallel_qrels,
+    published_file,
     settings_of,
+    table,
+    warn_of_others,
     with_language,
 )
 from mixlingua.evaluation.benchmarks.lareqa import XQUAD_R
 from mixlingua.evaluation.tasks import RetrievalTask
-from mixlingua.files import cache_dir, content_hash, local_or_fetched, parse_json, read_lines, sha256
+from mixlingua.files import content_hash, parse_json, read_lines, sha256
 from mixlingua.hub import on_endpoint
 
 URL = "https://huggingface.co/datasets/facebook/belebele/resolve/main/data"
 COUNTS = (900, 488)  # questions and passages of every variant, as published
-logger = logging.getLogger(__name__)
 
 
 def belebele(folder: str | Path, languages: Sequence[str] | None = None) -> RetrievalTask:
@@ -45,19 +43,13 @@ def belebele(folder: str | Path, languages: Sequence[str] | None = None) -> Retr
     the benchmark does not have.
     """
     folder, dialects = Path(folder), dialects_by_language()
-    chosen = chosen_languages("belebele", languages, dialects, XQUAD_R.counts)
+    chosen = chosen_languages("belebele", languages, dialects, XQUAD_R.published)
     with naming_local_languages("belebele", folder, {code: [_name(dialect)] for code, dialect in dialects.items()}):
         paths = {language: _path(folder, dialects[language]) for language in chosen}
     files = {language: read_questions(path, dialects[language]) for language, path in paths.items()}
     for language, content in files.items():
-        if content.counts != COUNTS:
-            logger.warning(
-                "task belebele: %s has %s questions and passages, not the published %s; scores compare with no "
-                "published figure",
-                paths[language],
-                content.counts,
-                COUNTS,
-            )
+        if content.difference:
+            warn_of_others("belebele", f"{paths[language]}: {content.difference}")
     return RetrievalTask(
         name="belebele",
         revision=f"sha256-{content_hash(*paths.values())[:16]}",
@@ -72,12 +64,9 @@ def belebele(folder: str | Path, languages: Sequence[str] | None = None) -> Retr
     )
 
 
-@cache
 def dialects_by_language() -> dict[str, str]:
     """FLORES-200's name of the variant that each language code stands for (belebele.toml)."""
-    return tomllib.loads(
-        resources.files("mixlingua.evaluation.benchmarks").joinpath("belebele.toml").read_text("utf-8")
-    )
+    return table("belebele")
 
 
 def _name(dialect: str) -> str:
@@ -85,21 +74,10 @@ def _name(dialect: str) -> str:
 
 
 def _path(folder: Path, dialect: str) -> Path:
-    name = _name(dialect)
-    cached = cache_dir() / "belebele" / name
-    verify = partial(_verify, dialect)
-    return local_or_fetched(
-        name, needed_by="task belebele", folder=folder, cached=cached, url=on_endpoint(f"{URL}/{name}"), verify=verify
+    url = on_endpoint(f"{URL}/{_name(dialect)}")
+    return published_file(
+        "belebele", folder, _name(dialect), url, lambda path: read_questions(path, dialect).difference
     )
-
-
-def _verify(dialect: str, path: Path) -> None:
-    counts = read_questions(path, dialect).counts
-    if counts != COUNTS:
-        raise DataError(
-            f"{on_endpoint(URL)}/{_name(dialect)}: what was fetched has {counts} questions and passages, not "
-            f"{COUNTS}; it was not kept. Fetch it again."
-        )
 
 
 @dataclass(frozen=True)
@@ -112,9 +90,10 @@ class Questions:
     answers: dict[str, str] = field(default_factory=dict)
 
     @property
-    def counts(self) -> tuple[int, int]:
-        """Questions and passages."""
-        return len(self.questions), len(self.passages)
+    def difference(self) -> str | None:
+        """What tells the file from a published one."""
+        counts = len(self.questions), len(self.passages)
+        return None if counts == COUNTS else f"it has {counts} questions and passages, not {COUNTS}"
 
 
 def read_questions(path: Path, dialect: str) -> Questions:

@@ -1,18 +1,33 @@
-"""What several benchmarks need: chosen languages, parallel questions, revisions of files, transformed passages."""
+"""What several benchmarks need: chosen languages, parallel questions, the published files, transformed passages."""
 
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import shutil
+import tomllib
+import zipfile
+import zlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
+from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from mixlingua.errors import ConfigError, DataError, suggest
 from mixlingua.evaluation.results import SETTINGS
 from mixlingua.evaluation.tasks import Qrels, RetrievalTask, Texts
-from mixlingua.files import content_hash
+from mixlingua.files import atomic_write, cache_dir, content_hash, local_or_fetched, sha256
 from mixlingua.retrieval.passage_transforms import HubCorrection, Joining, PassageTransforms
 
 logger = logging.getLogger(__name__)
+
+Differs = Callable[[Path], str | None]  # what tells a file from the published one; None of the published one
+
+
+@cache
+def table(name: str) -> dict[str, Any]:
+    """A table of facts beside this module, such as "published" (published.toml)."""
+    return tomllib.loads(resources.files(__package__).joinpath(f"{name}.toml").read_text("utf-8"))
 
 
 def chosen_languages(
@@ -68,6 +83,62 @@ def parallel_qrels(answers: Mapping[str, Mapping[str, str]]) -> Qrels:
     return {language: {question: relevant[question] for question in passages} for language, passages in answers.items()}
 
 
+def published_file(task: str, folder: Path, name: str, url: str, differs: Differs, version: str = "") -> Path:
+    """A benchmark's file: in `folder`, else in the cache, where it is fetched to from `url`.
+
+    version: of the cached copy, where the URL has one. What is fetched is kept only where it does not differ from the
+    published file. Raises DataError where it differs, or is in neither place and cannot be fetched.
+    """
+
+    def verify(fetched: Path) -> None:
+        if difference := differs(fetched):
+            raise DataError(
+                f"{url}: what was fetched is not the published file: {difference} (SHA-256 {sha256(fetched)}). It was "
+                f"not kept. Fetch it again, or put a trusted copy into {folder}."
+            )
+
+    cached = cache_dir() / task / version / name
+    return local_or_fetched(name, needed_by=f"task {task}", folder=folder, cached=cached, url=url, verify=verify)
+
+
+def published_member(task: str, folder: Path, member: str, archive: str, url: str, differs: Differs) -> Path:
+    """A file of a .zip archive: in `folder`, else unpacked to the cache from the archive, there or fetched.
+
+    member: its place in the archive. differs: of the file. Errors are those of `published_file`.
+    """
+    name = member.rpartition("/")[2]
+    if (folder / name).is_file():
+        return folder / name
+
+    def differs_within(fetched: Path) -> str | None:
+        unpacked = _unpacked(task, fetched, member)
+        if difference := differs(unpacked):
+            unpacked.unlink()
+        return difference
+
+    try:
+        packed = published_file(task, folder, archive, url, differs_within)
+    except DataError as error:
+        raise DataError(f"{error} {name} alone, from that archive, will do as well.") from error
+    return _unpacked(task, packed, member)
+
+
+def _unpacked(task: str, archive: Path, member: str) -> Path:
+    unpacked = cache_dir() / task / sha256(archive)[:16] / member.rpartition("/")[2]
+    if not unpacked.is_file():
+        try:
+            with (
+                zipfile.ZipFile(archive) as opened,
+                opened.open(member) as packed,
+                atomic_write(unpacked) as partial,
+                partial.open("wb") as file,
+            ):
+                shutil.copyfileobj(packed, file)
+        except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
+            raise DataError(f"{archive}: no whole archive with {member} in it ({error}). Fetch it again.") from error
+    return unpacked
+
+
 @contextmanager
 def naming_local_languages(task: str, folder: Path, names: Mapping[str, Collection[str]]) -> Iterator[None]:
     """Add to a DataError about a missing file which languages the folder does have.
@@ -93,11 +164,13 @@ def revision_of(task: str, published: str, paths: Collection[Path], others: Coll
     if not others:
         return published
     revision = f"local-{content_hash(*paths)[:16]}"
-    logger.warning(
-        "task %s: %s differ from the published files; scores carry revision %s and compare with no published figure",
-        task, ", ".join(map(str, others)), revision,
-    )  # fmt: skip
+    warn_of_others(task, f"{', '.join(map(str, others))} differ from the published files; revision {revision}")
     return revision
+
+
+def warn_of_others(task: str, difference: str) -> None:
+    """Say that the data are not what was published."""
+    logger.warning("task %s: %s; scores compare with no published figure", task, difference)
 
 
 def transformed(

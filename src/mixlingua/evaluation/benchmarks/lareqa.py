@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,12 +12,14 @@ from mixlingua.errors import ConfigError, DataError, suggest
 from mixlingua.evaluation.benchmarks.common import (
     chosen_languages,
     parallel_qrels,
+    published_file,
     revision_of,
     settings_of,
+    table,
     with_language,
 )
 from mixlingua.evaluation.tasks import RetrievalTask
-from mixlingua.files import cache_dir, local_or_fetched, read_json, sha256
+from mixlingua.files import read_json, sha256
 
 COMMIT = "354d67d1cd066854cdfbf5ad0e6105528976141d"
 URL = f"https://raw.githubusercontent.com/google-research-datasets/lareqa/{COMMIT}"
@@ -69,7 +70,7 @@ def _task(
             f"evaluation.tasks.{benchmark.name}.candidates={candidates}: it is one of {', '.join(CANDIDATES)}."
             f"{suggest(candidates, CANDIDATES)}"
         )
-    chosen = chosen_languages(benchmark.name, languages, benchmark.counts)
+    chosen = chosen_languages(benchmark.name, languages, benchmark.published)
     paths = {language: _path(benchmark, folder, language) for language in chosen}
     files = {language: read_sentences(path) for language, path in paths.items()}
     others = [path for language, path in paths.items() if not benchmark.is_pinned(language, path, files[language])]
@@ -118,41 +119,36 @@ def _candidate(content: SentenceFile, key: str, candidates: str) -> str:
 
 
 def _path(benchmark: _Benchmark, folder: Path, language: str) -> Path:
+    def differs(path: Path) -> str | None:
+        content = read_sentences(path)
+        if benchmark.is_pinned(language, path, content):
+            return None
+        return f"it has {len(content.questions)} questions and {len(content.sentences)} sentences"
+
     name = f"{language}.json"
-    return local_or_fetched(
-        name,
-        needed_by=f"task {benchmark.name}",
-        folder=folder,
-        cached=cache_dir() / "lareqa" / COMMIT / benchmark.folder / name,
-        url=f"{URL}/{benchmark.folder}/{name}",
-        verify=functools.partial(benchmark.verify, language),
-    )
+    url = f"{URL}/{benchmark.folder}/{name}"
+    return published_file(benchmark.name, folder, name, url, differs, version=COMMIT)
 
 
 @dataclass(frozen=True)
 class _Benchmark:
-    """counts: questions and candidates by language, as published; checksums: SHA-256 by language, where known."""
-
     name: str
     folder: str
     licence: str
     note: str
-    counts: Mapping[str, tuple[int, int]]
-    checksums: Mapping[str, str]
+
+    @property
+    def published(self) -> Mapping[str, Mapping[str, Any]]:
+        """By language, the numbers of questions and sentences, and the SHA-256 where it is known (published.toml)."""
+        by_language: Mapping[str, Mapping[str, Any]] = table("published")[self.name]
+        return by_language
 
     def is_pinned(self, language: str, path: Path, content: SentenceFile) -> bool:
         """Whether a file is the one at the pinned commit: by checksum, by its published counts where none is known."""
-        if language in self.checksums:
-            return sha256(path) == self.checksums[language]
-        return (len(content.questions), len(content.sentences)) == self.counts[language]
-
-    def verify(self, language: str, path: Path) -> None:
-        """Raise DataError where a fetched file is not the pinned one."""
-        if not self.is_pinned(language, path, read_sentences(path)):
-            raise DataError(
-                f"{URL}/{self.folder}/{language}.json: what was fetched is not the pinned file (SHA-256 "
-                f"{sha256(path)}); it was not kept. Fetch it again, or put a trusted copy into the task's folder."
-            )
+        published = self.published[language]
+        if "sha256" in published:
+            return sha256(path) == published["sha256"]
+        return (len(content.questions), len(content.sentences)) == (published["questions"], published["sentences"])
 
 
 XQUAD_R = _Benchmark(
@@ -160,48 +156,12 @@ XQUAD_R = _Benchmark(
     folder="xquad-r",
     licence="CC BY-SA 4.0",
     note="Questions and paragraphs of the SQuAD 1.1 development set with professional translations into ten languages.",
-    counts={
-        "ar": (1190, 1222),
-        "de": (1190, 1276),
-        "el": (1190, 1234),
-        "en": (1190, 1180),
-        "es": (1190, 1215),
-        "hi": (1190, 1244),
-        "ru": (1190, 1219),
-        "th": (1190, 852),
-        "tr": (1190, 1167),
-        "vi": (1190, 1209),
-        "zh": (1190, 1196),
-    },
-    checksums={
-        "ar": "c52922d3b8ac1ae03ed5ac38647ad59870dca3dda2beefe18ecdc30729acb69d",
-        "de": "16fb0f4bf4916154b585a20c24c66074591c9718a1affe764ff4697572328949",
-        "el": "163fd43ee785a30eb534ae2061e9eaa766a7ee4e8ffce5e4b422480c150f64b6",
-        "en": "7b0954f39297c27a31fef610f0883337dd2907fa8699151dc922afdd0fa12ffe",
-        "es": "f8e836b2d91009c4363e04315f7ede363eedbbb49c67dda60de6c4aa782f58de",
-        "hi": "ea45ba8ae4513d1533b222bebdc02a90bc319c055d3aeea68584a053d2e92872",
-        "ru": "7f4dff853538b9a5fcc28c070b8bb983a5c5d190ac747b8e005a1ada9cab18f1",
-        "th": "c3a041864c3a9fb0b4dd91cfdf99cf36b411b3e704c58a303c97bc6dc786cfe4",
-        "tr": "f3e8c13002bbce154a4578f535f7533cb70f3da08840e6b62735935baec7bd94",
-        "vi": "e35926bf5cc6fc6ecbdfca49467aabeb454f08d152d7818143a906bd31dde995",
-        "zh": "80c2cde7b9c2fb134c303cbb52f2ba396ead9eb0014aec43993543d2ba9e93ed",
-    },
 )
 MLQA_R = _Benchmark(
     name="mlqa_r",
     folder="mlqa-r",
     licence="CC BY-NC 4.0",
     note="Questions and paragraphs of the MLQA development set; each question exists in two to four of the languages.",
-    counts={
-        "ar": (517, 2545),
-        "de": (512, 2362),
-        "en": (1148, 6264),
-        "es": (500, 1787),
-        "hi": (507, 2426),
-        "vi": (511, 2828),
-        "zh": (504, 2322),
-    },
-    checksums={},
 )
 
 

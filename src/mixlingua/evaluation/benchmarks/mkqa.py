@@ -7,18 +7,17 @@ A passage is right if it contains one of the question's English answers (`mixlin
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mixlingua.errors import ConfigError, DataError
-from mixlingua.evaluation.benchmarks.common import chosen_languages
+from mixlingua.evaluation.benchmarks.common import chosen_languages, published_file, warn_of_others
 from mixlingua.evaluation.benchmarks.folder import URL as BEIR_URL
 from mixlingua.evaluation.benchmarks.trec_files import plain_or_gz
 from mixlingua.evaluation.corpus_tasks import LOCAL, SHARD_SIZE, AnswerTask
-from mixlingua.files import cache_dir, local_or_fetched, read_lines, sha256
+from mixlingua.files import read_lines, sha256
 from mixlingua.retrieval.corpus import Corpus, DprCorpus, JsonLinesCorpus, entry_id, parse_fields
 
 NAME = "mkqa.jsonl.gz"
@@ -32,7 +31,6 @@ LANGUAGES = {  # code -> what the file calls it
 # The repository's README gives the number of examples, that of BGE-M3's evaluation the number of questions it keeps.
 EXAMPLES, QUESTIONS = 10_000, 6_619
 NO_ANSWER = frozenset({"unanswerable", "long_answer", "binary"})  # types of answers that no passage is searched for
-logger = logging.getLogger(__name__)
 
 
 def mkqa(
@@ -57,15 +55,11 @@ def mkqa(
     passages, answer_passages, released = _corpora(Path(corpus))
     path = _file(Path(folder))
     questions = read_questions(path, [LANGUAGES[language] for language in chosen])
-    published = _is_published(questions)
-    if not published:
-        logger.warning(
-            "task mkqa: %s has %s examples, %s with a short answer, instead of %s and %s; scores compare with no "
-            "published figure", path, *(f"{number:,}" for number in (*_numbers(questions), EXAMPLES, QUESTIONS)),
-        )  # fmt: skip
+    if questions.difference:
+        warn_of_others("mkqa", f"{path}: {questions.difference}")
     return AnswerTask(
         name="mkqa",
-        release=released.name if published else LOCAL,
+        release=LOCAL if questions.difference else released.name,
         licence="CC BY-SA 3.0; passages from Wikipedia, CC BY-SA",
         note="A passage counts as right if it contains an English answer, whether or not it supports it.",
         queries={language: questions.texts[LANGUAGES[language]] for language in chosen},
@@ -121,26 +115,7 @@ def _file(folder: Path) -> Path:
     plain = folder / NAME.removesuffix(".gz")
     if plain.is_file():
         return plain
-    return local_or_fetched(
-        NAME, needed_by="task mkqa", folder=folder, cached=cache_dir() / "mkqa" / NAME, url=URL, verify=_verify
-    )
-
-
-def _verify(path: Path) -> None:
-    if not _is_published(questions := read_questions(path, ())):
-        raise DataError(
-            f"{URL}: what was fetched is not the published file: it has {questions.examples:,} examples, "
-            f"{len(questions.answers):,} with a short answer, instead of {EXAMPLES:,} and {QUESTIONS:,}. It was not "
-            "kept. Fetch it again, or put a trusted copy into the task's folder."
-        )
-
-
-def _numbers(questions: Questions) -> tuple[int, int]:
-    return questions.examples, len(questions.answers)
-
-
-def _is_published(questions: Questions) -> bool:
-    return _numbers(questions) == (EXAMPLES, QUESTIONS)
+    return published_file("mkqa", folder, NAME, URL, lambda path: read_questions(path, ()).difference)
 
 
 @dataclass(frozen=True)
@@ -151,6 +126,16 @@ class Questions:
     texts: Mapping[str, Mapping[str, str]]
     answers: Mapping[str, tuple[str, ...]]
     examples: int
+
+    @property
+    def difference(self) -> str | None:
+        """What tells the file from the published one."""
+        if (self.examples, len(self.answers)) == (EXAMPLES, QUESTIONS):
+            return None
+        return (
+            f"it has {self.examples:,} examples, {len(self.answers):,} with a short answer, instead of {EXAMPLES:,} "
+            f"and {QUESTIONS:,}"
+        )
 
 
 def read_questions(path: Path, codes: Collection[str]) -> Questions:

@@ -1,24 +1,16 @@
 """Crossmodal-3600: captions of the same images in 36 languages, as text retrieval (arXiv 2205.12522)."""
 
-from __future__ import annotations
-
-import hashlib
-import logging
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from mixlingua.errors import DataError
-from mixlingua.evaluation.benchmarks.common import chosen_languages, settings_of
+from mixlingua.evaluation.benchmarks.common import chosen_languages, published_member, settings_of, warn_of_others
 from mixlingua.evaluation.tasks import RetrievalTask
-from mixlingua.files import cache_dir, local_or_fetched, parse_json
+from mixlingua.files import parse_json, read_lines, sha256
 
 URL = "https://google.github.io/crossmodal-3600/web-data/captions.zip"
-ARCHIVE = "captions.zip"
 NAME = "captions.jsonl"
 NUM_IMAGES = 3600
 LANGUAGES = (
@@ -26,7 +18,6 @@ LANGUAGES = (
     *("ko", "mi", "nl", "no", "pl", "pt", "qu", "ro", "ru", "sv", "sw", "te", "th", "tl", "tr", "uk", "vi", "zh"),
 )
 CODES = {language: language for language in LANGUAGES} | {"tl": "fil", "qu": "quz"}  # the file's
-logger = logging.getLogger(__name__)
 
 
 def xm3600(folder: str | Path, languages: Sequence[str] | None = None) -> RetrievalTask:
@@ -47,15 +38,12 @@ def xm3600(folder: str | Path, languages: Sequence[str] | None = None) -> Retrie
     the benchmark does not have.
     """
     chosen = chosen_languages("xm3600", languages, CODES)
-    path = _path(Path(folder))
-    captions = read_captions(path, {language: CODES[language] for language in chosen})
-    if captions.num_images != NUM_IMAGES:
-        logger.warning(
-            "task xm3600: %s has %d images, not the published %d; scores compare with no published figure",
-            path,
-            captions.num_images,
-            NUM_IMAGES,
-        )
+    path = published_member(
+        "xm3600", Path(folder), NAME, "captions.zip", URL, lambda path: read_captions(path, {}).difference
+    )
+    captions, digest = read_captions(path, {language: CODES[language] for language in chosen}), sha256(path)
+    if captions.difference:
+        warn_of_others("xm3600", f"{path}: {captions.difference}")
     passages: dict[str, dict[str, str]] = {}
     answers: dict[str, dict[str, int]] = {}
     for language, by_image in captions.texts.items():
@@ -70,7 +58,7 @@ def xm3600(folder: str | Path, languages: Sequence[str] | None = None) -> Retrie
     }
     return RetrievalTask(
         name="xm3600",
-        revision=f"sha256-{captions.digest[:16]}",
+        revision=f"sha256-{digest[:16]}",
         licence="CC BY 4.0",
         note="Captions of images, written in each language for itself: relevant texts describe one picture and are no "
         "translations. No pool in Bengali, a small one in Maori.",
@@ -78,81 +66,46 @@ def xm3600(folder: str | Path, languages: Sequence[str] | None = None) -> Retrie
         passages=passages,
         qrels={language: {image: answers[image] for image in by_image} for language, by_image in queries.items()},
         settings=settings_of(chosen),
-        files={NAME: captions.digest},
+        files={NAME: digest},
         symmetric=True,
     )
-
-
-def _path(folder: Path) -> Path:
-    if (folder / NAME).is_file():
-        return folder / NAME
-    cached = cache_dir() / "xm3600" / ARCHIVE
-    return local_or_fetched(ARCHIVE, needed_by="task xm3600", folder=folder, cached=cached, url=URL, verify=_verify)
-
-
-def _verify(path: Path) -> None:
-    num_images = read_captions(path, {}).num_images
-    if num_images != NUM_IMAGES:
-        raise DataError(
-            f"{URL}: what was fetched has {num_images} images, not {NUM_IMAGES}; it was not kept. Fetch it again."
-        )
 
 
 @dataclass(frozen=True)
 class Captions:
     """texts: language -> image -> its captions in that language, each once, in the file's order; an image without a
-    caption is not there. digest: SHA-256 of the file, unpacked."""
+    caption is not there."""
 
     texts: Mapping[str, Mapping[str, list[str]]]
     num_images: int
-    digest: str
+
+    @property
+    def difference(self) -> str | None:
+        """What tells the file from the published one."""
+        return None if self.num_images == NUM_IMAGES else f"it has {self.num_images} images, not {NUM_IMAGES}"
 
 
 def read_captions(path: Path, codes: Mapping[str, str]) -> Captions:
     """Read the captions in some languages: codes is language -> what the file calls it.
 
     Every line is {"image/key": KEY, CODE: {"caption": [TEXT, ...], ...}, ...}; other fields are ignored.
-    Raises DataError naming file and line for what is not of this form, an image that comes twice, or a damaged archive.
+    Raises DataError naming file and line for what is not of this form, or an image that comes twice.
     """
     texts: dict[str, dict[str, list[str]]] = {language: {} for language in codes}
     images: set[str] = set()
-    digest = hashlib.sha256()
-    with _opened(path) as file:
-        for number, line in enumerate(file, start=1):
-            digest.update(line)
-            where = f"{path}:{number}"
-            image, entry = _image(line, where)
-            if image in images:
-                raise DataError(f"{where}: image '{image}' comes twice. Fetch the file again.")
-            images.add(image)
-            for language, code in codes.items():
-                captions = _captions(entry.get(code), f"{where}: {code} of image '{image}'")
-                if captions:
-                    texts[language][image] = captions
-    return Captions(texts, len(images), digest.hexdigest())
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
-    if path.suffix != ".zip":
-        with path.open("rb") as file:
-            yield file
-        return
-    try:
-        with zipfile.ZipFile(path) as archive, archive.open(NAME) as file:
-            yield file
-    except KeyError as error:
-        raise DataError(f"{path}: holds no {NAME}. Is it the archive of captions?") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise DataError(f"{path}: damaged or incomplete archive ({error}). Fetch the file again.") from error
-
-
-def _image(line: bytes, where: str) -> tuple[str, dict[str, Any]]:
-    entry = parse_json(line, where)
-    image = entry.get("image/key") if isinstance(entry, dict) else None
-    if not isinstance(image, str) or not image:
-        raise DataError(f'{where}: no "image/key"; not the format of Crossmodal-3600.')
-    return image, entry
+    for number, line in read_lines(path):
+        where = f"{path}:{number}"
+        entry = parse_json(line, where)
+        image = entry.get("image/key") if isinstance(entry, dict) else None
+        if not isinstance(image, str) or not image:
+            raise DataError(f'{where}: no "image/key"; not the format of Crossmodal-3600.')
+        if image in images:
+            raise DataError(f"{where}: image '{image}' comes twice. Fetch the file again.")
+        images.add(image)
+        for language, code in codes.items():
+            if captions := _captions(entry.get(code), f"{where}: {code} of image '{image}'"):
+                texts[language][image] = captions
+    return Captions(texts, len(images))
 
 
 def _captions(entry: Any, where: str) -> list[str]:

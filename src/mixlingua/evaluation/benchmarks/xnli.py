@@ -1,8 +1,5 @@
 """XNLI: zero-shot transfer of a probe, and parallel-sentence retrieval on the hypotheses (arXiv 1809.05053)."""
 
-import functools
-import shutil
-import zipfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +7,10 @@ from typing import Literal
 
 from mixlingua.data.rows import unit_interval
 from mixlingua.errors import ConfigError, DataError, suggest
-from mixlingua.evaluation.benchmarks.common import chosen_languages, revision_of, with_language
+from mixlingua.evaluation.benchmarks.common import chosen_languages, published_member, revision_of, with_language
 from mixlingua.evaluation.engines.probe import PROBE_VERSION
 from mixlingua.evaluation.tasks import ProbeTask, RetrievalTask, SentencePair
-from mixlingua.files import atomic_write, cache_dir, local_or_fetched, read_lines, sha256
+from mixlingua.files import read_lines, sha256
 
 LABELS = ("contradiction", "entailment", "neutral")
 LOW_RESOURCE = ("sw", "ur")  # as the paper names them
@@ -49,9 +46,8 @@ def xnli(
     pairs = read_xnli(train_path, ["en"])["en"] if train == "dev" else read_multinli(train_path)
     drawn = sorted(pairs.values(), key=lambda pair: unit_interval(f"{pair.premise}\t{pair.hypothesis}"))[:max_train]
     test = read_xnli(test_path, chosen)
-    others = [test_path] if TEST.differs(test) else []
-    others += [train_path] if train_file.differs({"en": pairs}) else []
-    revision = revision_of("xnli", RELEASE, [test_path, train_path], others)
+    others = [(test_path, TEST.has(test)), (train_path, train_file.has({"en": pairs}))]
+    revision = revision_of("xnli", RELEASE, [test_path, train_path], [path for path, same in others if not same])
     return ProbeTask(
         name="xnli",
         revision=f"{revision}, probe {PROBE_VERSION} on {len(drawn)} pairs of {train_path.name}",
@@ -77,7 +73,7 @@ def xnli_retrieval(folder: str | Path, languages: Sequence[str] | None = None) -
     chosen = chosen_languages("xnli_retrieval", languages, LANGUAGES, at_least=2)
     path = TEST.path(Path(folder))
     pairs = read_xnli(path, chosen)
-    revision = revision_of("xnli_retrieval", RELEASE, [path], [path] if TEST.differs(pairs) else [])
+    revision = revision_of("xnli_retrieval", RELEASE, [path], [] if TEST.has(pairs) else [path])
     # language -> hypothesis -> ids of the pairs that have it; the first one is the id of the hypothesis
     ids: dict[str, dict[str, list[str]]] = {language: {} for language in chosen}
     for language, by_id in pairs.items():
@@ -113,78 +109,33 @@ def xnli_retrieval(folder: str | Path, languages: Sequence[str] | None = None) -
 
 @dataclass(frozen=True)
 class PublicFile:
-    """A file of an archive. member: its place there; per_language, languages: the published numbers of pairs."""
+    """A file of an archive. member: its place there; per_language, languages: the published numbers of pairs.
 
-    name: str
+    No checksum is published: a fetched archive must hold the file with its number of lines, the header included.
+    """
+
     archive: str
     member: str
     per_language: int
-    languages: int
-
-    @property
-    def url(self) -> str:
-        return f"https://dl.fbaipublicfiles.com/XNLI/{self.archive}"
-
-    @property
-    def lines(self) -> int:
-        """With the header."""
-        return self.per_language * self.languages + 1
-
-    def differs(self, pairs: Mapping[str, Collection[str]]) -> bool:
-        """Whether a language has another number of pairs than the published one; pairs: of each language."""
-        return any(len(of_language) != self.per_language for of_language in pairs.values())
+    languages: int = 1
 
     def path(self, folder: Path) -> Path:
-        """Where the file is: in folder, else unpacked to the cache from its archive, in folder or fetched.
+        """Where the file is. Errors are those of `published_member`."""
+        url = f"https://dl.fbaipublicfiles.com/XNLI/{self.archive}"
+        return published_member("xnli", folder, self.member, self.archive, url, self._differs)
 
-        No checksum is published: a fetched archive must hold the file with its published number of lines. Raises
-        DataError where it does not, or there is neither file, archive nor network.
-        """
-        local = folder / self.name
-        if local.is_file():
-            return local
-        try:
-            archive = local_or_fetched(
-                self.archive,
-                needed_by="task xnli",
-                folder=folder,
-                cached=cache_dir() / "xnli" / self.archive,
-                url=self.url,
-                verify=functools.partial(self._verify, whole=True),
-            )
-        except DataError as error:
-            raise DataError(f"{error} {self.name} alone, from that archive, will do as well.") from error
-        unpacked = cache_dir() / "xnli" / sha256(archive)[:16] / self.name
-        if not unpacked.is_file():
-            self._verify(archive, whole=False)
-            with (
-                zipfile.ZipFile(archive) as opened,
-                opened.open(self.member) as packed,
-                atomic_write(unpacked) as partial,
-                partial.open("wb") as file,
-            ):
-                shutil.copyfileobj(packed, file)
-        return unpacked
+    def _differs(self, path: Path) -> str | None:
+        lines, published = sum(1 for _ in read_lines(path)), self.per_language * self.languages + 1
+        return None if lines == published else f"{path.name} has {lines:,} lines, not {published:,}"
 
-    def _verify(self, archive: Path, *, whole: bool) -> None:
-        try:
-            with zipfile.ZipFile(archive) as opened, opened.open(self.member) as file:
-                lines = sum(1 for _ in file) if whole else self.lines
-        except (zipfile.BadZipFile, KeyError) as error:
-            raise DataError(
-                f"{archive}: no archive with {self.member} in it ({error}); fetch {self.url} again."
-            ) from error
-        if lines != self.lines:
-            raise DataError(
-                f"{self.url}: {self.member} has {lines:,} lines, not the published {self.lines:,}; not kept."
-            )
+    def has(self, pairs: Mapping[str, Collection[str]]) -> bool:
+        """Whether every language has the published number of pairs; pairs: of each language."""
+        return all(len(of_language) == self.per_language for of_language in pairs.values())
 
 
-DEV = PublicFile("xnli.dev.tsv", "XNLI-1.0.zip", "XNLI-1.0/xnli.dev.tsv", 2490, len(LANGUAGES))
-TEST = PublicFile("xnli.test.tsv", "XNLI-1.0.zip", "XNLI-1.0/xnli.test.tsv", 5010, len(LANGUAGES))
-MULTINLI = PublicFile(
-    "multinli.train.en.tsv", "XNLI-MT-1.0.zip", "XNLI-MT-1.0/multinli/multinli.train.en.tsv", 392_702, 1
-)
+DEV = PublicFile("XNLI-1.0.zip", "XNLI-1.0/xnli.dev.tsv", 2490, len(LANGUAGES))
+TEST = PublicFile("XNLI-1.0.zip", "XNLI-1.0/xnli.test.tsv", 5010, len(LANGUAGES))
+MULTINLI = PublicFile("XNLI-MT-1.0.zip", "XNLI-MT-1.0/multinli/multinli.train.en.tsv", 392_702)
 
 
 def read_xnli(path: Path, languages: Collection[str]) -> dict[str, dict[str, SentencePair]]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Self
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,18 +10,27 @@ from torch import Tensor
 
 from mixlingua import distributed
 from mixlingua.data.rows import Side
-from mixlingua.evaluation.bias import mixed_ranks, preference_metrics
-from mixlingua.evaluation.metrics import Metrics, PerQueryMetric, RelevantRanks, metrics_of, relevant_ranks
+from mixlingua.evaluation.bias import MixedRanks, preference_metrics, top_language_shares
+from mixlingua.evaluation.engines.ranking import CROSSLINGUAL, MULTILINGUAL, Group, Relevant, groups_of
+from mixlingua.evaluation.metrics import (
+    Floats,
+    Metrics,
+    PerQueryMetric,
+    RelevantRanks,
+    count_less,
+    metrics_of,
+    relevant_ranks,
+)
 from mixlingua.evaluation.results import (
-    ALL_LANGUAGES,
     SETTINGS,
+    TOP,
     PerQueryTable,
     RankedPassage,
     TaskResult,
     WorstQuery,
     badness,
 )
-from mixlingua.evaluation.tasks import RetrievalTask
+from mixlingua.evaluation.tasks import BitextTask, RetrievalTask
 from mixlingua.retrieval.encode import Encode, encode_checked
 from mixlingua.retrieval.passage_transforms import PassageTransforms
 from mixlingua.retrieval.search import ExactScorer, blocks
@@ -34,27 +41,58 @@ def evaluate(task: RetrievalTask, encode: Encode) -> TaskResult:
 
     encode: (texts, side) -> (N, D) float32 vectors on the CPU, called once per side with the texts of all languages
     (once in all for a symmetric task); the inner product is the score. Every rank must call this; each ranks a part of
-    the queries, all get one result.
+    the queries, all get one result. Scores are held of one block of queries at a time.
     Raises ModelError where a vector is not finite (it would rank anything).
     """
     query_vectors, passage_vectors = _encode_all(task, encode)
     scorer = ExactScorer(passage_vectors)
-    groups = {setting: groups_of(task, setting) for setting in task.settings}
+    pools, relevant, excluded = _pools(task), _relevant(task), _excluded(task)
+    groups = groups_of(relevant.pairs(), task.languages, task.passage_languages, task.settings)
     metrics = {setting: PerQueryMetric(_metrics_of(setting, task)) for setting in task.settings}
-    worst = WorstQueries(task)
-    for turn, (language, block, vectors) in enumerate(_query_blocks(task, query_vectors, scorer.num_passages)):
+    codes = np.repeat(np.arange(len(task.passage_languages)), list(task.num_passages.values()))
+    worst = WorstQueries(task, pools)
+    for turn, (language, queries) in enumerate(_query_blocks(task, scorer.num_passages)):
         if turn % distributed.world_size() != distributed.rank():
             continue
-        scores = scorer(vectors).numpy()
-        for setting in task.settings:
-            for number, of_language in enumerate(groups[setting]):
-                if of_language.query_language == language and len((group := of_language.within(block)).rows):
-                    pool_scores = group.scores(scores, block)
-                    ranking = group.ranking(pool_scores)
-                    metrics[setting].update(ranking, number, group.rows)
-                    worst.update(group, ranking, pool_scores)
-    tables = {setting: _table(task, groups[setting], metrics[setting]) for setting in task.settings}
+        scores = scorer(query_vectors[queries]).numpy()
+        for row, columns in enumerate(excluded[queries] if excluded else ()):
+            scores[row, columns] = -np.inf
+        block = _Block(relevant.within(queries), scores, list(pools.values()), codes, MULTILINGUAL in task.settings)
+        for number, group in enumerate(groups):
+            if group.query_language == language:
+                rows, ranking = block.ranking(group)
+                if len(rows):
+                    metrics[group.setting].update(ranking, number, rows + queries.start)
+                    worst.update(group, block, rows, ranking)
+    ids = [query for language in task.languages for query in task.queries[language]]
+    pairs = [(group.query_language, group.passage_language) for group in groups]
+    tables = {setting: PerQueryTable.collected(metrics[setting], pairs, [ids] * len(groups)) for setting in metrics}
     return TaskResult(task.name, task.provenance(), tables, worst.gathered())
+
+
+def evaluate_bitext(task: BitextTask, encode: Encode) -> TaskResult:
+    """Rank the whole pool of every sentence; every rank must call this, and ranks the directions that are its turn.
+
+    Raises ModelError where a vector is not finite.
+    """
+    rows = task.texts()
+    vectors = encode_checked(encode, list(rows), "query", f"task {task.name}")
+    metric = PerQueryMetric(metrics_of(CROSSLINGUAL))
+    directions = list(task.directions())
+    for group, (_, queries, passages) in enumerate(directions):
+        if group % distributed.world_size() != distributed.rank():
+            continue
+        query_vectors, passage_vectors = (vectors[[rows[text] for text in side]] for side in (queries, passages))
+        scorer = ExactScorer(passage_vectors)
+        for block in blocks(len(queries), len(passages)):
+            lines = np.arange(block.start, block.stop)
+            scores = scorer(query_vectors[block]).numpy()
+            metric.update(relevant_ranks(scores, lines[:, None], np.ones((len(lines), 1))), group, lines)
+    pairs = [pair for pair, _, _ in directions]
+    query_ids = [
+        [f"{'-'.join(sorted(pair))}:{line}" for line in range(1, len(queries) + 1)] for pair, queries, _ in directions
+    ]
+    return TaskResult(task.name, task.provenance(), {CROSSLINGUAL: PerQueryTable.collected(metric, pairs, query_ids)})
 
 
 def _encode_all(task: RetrievalTask, encode: Encode) -> tuple[Tensor, Tensor]:
@@ -90,163 +128,113 @@ def _transformed(task: RetrievalTask, passages: Tensor, contexts: Tensor) -> Ten
     return distributed.on_first_rank(lambda: task.transforms.passages(passages, contexts, languages))
 
 
-def _query_blocks(task: RetrievalTask, query_vectors: Tensor, num_passages: int) -> Iterator[tuple[str, slice, Tensor]]:
-    """Query language, positions among its queries, and vectors of queries whose scores are held in memory together."""
+def _query_blocks(task: RetrievalTask, num_passages: int) -> Iterator[tuple[str, slice]]:
+    """Query language, and positions among all queries of those whose scores are held in memory together."""
     start = 0
-    for language in task.languages:
-        vectors = query_vectors[start : start + len(task.queries[language])]
-        start += len(vectors)
-        for block in blocks(len(vectors), num_passages):
-            yield language, block, vectors[block]
+    for language, number in task.num_queries.items():
+        for block in blocks(number, num_passages):
+            yield language, slice(start + block.start, start + block.stop)
+        start += number
 
 
 def _metrics_of(setting: str, task: RetrievalTask) -> Metrics:
     """Only a pool that holds several languages lets a model prefer one."""
-    preference = preference_metrics(task.passage_languages) if setting == "multilingual" else {}
+    preference = preference_metrics(task.passage_languages) if setting == MULTILINGUAL else {}
     return {**metrics_of(setting), **preference}
 
 
-def _table(task: RetrievalTask, groups: Sequence[Group], metric: PerQueryMetric) -> PerQueryTable:
-    pairs = [(group.query_language, group.passage_language) for group in groups]
-    ids = {language: list(task.queries[language]) for language in task.languages}
-    return PerQueryTable.collected(metric, pairs, [ids[group.query_language] for group in groups])
-
-
-@dataclass(frozen=True)
-class Group:
-    """The queries of one language against one pool: those that have a relevant passage in it.
-
-    pool: the columns of the pool among all passages (languages in order). rows: (n,) ascending positions of the queries
-    among those of their language. columns, grades: (n, R), the relevant passages as positions in the pool, padded with
-    -1, and their grades, padded with 0. excluded: (n, E), positions in the pool of what a query cannot find, padded
-    with -1. pool_languages: (P,) the code of each passage's language; language: that of the queries' language, -1 where
-    it has no passages. Codes are positions in `task.passage_languages`.
-    """
-
-    setting: str
-    query_language: str
-    passage_language: str
-    pool: slice
-    rows: NDArray[np.int64]
-    columns: NDArray[np.int64]
-    grades: NDArray[np.float64]
-    excluded: NDArray[np.int64]
-    pool_languages: NDArray[np.int64]
-    language: int
-
-    def within(self, block: slice) -> Self:
-        """The group with the queries of a block alone."""
-        inside = (self.rows >= block.start) & (self.rows < block.stop)
-        kept = {name: getattr(self, name)[inside] for name in ("rows", "columns", "grades", "excluded")}
-        return replace(self, **kept)
-
-    def scores(self, scores: NDArray[np.float32], block: slice) -> NDArray[np.float32]:
-        """(n, P) of the group's queries, which lie in the block, over its pool, -inf for what a query cannot find.
-
-        scores: of all queries of the block, over the passages of all languages.
-        """
-        scores = scores[:, self.pool]
-        if len(self.rows) < len(scores):
-            scores = scores[self.rows - block.start]
-        queries, columns = np.nonzero(self.excluded >= 0)
-        if len(queries):
-            scores = scores.copy()  # other groups look at them too
-            scores[queries, self.excluded[queries, columns]] = -np.inf
-        return scores
-
-    def ranking(self, scores: NDArray[np.float32]) -> RelevantRanks:
-        """The ranks of the relevant passages, for (n, P) scores over the pool."""
-        if self.setting == "multilingual":
-            return mixed_ranks(scores, self.columns, self.grades, self.pool_languages, self.language)
-        return relevant_ranks(scores, self.columns, self.grades)
-
-
-def groups_of(task: RetrievalTask, setting: str) -> list[Group]:
-    """The groups of a setting that hold at least one query.
-
-    A query that has no relevant passage in a pool is no query of that pool: an MLQA-R question that was not translated
-    into German is not asked of the German passages.
-    """
-    pools = _pools(task)
-    column_of = {key: column for column, key in enumerate(_passage_keys(task))}
-    languages = np.repeat(np.arange(len(task.passage_languages)), list(task.num_passages.values()))
-    codes = {language: code for code, language in enumerate(task.passage_languages)}
-    groups = []
-    for query_language in task.languages:
-        qrels, excluded = task.qrels[query_language], task.excluded.get(query_language, {})
-        queries = list(task.queries[query_language])
-        judgements = [
-            (row, column_of[passage], grade)
-            for row, query in enumerate(queries)
-            for passage, grade in qrels[query].items()
-            if grade > 0 and passage not in excluded.get(query, ())
-        ]
-        relevant = np.array(judgements, dtype=np.int64).reshape(-1, 3)
-        for passage_language in _passage_languages(task, setting, query_language):
-            pool = pools[passage_language]
-            in_pool = relevant[(relevant[:, 1] >= pool.start) & (relevant[:, 1] < pool.stop)]
-            if len(in_pool):
-                rows, columns, grades = _padded(in_pool, pool.start)
-                left_out = [[column_of[passage] for passage in excluded.get(queries[row], ())] for row in rows]
-                groups.append(
-                    Group(
-                        setting,
-                        query_language,
-                        passage_language,
-                        pool,
-                        rows,
-                        columns,
-                        grades,
-                        excluded=_positions(left_out, pool),
-                        pool_languages=languages[pool],
-                        language=codes.get(query_language, -1),
-                    )
-                )
-    return groups
-
-
-def _passage_keys(task: RetrievalTask) -> Iterator[str]:
-    return (key for language in task.passage_languages for key in task.passages[language])
-
-
 def _pools(task: RetrievalTask) -> dict[str, slice]:
-    pools, start = {}, 0
-    for language in task.passage_languages:
-        pools[language] = slice(start, start + len(task.passages[language]))
-        start = pools[language].stop
-    return pools | {ALL_LANGUAGES: slice(0, start)}
+    """By language, the columns of its passages among those of all."""
+    ends = np.cumsum(list(task.num_passages.values())).tolist()
+    return {
+        language: slice(start, end)
+        for language, start, end in zip(task.passage_languages, [0, *ends], ends, strict=False)
+    }
 
 
-def _passage_languages(task: RetrievalTask, setting: str, query_language: str) -> list[str]:
-    if setting == "monolingual":
-        return [language for language in task.passage_languages if language == query_language]
-    if setting == "crosslingual":
-        return [language for language in task.passage_languages if language != query_language]
-    return [ALL_LANGUAGES]
-
-
-def _padded(
-    judgements: NDArray[np.int64], pool_start: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """(n,) rows, (n, R) columns in the pool and (n, R) grades of judgements (row, column, grade), sorted by row."""
-    rows, starts, index, counts = np.unique(
-        judgements[:, 0], return_index=True, return_inverse=True, return_counts=True
+def _relevant(task: RetrievalTask) -> Relevant:
+    """Of all queries: each has something relevant."""
+    places = {
+        key: (code, position)
+        for code, language in enumerate(task.passage_languages)
+        for position, key in enumerate(task.passages[language])
+    }
+    return Relevant.of(
+        task.passage_languages,
+        [
+            (
+                language,
+                query,
+                [
+                    (*places[passage], grade)
+                    for passage, grade in task.qrels[language][query].items()
+                    if grade > 0 and passage not in excluded.get(query, ())
+                ],
+            )
+            for language in task.languages
+            for excluded in [task.excluded.get(language, {})]
+            for query in task.queries[language]
+        ],
     )
-    number = np.arange(len(judgements)) - starts[index]  # of the judgement among those of its query
-    columns = np.full((len(rows), counts.max()), -1, dtype=np.int64)
-    grades = np.zeros(columns.shape)
-    columns[index, number] = judgements[:, 1] - pool_start
-    grades[index, number] = judgements[:, 2]
-    return rows, columns, grades
 
 
-def _positions(columns: list[list[int]], pool: slice) -> NDArray[np.int64]:
-    """(n, E) positions in the pool of those columns of each query that lie in it, padded with -1."""
-    in_pool = [[column - pool.start for column in of_query if pool.start <= column < pool.stop] for of_query in columns]
-    positions = np.full((len(in_pool), max(map(len, in_pool), default=0)), -1, dtype=np.int64)
-    for row, of_query in enumerate(in_pool):
-        positions[row, : len(of_query)] = of_query
-    return positions
+def _excluded(task: RetrievalTask) -> list[list[int]]:
+    """The columns that each query cannot find; nothing where no query has any."""
+    if not task.excluded:
+        return []
+    keys = (key for language in task.passage_languages for key in task.passages[language])
+    columns = {key: column for column, key in enumerate(keys)}
+    return [
+        [columns[passage] for passage in task.excluded.get(language, {}).get(query, ())]
+        for language in task.languages
+        for query in task.queries[language]
+    ]
+
+
+class _Block:
+    """Queries of one language with their scores over the passages of all languages, ranked in any pool.
+
+    relevant: of n queries. scores: (n, P), -inf for what a query cannot find. pools: the columns of each language.
+    codes: (P,) the language of each passage. mixed: whether all pools are also ranked as one.
+    """
+
+    def __init__(
+        self,
+        relevant: Relevant,
+        scores: NDArray[np.float32],
+        pools: Sequence[slice],
+        codes: NDArray[np.int64],
+        mixed: bool,
+    ) -> None:
+        self.relevant, self.scores, self.codes = relevant, scores, codes
+        used, starts = relevant.pools >= 0, np.array([pool.start for pool in pools])
+        self.columns = np.where(used, starts[relevant.pools] + relevant.positions, -1)  # (n, R)
+        found = np.take_along_axis(scores, np.maximum(self.columns, 0), axis=1)
+        self.found = np.where(used, found, np.float32(-np.inf))
+        self.below_in_own = np.zeros(used.shape, np.int64)  # in the pool of the relevant passage
+        for place in range(used.shape[1]):
+            for code, pool in enumerate(pools):
+                rows = np.flatnonzero(relevant.pools[:, place] == code)
+                part = scores[:, pool] if len(rows) == len(scores) else scores[rows, pool]
+                self.below_in_own[rows, place] = count_less(part, self.found[rows, place])
+        self.below_in_all, self.shares = self.below_in_own, np.zeros((len(scores), 0))
+        if mixed:
+            self.below_in_all = np.stack([count_less(scores, column) for column in self.found.T], axis=1)
+            self.shares = top_language_shares(scores, self.columns, relevant.grades, codes, TOP)
+
+    def ranking(self, group: Group) -> tuple[NDArray[np.int64], RelevantRanks]:
+        """The queries of a group, as positions in the block, and the ranks of what is relevant to them."""
+        if group.setting != MULTILINGUAL:
+            pool_size = int((self.codes == self.relevant.languages.index(group.passage_language)).sum())
+            return self.relevant.ranking(group, self.found, self.below_in_own, pool_size)
+        rows, ranking = self.relevant.ranking(group, self.found, self.below_in_all, len(self.codes))
+        languages = self.relevant.languages
+        return rows, MixedRanks(
+            **vars(ranking),
+            top=self.shares[rows],
+            pool=np.bincount(self.codes) / len(self.codes),
+            language=languages.index(group.query_language) if group.query_language in languages else -1,
+        )
 
 
 NUM_WORST = 10  # questions of each setting
@@ -258,18 +246,21 @@ class WorstQueries:
     A question that fails in one language mostly fails in all: without this, one question would fill the list.
     """
 
-    def __init__(self, task: RetrievalTask) -> None:
-        self.task = task
-        self.query_ids = {language: list(task.queries[language]) for language in task.languages}
-        self.passage_ids = [(language, key) for language in task.passage_languages for key in task.passages[language]]
+    def __init__(self, task: RetrievalTask, pools: Mapping[str, slice]) -> None:
+        self.task, self.pools = task, pools
+        self.passages = [(language, key) for language in pools for key in task.passages[language]]
         self.kept: dict[str, dict[str, WorstQuery]] = {}  # setting -> query id -> the query in its worst language
 
-    def update(self, group: Group, ranking: RelevantRanks, scores: NDArray) -> None:
-        """Look through the queries of a group: their ranks, and (n, P) scores over the pool."""
-        values = metrics_of(group.setting)[self.task.main_metric](ranking)
-        for query in np.lexsort((-ranking.ranks.min(axis=1), values))[:NUM_WORST].tolist():
-            row, columns, ranks = int(group.rows[query]), group.columns[query], ranking.ranks[query]
-            self._keep(self._described(group, row, columns, ranks, scores[query], float(values[query])))
+    def update(self, group: Group, block: _Block, rows: NDArray[np.int64], ranking: RelevantRanks) -> None:
+        """Look through the queries of a group: positions in the block, and their ranks."""
+        values, first = metrics_of(group.setting)[self.task.main_metric](ranking), ranking.ranks.min(axis=1)
+        kept = self.kept.get(group.setting, {})
+        bound = max(map(badness, kept.values())) if len(kept) == NUM_WORST else (np.inf,)
+        for query in np.lexsort((-first, values))[:NUM_WORST].tolist():
+            row, rank = int(rows[query]), min(first[query], ranking.pool_size)
+            pair, query_id = (group.query_language, group.passage_language), block.relevant.query_ids[row]
+            if (float(values[query]), -rank, *pair, query_id) < bound:
+                self._keep(self._described(group, block, row, ranking.ranks[query], float(values[query])))
 
     def gathered(self) -> list[WorstQuery]:
         """Those of all ranks, by setting, the worst first; every rank must call this."""
@@ -288,11 +279,20 @@ class WorstQueries:
         if len(entries) > NUM_WORST:
             del entries[max(entries.values(), key=badness).query_id]
 
-    def _described(
-        self, group: Group, row: int, columns: NDArray[np.int64], ranks: NDArray, scores: NDArray, value: float
-    ) -> WorstQuery:
-        columns, ranks = columns[columns >= 0], np.minimum(ranks[: (columns >= 0).sum()], len(scores)).astype(int)
-        query_id = self.query_ids[group.query_language][row]
+    def _described(self, group: Group, block: _Block, row: int, ranks: Floats, value: float) -> WorstQuery:
+        pool = slice(self.pools[group.pool[0]].start, self.pools[group.pool[-1]].stop)
+        scores, columns = block.scores[row, pool], block.columns[row] - pool.start
+        columns = columns[(columns >= 0) & (columns < len(scores))]
+        ranks = np.minimum(ranks[: len(columns)], len(scores)).astype(int)
+        highest = np.flatnonzero(scores == scores.max())  # of several an irrelevant one is first, as in the metrics
+        wrong = np.setdiff1d(highest, columns)
+        first, best = int((wrong if len(wrong) else highest)[0]), int(columns[scores[columns].argmax()])
+        query_id = str(block.relevant.query_ids[row])
+
+        def ranked(column: int, rank: int) -> RankedPassage:
+            language, key = self.passages[pool.start + column]
+            return RankedPassage(key, language, self.task.passages[language][key], rank, float(scores[column]))
+
         return WorstQuery(
             task=self.task.name,
             setting=group.setting,
@@ -305,17 +305,6 @@ class WorstQueries:
             pool_size=len(scores),
             num_relevant=len(columns),
             last_rank=int(ranks.max()),
-            first=self._ranked(group, _first(scores, columns), 1, scores),
-            relevant=self._ranked(group, columns[scores[columns].argmax()], int(ranks.min()), scores),
+            first=ranked(first, 1),
+            relevant=ranked(best, int(ranks.min())),
         )
-
-    def _ranked(self, group: Group, column: int, rank: int, scores: NDArray) -> RankedPassage:
-        language, key = self.passage_ids[group.pool.start + int(column)]
-        return RankedPassage(key, language, self.task.passages[language][key], rank, float(scores[column]))
-
-
-def _first(scores: NDArray, relevant: NDArray[np.int64]) -> int:
-    """The column that is ranked first: of several with the highest score an irrelevant one, as the metrics have it."""
-    highest = np.flatnonzero(scores == scores.max())
-    wrong = np.setdiff1d(highest, relevant)
-    return int((wrong if len(wrong) else highest)[0])

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -16,16 +16,13 @@ from mixlingua import distributed
 from mixlingua.data.cut_texts import Cut
 from mixlingua.evaluation.bias import PREFERENCE_BY_RANK
 from mixlingua.evaluation.corpus_tasks import CorpusTask
-from mixlingua.evaluation.metrics import Floats, Metrics, RelevantRanks, metrics_of, ranks_from_counts
-from mixlingua.evaluation.results import ALL_LANGUAGES, SETTINGS, PerQueryTable, TaskResult
+from mixlingua.evaluation.engines.ranking import MULTILINGUAL, Group, Languages, Relevant, groups_of
+from mixlingua.evaluation.metrics import Floats, PerQueryMetric, metrics_of
+from mixlingua.evaluation.results import SETTINGS, PerQueryTable, TaskResult
 from mixlingua.files import atomic_write, cache_dir, content_hash
 from mixlingua.retrieval.encode import CountsCutTexts, Encode, encode_checked
 from mixlingua.retrieval.search import count_below, exact_scores, on_grid
 from mixlingua.retrieval.shards import SearchedCorpus, VectorShards, encoded
-
-MONOLINGUAL, CROSSLINGUAL, MULTILINGUAL = SETTINGS
-
-Languages = tuple[str, ...]  # those of corpora that are searched together
 
 
 def evaluate(task: CorpusTask, encode: Encode) -> TaskResult:
@@ -36,7 +33,9 @@ def evaluate(task: CorpusTask, encode: Encode) -> TaskResult:
     searched. Every rank must call this; all get one result. Raises what `encode_corpus` raises, and StorageError before
     anything is encoded where the disk has too little room.
     """
-    groups = groups_of(task)
+    languages = tuple(sorted(task.corpora))
+    pairs = relevant_in(task, languages).pairs()
+    groups = groups_of(pairs, complete(task, pairs), languages)
     state = cache_dir() / "vectors" / f"{task.name}-{content_hash(encode.fingerprint, task.revision)[:24]}"
     texts = [task.queries[language][query] for language, queries in task.asked.items() for query in queries]
     queries = on_grid(encode_checked(encode, texts, "query", f"task {task.name}"))
@@ -50,54 +49,18 @@ def evaluate(task: CorpusTask, encode: Encode) -> TaskResult:
     return TaskResult(task.name, task.provenance(), tables)
 
 
-@dataclass(frozen=True)
-class Group:
-    """The queries of a language against one pool. pool: the languages of its corpora."""
-
-    setting: str
-    query_language: str
-    passage_language: str
-    pool: Languages
-
-
-def groups_of(task: CorpusTask) -> list[Group]:
-    """Monolingual and cross-lingual: a group for every pair of languages with relevant passages. Multilingual: one for
-    every query language that has them in each of several corpora; others would miss the answers in their pool."""
-    pairs = sorted(
-        pair
-        for pair, judgements in task.qrels.items()
-        if any(grade > 0 for grades in judgements.values() for grade in grades.values())
-    )
-    groups = [Group(MONOLINGUAL if a == b else CROSSLINGUAL, a, b, (b,)) for a, b in pairs]
-    corpora = tuple(sorted(task.corpora))
-    if len(corpora) > 1:
-        complete = [language for language in task.asked if all((language, corpus) in pairs for corpus in corpora)]
-        groups += [Group(MULTILINGUAL, language, ALL_LANGUAGES, corpora) for language in complete]
-    return groups
+def complete(task: CorpusTask, pairs: set[tuple[str, str]]) -> list[str]:
+    """The query languages of the multilingual setting: those that have relevant passages in each of several corpora.
+    Others would miss the answers in their pool. pairs: query and passage languages with relevant passages."""
+    if len(task.corpora) < 2:
+        return []
+    return [language for language in task.asked if all((language, corpus) in pairs for corpus in task.corpora)]
 
 
 def searched_together(groups: Sequence[Group]) -> list[Languages]:
     """The corpora of each search: one at a time, unless a pool holds several."""
     pools = sorted({group.pool for group in groups}, key=lambda pool: (-len(pool), pool))
     return pools[:1] if len(pools[0]) > 1 else pools
-
-
-@dataclass(frozen=True)
-class Relevant:
-    """The relevant passages in some corpora of the Q queries that have any there, up to R each.
-
-    languages: those of the corpora. query_languages: (Q,), and query_ids. rows: (Q,) positions among all queries that
-    count. corpora: (Q, R) positions in `languages`, -1 in unused places. positions: (Q, R) in the corpus, -1 also where
-    the corpus does not have the passage. grades: (Q, R), 0 in unused places.
-    """
-
-    languages: Languages
-    query_languages: NDArray[np.str_]
-    query_ids: Sequence[str]
-    rows: NDArray[np.int64]
-    corpora: NDArray[np.int64]
-    positions: NDArray[np.int64]
-    grades: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -140,43 +103,31 @@ def _search(
     return relevant, counts
 
 
-def relevant_in(task: CorpusTask, languages: Sequence[str]) -> Relevant:
-    """What the task's qrels call relevant in the corpora of some languages."""
-    judgements: list[list[tuple[int, int, int]]] = []  # of each query: corpus, position and grade
-    keys: list[tuple[str, str, int]] = []  # of each query: language, id and row
-    for row, (query_language, query) in enumerate(_asked(task)):
-        of_query = [
-            (corpus, task.censuses[language].positions.get(passage, -1), grade)
-            for corpus, language in enumerate(languages)
-            for passage, grade in task.qrels.get((query_language, language), {}).get(query, {}).items()
-            if grade > 0
-        ]
-        if of_query:
-            judgements.append(of_query)
-            keys.append((query_language, query, row))
-    table = np.full((len(judgements), max(map(len, judgements), default=0), 3), -1, np.int64)
-    for index, of_query in enumerate(judgements):
-        table[index, : len(of_query)] = of_query
-    return Relevant(
-        languages=tuple(languages),
-        query_languages=np.array([key[0] for key in keys]),
-        query_ids=[key[1] for key in keys],
-        rows=np.array([key[2] for key in keys], np.int64),
-        corpora=table[:, :, 0],
-        positions=table[:, :, 1],
-        grades=np.maximum(table[:, :, 2], 0).astype(np.float64),
+def relevant_in(task: CorpusTask, languages: Languages) -> Relevant:
+    """What the task's qrels call relevant in the corpora of some languages, of the queries that count."""
+    return Relevant.of(
+        languages,
+        [
+            (
+                language,
+                query,
+                [
+                    (corpus, task.censuses[other].positions.get(passage, -1), grade)
+                    for corpus, other in enumerate(languages)
+                    for passage, grade in task.qrels.get((language, other), {}).get(query, {}).items()
+                    if grade > 0
+                ],
+            )
+            for language, queries in task.asked.items()
+            for query in queries
+        ],
     )
-
-
-def _asked(task: CorpusTask) -> Iterator[tuple[str, str]]:
-    """Language and id of every query that counts."""
-    return ((language, query) for language, queries in task.asked.items() for query in queries)
 
 
 def _scores(queries: Tensor, relevant: Relevant, stored: Sequence[VectorShards]) -> Floats:
     scores = np.full(relevant.positions.shape, -np.inf)
     for corpus, shards in enumerate(stored):
-        here = (relevant.corpora == corpus) & (relevant.positions >= 0)
+        here = (relevant.pools == corpus) & (relevant.positions >= 0)
         if here.any():
             rows = np.nonzero(here)[0]
             scores[here] = exact_scores(queries[rows], shards.at(relevant.positions[here])).numpy()
@@ -227,38 +178,13 @@ def _table(
     searches: Mapping[Languages, tuple[Relevant, Counts]],
 ) -> PerQueryTable:
     """The values of every query of a setting, by group."""
-    metrics: Metrics = {**metrics_of(setting), **(PREFERENCE_BY_RANK if setting == MULTILINGUAL else {})}
-    query_ids: list[str] = []
-    pairs: list[tuple[str, str]] = []
-    values: dict[str, list[Floats]] = {name: [] for name in metrics}
-    for group in groups:
+    metric = PerQueryMetric({**metrics_of(setting), **(PREFERENCE_BY_RANK if setting == MULTILINGUAL else {})})
+    for number, group in enumerate(groups):
         relevant, counts = next(search for languages, search in searches.items() if set(group.pool) <= set(languages))
-        rows, ranking = _ranking(task, group, relevant, counts)
-        query_ids += [relevant.query_ids[row] for row in rows.tolist()]
-        pairs += [(group.query_language, group.passage_language)] * len(rows)
-        for name, metric in metrics.items():
-            values[name].append(metric(ranking))
-    return PerQueryTable(
-        query_ids=query_ids,
-        query_languages=[query_language for query_language, _ in pairs],
-        passage_languages=[passage_language for _, passage_language in pairs],
-        values={name: np.concatenate(of_groups) for name, of_groups in values.items()},
-    )
-
-
-def _ranking(
-    task: CorpusTask, group: Group, relevant: Relevant, counts: Counts
-) -> tuple[NDArray[np.int64], RelevantRanks]:
-    """The rows in `relevant` of a group's queries, and the ranks of what is relevant in the group's pool."""
-    pool = [relevant.languages.index(language) for language in group.pool]
-    in_pool = np.isin(relevant.corpora, pool) & (relevant.query_languages == group.query_language)[:, None]
-    rows = np.flatnonzero(in_pool.any(axis=1))
-    languages = np.array([*relevant.languages, ""])  # the last one: of unused places, -1
-    ranking = ranks_from_counts(
-        np.where(in_pool, counts.scores, -np.inf)[rows],
-        counts.below[pool].sum(axis=0)[rows],
-        np.where(in_pool, relevant.grades, 0.0)[rows],
-        sum(task.censuses[language].num_passages for language in group.pool),
-        same_language=languages[relevant.corpora[rows]] == group.query_language,
-    )
-    return rows, ranking
+        below = counts.below[[relevant.languages.index(language) for language in group.pool]].sum(axis=0)
+        pool_size = sum(task.censuses[language].num_passages for language in group.pool)
+        queries, ranking = relevant.ranking(group, counts.scores, below, pool_size)
+        metric.update(ranking, number, relevant.rows[queries])
+    ids = [query for queries in task.asked.values() for query in queries]
+    pairs = [(group.query_language, group.passage_language) for group in groups]
+    return PerQueryTable.collected(metric, pairs, [ids] * len(groups))

@@ -1,4 +1,7 @@
-"""The documents held out of the training sources, as a benchmark: to choose settings by, in place of a test set."""
+"""Benchmarks from training data: the evaluation part of the embedded atlas, and the documents held out of any source.
+
+Held-out documents are there to choose settings by, in place of a test set.
+"""
 
 import json
 import logging
@@ -9,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
+from mixlingua.data.atlas import LICENCE, REVISION, evaluation_split
 from mixlingua.data.build import build_store
 from mixlingua.data.rows import Reader, Side
 from mixlingua.data.store import ParallelStore
 from mixlingua.errors import ConfigError, DataError
-from mixlingua.evaluation.benchmarks.common import settings_of
+from mixlingua.evaluation.benchmarks.common import parallel_qrels, settings_of, with_language
 from mixlingua.evaluation.tasks import RetrievalTask
 from mixlingua.files import cache_dir, content_hash
 from mixlingua.languages import check_language
@@ -21,6 +25,24 @@ from mixlingua.languages import check_language
 _SIDES: tuple[Side, Side] = ("query", "passage")
 
 logger = logging.getLogger(__name__)
+
+
+def atlas() -> RetrievalTask:
+    """Parallel questions on countries, currencies, languages and scripts that training never sees, with one relevant
+    passage in every language."""
+    split = evaluation_split()
+    answers = {
+        language: {query: split.relevant[query] for query in queries} for language, queries in split.queries.items()
+    }
+    return RetrievalTask(
+        name="atlas",
+        revision=REVISION,
+        licence=LICENCE,
+        note="Generated from CLDR data with templates; split by entity. Easier than text that people wrote.",
+        queries=split.queries,
+        passages=with_language(split.passages),
+        qrels=parallel_qrels(answers),
+    )
 
 
 def held_out(

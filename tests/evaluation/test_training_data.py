@@ -1,14 +1,25 @@
-"""The benchmark of held-out rows: which rows, what is relevant, and what cannot be asked."""
+"""Benchmarks from training data: the atlas, and held-out rows: which, what is relevant, and what cannot be asked."""
 
 import logging
 from dataclasses import dataclass
 
 import pytest
 
+from mixlingua.data.atlas import REVISION, evaluation_split
 from mixlingua.data.build import build_store
 from mixlingua.data.rows import PairRow
 from mixlingua.errors import ConfigError, DataError
-from mixlingua.evaluation.benchmarks.held_out import held_out
+from mixlingua.evaluation.benchmarks.training_data import atlas, held_out
+
+
+def test_the_answer_is_relevant_in_every_language_of_the_atlas():
+    task, part = atlas(), evaluation_split()
+    assert task.revision == REVISION and len(task.languages) == 11
+    for language in task.languages:
+        for query, grades in task.qrels[language].items():
+            assert grades == {f"{other}:{part.relevant[query]}": 1 for other in task.languages}
+    answer = part.relevant[next(iter(task.queries["de"]))]
+    assert task.passages["de"][f"de:{answer}"] == part.passages["de"][answer]
 
 
 @dataclass
