@@ -32,8 +32,8 @@ from measure import (
 )
 from sentence_transformers import SentenceTransformer
 
-from mixlingua.evaluation.benchmarks.atlas import atlas
 from mixlingua.evaluation.benchmarks.lareqa import xquad_r
+from mixlingua.evaluation.benchmarks.training_data import atlas
 from mixlingua.model.folder import save_folder
 from mixlingua.retrieval.encode import encode
 
