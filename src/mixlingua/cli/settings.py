@@ -115,7 +115,7 @@ class EvaluationSettings:
     every_n_steps: measure every N optimiser steps; null: at the end only
     average: over languages or pairs. macro: each counts alike; micro: each query does. Of action=compare too
     token_budget: tokens encoded at once; 2048 is about what a CPU cache holds; give a GPU 65536
-    precision: of the encoder, as trainer.precision
+    precision: of the encoder, as trainer.precision; or int8, which is faster on a CPU (docs/devices.md)
     """
 
     tasks: Mapping[str, Any] = field(default_factory=dict)

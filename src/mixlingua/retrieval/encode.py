@@ -12,6 +12,7 @@ from mixlingua.data.cut_texts import Cut
 from mixlingua.data.rows import Side
 from mixlingua.errors import ConfigError, ModelError, suggest
 from mixlingua.model.encoder import BiEncoder
+from mixlingua.model.quantized import quantised
 
 Progress = Callable[[int, int], None]  # texts encoded so far by this rank, texts this rank encodes
 
@@ -69,15 +70,15 @@ def encode(
     encoder: maps token features to (n, D) and has `tokenizer` and `embedding_dim`. It runs where its parameters are, in
     evaluation mode, without gradients, and gets back the mode it came in. token_budget: the most tokens of a batch (a
     longer text is a batch of its own); padding counts where the encoder pads its texts. precision: as Lightning names
-    it; "*-mixed" runs under autocast. lost: gets each text that is longer than the encoder reads, and how many of its
-    tokens are cut off.
+    it; "*-mixed" runs under autocast; "int8" multiplies in integers, on CPUs. lost: gets each text that is longer than
+    the encoder reads, and how many of its tokens are cut off.
     Texts with equal token ids are encoded once, so their vectors are equal to the bit.
     Every rank must call this with the same texts. Raises ConfigError for an unknown precision or a budget below 1.
     """
     if token_budget < 1:
         raise ConfigError(f"token_budget: {token_budget} is not a number of tokens; use 1 or more.")
     device = next(encoder.parameters()).device
-    autocast = _autocast(precision, device)
+    computing = _computing(encoder, precision, device)
 
     row_of_ids: dict[tuple[int, ...], int] = {}
     row_of_text: dict[str, int] = {}
@@ -94,7 +95,7 @@ def encode(
     rows = [row for batch in batches for row in batch]
     encoded: list[Tensor] = []
     done = 0
-    with _evaluating(encoder), torch.inference_mode(), autocast:
+    with _evaluating(encoder), torch.inference_mode(), computing:
         for batch in batches:
             features = encoder.tokenizer.pad([list(distinct_ids[row]) for row in batch])
             encoded.append(encoder({name: value.to(device) for name, value in features.items()}).float().cpu())
@@ -138,12 +139,15 @@ AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 PLAIN = ("32-true", "bf16-true", "16-true", "64-true")
 
 
-def _autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
+def _computing(encoder: BiEncoder, precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """How the encoder computes meanwhile."""
+    if precision == "int8":
+        return quantised(encoder)
     if precision in AUTOCAST:
         return torch.autocast(device.type, dtype=AUTOCAST[precision])
     if precision in PLAIN:
         return nullcontext()
-    choices = (*AUTOCAST, *PLAIN)
+    choices = (*AUTOCAST, *PLAIN, "int8")
     raise ConfigError(f"precision: '{precision}' is none of {', '.join(choices)}.{suggest(precision, choices)}")
 
 
