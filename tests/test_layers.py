@@ -20,7 +20,7 @@ HOMES = {
     "wandb_workspaces": ["report/wandb_dashboard.py"],
     "peft": ["model/lora.py"],
     "jinja2": ["report/page.py"],
-    "sklearn": ["evaluation/"],
+    "sklearn": ["evaluation/", "model/language_layers.py"],
     "hydra": ["cli/", "library.py"],
     "omegaconf": ["cli/", "library.py"],
 }

@@ -30,7 +30,7 @@ def test_trained_resumed_and_read_back(launch: Launch, tmp_path: Path, capfd: py
     options += ["optimizer.schedule=constant", "optimizer.lr=1e-2", "averaging.start_share=0.25"]
     assert launch(*options, "evaluation.every_n_steps=4", "hydra.run.dir=whole") == 0
     plan = " ".join(capfd.readouterr().out.split())
-    assert "adapter lora (rank 4, alpha 8, dropout 0.0, targets ['query', 'value'], train_dense False)" in plan
+    assert "adapter lora (rank 4, alpha 8, dropout 0.0, targets None, train_dense False)" in plan
     assert "0.00102M trained" in plan  # 2 layers, 2 targets, 2 matrices of 4 by 32
     whole = weights(tmp_path / "whole")
 
@@ -39,9 +39,11 @@ def test_trained_resumed_and_read_back(launch: Launch, tmp_path: Path, capfd: py
     saved = whole[f"model/{QUERY}.weight"]
     torch.testing.assert_close(saved, base + (1 - 0.25) * 8 / 4 * b @ a)
     assert (saved - base).abs().max() > 1e-3
+    kept = json.loads((tmp_path / "whole" / "adapter" / "adapter_config.json").read_text())
+    assert (kept["r"], kept["lora_alpha"]) == (4, 0.75 * 8)
     provenance = json.loads((tmp_path / "whole" / "report.json").read_text())["provenance"]
     assert provenance["adapter"] == {
-        "_target_": "mixlingua.model.lora.LoRA", "rank": 4, "alpha": 8, "dropout": 0.0, "targets": ["query", "value"],
+        "_target_": "mixlingua.model.lora.LoRA", "rank": 4, "alpha": 8, "dropout": 0.0, "targets": None,
         "train_dense": False,
     }  # fmt: skip
 

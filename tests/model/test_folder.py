@@ -239,3 +239,14 @@ def test_what_the_weights_had_seen_stays_with_them(pretrained, folder_encoder, t
     assert folder_encoder(tmp_path / "second").pretraining == "the dictionary"
     save_folder(pretrained().load(seed=0), tmp_path / "silent")
     assert folder_encoder(tmp_path / "silent").pretraining is None
+
+
+@pytest.mark.parametrize("modular", [True, False])
+def test_an_adapter_without_the_weights_it_was_trained_on_is_refused(dense_encoder, folder_encoder, tmp_path, modular):
+    """Other libraries loaded the weights below it alone, in silence; RUN/adapter is such a folder."""
+    save_folder(dense_encoder, tmp_path / "model")
+    (tmp_path / "model" / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    if not modular:
+        (tmp_path / "model" / "modules.json").unlink()
+    with pytest.raises(ModelError, match=r"adapter_config\.json: weights of an adapter stand apart"):
+        folder_encoder(tmp_path / "model")

@@ -1,9 +1,12 @@
 """Adapters: the model that training starts from, what is trained, and the plain model that a run ends with."""
 
+import json
 from copy import deepcopy
+from pathlib import Path
 
 import pytest
 import torch
+from peft import AutoPeftModelForFeatureExtraction, PeftModel
 from torch import nn
 
 from mixlingua.errors import ConfigError, ModelError
@@ -11,7 +14,7 @@ from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.folder import save_folder
 from mixlingua.model.language_layers import projection
 from mixlingua.model.layers import Dense
-from mixlingua.model.lora import LoRA, merge_adapters
+from mixlingua.model.lora import LoRA, merge_adapters, save_adapters
 from mixlingua.training.module import Teacher
 
 TEXTS = ["one", "zwei Wörter", "a longer text than these"]
@@ -94,6 +97,32 @@ def test_merged_saved_and_loaded_is_the_same_encoder(adapted, folder_encoder, tm
     torch.testing.assert_close(vectors(loaded), before, rtol=0, atol=1e-5)
     assert loaded.fingerprint() == adapted.fingerprint() != apart
     assert_same_vectors(adapted.eval(), tmp_path / "model", TEXTS, atol=1e-5)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.25])
+def test_a_kept_adapter_is_read_by_peft_and_gives_the_same_vectors(pretrained, adapted, tmp_path, share):
+    """share: of what was learned, as where the weights of the start are mixed in."""
+    save_adapters(adapted, tmp_path / "adapter", share=share)
+    merge_adapters(adapted)
+    start = pretrained().load(seed=0)
+    with torch.no_grad():
+        for name, parameter in adapted.named_parameters():
+            parameter.lerp_(start.get_parameter(name), 1 - share)
+    PeftModel.from_pretrained(start.transformer, tmp_path / "adapter")
+    torch.testing.assert_close(vectors(start), vectors(adapted), rtol=0, atol=1e-6)
+    written = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    assert (
+        Path(written["base_model_name_or_path"], "config.json").exists()
+        and written["task_type"] == "FEATURE_EXTRACTION"
+    )
+    whole = AutoPeftModelForFeatureExtraction.from_pretrained(tmp_path / "adapter")
+    assert torch.equal(whole.get_parameter(f"base_model.model.{QUERY}.base_layer.weight"),
+                       start.transformer.get_parameter(f"{QUERY}.base_layer.weight"))  # fmt: skip
+
+
+def test_there_is_no_adapter_to_keep(plain, tmp_path):
+    save_adapters(plain, tmp_path / "adapter")
+    assert not (tmp_path / "adapter").exists()
 
 
 def test_the_fingerprint_sees_an_adapter_learn(adapted):

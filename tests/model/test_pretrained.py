@@ -132,7 +132,10 @@ def test_a_folder_that_says_more_than_the_positions_hold_is_cut_there(folder_enc
         ({"layer_weights": "0.5"}, r"model\.layer_weights=.*: numbers of 0 or more"),
         ({"layer_weights": [1, -1]}, r"model\.layer_weights=\[1, -1\]: numbers of 0 or more"),
         ({"layer_weights": [1, 1], "pooling": "pooler"}, r"pooling=pooler reads the last layer alone"),
-        ({"pooling": "meen"}, r"model\.pooling=meen: choose one of cls, mean, pooler\. Did you mean 'mean'\?"),
+        (
+            {"pooling": "meen"},
+            r"model\.pooling=meen: choose one of cls, mean, lasttoken, pooler\. Did you mean 'mean'\?",
+        ),
         ({"max_query_length": 3}, r"model\.max_query_length=3: at least 4"),
         ({"max_passage_length": 0}, r"model\.max_passage_length=0: at least 4"),
     ],
@@ -205,6 +208,20 @@ def test_compiling_keeps_the_names_of_the_weights_and_the_folder(pretrained, fol
     assert list(encoder.state_dict()) == list(plain.state_dict())
     save_folder(encoder, tmp_path / "model")
     assert list(folder_encoder(tmp_path / "model").state_dict()) == list(plain.state_dict())
+
+
+def test_padding_and_truncation_of_the_tokenizers_own_file_change_no_vector(pretrained, plain):
+    """all-MiniLM-L6-v2 has a fixed padding of 128 there, whose tokens must not be pooled."""
+    before = pretrained().load(seed=0).eval()
+    file = plain / "tokenizer.json"
+    padding = {"strategy": {"Fixed": 12}, "direction": "Right", "pad_to_multiple_of": None, "pad_id": 0,
+               "pad_type_id": 0, "pad_token": "[PAD]"}  # fmt: skip
+    truncation = {"direction": "Right", "max_length": 5, "strategy": "LongestFirst", "stride": 0}
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"padding": padding, "truncation": truncation}))
+    after = pretrained(name_or_path=str(plain)).load(seed=0).eval()
+    texts = ["a", "a text of more than five tokens"]
+    assert after.tokenizer.encode(texts, "query") == before.tokenizer.encode(texts, "query")
+    assert torch.equal(after(after.tokenizer.queries(texts)), before(before.tokenizer.queries(texts)))
 
 
 def edit_config(folder, **changes):

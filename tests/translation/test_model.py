@@ -7,13 +7,20 @@ from types import SimpleNamespace
 import pytest
 import sentencepiece
 import torch
-from transformers import M2M100Config, M2M100ForConditionalGeneration, M2M100Tokenizer, NllbTokenizer
+from transformers import (
+    AutoModelForSeq2SeqLM,
+    M2M100Config,
+    M2M100ForConditionalGeneration,
+    M2M100Tokenizer,
+    NllbTokenizer,
+)
 from transformers.models.m2m_100.tokenization_m2m_100 import FAIRSEQ_LANGUAGE_CODES as M2M100
 from transformers.models.nllb.tokenization_nllb import FAIRSEQ_LANGUAGE_CODES as NLLB
 
 from mixlingua.errors import ConfigError, ModelError
 from mixlingua.evaluation.benchmarks.belebele import dialects_by_language
 from mixlingua.model.local_weights import tiny_folder
+from mixlingua.model.weights import load_model
 from mixlingua.translation.model import ModelLanguage, PretrainedTranslator, Seq2SeqTranslator, model_languages
 
 
@@ -211,15 +218,46 @@ def test_pickled_weights_are_not_read(nllb, tmp_path):
         load(tmp_path / "copy")
 
 
-def test_weights_that_are_missing_are_named(nllb, tmp_path):
+def with_weights(folder, copy, change):
+    """The copy of a folder in which the tensors are changed."""
     from safetensors.torch import load_file, save_file
 
-    shutil.copytree(nllb, tmp_path / "copy")
-    weights = load_file(nllb / "model.safetensors")
-    del weights["model.encoder.layers.0.fc1.weight"]
-    save_file(weights, tmp_path / "copy" / "model.safetensors", metadata={"format": "pt"})
+    shutil.copytree(folder, copy)
+    weights = load_file(folder / "model.safetensors")
+    change(weights)
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    return copy
+
+
+NAME = "model.encoder.layers.0.fc1.weight"
+
+
+def test_weights_that_are_missing_are_named(nllb, tmp_path):
     with pytest.raises(ModelError, match=r"lacks 1 weights .*encoder\.layers\.0\.fc1\.weight"):
-        load(tmp_path / "copy")
+        load(with_weights(nllb, tmp_path / "copy", lambda weights: weights.pop(NAME)))
+
+
+def test_weights_that_are_not_finite_are_named(nllb, tmp_path):
+    with pytest.raises(ModelError, match=r"encoder\.layers\.0\.fc1\.weight holds values that are not finite"):
+        load(with_weights(nllb, tmp_path / "copy", lambda weights: weights[NAME].view(-1)[0].fill_(torch.nan)))
+
+
+@pytest.mark.parametrize("kept", ["model.shared", "lm_head", "model.encoder.embed_tokens", None])
+def test_weights_that_layers_share_are_read_under_any_name_or_missed(nllb, tmp_path, kept):
+    whole = load_model(AutoModelForSeq2SeqLM, nllb, kind="translation model").get_input_embeddings().weight
+
+    def keep(weights):
+        shared = weights.pop("model.shared.weight")
+        weights |= {f"{kept}.weight": shared} if kept else {}
+
+    copy = with_weights(nllb, tmp_path / "copy", keep)
+    if kept is None:
+        with pytest.raises(ModelError, match="lacks 4 weights"):
+            load(copy)
+        return
+    model = load_model(AutoModelForSeq2SeqLM, copy, kind="translation model")
+    for layer in (model.get_input_embeddings(), model.model.encoder.embed_tokens, model.lm_head):
+        assert torch.equal(layer.weight, whole)
 
 
 def test_another_kind_of_model_is_refused(tmp_path, monkeypatch):

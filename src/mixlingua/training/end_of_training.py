@@ -14,7 +14,7 @@ from mixlingua.errors import ConfigError
 from mixlingua.evaluation.suite import TextEncoder, progress_bars
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.folder import save_folder
-from mixlingua.model.lora import merge_adapters
+from mixlingua.model.lora import merge_adapters, save_adapters
 from mixlingua.model.pretrained import PretrainedEncoder
 from mixlingua.retrieval.postprocess import Postprocess
 from mixlingua.training.callbacks import EvaluationCallback, MovingAverage
@@ -120,12 +120,12 @@ class EndOfTraining(Callback):
 
     A resumed run that has no step left, as of a run that was stopped while it was measured, is ended in the same way.
 
-    run_dir: gets checkpoints/last.ckpt and model/.
+    run_dir: gets checkpoints/last.ckpt, model/, and adapter/ where an adapter was trained.
     average: the moving average to end with. restore_best: whether to end with the lowest validation loss.
     start_share: mixes the weights before training into the final ones.
     models: averages what this gives with other models.
     postprocess: appends a layer to the encoder, such as a partial of `append_postprocess`.
-    save_model: whether to write model/. evaluation: measures the final encoder.
+    save_model: whether to write model/ and adapter/. evaluation: measures the final encoder.
     """
 
     def __init__(
@@ -174,6 +174,10 @@ class EndOfTraining(Callback):
             checkpoint = read_checkpoint(best)
             module.load_state_dict(checkpoint["state_dict"])
             weights = f"the lowest validation loss, at step {checkpoint['global_step']}"
+        # Weights of other runs cannot be told as an adapter's.
+        if self.save_model and self.models is None and trainer.is_global_zero:
+            kept = 1 - self.start_share.share if self.start_share else 1.0
+            save_adapters(encoder, self.run_dir / "adapter", share=kept)
         merge_adapters(encoder)
         if self.start_share is not None:
             self.start_share.mix_into(encoder)
