@@ -98,7 +98,7 @@ def has_optional_pooler(architecture: type[nn.Module]) -> bool:
     return "add_pooling_layer" in inspect.signature(architecture.__init__).parameters
 
 
-def _set_attention(transformer: PreTrainedModel, name: str | None) -> None:
+def _set_attention(transformer: PreTrainedModel, name: str) -> None:
     """Raises ModelError where the transformer, or this machine, does not have it."""
     try:
         if name == PACKED and not can_be_packed(transformer):
@@ -147,8 +147,8 @@ class BiEncoder(nn.Module):
             transformer.config.use_cache = False  # nothing is generated
         # Whether texts are encoded without padding between them.
         self.packed = attn_implementation in (None, PACKED) and can_be_packed(transformer)
-        if attn_implementation is not None or self.packed:
-            _set_attention(transformer, PACKED if self.packed else attn_implementation)
+        if attention := PACKED if self.packed else attn_implementation:
+            _set_attention(transformer, attention)
         self.dense = nn.ModuleList(dense)
         # D, the number of components of an embedding.
         self.embedding_dim: int = dense[-1].out_features if len(dense) else transformer.config.hidden_size

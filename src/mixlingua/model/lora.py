@@ -93,8 +93,8 @@ def save_adapters(encoder: BiEncoder, target: Path, *, share: float = 1.0) -> No
         return
     from peft import get_peft_model_state_dict
 
-    config = replace(encoder.transformer.peft_config["default"], inference_mode=True)
-    config.lora_alpha *= share
+    trained: Any = encoder.transformer.peft_config
+    config = replace(trained["default"], inference_mode=True, lora_alpha=share * trained["default"].lora_alpha)
     tensors = get_peft_model_state_dict(encoder.transformer, adapter_name="default")
     with atomic_folder(target) as folder:
         config.save_pretrained(folder)
@@ -104,9 +104,9 @@ def save_adapters(encoder: BiEncoder, target: Path, *, share: float = 1.0) -> No
         save_file(contiguous, folder / "adapter_model.safetensors", metadata={"format": "pt"})
 
 
-def _public_name(folder: str) -> str:
+def _public_name(folder: str | None) -> str | None:
     """The hub id of a folder of the hub's cache; other folders as they are."""
-    found = re.search(r"models--(.+?)--(.+)[/\\]snapshots[/\\]", folder)
+    found = re.search(r"models--(.+?)--(.+)[/\\]snapshots[/\\]", folder or "")
     return f"{found[1]}/{found[2]}" if found else folder
 
 
