@@ -1,13 +1,10 @@
 """What the README and the docs say can be typed, can be typed; their code runs; what they name and link to is there."""
 
 import ast
-import csv
 import gzip
 import json
 import re
 import shlex
-import subprocess
-import sys
 import urllib.error
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,7 @@ from typing import Any
 import pytest
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from tests.documented import CONFIGS, DOCS, PAGES, README, REPOSITORY, blocks, command_lines, run_commands
 
 from mixlingua import files as fetch
 from mixlingua.cli import check, names
@@ -23,13 +21,7 @@ from mixlingua.cli.configuration import compose
 from mixlingua.data.readers.jsonl import JsonlReader
 from mixlingua.errors import MixlinguaError
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-CONF = REPOSITORY / "conf"
-DOCS = REPOSITORY / "docs"
 SOURCE = REPOSITORY / "src" / "mixlingua"
-README = REPOSITORY / "README.md"
-PAGES = [README, REPOSITORY / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
-CONFIGS = [path for path in sorted(CONF.rglob("*.yaml")) if "hydra" not in path.parts]  # the help has its own tests
 # What a documented command may lack on the machine of the tests. Nothing else may be wrong with it.
 LACKING = (
     "could not be fetched|Get https|no GPU is visible|GPUs are visible here|this is no SLURM job|no checkpoint at"
@@ -46,42 +38,6 @@ OTHER_COMMANDS = {
     "mkdocs serve": "tests/test_site.py, by a build",
     "python docs/scripts/tables.py": "tests/test_site.py",
 }
-BLOCK = re.compile(r"^(<!-- not run: [^\n]+ -->\n)?( *)```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
-
-
-def blocks(page: Path, language: str) -> list[str]:
-    """The page's code blocks in a language, without those that are marked as not run."""
-    matches = BLOCK.findall(page.read_text(encoding="utf-8"))
-    return [code for unrun, _, name, code in matches if name == language and not unrun]
-
-
-def command_lines(code: str) -> list[str]:
-    """The single commands of a shell block: continued lines joined, `&&` taken apart, comments left out."""
-    lines = code.replace("\\\n", " ").splitlines()
-    return [
-        shlex.join(shlex.split(command, comments=True))
-        for line in lines
-        for command in line.split("&&")
-        if shlex.split(command, comments=True)
-    ]
-
-
-def run_commands() -> list[str]:
-    """What follows `python run.py` in pages, comments of configuration files and current results, each once."""
-    seen: dict[str, None] = {}
-    for page in PAGES:
-        for code in blocks(page, "bash"):
-            seen |= dict.fromkeys(line for line in command_lines(code) if "python run.py" in line)
-        seen |= dict.fromkeys(re.findall(r"`(python run\.py [^`\n]+)`", page.read_text(encoding="utf-8")))
-    for path in CONFIGS:
-        seen |= dict.fromkeys(re.findall(r"python run\.py [^`\n]+", path.read_text(encoding="utf-8")))
-    for path in sorted((DOCS / "results").glob("*.csv")):
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = [row for row in csv.DictReader(file) if row["older_sources"] == "no"]
-        seen |= dict.fromkeys(row["command"] for row in rows if row.get("command", "").startswith("python run.py"))
-    commands = [line.partition("python run.py")[2].split("&&")[0] for line in seen]
-    own = {"experiment=mine", "GROUP=CHOICE KEY=VALUE", "--config-dir mine/conf loss=squared"}  # tested below
-    return sorted({shlex.join(shlex.split(command, comments=True)) for command in commands} - own - {""})
 
 
 def problems(command: list[str]) -> list[str]:
@@ -197,7 +153,7 @@ def test_the_readme_fits_two_screens() -> None:
 
 
 def test_pages_that_the_code_names_exist() -> None:
-    for path in [*SOURCE.rglob("*.py"), *SOURCE.rglob("*.html"), *CONF.rglob("*.yaml")]:
+    for path in [*SOURCE.rglob("*.py"), *SOURCE.rglob("*.html"), *CONFIGS]:
         for page in re.findall(r"docs/\w+\.md", path.read_text(encoding="utf-8")):
             assert (REPOSITORY / page).exists(), f"{path.relative_to(REPOSITORY)} names {page}"
 
@@ -227,15 +183,3 @@ def test_the_glossary_is_short() -> None:
     glossary = (DOCS / "architecture.md").read_text(encoding="utf-8").partition("## Glossary")[2]
     terms = [term for line in glossary.splitlines() if line.startswith("- ") for term in re.findall(r"\*\*", line)]
     assert 30 <= len(terms) // 2 <= 40
-
-
-@pytest.mark.slow
-def test_the_tutorial_runs(tmp_path: Path) -> None:
-    (tmp_path / "docs").symlink_to(DOCS)
-    commands = [line for code in blocks(DOCS / "tutorial.md", "bash") for line in command_lines(code)]
-    trainings = [shlex.split(line)[2:] for line in commands if "trainer.max_steps=4" in line]
-    assert len(trainings) == 2
-    for arguments in trainings:
-        command = [sys.executable, str(REPOSITORY / "run.py"), *arguments, "model=tiny", "trainer=cpu"]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr

@@ -37,7 +37,8 @@ from mixlingua.mining.pool import MiningRows
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.report.groups import group_tables
 from mixlingua.report.page import choice_text, cut_notes
-from mixlingua.report.pairs import language_shares, log_pairs, pair_values, save_heatmap, save_share_heatmap
+from mixlingua.report.logged import log_outcome
+from mixlingua.report.pairs import language_shares, pair_values, save_heatmap, save_share_heatmap
 from mixlingua.report.run_page import write_run_page
 from mixlingua.report.run_tables import before_after_table
 from mixlingua.translation.gate import REASONS, Verdict
@@ -179,9 +180,9 @@ def show_outcome(run_dir: Path, loggers: list[Logger], seen_languages: list[str]
     after = read_results(run_dir)
     before = read_results(run_dir, "before").rows if (run_dir / "metrics_before.json").exists() else None
     main_metrics = {task: about["main_metric"] for task, about in after.provenance["tasks"].items()}
-    heatmaps = _save_heatmaps(run_dir, main_metrics, before, after.rows)
-    log_pairs(loggers, after.rows, main_metrics, heatmaps)
+    _save_heatmaps(run_dir, main_metrics, before, after.rows)
     page = write_run_page(run_dir, _times(read_status(run_dir)))
+    log_outcome(loggers, run_dir, after.rows, main_metrics)
     console = Console()
     if after.rows:
         seen = seen_languages or sorted({row.query_language for row in after.rows})
@@ -202,17 +203,13 @@ def show_outcome(run_dir: Path, loggers: list[Logger], seen_languages: list[str]
 
 def _save_heatmaps(
     run_dir: Path, main_metrics: Mapping[str, str], before: list[ResultRow] | None, after: list[ResultRow]
-) -> dict[str, Path]:
-    """Write the pictures of main metrics by language pair and of the languages found. Returns the former by task."""
-    heatmaps = {}
+) -> None:
+    """Write the pictures of main metrics by language pair and of the languages found."""
     for task, metric in main_metrics.items():
         if pair_values(after, task, metric):
-            heatmaps[task] = run_dir / f"heatmap_{task}.png"
-            save_heatmap(heatmaps[task], task, metric, before, after)
-    for task in dict.fromkeys(row.task for row in after):
+            save_heatmap(run_dir / f"heatmap_{task}.png", task, metric, before, after)
         if shares := language_shares(after, task):
             save_share_heatmap(run_dir / f"languages_{task}.png", task, shares)
-    return heatmaps
 
 
 def _times(status: dict[str, Any]) -> list[tuple[str, str]]:

@@ -1,12 +1,10 @@
-"""Matrices of language pairs: read from results, drawn with queries in rows and passages in columns, and logged."""
+"""Matrices of language pairs: read from results, drawn with queries in rows and passages in columns."""
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
-import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -198,26 +196,3 @@ def save_heatmap(
 def save_share_heatmap(path: Path, task: str, shares: Mapping[Pair, float]) -> None:
     """Write the share of each language (column) among the first ten passages, by query language (row), to a PNG."""
     save_png(matrix_figure([share_matrix(task, shares)], titled=True), path)
-
-
-@runtime_checkable
-class ShowsPairs(Protocol):
-    """A logger that shows a table and a picture."""
-
-    def log_pairs(self, name: str, columns: Sequence[str], cells: Sequence[Sequence[object]], image: Path) -> None: ...
-
-
-def log_pairs(
-    loggers: Iterable[object], rows: Sequence[ResultRow], main_metrics: Mapping[str, str], heatmaps: Mapping[str, Path]
-) -> None:
-    """Give each task's main metric by language pair, as table and picture, to the loggers that show them.
-
-    heatmaps: task -> its PNG file. The table has a row for each query language; nan where a pair has no value.
-    """
-    shown = [logger for logger in loggers if isinstance(logger, ShowsPairs)]
-    for task, image in heatmaps.items() if shown else ():
-        values = pair_values(rows, task, main_metrics[task])
-        languages = sorted({language for pair in values for language in pair})
-        cells = [[query, *(values.get((query, passage), np.nan) for passage in languages)] for query in languages]
-        for logger in shown:
-            logger.log_pairs(f"{task}/{main_metrics[task]}_by_pair", ["query", *languages], cells, image)

@@ -15,10 +15,12 @@ from wandb.sdk.lib.wbauth import authenticate_session
 
 from mixlingua.errors import ConfigError
 from mixlingua.files import atomic_write
+from mixlingua.report.logged import REPORT
 
 logger = logging.getLogger(__name__)
 MODES = ("auto", "online", "offline", "disabled")
-LOGGED = ("scalars", "tables", "images")
+LOGGED = ("scalars", "tables", "images", "pages")
+_FILES = ("report.html", "report.json", "metrics.json", "config.yaml", "worst_queries.json")  # of the artifact
 KEY = "wandb login, or WANDB_API_KEY"
 
 
@@ -34,6 +36,8 @@ class WandbRun(WandbLogger):
         group: str | None = None,
         tags: Sequence[str] = (),
         mode: str = "auto",
+        id: str | None = None,
+        log_model: bool = False,
     ) -> None:
         """Open a run. Raises ConfigError for an unknown mode.
 
@@ -44,6 +48,8 @@ class WandbRun(WandbLogger):
         group: null: the sweep's folder under -m, none otherwise
         tags: of the run
         mode: auto (WANDB_MODE where set, else online with a key, else offline), online, offline or disabled
+        id: of the run, which is gone on with where it exists; null: that of the run that is resumed, else a new one
+        log_model: true: the model folder is an artifact of the run
         """
         if wandb.run is not None:
             wandb.finish()
@@ -52,11 +58,13 @@ class WandbRun(WandbLogger):
         if mode == "auto" and known == "offline" and "WANDB_MODE" not in os.environ:
             logger.info("W&B: no key (%s), so the run is kept offline; send it later with `wandb sync %s`.",
                      KEY, run_dir / "wandb" / "offline-run-*")  # fmt: skip
+        resume = {} if id is None else {"id": id, "resume": "allow"}
         super().__init__(
             save_dir=run_dir, project=project, entity=entity, name=name or run_dir.name, group=group,
-            tags=list(tags), mode=known,
+            tags=list(tags), mode=known, **resume,
         )  # fmt: skip
         self._run_dir = run_dir
+        self._log_model_folder = log_model
         self._logged: dict[str, set[str]] = {kind: set() for kind in LOGGED}
 
     @rank_zero_only
@@ -67,13 +75,40 @@ class WandbRun(WandbLogger):
         super().log_metrics(metrics, step)
 
     @rank_zero_only
-    def log_pairs(self, name: str, columns: Sequence[str], cells: Sequence[Sequence[Any]], image: Path) -> None:
-        """A table of language pairs and the picture of it, as `name` and `name`_heatmap."""
-        table = wandb.Table(columns=list(columns), data=[list(row) for row in cells])
-        name, heatmap = valid_name(name), f"{valid_name(name)}_heatmap"
-        self._logged["tables"].add(name)
-        self._logged["images"].add(heatmap)
-        self.experiment.log({name: table, heatmap: wandb.Image(str(image))})
+    def log_hyperparams(self, params: Any) -> None:
+        """As Lightning's; the run has begun with it, and RUN/wandb/run.json says which it is, for resuming."""
+        super().log_hyperparams(params)
+        with atomic_write(run_file(self._run_dir)) as partial:
+            partial.write_text(json.dumps({"id": self.experiment.id, "project": self.experiment.project}), "utf-8")
+
+    @rank_zero_only
+    def log_table(self, name: str, columns: Sequence[str], cells: Sequence[Sequence[Any]]) -> None:
+        """A table, as `name`."""
+        self._log("tables", name, wandb.Table(columns=list(columns), data=[list(row) for row in cells]))
+
+    @rank_zero_only
+    def log_picture(self, name: str, image: Path) -> None:
+        """A PNG file, as `name`."""
+        self._log("images", name, wandb.Image(str(image)))
+
+    @rank_zero_only
+    def log_files(self, run_dir: Path) -> None:
+        """report.html as a page; it and the results' files as an artifact, and the model where `log_model` asks."""
+        self._log("pages", REPORT, wandb.Html((run_dir / "report.html").read_text(encoding="utf-8"), inject=False))
+        results = wandb.Artifact(f"results-{self.experiment.id}", type="results")
+        for file in _FILES:
+            if (run_dir / file).exists():
+                results.add_file(str(run_dir / file))
+        self.experiment.log_artifact(results)
+        if self._log_model_folder and (run_dir / "model").is_dir():
+            model = wandb.Artifact(f"model-{self.experiment.id}", type="model")
+            model.add_dir(str(run_dir / "model"))
+            self.experiment.log_artifact(model)
+
+    def _log(self, kind: str, name: str, value: Any) -> None:
+        name = valid_name(name)
+        self._logged[kind].add(name)
+        self.experiment.log({name: value})
 
     @rank_zero_only
     def finish(self, exit_code: int) -> None:
@@ -82,6 +117,11 @@ class WandbRun(WandbLogger):
         with atomic_write(self._run_dir / "wandb" / "logged.json") as partial:
             partial.write_text(json.dumps({kind: sorted(names) for kind, names in self._logged.items()}), "utf-8")
         self.experiment.finish(exit_code=exit_code)
+
+
+def run_file(run_dir: Path) -> Path:
+    """Where a run says which run of W&B it is."""
+    return run_dir / "wandb" / "run.json"
 
 
 def valid_name(name: str) -> str:

@@ -10,10 +10,13 @@ import wandb_workspaces.workspaces as ws
 from mixlingua.evaluation.metrics import QUALITY
 from mixlingua.evaluation.results import SETTINGS
 from mixlingua.evaluation.run_folder import RANK_DISTANCE
+from mixlingua.report.logged import BY_PAIR, LANGUAGES, REPORT, WORST_QUERIES
 from mixlingua.report.wandb import valid_name
 
 _STEP = "trainer/global_step"  # Lightning's name for the x-axis
 _MOST_RUNS = 100  # in one panel; W&B shows 10 unless told otherwise
+_TRAINING = ("loss", "learning_rate", "gradient_norm", "temperature")
+SPEEDS = ("pairs_per_second", "tokens_per_second")
 _USUAL = ("sampler.alpha", "optimizer.lr", "sampler.exponent")  # of the parallel coordinates, besides what differs
 
 
@@ -21,8 +24,8 @@ _USUAL = ("sampler.alpha", "optimizer.lr", "sampler.exponent")  # of the paralle
 class Dashboard:
     """What a dashboard shows.
 
-    averages: keys of metrics.json, such as "xquad_r/multilingual/map". main_metrics: by task. scalars, tables, images:
-    names that were logged to W&B. settings: all configuration keys. differing: those in which the runs differ, but for
+    averages: keys of metrics.json, such as "xquad_r/multilingual/map". main_metrics: by task. scalars, tables, images,
+    pages: names that were logged to W&B. settings: all configuration keys. differing: those in which the runs differ, but for
     the seed.
     """
 
@@ -32,6 +35,7 @@ class Dashboard:
     scalars: frozenset[str]
     tables: frozenset[str]
     images: frozenset[str]
+    pages: frozenset[str]
     differing: Sequence[str]
     settings: frozenset[str]
 
@@ -74,10 +78,16 @@ class Dashboard:
             ("Language bias", self._over_steps(self._bias()), "How far the rankings prefer some languages."),
             ("Quality against bias", list(self._scatter()), "Each dot is a run, or a group of them."),
             ("Settings", list(self._coordinates()), "From what was chosen to what came of it."),
-            ("Language pairs", list(self._pairs()), "Queries in one language, passages in another."),
+            ("Language pairs", [*self._media(f"{BY_PAIR}_heatmap"), *self._tables(BY_PAIR)],
+             "Queries in one language, passages in another."),
+            ("Languages found", list(self._media(LANGUAGES)), "Whose passages are among the first ten."),
+            ("Worst queries", list(self._tables(WORST_QUERIES)), "The questions with the lowest values, and why."),
             ("Batch mix", [*self._shares("batches"), *self._shares("sources")], "Shares of all batches so far."),
-            ("Training", self._over_steps(name for name in sorted(self.scalars) if name.startswith("train_loss")),
-             "The loss, over all batches and by their kind."),
+            ("Training", self._over_steps(f"train/{name}" for name in _TRAINING), "What the optimiser does."),
+            ("Loss by kind", self._over_steps(name for name in sorted(self.scalars) if name.startswith("train_loss_")),
+             "The loss of each kind of batch."),
+            ("Speed", self._over_steps(f"train/{name}" for name in SPEEDS), "Of the steps, without what is between."),
+            ("Reports", list(self._media(REPORT, self.pages)), "The page of each run."),
         ]  # fmt: skip
         return [section for section in sections if section[1]]
 
@@ -119,10 +129,13 @@ class Dashboard:
             columns.append(wr.ParallelCoordinatesPlotColumn(metric=wr.SummaryMetric(quality)))
             yield wr.ParallelCoordinatesPlot(title=task, columns=columns)
 
-    def _pairs(self) -> Iterator[Any]:
-        if self.images:
-            yield wr.MediaBrowser(title="by language pair", media_keys=sorted(self.images), num_columns=2)
-        for name in sorted(self.tables):
+    def _media(self, end: str, among: frozenset[str] | None = None) -> Iterator[Any]:
+        names = sorted(name for name in (self.images if among is None else among) if name.endswith(end))
+        if names:
+            yield wr.MediaBrowser(title=end.strip("_").replace("_", " "), media_keys=names, num_columns=2)
+
+    def _tables(self, end: str) -> Iterator[Any]:
+        for name in sorted(name for name in self.tables if name.endswith(end)):
             yield wr.WeavePanelSummaryTable(table_name=name)
 
     def _shares(self, what: str) -> Iterator[Any]:
