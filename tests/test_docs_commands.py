@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.documented import DOCS, README, REASONS, REPOSITORY, blocks, command_lines, run_commands
@@ -58,7 +59,9 @@ def shortened(command: str) -> list[str]:
         small = {key for key in TRAINING if said.get(key, "").isdigit() and int(said[key]) <= int(TRAINING[key])}
         words = [word for word in words if word.partition("=")[0] not in TRAINING.keys() - small]
         words += [f"{key}={value}" for key, value in TRAINING.items() if key not in small]
-    if not {"evaluation", "experiment"} & set(said):
+    if "resume" in said:
+        words.append("trainer.max_steps=3")
+    elif not {"evaluation", "experiment"} & set(said):
         words += ["evaluation=[]"] if action == "train" else SMALL if action == "evaluate" else []
     if "xquad_r" in said.get("evaluation", "") or said.get("experiment", "tune") != "tune":
         words = [word for word in words if not word.startswith("evaluation.tasks.xquad_r.articles")]
@@ -91,8 +94,9 @@ def run(monkeypatch: pytest.MonkeyPatch, cache: Path, tmp_path: Path) -> Iterato
     handlers, level = root.handlers[:], root.level
     for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_IDENTITY_TOKEN_FILE"):
         monkeypatch.delenv(name, raising=False)
-    for name, value in {"MIXLINGUA_CACHE": cache, "OMP_NUM_THREADS": 1, "PL_GLOBAL_SEED": 0, "WANDB_SILENT": "true",
-                        "NETRC": tmp_path / "none", "WANDB_CONFIG_DIR": tmp_path / "wandb-config"}.items():  # fmt: skip
+    settings = {"MIXLINGUA_CACHE": cache, "OMP_NUM_THREADS": 1, "PL_GLOBAL_SEED": 0, "WANDB_SILENT": "true"}
+    settings |= {name: tmp_path / name.lower() for name in ("NETRC", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR")}
+    for name, value in settings.items():
         monkeypatch.setenv(name, str(value))
     monkeypatch.chdir(tmp_path)
     example_files(tmp_path)
@@ -116,7 +120,7 @@ def run(monkeypatch: pytest.MonkeyPatch, cache: Path, tmp_path: Path) -> Iterato
 def example_files(folder: Path) -> None:
     """What the commands of the pages call pairs.jsonl.gz, part1.jsonl, FILE and so on: a hundred rows of atlas."""
     (folder / "docs").symlink_to(DOCS)
-    lines = []
+    lines: list[dict[str, Any]] = []
     for number in range(100):
         queries, passages = ({code: f"{side} {number} in {code}" for code in LANGUAGES} for side in ("river", "sea"))
         negatives = {code: [f"hill {other} in {code}" for other in range(number, number + 4)] for code in LANGUAGES}

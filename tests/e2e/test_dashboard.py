@@ -60,6 +60,7 @@ def sweep(launch: Launch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
     monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "wandb-config"))
+    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "wandb-data"))
     monkeypatch.setenv("WANDB_SILENT", "true")
     given = ("logger=[csv,wandb]", "trainer.max_steps=3", "hydra.sweep.dir=sweep")
     assert launch("-m", "sampler.alpha=0.2,0.8", *given) == 0
@@ -75,7 +76,9 @@ def test_a_dashboard_names_what_the_runs_logged_and_nothing_else(
     metrics = json.loads((sweep / "0" / "metrics.json").read_text())
     for key in ("xquad_r/monolingual/map", "xquad_r/multilingual/map", "xquad_r/multilingual/rank_distance"):
         assert values[key.replace("/", "_")] == pytest.approx(metrics[key])
-    assert {"train_loss", "batches_monolingual", "sources_jsonl"} <= set(values) | set(found[1][0])
+    assert {"train_loss", "train_learning_rate", "train_gradient_norm", "batches_monolingual", "sources_jsonl",
+            "speed_pairs_per_second", "speed_tokens_per_second"} <= set(values) | set(found[1][0])  # fmt: skip
+    assert {"worst_queries", "xquad_r_languages", "report"} <= set(values)
     table, picture = values["xquad_r_map_by_pair"], values["xquad_r_map_by_pair_heatmap"]
     assert (table["_type"], table["ncols"], table["nrows"]) == ("table-file", 3, 2)
     assert picture["_type"] == "image-file"
@@ -96,14 +99,31 @@ def test_a_dashboard_names_what_the_runs_logged_and_nothing_else(
         names, keys = set(named(written[part])), set(configured(written[part]))
         assert names <= known
         assert {"train_loss", "xquad_r_multilingual_map", "xquad_r_multilingual_rank_distance", "batches_monolingual",
-                "xquad_r_map_by_pair", "xquad_r_map_by_pair_heatmap", "trainer/global_step"} <= names  # fmt: skip
+                "xquad_r_map_by_pair", "xquad_r_map_by_pair_heatmap", "xquad_r_languages", "worst_queries", "report",
+                "train_learning_rate", "train_gradient_norm", "speed_pairs_per_second", "speed_tokens_per_second",
+                "trainer/global_step"} <= names  # fmt: skip
         assert {"sampler.alpha", "optimizer.lr", "sampler.exponent"} <= keys
         assert all(has(config, key) for key in keys)
     sections = [section["name"] for section in written["workspace"]["section"]["panelBankConfig"]["sections"]]
     assert sections == ["Quality by setting", "Language bias", "Quality against bias", "Settings", "Language pairs",
-                        "Batch mix", "Training"]  # fmt: skip
+                        "Languages found", "Worst queries", "Batch mix", "Training", "Loss by kind", "Speed",
+                        "Reports"]  # fmt: skip
     (runs,) = written["workspace"]["section"]["runSets"]
     assert [key["name"] for key in runs["grouping"]] == ["group", "sampler.value.alpha"]
+
+
+def test_a_resumed_run_keeps_its_id_and_goes_on_in_its_steps(sweep: Path, launch: Launch, tmp_path: Path) -> None:
+    assert launch("resume=sweep/0", "logger=[csv,wandb]", "trainer.max_steps=5", "hydra.run.dir=later") == 0
+    ids, steps = [], []
+    for run in (sweep / "0", tmp_path / "later"):
+        (file,) = run.glob("wandb/offline-run-*/run-*.wandb")
+        ids.append(file.stem.removeprefix("run-"))
+        history = [record.history.item for record in records(file) if record.WhichOneof("record_type") == "history"]
+        steps.append([int(item.value_json) for items in history for item in items
+                      if [*item.nested_key, item.key][0] == "trainer/global_step"])  # fmt: skip
+    assert ids[0] == ids[1]
+    assert max(steps[0]) == 3
+    assert (min(steps[1]), max(steps[1])) == (3, 5)
 
 
 def test_what_a_dashboard_needs_is_said(launch: Launch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from mixlingua.report.pairs import (
     Matrix,
     difference_matrix,
     language_shares,
-    log_pairs,
     pair_values,
     save_heatmap,
     save_share_heatmap,
@@ -27,7 +26,7 @@ def shown(matrix: Matrix) -> list[list[tuple[str, str]]]:
     return [[(matrix.texts[pair], NAMES[matrix.colour(pair)]) for pair in row] for row in cells]
 
 
-def test_pairs_of_one_task_and_metric_are_read_and_logged(tmp_path: Path) -> None:
+def test_pairs_are_those_of_one_task_and_metric() -> None:
     rows = [
         ResultRow("t", "crosslingual", "de", "en", "map", 0.25, 1),
         ResultRow("t", "monolingual", "de", "de", "map", 0.5, 1),
@@ -36,16 +35,6 @@ def test_pairs_of_one_task_and_metric_are_read_and_logged(tmp_path: Path) -> Non
         ResultRow("other", "monolingual", "fr", "fr", "map", 0.7, 1),
     ]
     assert pair_values(rows, "t", "map") == {("de", "en"): 0.25, ("de", "de"): 0.5}
-
-    class Logger:
-        def log_pairs(self, *logged: object) -> None:
-            self.logged = logged
-
-    log_pairs([object(), logger := Logger()], rows, {"t": "map"}, {"t": tmp_path / "t.png"})
-    name, columns, cells, image = logger.logged
-    assert (name, columns, image) == ("t/map_by_pair", ["query", "de", "en"], tmp_path / "t.png")
-    nan = pytest.approx(float("nan"), nan_ok=True)
-    assert cells == [["de", 0.5, 0.25], ["en", nan, nan]], "queries in rows, passages in columns"
 
 
 def test_shares_of_languages_are_those_of_the_multilingual_setting() -> None:

@@ -10,7 +10,7 @@ from rich.table import Table
 from mixlingua.evaluation.results import ResultRow
 from mixlingua.report.run_tables import averages, before_after_table, headline
 
-MAIN = {"atlas": "map"}
+MAIN = {"atlas": {"main_metric": "map"}}
 
 
 def printed(table: Table, width: int = 80) -> dict[str, list[str]]:
@@ -64,7 +64,7 @@ def test_change_for_the_better_is_green(before: list[ResultRow], after: list[Res
 def test_the_main_metric_of_a_benchmark_is_shown_first_in_each_setting(after: list[ResultRow], metric: str) -> None:
     """BEIR and MIRACL are compared by nDCG@10, Mr. TyDi by MRR@100."""
     rows = [*after, *(replace(row, metric=metric, value=0.25) for row in after if row.metric == "map")]
-    lines = printed(before_after_table(None, rows, {"de", "en", "el"}, {"atlas": metric}))
+    lines = printed(before_after_table(None, rows, {"de", "en", "el"}, {"atlas": {"main_metric": metric}}))
     name = {"ndcg_at_10": "nDCG@10", "mrr_at_100": "MRR@100", "f1": "f1"}[metric]
     assert list(lines) == [
         f"monolingual {name}", "monolingual mAP", f"cross-lingual {name}", "cross-lingual mAP", "rank distance",
@@ -74,5 +74,7 @@ def test_the_main_metric_of_a_benchmark_is_shown_first_in_each_setting(after: li
 
 def test_the_note_says_what_multilingual_recall_at_1_can_be_at_most(after: list[ResultRow]) -> None:
     rows = [*after, *(replace(row, metric="recall_at_1", value=0.05) for row in after if row.setting == "multilingual")]
-    assert "at most 1/R" in headline(None, rows, {"de"}, MAIN).note
-    assert "at most" not in headline(None, after, {"de"}, MAIN).note
+    about = {"atlas": {"main_metric": "map", "most_recall_at_1": 1 / 11}}
+    assert "recall@1 is at most 0.091 on atlas" in headline(None, rows, {"de"}, about).note
+    assert "recall@1" not in headline(None, after, {"de"}, about).note
+    assert "recall@1" not in headline(None, rows, {"de"}, {"atlas": {**about["atlas"], "most_recall_at_1": 1}}).note

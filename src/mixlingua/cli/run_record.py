@@ -214,7 +214,7 @@ def run_loggers(cfg: DictConfig, run_dir: Path) -> "Iterator[list[Logger]]":
 
     A node with `_partial_: true` is completed with the run folder, as run_dir. A logger that has a run of its own to
     end, as W&B's, is told whether the body failed. Runs of a sweep are grouped under its folder's name. The CSV file of
-    a resumed run begins with what the stopped one had logged.
+    a resumed run begins with what the stopped one had logged; a resumed run of W&B keeps its id.
     """
     from pytorch_lightning.loggers import CSVLogger
 
@@ -224,8 +224,8 @@ def run_loggers(cfg: DictConfig, run_dir: Path) -> "Iterator[list[Logger]]":
     earlier = logged_before(checkpoint_of(cfg.resume)) if cfg.resume and is_rank_zero() else []
     try:
         for node in cfg.logger.values():
-            grouped = {"group": _sweep_name()} if "group" in node and node.group is None else {}
-            made = instantiate(node, **grouped)
+            known = {"group": _sweep_name(), "id": _wandb_id(cfg.resume)}
+            made = instantiate(node, **{key: value for key, value in known.items() if key in node and not node[key]})
             loggers.append(made(run_dir=run_dir) if node.get("_partial_", False) else made)
         settings: Any = OmegaConf.to_container(cfg, resolve=True)
         for logger in loggers:
@@ -251,6 +251,14 @@ def _sweep_name() -> str | None:
     if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
         return None
     return "_".join(Path(HydraConfig.get().sweep.dir).parts[-2:])
+
+
+def _wandb_id(resume: str | None) -> str | None:
+    """The run of W&B that the resumed run was; None where it was none."""
+    record = checkpoint_of(resume).resolve().parent.parent / "wandb" / "run.json" if resume else None
+    if record is None or not record.exists():
+        return None
+    return str(json.loads(record.read_text(encoding="utf-8"))["id"])
 
 
 def checkpoint_of(resume: str) -> Path:

@@ -36,8 +36,8 @@ from mixlingua.files import atomic_write
 from mixlingua.mining.pool import MiningRows
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.report.groups import group_tables
-from mixlingua.report.page import choice_text, cut_notes
 from mixlingua.report.logged import log_outcome
+from mixlingua.report.page import choice_text, cut_notes
 from mixlingua.report.pairs import language_shares, pair_values, save_heatmap, save_share_heatmap
 from mixlingua.report.run_page import write_run_page
 from mixlingua.report.run_tables import before_after_table
@@ -186,7 +186,7 @@ def show_outcome(run_dir: Path, loggers: list[Logger], seen_languages: list[str]
     console = Console()
     if after.rows:
         seen = seen_languages or sorted({row.query_language for row in after.rows})
-        console.print(before_after_table(before, after.rows, seen, main_metrics, after.average))
+        console.print(before_after_table(before, after.rows, seen, after.provenance["tasks"], after.average))
         for table in group_tables(before, after.rows, main_metrics, after.average):
             console.print("", table)
         for note in cut_notes(after.provenance):

@@ -5,6 +5,7 @@ A task holds no code that measures: `suite.evaluate_task` chooses the engine by 
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import mean
 from typing import Any, NamedTuple
 
 from mixlingua.errors import DataError
@@ -98,7 +99,18 @@ class RetrievalTask:
 
     def provenance(self) -> dict[str, object]:
         """What identifies the data, as plain values."""
-        return described(self, self.num_queries, self.num_passages, passage_transforms=repr(self.transforms))
+        facts = {"passage_transforms": repr(self.transforms), "most_recall_at_1": round(self.most_recall_at_1, 6)}
+        return described(self, self.num_queries, self.num_passages, **facts)
+
+    @property
+    def most_recall_at_1(self) -> float:
+        """What recall@1 is of an ideal system in the multilingual setting: 1/R of a query with R relevant passages.
+
+        The mean over queries, then over their languages.
+        """
+        numbers = [[sum(grade > 0 for grade in grades.values()) for grades in of_language.values()]
+                   for of_language in self.qrels.values()]  # fmt: skip
+        return mean(mean(1 / number for number in of_language) for of_language in numbers)
 
 
 def _problems(task: RetrievalTask) -> Iterator[str]:

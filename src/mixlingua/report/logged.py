@@ -22,13 +22,13 @@ _WORST_COLUMNS = (
 class ShowsOutcome(Protocol):
     """A logger that shows tables, pictures and files; names may hold slashes."""
 
-    def log_table(self, name: str, columns: Sequence[str], cells: Sequence[Sequence[object]]) -> None:
+    def show_table(self, name: str, columns: Sequence[str], cells: Sequence[Sequence[object]]) -> None:
         """A table, whose cells are texts and numbers."""
 
-    def log_picture(self, name: str, image: Path) -> None:
+    def show_picture(self, name: str, image: Path) -> None:
         """A PNG file."""
 
-    def log_files(self, run_dir: Path) -> None:
+    def show_files(self, run_dir: Path) -> None:
         """What else the finished run folder holds, such as report.html."""
 
 
@@ -49,14 +49,14 @@ def log_outcome(
                 languages = sorted({language for pair in values for language in pair})
                 cells = [[query, *(values.get((query, passage), np.nan) for passage in languages)]
                          for query in languages]  # fmt: skip
-                logger.log_table(f"{task}/{metric}{BY_PAIR}", ["query", *languages], cells)
+                logger.show_table(f"{task}/{metric}{BY_PAIR}", ["query", *languages], cells)
             for name, file in ((f"{metric}{BY_PAIR}_heatmap", f"heatmap_{task}.png"),
                                (LANGUAGES.removeprefix("_"), f"languages_{task}.png")):  # fmt: skip
                 if (image := run_dir / file).exists():
-                    logger.log_picture(f"{task}/{name}", image)
+                    logger.show_picture(f"{task}/{name}", image)
         if worst := _worst(run_dir):
-            logger.log_table(WORST_QUERIES, _WORST_COLUMNS, worst)
-        logger.log_files(run_dir)
+            logger.show_table(WORST_QUERIES, _WORST_COLUMNS, worst)
+        logger.show_files(run_dir)
 
 
 def _worst(run_dir: Path) -> list[list[object]]:

@@ -60,7 +60,7 @@ def write_run_page(run_dir: Path, times: Sequence[tuple[str, str]]) -> Path:
         "lead": _lead(after.provenance),
         "pretraining": after.provenance.get("pretraining"),
         "cut_notes": cut_notes(after.provenance),
-        "headline": headline(before, after.rows, seen, main_metrics, after.average),
+        "headline": headline(before, after.rows, seen, tasks, after.average),
         "groups": group_tables(before, after.rows, main_metrics, after.average),
         "zero_shot": zero_shot,
         "tasks": [_task(run_dir, name, after, before, seen, zero_shot) for name in tasks],

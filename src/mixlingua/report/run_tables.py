@@ -94,28 +94,29 @@ def headline(
     before: Sequence[ResultRow] | None,
     after: Sequence[ResultRow],
     seen: Collection[str],
-    main_metrics: Mapping[str, str],
+    tasks: Mapping[str, Mapping[str, Any]],
     average: Average = MACRO,
 ) -> Headline:
     """Each task's main metric, mAP and recall@1 by setting, and rank distance, for seen and zero-shot languages apart.
 
     before: rows of the untrained model, none where only `after` was measured. seen: ISO 639-1 codes trained on.
-    main_metrics: by task. A cross-lingual pair counts as zero-shot if one of its languages is; a multilingual query by
-    its own language.
+    tasks: the provenance of each. A cross-lingual pair counts as zero-shot if one of its languages is; a multilingual
+    query by its own language.
     """
     old, new = (averages(rows, seen, average) for rows in (before or (), after))
     groups = [group for group in (SEEN, ZERO_SHOT) if any(key[3] == group for key in new)]
     blocks: dict[str, list[tuple[str, list[Change]]]] = {task: [] for task in dict.fromkeys(row.task for row in after)}
     for task, lines in blocks.items():
-        for setting, metric, label in _lines(main_metrics[task]):
+        for setting, metric, label in _lines(tasks[task]["main_metric"]):
             keys = [(task, setting, metric, group) for group in groups]
             if any(key in new for key in keys):
                 lines.append((label, [Change(metric, old.get(key), new.get(key)) for key in keys]))
     note = f"Averages over {'languages or pairs' if average == MACRO else 'all queries'}."
     if unseen := sorted({row.query_language for row in after} - set(seen)):
         note += f" Zero-shot: with {', '.join(unseen)}, which were never trained on."
-    if any(key[1:3] == ("multilingual", "recall_at_1") for key in new):
-        note += " Multilingual recall@1 is at most 1/R where a query has R relevant passages, such as one per language."
+    for task in dict.fromkeys(key[0] for key in new if key[1:3] == ("multilingual", "recall_at_1")):
+        if (most := tasks[task].get("most_recall_at_1", 1)) < 1:
+            note += f" Multilingual recall@1 is at most {most:.3f} on {task}: 1/R for a query with R relevant passages."
     return Headline(groups, bool(before), blocks, note)
 
 
@@ -132,11 +133,11 @@ def before_after_table(
     before: Sequence[ResultRow] | None,
     after: Sequence[ResultRow],
     seen_languages: Collection[str],
-    main_metrics: Mapping[str, str],
+    tasks: Mapping[str, Mapping[str, Any]],
     average: Average = MACRO,
 ) -> Table:
     """One block for each task: the lines of `headline`. Green: a change for the better. Fits 80 columns."""
-    shown = headline(before, after, seen_languages, main_metrics, average)
+    shown = headline(before, after, seen_languages, tasks, average)
     stages = ["before", "after", "change"] if shown.has_before else [""]
     table = Table(
         box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 0, 0, 1), caption=shown.note, caption_justify="left"

@@ -58,10 +58,9 @@ class WandbRun(WandbLogger):
         if mode == "auto" and known == "offline" and "WANDB_MODE" not in os.environ:
             logger.info("W&B: no key (%s), so the run is kept offline; send it later with `wandb sync %s`.",
                      KEY, run_dir / "wandb" / "offline-run-*")  # fmt: skip
-        resume = {} if id is None else {"id": id, "resume": "allow"}
         super().__init__(
             save_dir=run_dir, project=project, entity=entity, name=name or run_dir.name, group=group,
-            tags=list(tags), mode=known, **resume,
+            tags=list(tags), mode=known, id=id, resume=None if id is None else "allow",
         )  # fmt: skip
         self._run_dir = run_dir
         self._log_model_folder = log_model
@@ -82,17 +81,17 @@ class WandbRun(WandbLogger):
             partial.write_text(json.dumps({"id": self.experiment.id, "project": self.experiment.project}), "utf-8")
 
     @rank_zero_only
-    def log_table(self, name: str, columns: Sequence[str], cells: Sequence[Sequence[Any]]) -> None:
+    def show_table(self, name: str, columns: Sequence[str], cells: Sequence[Sequence[Any]]) -> None:
         """A table, as `name`."""
         self._log("tables", name, wandb.Table(columns=list(columns), data=[list(row) for row in cells]))
 
     @rank_zero_only
-    def log_picture(self, name: str, image: Path) -> None:
+    def show_picture(self, name: str, image: Path) -> None:
         """A PNG file, as `name`."""
         self._log("images", name, wandb.Image(str(image)))
 
     @rank_zero_only
-    def log_files(self, run_dir: Path) -> None:
+    def show_files(self, run_dir: Path) -> None:
         """report.html as a page; it and the results' files as an artifact, and the model where `log_model` asks."""
         self._log("pages", REPORT, wandb.Html((run_dir / "report.html").read_text(encoding="utf-8"), inject=False))
         results = wandb.Artifact(f"results-{self.experiment.id}", type="results")

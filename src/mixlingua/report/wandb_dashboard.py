@@ -16,7 +16,7 @@ from mixlingua.report.wandb import valid_name
 _STEP = "trainer/global_step"  # Lightning's name for the x-axis
 _MOST_RUNS = 100  # in one panel; W&B shows 10 unless told otherwise
 _TRAINING = ("loss", "learning_rate", "gradient_norm", "temperature")
-SPEEDS = ("pairs_per_second", "tokens_per_second")
+_SPEEDS = ("pairs_per_second", "tokens_per_second")
 _USUAL = ("sampler.alpha", "optimizer.lr", "sampler.exponent")  # of the parallel coordinates, besides what differs
 
 
@@ -25,8 +25,8 @@ class Dashboard:
     """What a dashboard shows.
 
     averages: keys of metrics.json, such as "xquad_r/multilingual/map". main_metrics: by task. scalars, tables, images,
-    pages: names that were logged to W&B. settings: all configuration keys. differing: those in which the runs differ, but for
-    the seed.
+    pages: names that were logged to W&B. settings: all configuration keys. differing: those in which the runs differ,
+    but for the seed.
     """
 
     project: str
@@ -86,7 +86,7 @@ class Dashboard:
             ("Training", self._over_steps(f"train/{name}" for name in _TRAINING), "What the optimiser does."),
             ("Loss by kind", self._over_steps(name for name in sorted(self.scalars) if name.startswith("train_loss_")),
              "The loss of each kind of batch."),
-            ("Speed", self._over_steps(f"train/{name}" for name in SPEEDS), "Of the steps, without what is between."),
+            ("Speed", self._over_steps(f"speed/{name}" for name in _SPEEDS), "Of the steps, without what is between."),
             ("Reports", list(self._media(REPORT, self.pages)), "The page of each run."),
         ]  # fmt: skip
         return [section for section in sections if section[1]]

@@ -1,6 +1,7 @@
-"""What a run does beside its steps: it measures, averages the weights, seeds each batch and counts the kinds."""
+"""What a run does beside its steps: it measures, averages the weights, seeds, counts and times the batches."""
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -177,3 +178,35 @@ class BatchMix(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.counts, self.batches = Counter(state_dict["counts"]), state_dict["batches"]
+
+
+class TrainingSpeed(Callback):
+    """Logs the pairs and tokens that all devices train on in a second: speed/pairs_per_second, speed/tokens_per_second.
+
+    Over the batches since it logged last. Only the time within them counts: no waiting for data, no evaluation. Tokens
+    are those of queries and passages without padding, on this device, times the number of devices.
+    """
+
+    def __init__(self) -> None:
+        self._batches = self._pairs = 0
+        self._tokens: Any = 0
+        self._seconds = self._started = 0.0
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: TrainBatch, batch_idx: int
+    ) -> None:
+        self._started = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._seconds += time.perf_counter() - self._started
+        self._batches += 1
+        self._pairs += len(batch.query_languages)
+        self._tokens = self._tokens + batch.queries["attention_mask"].sum() + batch.passages["attention_mask"].sum()
+        if self._batches % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            rate = trainer.world_size / self._seconds
+            speeds = {"speed/pairs_per_second": self._pairs * rate, "speed/tokens_per_second": int(self._tokens) * rate}
+            for logger in trainer.loggers:
+                logger.log_metrics(speeds, step=trainer.global_step)
+            self._pairs, self._tokens, self._seconds = 0, 0, 0.0

@@ -130,6 +130,7 @@ class RetrieverModule(pl.LightningModule):
         trained = [parameter for parameter in self.parameters() if parameter.grad is not None]
         norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in trained if parameter.grad is not None])
         self._check_and_log(norm)
+        self._log("learning_rate", torch.tensor(float(max(group["lr"] for group in optimizer.param_groups))))
         if gradient_clip_algorithm == "value":
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
         elif gradient_clip_val:
