@@ -21,6 +21,8 @@ HOMES = {
     "peft": ["model/lora.py"],
     "jinja2": ["report/page.py"],
     "sklearn": ["evaluation/", "model/language_layers.py"],
+    "faiss": ["search/engines.py"],
+    "pymilvus": ["search/milvus.py"],
     "hydra": ["cli/", "library.py"],
     "omegaconf": ["cli/", "library.py"],
 }

@@ -18,6 +18,7 @@ from mixlingua.model.encoder import BiEncoder
 from mixlingua.search.encoding import Encoding
 from mixlingua.search.engines import FaissSettings
 from mixlingua.search.folder import IndexFolder
+from mixlingua.search.milvus import MilvusSettings
 from mixlingua.search.settings import IndexSettings, Vectors
 
 NEIGHBOURS = 50  # documents whose mean score is the level of a language in a fair list, as of the hub correction
@@ -178,7 +179,7 @@ def check_search(queries: Sequence[str], k: object, language: str | None, fair: 
         raise ConfigError(f"fair=true with language={language}: a list in one language cannot be fair to others.")
 
 
-KINDS: dict[str, type[IndexSettings]] = {kind.KIND: kind for kind in (FaissSettings,)}
+KINDS: dict[str, type[IndexSettings]] = {kind.KIND: kind for kind in (FaissSettings, MilvusSettings)}
 
 
 def settings_of(folder: IndexFolder) -> IndexSettings:
