@@ -93,9 +93,12 @@ def spelled_out(arguments: Sequence[str]) -> list[str]:
     return spelled
 
 
+_PLAIN = re.compile(r"(?!(?:true|false|nan|inf)$)[a-z_./][\w./-]*", re.IGNORECASE | re.ASCII)
+
+
 def _quoted(text: str) -> str:
-    """A text as Hydra and OmegaConf read it back, whatever signs it has; a text in quotes stays as it is."""
-    if text in ("null", "") or (len(text) > 1 and text[0] == text[-1] and text[0] in "'\""):
+    """A text as Hydra and OmegaConf read it back, whatever signs it has; a plain word, and null, as they are."""
+    if _PLAIN.fullmatch(text):
         return text
     before_quote = re.sub(r"(\\+)(?='|$)", r"\1\1", text)  # backslashes count where a quote follows
     return "'" + before_quote.replace("'", r"\'").replace("${", r"\${") + "'"

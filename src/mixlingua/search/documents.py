@@ -280,5 +280,8 @@ class Detector:
 
     def __call__(self, document: Document) -> str:
         """The language's code, or `UNDETERMINED` where the text holds no language, such as numbers alone."""
-        label, _ = self._identifier.classify(f"{document.title} {document.text}"[: self._READ])
+        text = f"{document.title} {document.text}"[: self._READ]
+        if not any(map(str.isalpha, text)):
+            return UNDETERMINED
+        label, _ = self._identifier.classify(text)
         return code_here(label) or UNDETERMINED

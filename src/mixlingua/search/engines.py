@@ -5,6 +5,7 @@ sample of them and filled shard by shard, and scores what it finds again with th
 """
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -21,7 +22,6 @@ from mixlingua.search.settings import Engine, Found, IndexSettings, Mask, Vector
 logger = logging.getLogger(__name__)
 
 _FEW = 20_000  # rows that may be found: fewer are searched exactly, which is fast and misses nothing
-_PQ_CENTROIDS = 256
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,8 @@ class FaissSettings(IndexSettings):
             return
         index = self._new(dim)
         lists = getattr(index, "nlist", 0) if self.is_binary else _lists(index)
-        needed = max(lists, _PQ_CENTROIDS if "PQ" in self.factory else 0)
+        bits = re.search(r"PQ\d+(?:x(\d+))?", self.factory)
+        needed = max(lists, 2 ** int(bits[1] or 8) if bits else 0)  # lists, and the codes of a product quantizer
         if num_rows < needed:
             raise ConfigError(
                 f"index.factory={self.factory}: is trained on at least {needed:,} windows, and there are {num_rows:,}. "
@@ -155,7 +156,7 @@ class Exact:
     folder: IndexFolder
 
     def search(self, queries: Vectors, count: int, language: str | None) -> Found:
-        """As `Engine` says; exact up to the rounding of float32. Of equal scores the earlier row is first."""
+        """As `Engine` says; exact up to the rounding of float32."""
         return exact(queries, self.folder, count, _mask(self.folder, language))
 
 

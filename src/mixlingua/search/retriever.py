@@ -116,7 +116,7 @@ class Retriever:
         """What `search` gives for the (Q, D) vectors of queries."""
         self.folder.of_language(language)  # says which languages there are, where this is none of them
         vectors = self.settings.transforms.queries(torch.from_numpy(queries)).numpy()
-        if not fair:
+        if not fair or not self.languages:
             return [self._results(best) for best in self._best(vectors, k, language)]
         by_language = [self._best(vectors, max(k, NEIGHBOURS), name) for name in self.languages]
         return [self._results(fair_ranking(of_query, k)) for of_query in zip(*by_language, strict=True)]

@@ -61,6 +61,8 @@ class Windowing:
 
     def cut(self, documents: Sequence[Document], tokenizer: PairTokenizer) -> Iterator[Window]:
         """The windows of each document in order. Raises ConfigError where a title leaves no room for a text."""
+        if not documents:
+            return
         limit = min(self.tokens or tokenizer.max_length["passage"], tokenizer.max_length["passage"])
         whole = tokenizer.tokenizer(
             [tokenizer.prefix["passage"] + titled(document.title, document.text) for document in documents],

