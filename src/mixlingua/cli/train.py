@@ -96,9 +96,10 @@ def build_teacher(cfg: DictConfig, loss: TotalLoss, encoder: BiEncoder) -> Teach
     """The configured teacher, or else the encoder as it is now; None where no loss asks for one."""
     if not any(view.read_by_teacher for view in loss.views):
         return None
-    if cfg.teacher is None:
-        return Teacher.copy_of(encoder)
-    return Teacher(instantiate(cfg.teacher).load(cfg.seed))
+    teacher = Teacher.copy_of(encoder) if cfg.teacher is None else Teacher(instantiate(cfg.teacher).load(cfg.seed))
+    if cfg.keep_teacher_vectors:
+        teacher.keep(cfg.trainer.precision)
+    return teacher
 
 
 def build_views(

@@ -80,7 +80,7 @@ def _remove(stored: Sequence["VectorShards"]) -> None:
 
 
 def write_vectors(path: Path, vectors: Tensor) -> None:
-    """Write (n, D) float32 rows as .npy. Raises StorageError where the disk is full."""
+    """Write (n, D) rows as .npy. Raises StorageError where the disk is full."""
     array = np.ascontiguousarray(vectors.numpy())
     with atomic_write(path) as partial, partial.open("wb") as file:
         header = np.lib.format.header_data_from_array_1_0(array)

@@ -16,22 +16,35 @@ from mixlingua.errors import ConfigError, TrainingError
 from mixlingua.losses.base import StepInputs, TokenVectors, TotalLoss, ViewVectors
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.lora import adapter_alpha
+from mixlingua.retrieval.kept_vectors import KeptVectors, folder_of
 from mixlingua.training.optimizer import AdamW
 
 
 class Teacher:
     """Vectors of texts, without gradient and without dropout.
 
-    Not a module: it is no part of what is trained, saved or compared on resuming. It is where its texts are.
+    Not a module: it is no part of what is trained, saved or compared on resuming. It is where its texts are. kept:
+    where its vectors of whole texts are kept, so that each text is read once; None: nowhere, they are computed in every
+    step.
     """
 
-    def __init__(self, encoder: BiEncoder) -> None:
+    def __init__(self, encoder: BiEncoder, kept: KeptVectors | None = None) -> None:
         self._encoder = encoder.eval().requires_grad_(False)
+        self._kept = kept
 
     @classmethod
     def copy_of(cls, encoder: BiEncoder) -> Self:
         """The model as it is now: it will learn from what it was before training."""
         return cls(deepcopy(encoder))
+
+    def keep(self, precision: str) -> None:
+        """Keep vectors in the cache from now on. precision: that of training, in which they are computed."""
+        self._kept = KeptVectors(folder_of(self._encoder.fingerprint(), precision, self._encoder.embedding_dim))
+
+    def flush(self) -> None:
+        """Write the vectors that are to be kept and are not on disk yet."""
+        if self._kept is not None:
+            self._kept.flush()
 
     @property
     def tokenizer(self) -> PairTokenizer:
@@ -40,8 +53,22 @@ class Teacher:
 
     @torch.no_grad()
     def encode_together(self, batches: Sequence[dict[str, Tensor]]) -> list[Tensor]:
-        """batches: input_ids and attention_mask, (N, L) int64. Returns (N, T) float32 unit rows of each."""
-        return self._beside(batches[0]).encode_together(batches)
+        """batches: input_ids and attention_mask, (N, L) int64. Returns (N, T) float32 unit rows of each.
+
+        Kept vectors are rounded to float16, also where they are computed for the first time.
+        """
+        if self._kept is None:
+            return self._beside(batches[0]).encode_together(batches)
+        device = batches[0]["input_ids"].device
+        ids = [tokens for batch in batches for tokens in _token_ids(batch)]
+
+        def encode(missing: list[int]) -> Tensor:
+            encoder = self._beside(batches[0])
+            features = encoder.tokenizer.pad([ids[position] for position in missing])
+            return encoder({name: tensor.to(device) for name, tensor in features.items()})
+
+        vectors = self._kept.complete(ids, self._encoder.embedding_dim, encode)
+        return list(vectors.to(device).split([len(batch["input_ids"]) for batch in batches]))
 
     @torch.no_grad()
     def with_tokens(self, features: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -53,6 +80,13 @@ class Teacher:
         if self._encoder.device != device:
             self._encoder.to(device)
         return self._encoder
+
+
+def _token_ids(features: dict[str, Tensor]) -> list[list[int]]:
+    """The ids of each text, without padding."""
+    lengths = features["attention_mask"].sum(1).tolist()
+    ids = features["input_ids"].tolist()
+    return [tokens[:length] for tokens, length in zip(ids, lengths, strict=True)]
 
 
 class RetrieverModule(pl.LightningModule):
@@ -84,6 +118,11 @@ class RetrieverModule(pl.LightningModule):
             for name, value in loss_values.items():
                 self._log(name, _mean_over_processes(value))
         return loss
+
+    def on_train_end(self) -> None:
+        """Write the teacher's vectors that are not on disk yet."""
+        if self.teacher is not None:
+            self.teacher.flush()
 
     def validation_step(self, batch: TrainBatch, batch_idx: int) -> None:
         """Logs the loss of one held-out batch, averaged over devices, as validation/loss."""
