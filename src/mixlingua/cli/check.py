@@ -64,7 +64,7 @@ def _together(tree: dict[str, Any], uses: Sequence[str], multirun: bool) -> Iter
     if (resume := tree["resume"]) is not None and "data" in uses:
         if tree["action"] == "translate" and not translations_of(resume).is_dir():
             yield f"resume={resume}: no translations at {translations_of(resume)}."
-        if tree["action"] != "translate" and not checkpoint_of(resume).is_file():
+        if tree["action"] not in ("translate", "encode") and not checkpoint_of(resume).is_file():
             yield f"resume={resume}: no checkpoint at {checkpoint_of(resume)}."
     if "sampler" in uses:
         yield from _of_shared_memory(tree["data"])

@@ -45,6 +45,11 @@ ACTIONS = {
         ("model", "trainer", "checkpoint", "postprocess", "evaluation", "logger"),
         _TASKS,
     ),
+    "encode": Action(
+        "mixlingua.cli.encode:encode",
+        "the vectors of a source's texts, or of a file of texts",
+        ("data", "model", "trainer", "evaluation", "encode"),
+    ),
     "mine": Action("mixlingua.cli.mine:mine_negatives", "find hard negatives", ("data", "model", "trainer", "mining")),
     "translate": Action(
         "mixlingua.cli.translate:translate",

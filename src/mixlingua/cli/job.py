@@ -112,6 +112,7 @@ def _what_next(action: str, run_dir: Path) -> str:
         "train": run_dir / "checkpoints" / "last.ckpt",
         "translate": run_dir / "translations",
         "index": run_dir / "rows",
+        "encode": run_dir / "vectors",
     }.get(action)
     if kept is None or not kept.exists():
         return f"{run_dir} holds nothing to go on from; start the command again."

@@ -135,6 +135,28 @@ class EvaluationSettings:
         raise_problems(problems)
 
 
+@dataclass(frozen=True)
+class EncodeSettings:
+    """What action=encode encodes.
+
+    path: a file with a text in each line, or .jsonl with "id" and "text"; null: the texts of data, in data.languages
+    side: of the file's texts, query or passage: the two differ in prefix and length
+    shard_size: texts that are encoded and written together: what a stopped run repeats at most
+    """
+
+    path: str | None = None
+    side: str = "passage"
+    shard_size: int = 16384
+
+    def __post_init__(self) -> None:
+        problems = below("encode", self, shard_size=1)
+        if self.side not in ("query", "passage"):
+            problems.append(
+                f"encode.side={self.side}: it is query or passage.{suggest(self.side, ('query', 'passage'))}"
+            )
+        raise_problems(problems)
+
+
 def below(section: str, settings: object, **least: int) -> list[str]:
     """What is wrong with whole numbers of a section that have a least value; null is not judged."""
     problems = []
