@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from mixlingua.sampling.random import KeyedPermutation
-from mixlingua.sampling.rows import Requirement, first_compatible, segment_width, take_rows
-from mixlingua.sampling.source import conflict_rate
+from mixlingua.sampling.rows import Requirement, conflict_rate, first_compatible, segment_width, take_rows
 
 
 def one_by_one(keys: list[list[int]]) -> list[int]:

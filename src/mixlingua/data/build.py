@@ -22,7 +22,7 @@ from mixlingua.data.split import Split
 from mixlingua.data.store import FORMAT_VERSION, ParallelStore
 from mixlingua.errors import ConfigError, DataError
 from mixlingua.files import atomic_folder, content_hash, lock
-from mixlingua.sampling.source import conflict_rate
+from mixlingua.sampling.rows import conflict_rate
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 from mixlingua.data.rows import Side
 from mixlingua.errors import DataError
 from mixlingua.files import content_hash
-from mixlingua.sampling.source import conflict_rate, count_rows, held_languages
+from mixlingua.sampling.rows import conflict_rate, count_rows, held_languages
 
 FORMAT_VERSION = 4
 

@@ -11,7 +11,7 @@ from mixlingua.data.store import ParallelStore
 from mixlingua.errors import DataError
 from mixlingua.files import content_hash
 from mixlingua.retrieval.corpus import Census, Passage
-from mixlingua.sampling.source import held_languages
+from mixlingua.sampling.rows import held_languages
 
 _ROWS_AT_ONCE = 2048
 

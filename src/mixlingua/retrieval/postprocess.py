@@ -21,7 +21,7 @@ from mixlingua.model.language_layers import fit_language_centring, language_mean
 from mixlingua.model.layers import PooledLayer
 from mixlingua.retrieval.encode import Encode, encode_checked
 from mixlingua.sampling.random import KeyedPermutation, Purpose, words
-from mixlingua.sampling.source import held_languages
+from mixlingua.sampling.rows import held_languages
 
 
 @dataclass(frozen=True)

@@ -4,27 +4,85 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mixlingua.errors import ConfigError
-from mixlingua.sampling.language_pairs import AnyLanguage, AnyPair, FixedPair, RowLanguages
-from mixlingua.sampling.rows import Capacity, Requirement
-from mixlingua.sampling.source import PairSource, count_pairs, count_rows
+from mixlingua.sampling.rows import Capacity, PairSource, Requirement, count_pairs, count_rows, held_languages
 from mixlingua.sampling.strategies import Kind, Strategy
 
 _PAIRS_TO_NAME = 6
 
 
 @dataclass(frozen=True)
+class FixedPair:
+    """Every row has its query in one language and its passage in another, or in the same one."""
+
+    query: str
+    passage: str
+
+    @property
+    def requirement(self) -> Requirement:
+        """What a row needs."""
+        languages = tuple(dict.fromkeys((self.query, self.passage)))
+        return Requirement(languages, len(languages))
+
+    def draw(
+        self, source: PairSource, rows: NDArray[np.int64], uniforms: NDArray[np.float64]
+    ) -> tuple[list[str], list[str]]:
+        """The query and the passage language of each row."""
+        return [self.query] * len(rows), [self.passage] * len(rows)
+
+
+@dataclass(frozen=True)
+class DrawnLanguages:
+    """Every row draws, uniformly, from those of `languages` that it has: one for query and passage alike, or a pair.
+
+    different: the pair is an ordered one of two different languages.
+    """
+
+    languages: tuple[str, ...]
+    different: bool
+
+    @property
+    def requirement(self) -> Requirement:
+        """What a row needs."""
+        return Requirement(self.languages, 2 if self.different else 1)
+
+    def draw(
+        self, source: PairSource, rows: NDArray[np.int64], uniforms: NDArray[np.float64]
+    ) -> tuple[list[str], list[str]]:
+        """The query and the passage language of each of M rows. uniforms: (2, M) uniform numbers in [0, 1)."""
+        held = held_languages(source, rows, self.languages)
+        count = held.sum(axis=1)
+        query = (uniforms[0] * count).astype(np.int64)
+        if not self.different:
+            languages = self._nth_held(held, query)
+            return languages, list(languages)
+        passage = (uniforms[1] * (count - 1)).astype(np.int64)
+        passage += passage >= query  # any held language but the query's
+        return self._nth_held(held, query), self._nth_held(held, passage)
+
+    def _nth_held(self, held: NDArray[np.bool_], nth: NDArray[np.int64]) -> list[str]:
+        """For each row, the nth (from 0) of the languages that it has."""
+        columns = np.argmax(np.cumsum(held, axis=1) > nth[:, None], axis=1)
+        return [self.languages[column] for column in columns.tolist()]
+
+
+RowLanguages = FixedPair | DrawnLanguages
+
+
+@dataclass(frozen=True)
 class BatchSpec:
     """A kind of batch of one source, and the languages of its rows.
 
-    source_index: the source's position; row_languages: those of queries and passages; requirement: what a row needs for
-    them; segment_width: positions of the source's stream that each such batch owns.
+    source_index: the source's position; row_languages: those of queries and passages; segment_width: positions of the
+    source's stream that each such batch owns.
     """
 
     source_index: int
     kind: Kind
     row_languages: RowLanguages
-    requirement: Requirement
     segment_width: int
 
 
@@ -93,14 +151,13 @@ def _no_source(kind: Kind, strategy: Strategy, languages: Sequence[str], sources
 class _Option:
     """Row languages with the same requirement. eligible: rows that meet it; usable: those that one batch can take."""
 
-    requirement: Requirement
     row_languages: tuple[RowLanguages, ...]
     eligible: int
     usable: int
 
     @property
     def languages(self) -> str:
-        return " ".join(self.requirement.languages)
+        return " ".join(self.row_languages[0].requirement.languages)
 
     @property
     def rows(self) -> str:
@@ -158,9 +215,9 @@ class _SourceSpecs:
             return f"a {kind} batch in {best.languages} has {best.rows}"
         rare = []
         for option in fitting:
-            width = self.capacity.segment_width(option.requirement, option.eligible)
+            width = self.capacity.segment_width(option.row_languages[0].requirement, option.eligible)
             self.specs += [
-                BatchSpec(self.capacity.source_index, kind, row_languages, option.requirement, width)
+                BatchSpec(self.capacity.source_index, kind, row_languages, width)
                 for row_languages in option.row_languages
             ]
             if option.eligible < self.source.num_rows / 2 < width:
@@ -175,23 +232,22 @@ class _SourceSpecs:
             return
         if kind == "monolingual":
             for language, rows in self.num_rows.items():
-                yield self._option(Requirement((language,), 1), rows, FixedPair(language, language))
+                yield self._option(rows, FixedPair(language, language))
         elif kind == "english":
             if "en" in self.num_rows:
-                yield self._option(Requirement(("en",), 1), self.num_rows["en"], FixedPair("en", "en"))
+                yield self._option(self.num_rows["en"], FixedPair("en", "en"))
         elif kind == "crosslingual" and self.strategy.one_pair_per_batch:
             rows_with = count_pairs(self.source, self.languages)
             for (one, first), (other, second) in combinations(enumerate(self.languages), 2):
-                both_ways = FixedPair(first, second), FixedPair(second, first)
-                yield self._option(Requirement((first, second), 2), int(rows_with[one, other]), *both_ways)
+                yield self._option(int(rows_with[one, other]), FixedPair(first, second), FixedPair(second, first))
         elif len(self.languages) > 1:
-            if kind == "mixed":
-                yield self._option(Requirement(self.languages, 1), self.size, AnyLanguage(self.languages))
-            elif self.bilingual_rows:  # or else each row has one language, as in questions of several data sets
-                yield self._option(Requirement(self.languages, 2), self.bilingual_rows, AnyPair(self.languages))
+            different = kind == "crosslingual"
+            if self.bilingual_rows or not different:  # or else each row has one language, as questions often have
+                eligible = self.bilingual_rows if different else self.size
+                yield self._option(eligible, DrawnLanguages(self.languages, different))
 
-    def _option(self, requirement: Requirement, eligible: int, *row_languages: RowLanguages) -> _Option:
-        return _Option(requirement, row_languages, eligible, self.capacity.usable(requirement, eligible))
+    def _option(self, eligible: int, *row_languages: RowLanguages) -> _Option:
+        return _Option(row_languages, eligible, self.capacity.usable(row_languages[0].requirement, eligible))
 
     def _rare(self, kind: Kind, rare: Sequence[_Option]) -> Iterator[str]:
         """Batches that use up the source because few of its rows will do."""

@@ -15,10 +15,8 @@ from numpy.typing import NDArray
 
 from mixlingua.errors import ConfigError, DataError
 from mixlingua.sampling.batch_specs import BatchSpec, BatchSpecs, find_batch_specs
-from mixlingua.sampling.language_pairs import AnyLanguage, AnyPair, FixedPair, draw_languages, draw_pairs
 from mixlingua.sampling.random import KeyedPermutation, Purpose, uniforms, words
-from mixlingua.sampling.rows import take_rows
-from mixlingua.sampling.source import PairSource, held_languages
+from mixlingua.sampling.rows import PairSource, take_rows
 from mixlingua.sampling.strategies import Kind, Strategy
 
 _RULES = 1  # raise it when the same seed comes to give other batches: checkpoints of older rules are then refused
@@ -105,7 +103,8 @@ class BatchPlan(Generic[Source]):
             raise IndexError(f"a step is 0 or later, got {index}")
         spec, start = self._schedule.step(index)
         rows = self._rows(index, spec, start)
-        query_languages, passage_languages = self._row_languages(index, spec, rows)
+        drawn = uniforms(self.seed, Purpose.LANGUAGES, (index, 0), 2, len(rows))
+        query_languages, passage_languages = spec.row_languages.draw(self.sources[spec.source_index], rows, drawn)
         return PlannedBatch(index, spec.kind, spec.source_index, rows, query_languages, passage_languages)
 
     def epoch(self, index: int) -> int:
@@ -132,7 +131,7 @@ class BatchPlan(Generic[Source]):
 
     def _rows(self, index: int, spec: BatchSpec, start: int) -> NDArray[np.int64]:
         """(B,) rows from the step's segment of its source's stream, in the order of the stream."""
-        source = self.sources[spec.source_index]
+        source, requirement = self.sources[spec.source_index], spec.row_languages.requirement
         epoch, offset = divmod(start, source.num_rows)
         key = int(words(self.seed, Purpose.EPOCHS, (spec.source_index, epoch), 1)[0])
         segment = (offset, offset + spec.segment_width)
@@ -140,7 +139,7 @@ class BatchPlan(Generic[Source]):
         rows = nothing
         for attempt in range(_TOP_UPS):
             permutation = KeyedPermutation(source.num_rows, key)
-            rows = take_rows(source, spec.requirement, self.batch_size, permutation, segment, taken=rows)
+            rows = take_rows(source, requirement, self.batch_size, permutation, segment, taken=rows)
             if len(rows) == self.batch_size:
                 return rows
             if attempt > 0:  # where a row has several keys, rows taken early may shut out too many others
@@ -149,22 +148,8 @@ class BatchPlan(Generic[Source]):
             segment = (0, source.num_rows)
         raise DataError(
             f"{source.name}: step {index} found no {self.batch_size} rows that share no passage for a {spec.kind} "
-            f"batch in {' '.join(spec.requirement.languages)}. Use a smaller data.batch_size."
+            f"batch in {' '.join(requirement.languages)}. Use a smaller data.batch_size."
         )
-
-    def _row_languages(self, index: int, spec: BatchSpec, rows: NDArray[np.int64]) -> tuple[list[str], list[str]]:
-        """The query and the passage language of each row."""
-        if isinstance(spec.row_languages, FixedPair):
-            return [spec.row_languages.query] * len(rows), [spec.row_languages.passage] * len(rows)
-        languages = spec.row_languages.languages
-        held = held_languages(self.sources[spec.source_index], rows, languages)
-        drawn = uniforms(self.seed, Purpose.LANGUAGES, (index, 0), 2, len(rows))
-        match spec.row_languages:
-            case AnyPair():
-                return draw_pairs(held, drawn, languages)
-            case AnyLanguage():
-                chosen = draw_languages(held, drawn[0], languages)
-                return chosen, list(chosen)
 
 
 _STEPS_PER_BLOCK = 4096
