@@ -53,9 +53,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
 
-    store, _ = build_store(
-        ParallelReader(arguments.data, "ntrex", pairing="next", span=1, include_query=0.0), cache_dir()
-    )
+    store = build_store(ParallelReader(arguments.data, "ntrex", pairing="next", span=1, include_query=0.0), cache_dir())
     texts = draw_texts([store], LANGUAGES, rows_per_language=arguments.rows, seed=arguments.seed)
     vectors = Vectors(arguments.model, texts)
     table = Table("kept", "transform", *COLUMNS, title=str(arguments.model))

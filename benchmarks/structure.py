@@ -97,7 +97,7 @@ def training_step(cache: Path) -> dict[str, list[str]]:
     from mixlingua.training.optimizer import AdamW
 
     encoder = PretrainedEncoder(name_or_path="tiny", pooling="mean").load(seed=0)
-    store, _ = build_store(AtlasReader(), cache)
+    store = build_store(AtlasReader(), cache)
     plan = BatchPlan([store], strategy=Hybrid(), languages=["de", "en", "ru"], batch_size=8, seed=0)
     dataset = StepDataset([store], plan, encoder.tokenizer, num_negatives=0, rank=0, world_size=1)
     module = RetrieverModule(encoder, TotalLoss({"infonce": InfoNCE()}), AdamW())

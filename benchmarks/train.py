@@ -80,7 +80,7 @@ def main() -> None:
         arguments.steps, arguments.batch_size, arguments.rounds = 3, 8, 1
     steps, batch_size, precision, small = arguments.steps, arguments.batch_size, arguments.precision, arguments.small
 
-    store = build_store(AtlasReader(), cache_dir())[0]
+    store = build_store(AtlasReader(), cache_dir())
     texts = _texts(store, steps, batch_size)
     fits: dict[str, list[float]] = {name: [] for name in SIDES}
     single: dict[str, list[float]] = {name: [] for name in SIDES}

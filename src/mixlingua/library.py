@@ -209,7 +209,7 @@ def train(
         if not isinstance(value, int) or value < 1:
             raise ConfigError(f"train({name}={value!r}): a whole number of 1 or more is needed.")
     readers = _readers(data)
-    stores = [build_store(reader, cache_dir())[0] for reader in readers]
+    stores = [build_store(reader, cache_dir()) for reader in readers]
     chosen = tuple(languages) if languages is not None else tuple(sorted({c for s in stores for c in s.languages}))
     losses = loss if isinstance(loss, Mapping) else {"loss": loss or InfoNCE(temperature=encoder.recipe.temperature)}
     total = TotalLoss(dict(losses))

@@ -230,5 +230,5 @@ def test_batches_of_a_plan_of_its_own_have_its_languages_and_no_shared_keys(tmp_
         pairs = list(zip(batch.query_languages, batch.passage_languages, strict=True))
         assert set().union(*pairs) <= set(languages)
         assert all((query == passage) == (batch.kind == "monolingual") for query, passage in pairs)
-        store_keys = [set(row) for row in batch.query_keys[:, :-3].tolist()]
+        store_keys = [set(row) for row in batch.query_keys[:, :-2].tolist()]
         assert all(not a & b for n, a in enumerate(store_keys) for b in store_keys[:n])

@@ -106,7 +106,7 @@ def test_bad_rows_are_named_by_file_and_line(reader, bad, message):
 def test_the_real_files(shared_data, tmp_path):
     folder = shared_data / "qa"
     reader = QaReader(folder, passage="sentence", num_other_sentences=1)
-    store, _ = build_store(reader, tmp_path, progress=False)
+    store = build_store(reader, tmp_path, progress=False)
     assert (store.num_rows, store.languages, store.min_negatives) == (21542, ("ar", "en", "ru", "th", "zh"), 1)
     counts = {"ar_arcd": 1395, "en_tydi": 4096, "zh_drcd": 7003}
     assert {name: sum(1 for _ in QaReader(folder, names=[name]).rows()) for name in counts} == counts

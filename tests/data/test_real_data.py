@@ -12,7 +12,7 @@ from mixlingua.data.readers.squad import SquadReader
 
 
 def test_ntrex(shared_data, tmp_path):
-    store, _ = build_store(
+    store = build_store(
         ParallelReader(shared_data / "ntrex", "ntrex", pairing="next", span=2, include_query=0.5),
         tmp_path,
         progress=False,
@@ -29,14 +29,14 @@ def test_ntrex(shared_data, tmp_path):
     ("file", "num_rows", "languages"), [("lohelp/help.jsonl.gz", 8743, 13), ("debian/descriptions.jsonl.gz", 16000, 18)]
 )
 def test_uneven_jsonl(shared_data, tmp_path, file, num_rows, languages):
-    store, _ = build_store(JsonlReader(shared_data / file), tmp_path, progress=False)
+    store = build_store(JsonlReader(shared_data / file), tmp_path, progress=False)
     assert (store.num_rows, len(store.languages)) == (num_rows, languages)
     counts = [int(np.count_nonzero(store.coverage >> np.uint64(bit) & np.uint64(1))) for bit in range(languages)]
     assert counts == list(store.rows_per_language.values())
 
 
 def test_tatoeba(shared_data, tmp_path):
-    store, _ = build_store(ParallelReader(shared_data / "tatoeba"), tmp_path, progress=False)
+    store = build_store(ParallelReader(shared_data / "tatoeba"), tmp_path, progress=False)
     assert (store.num_rows, len(store.languages)) == (17172, 20)
     assert store.rows_per_language["th"] == 548
     assert store.texts([0], "query", ["ar"]) == ["كان سامي يربح الكثير من المال."]
@@ -52,7 +52,7 @@ def test_tatoeba(shared_data, tmp_path):
 )  # fmt: skip
 def test_prepared_parallel_text(shared_data, tmp_path, name, pairing, num_rows, languages):
     reader = ParallelReader(shared_data / "parallel", names=[name], pairing=pairing)
-    store, _ = build_store(reader, tmp_path, progress=False)
+    store = build_store(reader, tmp_path, progress=False)
     assert (store.num_rows, len(store.languages)) == (num_rows, languages)
 
 
@@ -60,12 +60,12 @@ def test_the_default_ntrex_is_what_it_was(shared_data):
     """A hash of every row, taken from the reader that this one replaced."""
     digest = hashlib.sha256()
     for row in ParallelReader(shared_data / "ntrex", "ntrex", pairing="next").rows():
-        digest.update(repr(row).encode())
+        digest.update(repr(row).replace(", scores={}", "").encode())
     assert digest.hexdigest() == "5406a27aa4e0f3f8244a1845128d68ca13e54593f245c74b236bee3d242d86bf"
 
 
 def test_xquad_r_as_squad(shared_data, tmp_path):
-    store, _ = build_store(SquadReader(shared_data / "xquad-r", "sentence"), tmp_path, progress=False)
+    store = build_store(SquadReader(shared_data / "xquad-r", "sentence"), tmp_path, progress=False)
     assert (store.num_rows, len(store.languages), store.coverage) == (1190, 11, None)
     answer = store.texts([0], "passage", ["de"])[0]
     assert answer.startswith("Die Verteidigung der Panthers gab nur 308 Punkte ab")

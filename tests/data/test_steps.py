@@ -41,7 +41,7 @@ def test_negatives_follow_the_positives_query_by_query_and_change_with_the_batch
     data = dataset(rows(4, num_negatives=3), num_negatives=2)
     assert decode(data[0].passages["input_ids"])[4:] == [f"wrong {q}.{n} en" for q in range(4) for n in (0, 1)]
     assert decode(data[1].passages["input_ids"])[4:] == [f"wrong {q}.{n} en" for q in range(4) for n in (2, 0)]
-    assert data[0].passage_keys.shape == (12, 5)
+    assert data[0].passage_keys.shape == (12, 4) and data[0].scores is None
 
 
 def test_passages_of_equal_text_share_a_key_whatever_their_ids(dataset, rows, decode):
@@ -52,11 +52,8 @@ def test_passages_of_equal_text_share_a_key_whatever_their_ids(dataset, rows, de
         id="twin", queries=listed[0].queries, passages=same, passage_id="other", negatives=listed[0].negatives
     )
     batch = dataset([twin, *listed[1:]], num_negatives=1)[0]
-    negative_of = (batch.query_keys[:, None, :, None] != batch.passage_keys[None, :, None, :]).all(-1).all(-1)
-    masked = [(q, p) for q in range(4) for p in range(8) if not negative_of[q, p]]
     # Each query's own passage; the twins 0 and 2; and query 1's negative, which is query 3's answer (column 5).
-    assert masked == [(0, 0), (0, 2), (1, 1), (2, 0), (2, 2), (3, 3), (3, 5)]
-    assert int(batch.passage_keys[5, 0]) == text_key("passage 3 en")
+    assert known_answers(batch) == [[0, 0], [0, 2], [1, 1], [2, 0], [2, 2], [3, 3], [3, 5]]
 
 
 def test_translations_bring_no_negatives(dataset, rows):
@@ -79,6 +76,33 @@ def test_answers_to_the_same_question_are_no_negatives_of_each_other(dataset, ro
     apart = [[row, row] for row in range(4)]
     assert known_answers(dataset(rows(4))[0]) == apart
     assert known_answers(dataset(listed)[0]) == sorted([*apart, [0, 2], [2, 0], [1, 3], [3, 1]])
+
+
+def test_questions_and_passages_that_agree_in_a_third_language_are_known(dataset, rows):
+    """The batch has German queries and English passages; the rows agree in Thai."""
+    listed = rows(4, languages=("de", "en", "th"))
+    listed[1].queries["th"] = listed[0].queries["th"]
+    listed[3].passages["th"] = listed[2].passages["th"]
+    together = [[0, 1], [1, 0], [2, 3], [3, 2]]
+    assert known_answers(dataset(listed)[0]) == sorted([*([row, row] for row in range(4)), *together])
+
+
+def test_a_given_hard_negative_that_answers_the_question_in_another_row_is_none(dataset, rows):
+    """Row 6, which is not in the batch, asks as row 0 does, and its passage is given as a negative of rows 0 and 1."""
+    listed = rows(8, num_negatives=1)
+    listed[6].queries["en"] = listed[0].queries["en"]
+    for row in (0, 1):
+        listed[row].negatives["en"] = [listed[6].passages["de"]]
+    batch = dataset(listed, num_negatives=1)[0]
+    assert known_answers(batch) == [[0, 0], [0, 4], [0, 5], [1, 1], [2, 2], [3, 3]]
+
+
+def test_scores_are_those_of_the_passages_that_a_query_brings(dataset, rows):
+    listed = [replace(row, scores={"en": [9.0, 0.0, 1.0, 2.0]}) for row in rows(4, num_negatives=3)]
+    listed[2] = replace(listed[2], scores={"de": [9.0, 0.0, 1.0, 2.0]})
+    data = dataset(listed, num_negatives=2)
+    assert data[0].scores[[0, 1, 3]].tolist() == [[9, 0, 1]] * 3 and data[1].scores[0].tolist() == [9, 2, 0]
+    assert data[0].scores[2].isnan().all(), "no scores in English"
 
 
 @pytest.mark.parametrize("written", ["O\u0308ffnungszeiten: ta\u0308glich", "\u2003Öffnungszeiten:\u00a0 täglich\n"])

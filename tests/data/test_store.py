@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixlingua.data.build import StoreWriter, write_store
-from mixlingua.data.rows import PairRow, id_key, query_key, text_key
+from mixlingua.data.rows import PairRow, id_key, text_key
 from mixlingua.data.store import ParallelStore
 from mixlingua.errors import DataError
 
@@ -91,18 +91,28 @@ def test_keys_stand_for_passage_id_touches_and_the_english_text(tmp_path):
     ]
 
 
-def test_equal_questions_share_a_key_of_their_own_and_no_key_of_passages(tmp_path):
-    """So they may meet in a batch, whose rows are chosen by the keys of passages, and the losses still know them."""
-    texts = [("Wie?", "How?"), ("Wie denn?", " How?\n"), ("How?", "Why?")]
+def test_a_negative_is_known_by_its_passage_and_by_the_question_that_it_answers(tmp_path):
+    """Rows 0 and 1 ask the same; each has the other's answer, in one language or another, as a negative."""
     rows = [
-        PairRow(str(number), {"de": german, "en": english}, {"de": f"{number}", "en": german}, f"id {number}")
-        for number, (german, english) in enumerate(texts)
+        PairRow("0", {"de": "Wie?", "en": "How?"}, {"de": "a", "en": "b"}, "0", negatives={"en": ["c", " b", "x"]}),
+        PairRow("1", {"de": "Wie?"}, {"de": "c"}, "1", negatives={"de": ["b", "d"]}),
+        PairRow("2", {"de": "Wer?"}, {"de": "d"}, "2", negatives={"de": ["a"]}),
     ]
     store = write(tmp_path / "s", rows)
-    assert store.query_keys.tolist() == [query_key("How?"), query_key("How?"), query_key("Why?")]
-    assert store.subset(np.array([2])).query_keys.tolist() == [query_key("Why?")]
-    assert store.conflict_rate == 0
-    assert not set(store.query_keys.tolist()) & set(store.keys.ravel().tolist())
+    (asked, first), (_, second), (other, third) = store.known.tolist()
+    found = store.known_negatives(np.array([0, 0, 0, 1, 1, 2]), ["c", " b", "x", "b", "d", "a"])
+    alone = text_key("x")
+    assert found.tolist() == [
+        [asked, second], [asked, first], [alone, alone], [asked, first], [other, third], [asked, first],
+    ]  # fmt: skip
+    assert store.subset(np.array([1])).known_negatives(np.array([0]), ["b"]).tolist() == [[asked, first]]
+
+
+def test_scores_come_back_and_say_that_there_are_some(tmp_path, rows):
+    with_scores = [replace(row, scores={"en": [2.5, 1.0, -0.5]}) for row in rows(5, num_negatives=2)]
+    store = write(tmp_path / "s", [*with_scores, *rows(1)])
+    assert store.has_scores and not write(tmp_path / "t", rows(1)).has_scores
+    assert store.scores([4, 5, 4], ["en", "en", "de"]) == [[2.5, 1.0, -0.5], [], []]
 
 
 @settings(max_examples=40)

@@ -23,7 +23,7 @@ class Slow(JsonlReader):
 (folder / f"ready{sys.argv[2]}").touch()
 while len(list(folder.glob("ready*"))) < 2:
     time.sleep(0.005)
-store, _ = build_store(Slow(folder / "pairs.jsonl"), folder / "cache", progress=False)
+store = build_store(Slow(folder / "pairs.jsonl"), folder / "cache", progress=False)
 assert store.num_rows == 60
 assert store.texts([59], "query", ["de"])[0].endswith("59?")
 """

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from mixlingua.data.build import build_store
-from mixlingua.data.cut_texts import SAMPLE, Cut, sampled_cut
 from mixlingua.data.readers.jsonl import JsonlReader
+from mixlingua.data.tokenizer import SAMPLE, Cut, sampled_cut
 from mixlingua.evaluation.suite import evaluate_encoder
 from mixlingua.evaluation.tasks import RetrievalTask
 from mixlingua.library import evaluate, load_encoder
@@ -101,7 +101,7 @@ def test_a_training_source_is_sampled_and_counted_whole_where_it_is_small(encode
             for i in range(num_rows)
         )
         path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        return build_store(JsonlReader(path), tmp_path / "stores")[0]
+        return build_store(JsonlReader(path), tmp_path / "stores")
 
     small = sampled_cut(source(40), encoder.tokenizer, ["de", "en"], seed=0, source_index=0)
     assert (small["passage"].num_texts, small["passage"].num_cut, small["passage"].limit) == (40, 10, LIMIT)

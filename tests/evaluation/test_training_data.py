@@ -7,6 +7,7 @@ import pytest
 
 from mixlingua.data.atlas import REVISION, evaluation_split
 from mixlingua.data.build import build_store
+from mixlingua.data.groups import hold_out
 from mixlingua.data.rows import PairRow
 from mixlingua.errors import ConfigError, DataError
 from mixlingua.evaluation.benchmarks.training_data import atlas, held_out
@@ -57,7 +58,7 @@ def make(tmp_path):
 
 def held(tmp_path, rows, fraction):
     """Ids of the held-out and of the training rows."""
-    train, validation = build_store(Rows(rows), tmp_path, validation_fraction=fraction)
+    ((train, validation),) = hold_out([build_store(Rows(rows), tmp_path)], fraction, tmp_path)
     return [set(store.ids(range(store.num_rows))) for store in (validation, train)]
 
 

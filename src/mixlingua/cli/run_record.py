@@ -28,9 +28,9 @@ from mixlingua.files import atomic_write, read_status
 if TYPE_CHECKING:  # for annotations alone
     from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 
-    from mixlingua.data.cut_texts import Cut
     from mixlingua.data.rows import Augmentation, Side
     from mixlingua.data.store import ParallelStore
+    from mixlingua.data.tokenizer import Cut
     from mixlingua.model.encoder import BiEncoder
 
 

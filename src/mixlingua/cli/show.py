@@ -26,9 +26,9 @@ from rich.table import Table
 
 from mixlingua.cli.run_record import read_status
 from mixlingua.data.codeswitch.switcher import CodeSwitcher
-from mixlingua.data.cut_texts import Cut
 from mixlingua.data.rows import Side
 from mixlingua.data.store import ParallelStore
+from mixlingua.data.tokenizer import Cut
 from mixlingua.evaluation.results import ResultRow
 from mixlingua.evaluation.run_folder import read_results
 from mixlingua.evaluation.suite import Task

@@ -15,10 +15,10 @@ from mixlingua.cli.run_record import checkpoint_of, mark_failed, provenance, run
 from mixlingua.cli.show import announce_evaluation, announce_training, show_outcome
 from mixlingua.data.batches import View, ViewMaker, view_makers
 from mixlingua.data.build import build_store
-from mixlingua.data.cut_texts import sampled_cut
 from mixlingua.data.datamodule import PairDataModule
+from mixlingua.data.groups import hold_out
 from mixlingua.data.store import ParallelStore
-from mixlingua.data.tokenizer import PairTokenizer
+from mixlingua.data.tokenizer import PairTokenizer, sampled_cut
 from mixlingua.errors import ConfigError
 from mixlingua.evaluation.results import without_shares
 from mixlingua.evaluation.run_folder import write_results
@@ -44,22 +44,20 @@ def open_stores(cfg: DictConfig) -> tuple[list[ParallelStore], list[ParallelStor
     """The training and the validation stores of the chosen sources, converted on first use.
 
     Of each training source, no more than data.max_rows rows. Validation rows come from data.validation_sources, or else
-    from the held-out share of each training source.
+    from the held-out share of the training sources.
     Raises ConfigError where no source is chosen.
     """
     if not cfg.data.sources:
         raise ConfigError("data.sources is empty: choose one or several, such as data=[ntrex,tatoeba].")
     cache = Path(cfg.paths.cache) if cfg.paths.cache else cache_dir()
-    fraction = cfg.data.validation_fraction
-    pairs = [
-        build_store(instantiate(source), cache, validation_fraction=fraction) for source in cfg.data.sources.values()
-    ]
-    train = [
-        _limited(train, cfg.data.max_rows, seed=cfg.seed, source=source) for source, (train, _) in enumerate(pairs)
-    ]
-    if cfg.data.validation_sources:
-        return train, [build_store(instantiate(source), cache)[0] for source in cfg.data.validation_sources.values()]
-    return train, [validation for _, validation in pairs if validation is not None]
+    train = [build_store(instantiate(source), cache) for source in cfg.data.sources.values()]
+    validation = [build_store(instantiate(source), cache) for source in cfg.data.validation_sources.values()]
+    if cfg.data.validation_fraction:
+        divided = hold_out(train, cfg.data.validation_fraction, cache)
+        train = [rest for rest, _ in divided]
+        validation = validation or [held_out for _, held_out in divided]
+    limited = [_limited(store, cfg.data.max_rows, seed=cfg.seed, source=source) for source, store in enumerate(train)]
+    return limited, validation
 
 
 def _limited(store: ParallelStore, max_rows: int | None, *, seed: int, source: int) -> ParallelStore:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from mixlingua.data.rows import Augmentation, Side, query_key, text_key
+from mixlingua.data.rows import Augmentation, Side, text_key
 from mixlingua.data.store import ParallelStore
 from mixlingua.data.tokenizer import PairTokenizer
 from mixlingua.sampling.plan import BatchPlan, PlannedBatch
@@ -155,10 +155,12 @@ class TrainBatch:
 
     queries: input_ids and attention_mask, (B, Lq) int64; passages: the same, (P, Lp). Passage i < B is query i's
     positive; then follow num_negatives passages for query 0, as many for query 1, and so on.
-    query_keys: (B, K + 3) int64; passage_keys: (P, K + 3) int64. The keys of a row are the store's keys, the key of its
-    passage's text, the store's key of its query and the key of its query's text; a hard negative has the key of its
-    text only, repeated. Passage j is a negative of query q exactly where passage_keys[j] and query_keys[q] have no
-    value in common: neither the row's own passage, nor an answer to the same question, nor text that it contains.
+    query_keys: (B, K + 2) int64; passage_keys: (P, K + 2) int64. The keys of a row are the store's keys and what is
+    known of its question and its passage; a hard negative has what is known of it, repeated. Passage j is a negative of
+    query q exactly where passage_keys[j] and query_keys[q] have no value in common: neither the row's own passage in
+    any language, nor an answer to the same question, nor text that it contains.
+    scores: (B, 1 + num_negatives) a teacher's scores of each query's own passages, NaN where there are none; None where
+    the source has no scores.
     index: the step's batch number in its plan; kind: "monolingual", "crosslingual", "mixed" or "english"; source: the
     store's name; query_languages, passage_languages: ISO 639-1 codes of the B rows. views: the further texts of the B
     rows that a loss asked for.
@@ -173,6 +175,7 @@ class TrainBatch:
     source: str
     query_languages: list[str]
     passage_languages: list[str]
+    scores: Tensor | None = None
     views: dict[View, ViewTexts] = field(default_factory=dict)
 
     def pin_memory(self) -> Self:
@@ -183,6 +186,7 @@ class TrainBatch:
             passages=_pinned(self.passages),
             query_keys=self.query_keys.pin_memory(),
             passage_keys=self.passage_keys.pin_memory(),
+            scores=None if self.scores is None else self.scores.pin_memory(),
             views={view: texts.pin_memory() for view, texts in self.views.items()},
         )
 
@@ -223,16 +227,13 @@ class StepDataset(Dataset[TrainBatch]):
         rows = batch.rows.tolist()
         queries = store.texts(rows, "query", batch.query_languages)
         positives = store.texts(rows, "passage", batch.passage_languages)
-        negatives = self._negatives(store, rows, batch)
-        keys = np.column_stack(
-            [
-                store.keys[batch.rows],
-                np.array([text_key(text) for text in positives], np.int64),
-                store.query_keys[batch.rows],
-                np.array([query_key(text) for text in queries], np.int64),
-            ]
-        )
-        negative_keys = np.repeat(np.array([text_key(text) for text in negatives], np.int64)[:, None], keys.shape[1], 1)
+        negatives, scores = self._negatives(store, rows, batch)
+        keys = np.column_stack([store.keys[batch.rows], store.known[batch.rows]])
+        passage_keys = keys
+        if negatives:
+            known = store.known_negatives(np.repeat(batch.rows, len(negatives) // len(rows)), negatives)
+            of_negatives = np.column_stack([np.repeat(known[:, 1:], store.keys.shape[1], axis=1), known])
+            passage_keys = np.concatenate([keys, of_negatives])
         if self._augmentation is not None:
             queries = _augmented(self._augmentation, batch, "query", queries, first=0)
             positives = _augmented(self._augmentation, batch, "passage", positives, first=0)
@@ -241,24 +242,30 @@ class StepDataset(Dataset[TrainBatch]):
             queries=self._tokenizer.queries(queries),
             passages=self._tokenizer.passages([*positives, *negatives]),
             query_keys=torch.from_numpy(keys),
-            passage_keys=torch.from_numpy(np.concatenate([keys, negative_keys])),
+            passage_keys=torch.from_numpy(passage_keys),
             index=index,
             kind=batch.kind,
             source=store.name,
             query_languages=batch.query_languages,
             passage_languages=batch.passage_languages,
+            scores=scores,
             views={view: make(store, batch) for view, make in self._views.items()},
         )
 
-    def _negatives(self, store: ParallelStore, rows: list[int], batch: PlannedBatch) -> list[str]:
-        if not self._num_negatives or store.min_negatives < self._num_negatives:
-            return []
-        start = batch.index * self._num_negatives
-        return [
-            texts[(start + number) % len(texts)]
-            for texts in store.negatives(rows, batch.passage_languages)
-            for number in range(self._num_negatives)
-        ]
+    def _negatives(self, store: ParallelStore, rows: list[int], batch: PlannedBatch) -> tuple[list[str], Tensor | None]:
+        """The hard negatives, query by query, and the scores of each query's passage and hard negatives."""
+        languages = batch.passage_languages
+        count = self._num_negatives if store.min_negatives >= self._num_negatives else 0
+        listed = store.negatives(rows, languages) if count else [[]] * len(rows)
+        chosen = [[(batch.index * count + number) % len(texts) for number in range(count)] for texts in listed]
+        negatives = [texts[place] for texts, places in zip(listed, chosen, strict=True) for place in places]
+        if not store.has_scores:
+            return negatives, None
+        scores = torch.full((len(rows), 1 + count), torch.nan)
+        for row, (given, places) in enumerate(zip(store.scores(rows, languages), chosen, strict=True)):
+            if given:
+                scores[row] = torch.tensor([given[0], *(given[1 + place] for place in places)])
+        return negatives, scores
 
 
 def _augmented(change: Augmentation, batch: PlannedBatch, side: Side, texts: list[str], *, first: int) -> list[str]:

@@ -15,85 +15,44 @@ from typing import Self
 
 import numpy as np
 import pyarrow as pa
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from mixlingua.data.rows import PairRow, Reader, row_keys, row_query_key
-from mixlingua.data.split import Split
-from mixlingua.data.store import FORMAT_VERSION, ParallelStore
-from mixlingua.errors import ConfigError, DataError
+from mixlingua.data.groups import same_texts
+from mixlingua.data.rows import PairRow, Reader, id_key, query_key, row_keys, text_key, unit_interval
+from mixlingua.data.store import FORMAT_VERSION, IDS, SIDES, TEXTS, ParallelStore, paired
+from mixlingua.errors import DataError
 from mixlingua.files import atomic_folder, content_hash, lock
 from mixlingua.sampling.rows import conflict_rate
 
 log = logging.getLogger(__name__)
 
 
-def build_store(
-    reader: Reader, cache_root: str | Path, *, validation_fraction: float = 0.0, progress: bool = True
-) -> tuple[ParallelStore, ParallelStore | None]:
-    """The training store of a reader and, where validation_fraction > 0, its validation store.
+def build_store(reader: Reader, cache_root: str | Path, *, progress: bool = True) -> ParallelStore:
+    """The store of a reader's rows.
 
-    A store is built under cache_root once and found again as long as the files' content, the reader's options and
-    validation_fraction stay the same; one that is damaged is built again. All languages are kept, whichever are trained
-    on. Rows that share a split key, a passage or a text fall on the same side (`split.Split`); the fraction holds for
-    the expected number of such groups.
-    Raises DataError for bad files and for a split that leaves a side empty, ConfigError for a fraction outside [0, 1).
+    It is built under cache_root once and found again as long as the files' content and the reader's options stay the
+    same; one that is damaged is built again. All languages are kept, whichever are trained on. Raises DataError for bad
+    files.
     """
-    if not 0.0 <= validation_fraction < 1.0:
-        raise ConfigError(f"data.validation_fraction={validation_fraction}: it must be at least 0 and below 1.")
-    fingerprint = content_hash(str(FORMAT_VERSION), reader.name, reader.fingerprint(), repr(float(validation_fraction)))
+    fingerprint = content_hash(str(FORMAT_VERSION), reader.name, reader.fingerprint())
     folder = Path(cache_root) / "stores" / f"{reader.name}-{fingerprint[:16]}"
-
-    def opened() -> tuple[ParallelStore, ParallelStore | None]:
-        return ParallelStore(folder / "train"), ParallelStore(folder / "validation") if validation_fraction else None
-
     try:
-        return opened()
+        return ParallelStore(folder)
     except DataError:  # not there yet, damaged, or about to be written by another process
         with lock(folder):
             if folder.exists():
                 try:
-                    return opened()
+                    return ParallelStore(folder)
                 except DataError as error:
                     log.warning("%s Building it again.", error)
                     shutil.rmtree(folder)
-            _write(reader, folder, fingerprint, validation_fraction, progress)
-    return opened()
-
-
-def _write(reader: Reader, folder: Path, fingerprint: str, validation_fraction: float, progress: bool) -> None:
-    rows = reader.rows()
-    # A reader that has to fetch and prepare does so before its first row, and shows its own progress.
-    first = list(islice(rows, 1))
-    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    names = {"train": reader.name, "validation": f"{reader.name} (held out)"}
-    with ExitStack() as stack:
-        partial = stack.enter_context(atomic_folder(folder))
-        bar = stack.enter_context(Progress(*columns, disable=not progress, transient=True))
-        task = bar.add_task(f"reading {reader.name}", total=None)
-        writers = {
-            split: stack.enter_context(
-                StoreWriter(partial / split, name=names[split], fingerprint=f"{fingerprint}/{split}")
-            )
-            for split in (names if validation_fraction else ["train"])
-        }
-        counted = bar.track(chain(first, rows), task_id=task)
-        if validation_fraction:
-            split = stack.enter_context(Split(partial))
-            for row in counted:
-                split.add(row)
-            for row, held_out in split.rows(validation_fraction):
-                writers["validation" if held_out else "train"].add(row)
-        else:
-            for row in counted:
-                writers["train"].add(row)
-        empty = [split for split, writer in writers.items() if not writer.num_rows]
-        if len(empty) == 1 and validation_fraction:
-            raise DataError(
-                f"source '{reader.name}': data.validation_fraction={validation_fraction} leaves no row for {empty[0]}. "
-                "The source is too small to be split so, or its rows share texts; choose another fraction or 0."
-            )
-        for writer in writers.values():
-            writer.finish()
+            rows = reader.rows()
+            # A reader that has to fetch and prepare does so before its first row, and shows its own progress.
+            first = list(islice(rows, 1))
+            columns = SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn()
+            with Progress(*columns, disable=not progress, transient=True) as bar:
+                counted = bar.track(chain(first, rows), description=f"reading {reader.name}")
+                return write_store(folder, counted, name=reader.name, fingerprint=fingerprint)
 
 
 def write_store(path: str | Path, rows: Iterable[PairRow], *, name: str, fingerprint: str) -> ParallelStore:
@@ -109,9 +68,7 @@ def write_store(path: str | Path, rows: Iterable[PairRow], *, name: str, fingerp
 
 
 MAX_LANGUAGES = 64  # one bit each in the coverage
-_TEXTS = pa.schema([("query", pa.string()), ("passage", pa.string()), ("negatives", pa.list_(pa.string()))])
-_IDS = pa.schema([("id", pa.string()), ("split_key", pa.string())])
-_RAW_FILES = ("keys.raw", "key_counts.raw", "query_keys.raw", "coverage.raw")  # written row by row
+_RAW_FILES = ("keys.raw", "key_counts.raw", "coverage.raw")  # written row by row
 
 
 class StoreWriter:
@@ -128,6 +85,7 @@ class StoreWriter:
         self._rows_per_language: dict[str, int] = {}
         self._min_negatives: int | None = None
         self._is_translations = True  # until a row comes whose query is not its passage
+        self._has_negatives = self._has_scores = False
         self._open_files = ExitStack()
         self._arrow_files: dict[str, pa.RecordBatchFileWriter] = {}
         folder.mkdir(exist_ok=True)
@@ -158,7 +116,6 @@ class StoreWriter:
         languages = sorted(self._rows_per_language)
         self._write_coverage(languages)
         rate = self._write_keys()
-        np.save(self._folder / "query_keys.npy", np.memmap(self._folder / "query_keys.raw", np.int64, mode="r"))
         for file in _RAW_FILES:
             (self._folder / file).unlink()
         metadata = {
@@ -171,23 +128,43 @@ class StoreWriter:
             "rows_per_language": {language: self._rows_per_language[language] for language in languages},
             "min_negatives": self._min_negatives or 0,
             "is_translations": self._is_translations,
+            "has_scores": self._has_scores,
             "conflict_rate": rate,
-            "files": {file.name: file.stat().st_size for file in sorted(self._folder.iterdir())},
+            "files": {},
         }
-        (self._folder / "store.json").write_text(json.dumps(metadata, indent=1), encoding="utf-8")
+        description = self._folder / "store.json"
+        description.write_text(json.dumps(metadata), encoding="utf-8")
+        self._write_known(ParallelStore(self._folder))
+        metadata["files"] = {
+            file.name: file.stat().st_size for file in sorted(self._folder.iterdir()) if file != description
+        }
+        description.write_text(json.dumps(metadata, indent=1), encoding="utf-8")
+
+    def _write_known(self, store: ParallelStore) -> None:
+        """Which rows ask and answer the same; and, for their negatives, which question every passage answers."""
+        known = np.stack([same_texts(store, side) for side in SIDES], axis=1)
+        np.save(self._folder / "known.npy", known)
+        if self._has_negatives:
+            keys, rows = zip(*(store.text_keys("passage", language) for language in store.languages), strict=True)
+            texts, first = np.unique(np.concatenate(keys), return_index=True)
+            questions, passages = known[np.concatenate(rows)[first]].T
+            np.save(self._folder / "passages.npy", np.stack([texts, passages, questions], axis=1))
+            np.save(self._folder / "answers.npy", np.unique(paired(known[:, 0], known[:, 1])))
 
     def _flush(self) -> None:
         rows = self._pending
-        names = [[row.id for row in rows], [row.split_key for row in rows]]
-        self._arrow_file("ids", _IDS).write_batch(pa.record_batch(names, schema=_IDS))
+        names = zip(
+            *((row.id, row.split_key, id_key(f"split: {row.unit}"), unit_interval(row.unit)) for row in rows),
+            strict=True,
+        )
+        self._arrow_file("ids", IDS).write_batch(pa.record_batch(list(map(list, names)), schema=IDS))
         for language in {language for row in rows for language in row.queries} | self._rows_per_language.keys():
-            self._arrow_file(language, _TEXTS).write_batch(self._texts(rows, language))
+            self._arrow_file(language, TEXTS).write_batch(self._texts(rows, language))
         bits = {language: 1 << position for position, language in enumerate(self._rows_per_language)}
         keys = [row_keys(row) for row in rows]
         raw = (
             np.array([key for of_row in keys for key in of_row], np.int64),
             np.array([len(of_row) for of_row in keys], np.int64),
-            np.array([row_query_key(row) for row in rows], np.int64),
             np.array([sum(bits[language] for language in row.queries) for row in rows], np.uint64),
         )
         for file, values in zip(self._raw_files, raw, strict=True):
@@ -197,16 +174,25 @@ class StoreWriter:
 
     def _texts(self, rows: list[PairRow], language: str) -> pa.RecordBatch:
         queries = [row.queries.get(language) for row in rows]
+        passages = [row.passages.get(language) for row in rows]
         negatives = [row.negatives.get(language, []) if language in row.queries else None for row in rows]
+        scores = [row.scores.get(language, []) if language in row.queries else None for row in rows]
         counts = [len(texts) for texts in negatives if texts is not None]
         self._rows_per_language[language] += len(counts)
-        if counts:
-            self._min_negatives = min(counts if self._min_negatives is None else [self._min_negatives, *counts])
-        return pa.record_batch([queries, [row.passages.get(language) for row in rows], negatives], schema=_TEXTS)
+        self._min_negatives = min(
+            counts if self._min_negatives is None else [self._min_negatives, *counts], default=None
+        )
+        self._has_negatives |= any(counts)
+        self._has_scores |= any(scores)
+        keys = [
+            [None if text is None else key(text) for text in texts]
+            for key, texts in ((query_key, queries), (text_key, passages))
+        ]
+        return pa.record_batch([queries, passages, negatives, scores, *keys], schema=TEXTS)
 
     def _arrow_file(self, name: str, schema: pa.Schema) -> pa.RecordBatchFileWriter:
         if name not in self._arrow_files:
-            if schema is _TEXTS:
+            if schema is TEXTS:
                 if len(self._rows_per_language) == MAX_LANGUAGES:
                     raise DataError(f"source '{self._name}' has more than {MAX_LANGUAGES} languages; drop some.")
                 self._rows_per_language[name] = 0

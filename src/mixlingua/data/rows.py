@@ -1,6 +1,7 @@
 """What a row of parallel text is, what reads rows, the keys of texts, and what may change texts in training."""
 
 import hashlib
+import math
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,8 +18,9 @@ class PairRow:
 
     `queries` and `passages` have the same language codes as keys. `passage_id` names the passage whatever its language:
     rows that share it, or share any id of `touches` (ids of further text that the passage contains), never meet in a
-    batch. `negatives` holds passages per language that do not answer the query. `split_key` is the unit that goes
-    whole to training or to validation, with the rows that share a text: the passage id where it is empty.
+    batch. `negatives` holds passages per language that do not answer the query; `scores`, what a teacher gave the
+    passage and then each of them. `split_key` is the unit that goes whole to training or to validation, with the rows
+    that share a text: the passage id where it is empty.
     """
 
     id: str
@@ -27,7 +29,13 @@ class PairRow:
     passage_id: str
     touches: tuple[str, ...] = ()
     negatives: dict[str, list[str]] = field(default_factory=dict)
+    scores: dict[str, list[float]] = field(default_factory=dict)
     split_key: str = ""
+
+    @property
+    def unit(self) -> str:
+        """The name of what the row is held out with."""
+        return self.split_key or self.passage_id
 
 
 class Reader(Protocol):
@@ -67,9 +75,16 @@ def check_texts(row: PairRow, where: str) -> None:
             )
         if not all(text.strip() for text in negatives):
             raise DataError(f"{where}: empty negative in '{language}' for row '{row.id}'. Drop it.")
+    for language, scores in row.scores.items():
+        expected = 1 + len(row.negatives.get(language, []))
+        if language not in row.queries or len(scores) != expected or not all(map(math.isfinite, scores)):
+            raise DataError(
+                f"{where}: scores in '{language}' for row '{row.id}' must be {expected} numbers, of the passage and "
+                f"then of each negative; found {scores!r}. Mend or drop them."
+            )
 
 
-PIVOT = "en"  # the language by whose text a query or a passage is known, where it has it
+PIVOT = "en"  # the language by whose text a passage is known, where it has it
 
 
 def row_keys(row: PairRow) -> list[int]:
@@ -77,14 +92,8 @@ def row_keys(row: PairRow) -> list[int]:
 
     Rows that share a key never meet in a batch.
     """
-    names = [row.passage_id, *row.touches]
-    return list(dict.fromkeys([*map(id_key, names), text_key(_known_by(row.passages))]))
-
-
-def row_query_key(row: PairRow) -> int:
-    """The key of a row's query in one language. Rows that share it ask the same, and may meet in a batch: neither's
-    passage is then a negative of the other."""
-    return query_key(_known_by(row.queries))
+    known_by = row.passages[PIVOT if PIVOT in row.passages else min(row.passages)]
+    return list(dict.fromkeys([*map(id_key, (row.passage_id, *row.touches)), text_key(known_by)]))
 
 
 def id_key(name: str) -> int:
@@ -111,11 +120,6 @@ def normalised(text: str) -> str:
 def unit_interval(name: str) -> float:
     """A number in [0, 1) that depends on the name alone, in place of a random draw that would need a seed."""
     return (_key(b"unit:" + name.encode()) & (2**53 - 1)) / 2**53
-
-
-def _known_by(texts: dict[str, str]) -> str:
-    """The text by which a query or a passage is known, whatever its language."""
-    return texts[PIVOT if PIVOT in texts else min(texts)]
 
 
 def _key(data: bytes) -> int:

@@ -13,8 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from mixlingua import distributed
-from mixlingua.data.cut_texts import Cut, cut_of
 from mixlingua.data.rows import Side
+from mixlingua.data.tokenizer import Cut, cut_of
 from mixlingua.errors import ConfigError
 from mixlingua.evaluation.corpus_tasks import AnswerTask, CorpusTask
 from mixlingua.evaluation.engines import answers, in_memory, on_disk, probe

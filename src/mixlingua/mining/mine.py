@@ -151,7 +151,7 @@ def filtered(
 
     own: the candidate is the row's passage, in whatever language. related: one of the rows that have the candidate as
     their passage shares a key with the row: its passage_id, text that both contain, or the text of the query or of the
-    passage in any training language. margin: it scores less than `margin` below the row's passage in the candidate's
+    passage in any language. margin: it scores less than `margin` below the row's passage in the candidate's
     language, or above it (TopK-MarginPos of Moreira et al. 2024, arXiv 2407.15831, language by language).
     """
     counts = pool.starts[candidates + 1] - pool.starts[candidates]

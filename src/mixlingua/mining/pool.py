@@ -1,12 +1,11 @@
 """What negatives are searched in: the distinct passages of a source, and which rows each of them belongs to."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mixlingua.data.rows import Side, query_key, text_key
 from mixlingua.data.store import ParallelStore
 from mixlingua.errors import DataError
 from mixlingua.files import content_hash
@@ -20,24 +19,20 @@ _ROWS_AT_ONCE = 2048
 class MiningRows:
     """The rows of a store, in those training languages that the store has.
 
-    held: (N, L) bool, whether a row has languages[i]. keys: (N, K + 1 + 2 L) int64, the store's K keys of a row and its
-    key of the query, then a key of its query's text in each language, then of its passage's (its first key again where
-    it lacks the language). Rows that share a key are no negatives of one another.
+    held: (N, L) bool, whether a row has languages[i]. text_keys: (N, L) int64, the keys of its passages' texts. keys:
+    (N, K + 2) int64, the store's K keys of a row, and what is known of its question and its passage. Rows that share a
+    key are no negatives of one another.
     """
 
     store: ParallelStore
     languages: tuple[str, ...]
     held: NDArray[np.bool_]
+    text_keys: NDArray[np.int64]
     keys: NDArray[np.int64]
-
-    @property
-    def text_keys(self) -> NDArray[np.int64]:
-        """(N, L), the keys of the passages' texts."""
-        return self.keys[:, -len(self.languages) :]
 
 
 def mining_rows(store: ParallelStore, languages: Sequence[str]) -> MiningRows:
-    """Read every text of a store in these languages once, and keep 8 bytes of each.
+    """The rows of a store in these languages, in memory: 8 bytes a language and key.
 
     Raises DataError where the store has none of the languages.
     """
@@ -48,16 +43,11 @@ def mining_rows(store: ParallelStore, languages: Sequence[str]) -> MiningRows:
             f"{', '.join(store.languages)}. Choose some of those, or leave the source out."
         )
     held = held_languages(store, np.arange(store.num_rows), shared)
-    keys = [np.array(store.keys), np.array(store.query_keys)[:, None]]
-    key_of: dict[Side, Callable[[str], int]] = {"query": query_key, "passage": text_key}
-    for side, key in key_of.items():
-        text_keys = np.repeat(keys[0][:, :1], len(shared), axis=1)
-        for column, language in enumerate(shared):
-            for rows in _batches(np.flatnonzero(held[:, column])):
-                texts = store.texts(rows.tolist(), side, [language] * len(rows))
-                text_keys[rows, column] = [key(text) for text in texts]
-        keys.append(text_keys)
-    return MiningRows(store, shared, held, np.concatenate(keys, axis=1))
+    text_keys = np.zeros(held.shape, np.int64)
+    for column, language in enumerate(shared):
+        keys, rows = store.text_keys("passage", language)
+        text_keys[rows, column] = keys
+    return MiningRows(store, shared, held, text_keys, np.column_stack([store.keys, store.known]))
 
 
 class Pool:

@@ -6,7 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from mixlingua.data.cut_texts import Cut
+from mixlingua.data.tokenizer import Cut
 from mixlingua.files import atomic_write
 from mixlingua.languages import language_name
 from mixlingua.report.plain_table import minus, plain_name, spoken

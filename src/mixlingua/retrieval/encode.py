@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from mixlingua import distributed
-from mixlingua.data.cut_texts import Cut
 from mixlingua.data.rows import Side
+from mixlingua.data.tokenizer import Cut
 from mixlingua.errors import ConfigError, ModelError, suggest
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.quantized import quantised

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mixlingua import distributed
-from mixlingua.data.cut_texts import Cut
+from mixlingua.data.tokenizer import Cut
 from mixlingua.errors import DataError, StorageError
 from mixlingua.files import atomic_write, cache_dir, content_hash, lock, remove_locked
 from mixlingua.retrieval.corpus import Census, Corpus, Passage

@@ -14,6 +14,7 @@ import numpy as np
 
 from mixlingua.data.atlas import LICENCE, REVISION, evaluation_split
 from mixlingua.data.build import build_store
+from mixlingua.data.groups import hold_out
 from mixlingua.data.rows import Reader, Side
 from mixlingua.data.store import ParallelStore
 from mixlingua.errors import ConfigError, DataError
@@ -100,14 +101,13 @@ class _Row:
 
 
 def _stores(sources: Mapping[str, Reader], fraction: float, cache: Path) -> dict[str, ParallelStore]:
-    pairs = {name: build_store(reader, cache, validation_fraction=fraction) for name, reader in sources.items()}
-    held = {name: validation for name, (_, validation) in pairs.items() if validation is not None}
-    if not held:
+    if not fraction:
         raise ConfigError(
             f"task held_out: data.validation_fraction={fraction} holds nothing out. Set it to what the model was or "
             "will be trained with, such as data.validation_fraction=0.1."
         )
-    return held
+    divided = hold_out([build_store(reader, cache) for reader in sources.values()], fraction, cache)
+    return {name: validation for name, (_, validation) in zip(sources, divided, strict=True)}
 
 
 def _usable_rows(name: str, store: ParallelStore, languages: Sequence[str]) -> Iterator[_Row]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mixlingua import distributed
-from mixlingua.data.cut_texts import Cut
+from mixlingua.data.tokenizer import Cut
 from mixlingua.evaluation.bias import PREFERENCE_BY_RANK
 from mixlingua.evaluation.corpus_tasks import CorpusTask
 from mixlingua.evaluation.engines.ranking import MULTILINGUAL, Group, Languages, Relevant, groups_of
