@@ -244,8 +244,8 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         with open_binary(path) as file:
             while raw := file.readline(MAX_LINE_BYTES + 1):
                 size += len(raw)
-                _check_size(len(raw), MAX_LINE_BYTES, f"{path}:{number + 1}: the line")
-                _check_size(size, MAX_FILE_BYTES, f"{path}:{number + 1}: the file")
+                check_size(len(raw), MAX_LINE_BYTES, f"{path}:{number + 1}: the line")
+                check_size(size, MAX_FILE_BYTES, f"{path}:{number + 1}: the file")
                 number += 1
                 yield number, _decode(raw, path, number)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -259,18 +259,27 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
 def read_json(path: Path) -> Any:
     """The value of a JSON file, plain or .gz, which is held in memory whole.
 
-    Raises DataError for a missing or damaged file, what `parse_json` refuses, and more than MAX_WHOLE_BYTES.
+    Raises DataError for what `read_whole` and `parse_json` refuse.
+    """
+    return parse_json(read_whole(path), str(path))
+
+
+def read_whole(path: Path) -> bytes:
+    """The content of a file, unpacked where its name ends in .gz or .dz.
+
+    Raises DataError for a missing file, a damaged archive, and more than MAX_WHOLE_BYTES.
     """
     try:
         with open_binary(path) as file:
             content = file.read(MAX_WHOLE_BYTES + 1)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path}: damaged or incomplete archive ({error}). Fetch the file again.") from error
-    _check_size(len(content), MAX_WHOLE_BYTES, f"{path}: the file")
-    return parse_json(content, str(path))
+    check_size(len(content), MAX_WHOLE_BYTES, f"{path}: the file")
+    return content
 
 
-def _check_size(size: int, limit: int, what: str) -> None:
+def check_size(size: int, limit: int, what: str) -> None:
+    """Raise DataError, starting with what it is, where a size in bytes is above a limit."""
     if size > limit:
         raise DataError(
             f"{what} has more than {limit:,} bytes, the limit (of what is unpacked). It is damaged or no file of this "
@@ -353,11 +362,11 @@ def read_aligned(
 
 
 def open_binary(path: Path) -> IO[bytes]:
-    """A file's bytes, unpacked where its name ends in .gz. Raises DataError where it is missing."""
+    """A file's bytes, unpacked where its name ends in .gz or .dz. Raises DataError where it is missing."""
     if not path.is_file():
         near = suggest(path.name, [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else [])
         raise DataError(f"{path}: no such file.{near} Data folders are set by paths.data, or by the source's own path.")
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+    return gzip.open(path, "rb") if path.suffix in (".gz", ".dz") else path.open("rb")  # type: ignore[return-value]
 
 
 def _decode(raw: bytes, path: Path, number: int) -> str:

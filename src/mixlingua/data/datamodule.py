@@ -20,8 +20,9 @@ class PairDataModule(LightningDataModule):
     """Training batches 0, 1, 2, ... of a plan, and the first batches of a validation plan, tokenised.
 
     num_batches: the length of a pass, which should be that of the whole training. num_validation_batches: of each
-    validation; they have no hard negatives. num_negatives: hard negatives of each query. views: makers of the further
-    texts that the losses ask for. augmentation: changes training texts, never those of validation or of views.
+    validation; they have no hard negatives, unless a teacher scored these. num_negatives: hard negatives of each query.
+    views: makers of the further texts that the losses ask for. augmentation: changes training texts, never those of
+    validation or of views.
     num_workers: processes that tokenise ahead, 0 for none.
 
     The state in a checkpoint is the number of the next batch and what decides the batches. Resuming from it continues
@@ -72,7 +73,9 @@ class PairDataModule(LightningDataModule):
     def val_dataloader(self) -> StepLoader | list[StepLoader]:
         if self._validation_plan is None or not self._num_validation_batches:
             return []
-        return self._loader(self._dataset(self._validation_plan, None, 0), range(self._num_validation_batches))
+        scored = all(store.has_scores for store in self._validation_plan.sources)
+        dataset = self._dataset(self._validation_plan, None, self._num_negatives if scored else 0)
+        return self._loader(dataset, range(self._num_validation_batches))
 
     def state_dict(self) -> dict[str, Any]:
         """batch_index, the number of the next batch, and what decides the batches; plain containers only."""

@@ -50,6 +50,8 @@ class StepInputs:
     views, all_views: what the losses asked for beside them, of this process and of all, in the order of queries. The
     teacher's have no gradient.
     tokens: of this process, of the views whose tokens a loss asked for.
+    scores, all_scores: (., 1 + N) a teacher's scores of each query's passage and its N hard negatives, NaN in rows
+    without any; None where the source has none.
     """
 
     queries: Tensor
@@ -64,6 +66,8 @@ class StepInputs:
     views: Mapping[View, ViewVectors] = field(default_factory=dict)
     all_views: Mapping[View, ViewVectors] = field(default_factory=dict)
     tokens: Mapping[View, TokenVectors] = field(default_factory=dict)
+    scores: Tensor | None = None
+    all_scores: Tensor | None = None
 
     def known_answers(self) -> Tensor:
         """(Q, W P) bool: the passages that share a key with a query, its positive among them."""
@@ -80,7 +84,10 @@ class StepInputs:
 
         Its mean over processes is the mean over all rows, however they are spread.
         """
-        present, all_present = self.views[view].present, self.all_views[view].present
+        return self.mean_of(values, self.views[view].present, self.all_views[view].present)
+
+    def mean_of(self, values: Tensor, present: Tensor, all_present: Tensor) -> Tensor:
+        """The mean of (Q,) values over the present ones of all processes, likewise. all_present: (W Q,) bool."""
         processes = len(self.all_queries) / len(self.queries)
         return torch.where(present, values, 0.0).sum() * processes / all_present.sum().clamp(min=1)
 

@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from mixlingua.data.readers.jsonl import row_fields
+from mixlingua.data.rows import PairRow
+from mixlingua.data.store import SIDES
 from mixlingua.errors import DataError
 from mixlingua.files import atomic_gzip
 from mixlingua.mining.mine import FILTERS, Mined, MinedRow
@@ -85,17 +88,13 @@ def _line(source: MiningRows, pools: Mapping[str, Pool], row: int, mined: Mappin
     store = source.store
     # The ids behind a store's keys are not kept, but equal keys stay equal under any name.
     passage_id, *touches = (f"{key:016x}" for key in dict.fromkeys(store.keys[row].astype(np.uint64).tolist()))
-    split_key = store.split_keys([row])[0]
-    return {
-        "id": store.ids([row])[0],
-        "queries": dict(zip(languages, store.texts(rows, "query", languages), strict=True)),
-        "passages": dict(zip(languages, store.texts(rows, "passage", languages), strict=True)),
-        "passage_id": passage_id,
-        "touches": touches,
-        **({"split_key": split_key} if split_key else {}),
-        "negatives": {name: pools[name].texts(negatives.positions) for name, negatives in mined.items()},
-        "mined": {name: _origin(pools[name], negatives) for name, negatives in mined.items()},
-    }
+    texts = {side: dict(zip(languages, store.texts(rows, side, languages), strict=True)) for side in SIDES}
+    negatives = {name: pools[name].texts(found.positions) for name, found in mined.items()}
+    row_id, split_key = store.ids([row])[0], store.split_keys([row])[0]
+    written = PairRow(
+        row_id, texts["query"], texts["passage"], passage_id, tuple(touches), negatives, split_key=split_key
+    )
+    return row_fields(written) | {"mined": {name: _origin(pools[name], found) for name, found in mined.items()}}
 
 
 def _origin(pool: Pool, mined: Mined) -> dict[str, Any]:

@@ -134,7 +134,7 @@ class RetrieverModule(pl.LightningModule):
         vectors, tokens = self._encoded(batch)
         views = {view: ViewVectors(vectors[view], texts.present) for view, texts in batch.views.items()}
         queries, passages = vectors[View.QUERIES], vectors[View.PASSAGES]
-        step = gathered_step(queries, passages, batch.query_keys, batch.passage_keys, views, tokens)
+        step = gathered_step(queries, passages, batch.query_keys, batch.passage_keys, views, tokens, batch.scores)
         total, loss_values = self.loss(step)
         return total, loss_values
 
@@ -221,11 +221,13 @@ def gathered_step(
     passage_keys: Tensor,
     views: Mapping[View, ViewVectors],
     tokens: Mapping[View, TokenVectors],
+    scores: Tensor | None = None,
 ) -> StepInputs:
     """Gather embeddings with gradient, keys without. Every rank must call this, with equal numbers of rows.
 
     queries: (Q, D), passages: (P, D) unit rows; the first Q passages are the queries' positives. Keys: (., K) int64.
-    views: further embeddings of the Q rows. tokens: not gathered, since losses compare them row by row.
+    views: further embeddings of the Q rows. tokens: not gathered, since losses compare them row by row. scores: of a
+    teacher, (Q, 1 + N), on every rank or on none.
     """
     rows = torch.arange(len(queries), device=queries.device)
     return StepInputs(
@@ -246,6 +248,8 @@ def gathered_step(
             for view, local in views.items()
         },
         tokens=tokens,
+        scores=scores,
+        all_scores=None if scores is None else distributed.all_gather(scores),
     )
 
 

@@ -4,10 +4,10 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
+from mixlingua.data.readers.jsonl import row_fields
 from mixlingua.data.rows import PairRow
 from mixlingua.files import atomic_gzip, atomic_write
 from mixlingua.translation.gate import Verdict
@@ -74,11 +74,7 @@ def write_rows(file: Path, rows: Iterable[PairRow]) -> dict[str, int]:
     counts: dict[str, int] = {}
     with atomic_gzip(file) as lines:
         for row in rows:
-            fields: dict[str, Any] = {"id": row.id, "queries": row.queries, "passages": row.passages}
-            fields["passage_id"] = row.passage_id
-            optional = {"touches": row.touches, "negatives": row.negatives, "split_key": row.split_key}
-            fields |= {field: value for field, value in optional.items() if value}
-            lines.write(json.dumps(fields, ensure_ascii=False) + "\n")
+            lines.write(json.dumps(row_fields(row), ensure_ascii=False) + "\n")
             for language in row.queries:
                 counts[language] = counts.get(language, 0) + 1
     return counts

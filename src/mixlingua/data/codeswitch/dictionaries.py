@@ -4,18 +4,16 @@ Files are lines of `source<TAB>target`, as MUSE and PanLex have them, or FreeDic
 Source: Conneau, Lample et al. 2017, arXiv 1710.04087, github.com/facebookresearch/MUSE (the files called en-de.txt).
 """
 
-import gzip
 import logging
 import re
 import unicodedata
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import regex
 
 from mixlingua.errors import DataError
-from mixlingua.files import open_binary, read_lines
+from mixlingua.files import read_lines, read_whole
 from mixlingua.languages import script, two_letter
 
 logger = logging.getLogger(__name__)
@@ -158,7 +156,7 @@ def _freedict(file: Path) -> Iterator[tuple[str, str]]:
     words that have lost the spaces between them, such as LaHaya.
     Raises DataError where a file is missing or damaged, or an entry lies outside of it.
     """
-    content = _content(file)
+    content = read_whole(file)
     index = _index_of(file)
     for number, line in read_lines(index):
         headword, *location = line.split("\t")
@@ -176,15 +174,6 @@ def _freedict(file: Path) -> Iterator[tuple[str, str]]:
 def _index_of(file: Path) -> Path:
     """The file that says where in a .dict or .dict.dz file each word stands."""
     return file.with_name(file.name.partition(".dict")[0] + ".index")
-
-
-def _content(file: Path) -> bytes:
-    try:
-        with open_binary(file) as opened:
-            raw = opened.read()
-        return gzip.decompress(raw) if file.suffix == ".dz" else raw
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{file}: damaged or incomplete archive ({error}). Install the file again.") from error
 
 
 def _located(fields: list[str], where: str) -> tuple[int, int]:

@@ -1,7 +1,7 @@
-"""JSON lines: own pairs of query and passage, and what every reader of JSON lines needs."""
+"""JSON lines: own pairs of query and passage, read and written, and what every reader of JSON lines needs."""
 
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ from mixlingua.files import content_hash, parse_json, read_lines
 from mixlingua.languages import language_of
 
 VERSION = "1"
-_ROW_FIELDS = ("id", "queries", "passages", "passage_id", "touches", "negatives", "split_key")
-_LANGUAGE_FIELDS = ("id", "query", "passage", "passage_id", "negatives")
+_OPTIONAL = ("touches", "negatives", "scores", "split_key")
+_ROW_FIELDS = ("id", "queries", "passages", "passage_id", *_OPTIONAL)
+_LANGUAGE_FIELDS = ("id", "query", "passage", "passage_id", "negatives", "scores")
 
 
 class JsonlReader:
@@ -22,9 +23,9 @@ class JsonlReader:
 
     path: a file or several, read one after the other in constant memory but for 8 bytes a row, with rows
     `{"id", "queries": {"de": ...}, "passages": {"de": ...}, "passage_id"?, "touches"?: [...],
-    "negatives"?: {"de": [...]}, "split_key"?}`;
+    "negatives"?: {"de": [...]}, "scores"?: {"de": [...]}, "split_key"?}`;
     or a mapping of languages to files, joined by id in memory, with rows
-    `{"id", "query", "passage", "passage_id"?, "negatives"?: [...]}`.
+    `{"id", "query", "passage", "passage_id"?, "negatives"?: [...], "scores"?: [...]}`.
     name: of the source
 
     Without passage_id a row's passage is its own; without split_key it is passages that are held out whole, not
@@ -52,35 +53,51 @@ class JsonlReader:
 
     def rows(self) -> Iterator[PairRow]:
         """The rows in file order. Raises DataError with file and line; a duplicate id is found after the last row."""
-        return self._joined() if self._per_language else self._multilingual()
+        return joined_by_id(self._by_language()) if self._per_language else self._multilingual()
 
     def _multilingual(self) -> Iterator[PairRow]:
         for where, fields in read_json_rows(self._files, _ROW_FIELDS):
-            yield _multilingual_row(fields, where)
+            yield _row(fields, texts_of(fields, "queries", where), texts_of(fields, "passages", where), where)
 
-    def _joined(self) -> Iterator[PairRow]:
-        joined: dict[str, PairRow] = {}
-        origin: dict[str, str] = {}
+    def _by_language(self) -> Iterator[tuple[str, PairRow]]:
         for language, file in self._per_language.items():
-            seen: dict[str, int] = {}
             for number, line in read_lines(file):
                 where = f"{file}:{number}"
                 fields = _parse(line, where, _LANGUAGE_FIELDS)
-                part = _language_row(fields, language, where)
-                if part.id in seen:
-                    raise DataError(f"{where}: duplicate id '{part.id}', first seen at {file}:{seen[part.id]}.")
-                seen[part.id] = number
-                row = joined.setdefault(part.id, part)
-                first = origin.setdefault(part.id, where)
-                if part.passage_id != row.passage_id:
-                    raise DataError(
-                        f"{where}: passage_id '{part.passage_id}' for row '{part.id}', which has '{row.passage_id}' at "
-                        f"{first}. One row has one passage_id in every language."
-                    )
-                row.queries.update(part.queries)
-                row.passages.update(part.passages)
-                row.negatives.update(part.negatives)
-        yield from joined.values()
+                if any(not isinstance(fields.get(side), str) for side in ("query", "passage")):
+                    raise DataError(f"{where}: no query and passage for row '{fields['id']}'. Drop the row.")
+                fields |= {field: {language: fields[field]} for field in ("negatives", "scores") if fields.get(field)}
+                yield where, _row(fields, {language: fields["query"]}, {language: fields["passage"]}, where)
+
+
+def joined_by_id(rows: Iterable[tuple[str, PairRow]]) -> Iterator[PairRow]:
+    """Rows of one language each, with where they stand, as rows of all languages; in memory.
+
+    Raises DataError for an id that comes twice in a language, and for one with two passage ids.
+    """
+    joined: dict[str, PairRow] = {}
+    seen: dict[tuple[str, str], str] = {}
+    for where, part in rows:
+        (language,) = part.queries
+        if first := seen.get((part.id, language)):
+            raise DataError(f"{where}: duplicate id '{part.id}', first seen at {first}.")
+        row = joined.setdefault(part.id, part)
+        if part.passage_id != row.passage_id:
+            raise DataError(
+                f"{where}: passage_id '{part.passage_id}' for row '{part.id}', which has '{row.passage_id}' at "
+                f"{next(place for (name, _), place in seen.items() if name == part.id)}. One row has one passage_id in "
+                "every language."
+            )
+        seen[part.id, language] = where
+        for field in ("queries", "passages", "negatives", "scores"):
+            getattr(row, field).update(getattr(part, field))
+    yield from joined.values()
+
+
+def row_fields(row: PairRow) -> dict[str, Any]:
+    """The row as a line of JSON has it: what `JsonlReader` reads back."""
+    required = {"id": row.id, "queries": row.queries, "passages": row.passages, "passage_id": row.passage_id}
+    return required | {field: value for field in _OPTIONAL if (value := getattr(row, field))}
 
 
 def read_json_rows(files: Sequence[Path], known: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -148,33 +165,16 @@ def _parse(line: str, where: str, known: Sequence[str]) -> dict[str, Any]:
     return fields
 
 
-def _multilingual_row(fields: dict[str, Any], where: str) -> PairRow:
-    name = str(fields["id"])
+def _row(fields: dict[str, Any], queries: dict[str, str], passages: dict[str, str], where: str) -> PairRow:
     row = PairRow(
-        id=name,
-        queries=texts_of(fields, "queries", where),
-        passages=texts_of(fields, "passages", where),
+        id=str(fields["id"]),
+        queries=queries,
+        passages=passages,
         passage_id=_name(fields, "passage_id", fields["id"], where),
-        touches=_touches(fields, name, where),
-        negatives=_negatives(fields.get("negatives") or {}, name, where),
+        touches=tuple(_checked_list(fields.get("touches") or [], str, f"{where}: touches of row '{fields['id']}'")),
+        negatives=_listed_by_language(fields, "negatives", str, where),
+        scores=_listed_by_language(fields, "scores", (int, float), where),
         split_key=_name(fields, "split_key", "", where),
-    )
-    check_texts(row, where)
-    return row
-
-
-def _language_row(fields: dict[str, Any], language: str, where: str) -> PairRow:
-    name = str(fields["id"])
-    for side in ("query", "passage"):
-        if not isinstance(fields.get(side), str):
-            raise DataError(f'{where}: no "{side}" for row "{name}"; every row needs query and passage. Drop the row.')
-    negatives = fields.get("negatives") or []
-    row = PairRow(
-        id=name,
-        queries={language: fields["query"]},
-        passages={language: fields["passage"]},
-        passage_id=_name(fields, "passage_id", fields["id"], where),
-        negatives=_negatives({language: negatives} if negatives else {}, name, where),
     )
     check_texts(row, where)
     return row
@@ -190,16 +190,14 @@ def _name(fields: dict[str, Any], field: str, otherwise: str | int, where: str) 
     return str(value)
 
 
-def _touches(fields: dict[str, Any], name: str, where: str) -> tuple[str, ...]:
-    touches = fields.get("touches") or []
-    if not isinstance(touches, list) or not all(isinstance(other, str) for other in touches):
-        raise DataError(f"{where}: touches of row '{name}' must be a list of texts: ids of what its passage contains.")
-    return tuple(touches)
+def _listed_by_language(fields: dict[str, Any], field: str, kind: Any, where: str) -> dict[str, list[Any]]:
+    by_language, what = fields.get(field) or {}, f"{where}: {field} of row '{fields['id']}'"
+    if not isinstance(by_language, dict):
+        raise DataError(f"{what} must be lists by language.")
+    return {language: _checked_list(values, kind, what) for language, values in by_language.items()}
 
 
-def _negatives(negatives: Any, name: str, where: str) -> dict[str, list[str]]:
-    if not isinstance(negatives, dict) or not all(
-        isinstance(texts, list) and all(isinstance(text, str) for text in texts) for texts in negatives.values()
-    ):
-        raise DataError(f"{where}: negatives of row '{name}' must be lists of texts.")
-    return negatives
+def _checked_list(values: Any, kind: Any, what: str) -> list[Any]:
+    if not isinstance(values, list) or not all(isinstance(value, kind) for value in values):
+        raise DataError(f"{what} must be lists of {'texts' if kind is str else 'numbers'}.")
+    return values

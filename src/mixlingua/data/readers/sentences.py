@@ -1,18 +1,21 @@
 """Sentences with their translations, from the files of every format that parallel text comes in."""
 
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 from xml.etree import ElementTree
 
 from mixlingua.data.public_corpora import DOCUMENTS
 from mixlingua.data.readers.jsonl import read_json_rows, texts_of
 from mixlingua.data.rows import PIVOT, normalised
 from mixlingua.errors import DataError
-from mixlingua.files import open_binary, read_aligned, read_lines
+from mixlingua.files import MAX_FILE_BYTES, MAX_LINE_BYTES, check_size, open_binary, read_aligned, read_lines
 
 _JSON_FIELDS = ("id", "doc", "fold", "texts")
+_PIECE_BYTES = 1 << 16
 _XML_LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 
 
@@ -153,21 +156,38 @@ def read_conllu(file: Path, language: str) -> Iterator[tuple[str, str, str]]:
 
 
 def read_tmx(file: Path, language: str) -> Iterator[tuple[str, str, str]]:
-    """tuid, document (the tuid before its last colon) and text of each unit of the TMX file in a .tmx.zip."""
+    """tuid, document (the tuid before its last colon) and text of each unit of the TMX file in a .tmx.zip.
+
+    Raises DataError for more than MAX_LINE_BYTES in a unit or MAX_FILE_BYTES in all.
+    """
     try:
         with open_binary(file) as stream, zipfile.ZipFile(stream) as archive:
             (member,) = (name for name in archive.namelist() if name.endswith(".tmx") and not name.startswith("__"))
-            for _, unit in ElementTree.iterparse(archive.open(member)):
-                if unit.tag != "tu":
-                    continue
+            for unit in _units(archive.open(member), file):
                 key = unit.get("tuid", "")
                 for variant in unit.iter("tuv"):
                     text = "".join(variant.find("seg").itertext()).strip()  # type: ignore[union-attr]
                     if text and variant.get(_XML_LANGUAGE, "").partition("-")[0] == language:
                         yield key, key.rpartition(":")[0], " ".join(text.split())
-                unit.clear()
-    except (zipfile.BadZipFile, ElementTree.ParseError, AttributeError, ValueError) as error:
+    except (zipfile.BadZipFile, ElementTree.ParseError, AttributeError, ValueError, EOFError, zlib.error) as error:
         raise DataError(f"{file}: no archive of one TMX file, or damaged ({error}). Fetch the file again.") from error
+
+
+def _units(content: IO[bytes], file: Path) -> Iterator[ElementTree.Element]:
+    """The units of a TMX file, read in pieces, so that none is held before its size is known."""
+    parser = ElementTree.XMLPullParser()
+    size = since_unit = 0
+    while piece := content.read(_PIECE_BYTES):
+        size, since_unit = size + len(piece), since_unit + len(piece)
+        check_size(size, MAX_FILE_BYTES, f"{file}: the file")
+        check_size(since_unit, MAX_LINE_BYTES, f"{file}: the unit that begins before byte {size:,}")
+        parser.feed(piece)
+        for _, element in parser.read_events():
+            if element.tag == "tu":
+                since_unit = 0
+                yield element
+                element.clear()
+    parser.close()
 
 
 KEYED: dict[str, Callable[[Path, str], Iterator[tuple[str, str, str]]]] = {"conllu": read_conllu, "tmx": read_tmx}
