@@ -210,6 +210,13 @@ def test_translations_beside_questions_need_no_negatives(tmp_path, rows, tokeniz
         data(sentences)
 
 
+def test_hard_negatives_that_are_not_asked_for_are_noted(tmp_path, rows, tokenizer, plan):
+    """As in FlagOpen/FlagEmbedding #958, where more of them in the data changed nothing."""
+    store = write_store(tmp_path / "store", rows(4, num_negatives=2), name="test", fingerprint="f")
+    found = [PairDataModule(plan([store], 2, 0), tokenizer, num_batches=1, num_negatives=n).notes for n in (0, 1)]
+    assert found == [["test: each row has 2 hard negatives or more; data.num_negatives=0 uses none"], []]
+
+
 def test_batches_of_a_plan_of_its_own_have_its_languages_and_no_shared_keys(tmp_path, rows, tokenizer):
     """With workers, over sources of uneven languages whose rows share texts."""
     uneven = [

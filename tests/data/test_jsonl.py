@@ -51,11 +51,13 @@ def test_rows_are_read_plain_and_packed(file):
             "unknown language 'german'; its code here is 'de'",
         ),
         (row("x", negatives={"fr": ["n"]}), "negatives in 'fr'"),
-        (row("x", negatives=["n"]), "negatives of row 'x' must be lists"),
+        (row("x", negatives=["n"]), "negatives of row 'x' must be lists by language"),
+        (row("x", negatives={"de": ["n"]}, scores={"de": [1]}), "scores in 'de' for row 'x' must be 2 numbers"),
+        (row("x", scores={"de": ["1"]}), "scores of row 'x' must be lists of numbers"),
         (row("x", passage_id=None), "passage_id is None"),
         (row("x", split_key=""), "split_key is ''"),
-        (row("x", touches="s1"), "touches of row 'x' must be a list of texts"),
-        (row("x", touches=[1]), "touches of row 'x' must be a list of texts"),
+        (row("x", touches="s1"), "touches of row 'x' must be lists of texts"),
+        (row("x", touches=[1]), "touches of row 'x' must be lists of texts"),
         (row("x") | {"negative": []}, "unknown field 'negative'. Did you mean 'negatives'"),
     ],
 )
@@ -105,12 +107,15 @@ def test_fingerprint_follows_content_not_place(tmp_path):
 
 
 def test_files_per_language_are_joined_by_id(tmp_path):
-    german = write(tmp_path / "de.jsonl", [{"id": "a", "query": "f", "passage": "a", "negatives": ["n"]}])
+    german = write(
+        tmp_path / "de.jsonl", [{"id": "a", "query": "f", "passage": "a", "negatives": ["n"], "scores": [2, 1.5]}]
+    )
     english = write(
         tmp_path / "en.jsonl", [{"id": "b", "query": "q2", "passage": "p2"}, {"id": "a", "query": "q", "passage": "p"}]
     )
     first, second = JsonlReader({"en": english, "de": german}).rows()
     assert (first.id, first.queries, first.negatives) == ("a", {"de": "f", "en": "q"}, {"de": ["n"]})
+    assert first.scores == {"de": [2, 1.5]}
     assert (second.id, second.passages) == ("b", {"en": "p2"})
 
 

@@ -210,7 +210,9 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     with run_loggers(cfg, run_dir) as loggers:
         trainer = build_trainer(cfg.trainer, run_dir, callbacks, loggers)
         if trainer.is_global_zero:
-            announce_training(cfg, run_dir, stores, plan.notes, augmentation, encoder, tasks, cuts)
+            announce_training(
+                cfg, run_dir, stores, [*plan.notes, *datamodule.notes], augmentation, encoder, tasks, cuts
+            )
             if resume is not None:
                 copy_from_stopped_run(resume, run_dir)
         with ends_together(trainer, partial(mark_failed, run_dir)):

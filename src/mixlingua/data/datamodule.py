@@ -61,6 +61,15 @@ class PairDataModule(LightningDataModule):
         self._num_negatives, self._num_workers = num_negatives, num_workers
         self._resume_index = 0
 
+    @property
+    def notes(self) -> list[str]:
+        """What a user should know of: hard negatives that are there, and not asked for."""
+        return [
+            f"{store.name}: each row has {store.min_negatives} hard negatives or more; data.num_negatives=0 uses none"
+            for store in self._plan.sources
+            if store.min_negatives and not self._num_negatives
+        ]
+
     def setup(self, stage: str) -> None:
         """Raises ConfigError where the batch cannot be shared evenly between the devices."""
         self._plan.batch(0).slice(0, self._trainer().world_size)

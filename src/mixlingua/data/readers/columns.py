@@ -261,10 +261,9 @@ def _read_parquet(file: Path) -> Iterator[Record]:
     import pyarrow.parquet as pq
 
     try:
-        opened = pq.ParquetFile(file)
-        check_row_groups(file, opened.metadata)
+        check_row_groups(file)
         number = 0
-        for batch in opened.iter_batches(batch_size=1024):
+        for batch in pq.ParquetFile(file).iter_batches(batch_size=1024):
             for values in batch.to_pylist():
                 number += 1
                 yield f"{file}: row {number}", values
@@ -272,8 +271,11 @@ def _read_parquet(file: Path) -> Iterator[Record]:
         raise DataError(f"{file}: no parquet file, or damaged ({error}). Fetch the file again.") from error
 
 
-def check_row_groups(file: Path, metadata: Any) -> None:
+def check_row_groups(file: Path) -> None:
     """Raise DataError where a part of a parquet file, which is unpacked whole, has more than MAX_WHOLE_BYTES."""
+    import pyarrow.parquet as pq
+
+    metadata = pq.ParquetFile(file).metadata
     for group in range(metadata.num_row_groups):
         if (size := metadata.row_group(group).total_byte_size) > MAX_WHOLE_BYTES:
             raise DataError(
@@ -286,7 +288,8 @@ class HubReader:
     """Rows from a data set of the library `datasets`: of the hub, of a folder, or saved by `save_to_disk`.
 
     path: a hub id (owner/name), or a folder
-    columns: which columns are what, the fields of `Columns`: query, passages, negatives, scores, id, language
+    columns: which columns are what, by the fields of `Columns`: query, passages, negatives, scores, id, language; null:
+    `query` and `passage`
     languages: of the data set; several where the columns' names have `{language}`
     subset, split, revision: as `datasets.load_dataset` takes them (its name, split, revision); name a commit to train
     on the same rows again
@@ -298,7 +301,7 @@ class HubReader:
     def __init__(
         self,
         path: str | Path,
-        columns: Mapping[str, Any],
+        columns: Mapping[str, Any] | None = None,
         languages: Sequence[str] = ("en",),
         subset: str | None = None,
         split: str = "train",
@@ -307,7 +310,7 @@ class HubReader:
         max_rows: int | None = None,
         name: str = "hf",
     ) -> None:
-        key = f"data.sources.{name}"
+        key, columns = f"data.sources.{name}", columns or {}
         known = [field.name for field in fields(Columns)]
         for field in columns:
             if field not in known:

@@ -64,8 +64,10 @@ class JsonlReader:
             for number, line in read_lines(file):
                 where = f"{file}:{number}"
                 fields = _parse(line, where, _LANGUAGE_FIELDS)
-                if any(not isinstance(fields.get(side), str) for side in ("query", "passage")):
-                    raise DataError(f"{where}: no query and passage for row '{fields['id']}'. Drop the row.")
+                if lacking := [side for side in ("query", "passage") if not isinstance(fields.get(side), str)]:
+                    raise DataError(
+                        f'{where}: no "{lacking[0]}" for row "{fields["id"]}"; every row needs both. Drop it.'
+                    )
                 fields |= {field: {language: fields[field]} for field in ("negatives", "scores") if fields.get(field)}
                 yield where, _row(fields, {language: fields["query"]}, {language: fields["passage"]}, where)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from mixlingua.data.readers.columns import check_row_groups
 from mixlingua.data.rows import PairRow
 from mixlingua.errors import ConfigError, DataError, HubError, suggest
 from mixlingua.files import cache_dir, content_hash, read_lines
@@ -132,6 +133,8 @@ class MmarcoReader:
             if not base.is_dir():
                 base = fetch_snapshot(REPOSITORY, self.revision, [f"{folder}/*.parquet"], data=True)
             try:
+                for file in sorted(base.glob(f"{folder}/*.parquet")):
+                    check_row_groups(file)
                 table = load_dataset(
                     "parquet",
                     data_files=f"{base}/{folder}/*.parquet",
