@@ -64,6 +64,19 @@ def test_a_large_language_is_searched_in_the_index_and_filled_up_exactly(
         assert everything.rows.shape[1] == allowed.sum() and (everything.rows >= 0).all(), factory
 
 
+def test_bits_tell_vectors_apart_that_share_a_direction(tmp_path: Path, encoding: Encoding) -> None:
+    """The vectors of texts lie in a narrow cone, where signs alone are nearly the same for all."""
+    documents = animals(400)
+    queries = encoding([found.text for found in documents[:50]], "query").numpy()
+    rows = []
+    for factory in ("BFlat", "Flat"):
+        settings = FaissSettings(shard_size=64, factory=factory, candidates=8)
+        folder = make(tmp_path / factory, documents, encoding, settings)
+        rows.append(settings.open(folder).search(queries, 10, None).rows.tolist())
+    same = [len({*one} & {*other}) / 10 for one, other in zip(*rows, strict=True)]
+    assert np.mean(same) > 0.8
+
+
 def test_equal_texts_tie_and_are_all_found(tmp_path: Path, encoding: Encoding) -> None:
     documents = [document(f"t{number}", "the same text") for number in range(50)]
     folder = make(tmp_path, documents, encoding)

@@ -238,6 +238,7 @@ def _commit(
         if old is not None and old != new and old != "vectors":
             path = base.path / old
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            path.with_suffix(".npy").unlink(missing_ok=True)  # what belongs to an engine
     return finished
 
 

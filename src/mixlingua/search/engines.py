@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import faiss
@@ -29,7 +30,7 @@ class FaissSettings(IndexSettings):
     """An index of faiss in the run folder, memory-mapped.
 
     factory: a string of faiss.index_factory, such as Flat (exact), HNSW32, SQ8 (8 bits a component), IVF4096,PQ48x8; or
-        of faiss.index_binary_factory, such as BFlat or BHNSW32: one bit a component, its sign
+        of faiss.index_binary_factory, such as BFlat or BHNSW32: one bit a component
     candidates: rows taken from the index for each result, which are scored again with the float32 vectors; above 1 for
         indexes that hold less than these
     nprobe: lists of an IVF index that a query visits
@@ -59,7 +60,7 @@ class FaissSettings(IndexSettings):
 
     @property
     def is_binary(self) -> bool:
-        """Whether signs are searched."""
+        """Whether bits are searched."""
         return self.factory.startswith("B")
 
     def check(self, dim: int, num_rows: int) -> None:
@@ -92,19 +93,29 @@ class FaissSettings(IndexSettings):
         """Write engine-N.faiss, which holds every row; deleted rows are passed over when it is searched."""
         if self.is_exact:
             return {}
-        first_row = first_row if folder.manifest.engine is not None else 0
-        index = self._read(folder, mapped=False) if first_row else self._trained(folder)
+        known = folder.path / folder.manifest.engine if folder.manifest.engine and first_row else None
+        index = self._read(folder, mapped=False) if known else self._trained(folder)
+        centre = np.load(_centre_file(known)) if known else self._sample(folder).mean(axis=0)
         for shard, start in folder.blocks():
-            if start >= first_row:
-                self._add(index, folder.searched(shard))
-        name = f"engine-{folder.manifest.generation}.faiss"
-        with atomic_write(folder.path / name) as partial:
+            if start >= (first_row if known else 0):
+                index.add(self.codes(folder.searched(shard), centre))
+        file = folder.path / f"engine-{folder.manifest.generation}.faiss"
+        with atomic_write(_centre_file(file)) as partial:
+            np.save(partial, centre)
+        with atomic_write(file) as partial:
             (faiss.write_index_binary if self.is_binary else faiss.write_index)(index, str(partial))
-        return {"engine": name}
+        return {"engine": file.name}
 
     def open(self, folder: IndexFolder) -> Engine:
-        """The index, memory-mapped."""
-        return Exact(folder) if self.is_exact else Faiss(folder, self, self._read(folder, mapped=True))
+        """The index, memory-mapped. Raises DataError where a file of it is damaged or missing."""
+        if self.is_exact:
+            return Exact(folder)
+        index = self._read(folder, mapped=True)
+        file = _centre_file(folder.path / str(folder.manifest.engine))
+        try:
+            return Faiss(folder, self, index, np.load(file, allow_pickle=False))
+        except (OSError, ValueError) as error:
+            raise DataError(f"{file}: cannot be read ({error}). Build the index again.") from error
 
     def _new(self, dim: int) -> Any:
         try:
@@ -121,19 +132,21 @@ class FaissSettings(IndexSettings):
     def _trained(self, folder: IndexFolder) -> Any:
         index = self._new(folder.manifest.dim)
         if not index.is_trained:
-            found = np.flatnonzero(~folder.deleted)
-            count = min(self.training_windows, len(found))
-            sample = np.sort(np.random.default_rng(0).choice(found, count, replace=False))
-            logger.info("index.factory=%s: trained on %s windows", self.factory, f"{count:,}")
-            index.train(self._codes(folder.gathered(sample)))
+            sample = self._sample(folder)
+            logger.info("index.factory=%s: trained on %s windows", self.factory, f"{len(sample):,}")
+            index.train(self.codes(sample, sample.mean(axis=0)))
         return index
 
-    def _add(self, index: Any, vectors: Vectors) -> None:
-        index.add(self._codes(vectors))
+    def _sample(self, folder: IndexFolder) -> Vectors:
+        """Vectors of rows that are drawn at random."""
+        found = np.flatnonzero(~folder.deleted)
+        count = min(self.training_windows, len(found))
+        return folder.gathered(np.sort(np.random.default_rng(0).choice(found, count, replace=False)))
 
-    def _codes(self, vectors: Vectors) -> NDArray[Any]:
-        """What the index holds of vectors: themselves, or a bit for each component that is positive."""
-        return np.packbits(vectors > 0, axis=1) if self.is_binary else np.ascontiguousarray(vectors)
+    def codes(self, vectors: Vectors, centre: Vectors) -> NDArray[Any]:
+        """What the index holds of vectors: themselves, or a bit for each component, which says whether it is above the
+        mean of the training sample. Their signs alone would be alike: vectors of texts share a common direction."""
+        return np.packbits(vectors > centre, axis=1) if self.is_binary else np.ascontiguousarray(vectors)
 
     def _read(self, folder: IndexFolder, *, mapped: bool) -> Any:
         file = folder.path / str(folder.manifest.engine)
@@ -197,8 +210,9 @@ def _selector(mask: Mask) -> Any:
 class Faiss:
     """An index of faiss over the vectors of a folder, whose candidates are scored again with these vectors."""
 
-    def __init__(self, folder: IndexFolder, settings: FaissSettings, index: Any) -> None:
-        self.folder, self.settings, self.index = folder, settings, index
+    def __init__(self, folder: IndexFolder, settings: FaissSettings, index: Any, centre: Vectors) -> None:
+        """centre: what the bits of a binary index are told by."""
+        self.folder, self.settings, self.index, self.centre = folder, settings, index, centre
 
     def search(self, queries: Vectors, count: int, language: str | None) -> Found:
         """As `Engine` says. A query for which the index does not find enough rows is searched exactly.
@@ -220,7 +234,7 @@ class Faiss:
 
     def _candidates(self, queries: Vectors, count: int, allowed: Mask | None) -> NDArray[np.int64]:
         """(Q, C) rows that the index finds, -1 where it finds no more."""
-        codes = self.settings._codes(queries)
+        codes = self.settings.codes(queries, self.centre)
         count = min(count, self.folder.num_rows)
         if allowed is None:
             return self.index.search(codes, count, params=self._parameters(None))[1]
@@ -263,6 +277,10 @@ class Faiss:
         vectors = self.folder.gathered(np.maximum(distinct, 0))[places.reshape(rows.shape)]
         scores = np.einsum("qd,qcd->qc", queries, vectors, dtype=np.float32)
         return _best(np.where(rows >= 0, scores, -np.inf).astype(np.float32), rows, count)
+
+
+def _centre_file(engine: Path) -> Path:
+    return engine.with_suffix(".npy")
 
 
 def _lists(index: Any) -> int:
