@@ -137,6 +137,13 @@ def test_padding_on_the_left_is_refused_where_positions_are_counted_from_the_bat
         pretrained(name_or_path=str(folder)).load(seed=0)
 
 
+def test_a_tokenizer_without_a_padding_token_is_refused(pretrained, qwen):
+    file = qwen / "tokenizer_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"pad_token": None}))
+    with pytest.raises(ModelError, match=r"no padding token\. Name one as pad_token in tokenizer_config\.json"):
+        pretrained(name_or_path=str(qwen), **QWEN).load(seed=0)
+
+
 def test_attention_is_a_choice(pretrained, qwen, vectors):
     settings = {"name_or_path": str(qwen), **QWEN}
     eager, sdpa = (pretrained(**settings, attn_implementation=name).load(0).eval() for name in ("eager", "sdpa"))

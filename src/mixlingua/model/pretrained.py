@@ -21,9 +21,8 @@ from mixlingua.model.folder_reader import FolderSettings, read_settings
 from mixlingua.model.weights import find_weights, load_tokenizer, load_transformer
 
 T = TypeVar("T")
-_INSTRUCTION = re.compile(
-    r"(Instruct: ?)[^\n]*"
-)  # of the prefixes of Qwen3-Embedding, multilingual-e5-instruct, E5-Mistral
+# In the query prefixes of Qwen3-Embedding, multilingual-e5-instruct and E5-Mistral.
+_INSTRUCTION = re.compile(r"(Instruct: ?)[^\n]*")
 
 
 @dataclass(frozen=True)
@@ -118,18 +117,7 @@ class PretrainedEncoder:
                 "embeddings below them."
             )
         tokenizer = _load_tokenizer(settings)
-        if tokenizer.padding_side == "left" and _position_tables(transformer):
-            raise ModelError(
-                f"{settings.transformer / 'tokenizer_config.json'}: padding_side=left, but the model counts positions "
-                "from the first token of a batch, padding included: a text's vector would depend on the others. Set it "
-                "to right."
-            )
-        embeddings = transformer.get_input_embeddings()
-        if isinstance(embeddings, nn.Embedding) and len(tokenizer) > (num_embeddings := embeddings.num_embeddings):
-            raise ModelError(
-                f"{settings.transformer}: the tokenizer knows {len(tokenizer)} tokens, the transformer has embeddings "
-                f"of {num_embeddings}. They belong to different models; copy the folder again."
-            )
+        _check_together(settings.transformer, transformer, tokenizer)
         encoder = BiEncoder(
             transformer,
             PairTokenizer(
@@ -240,6 +228,25 @@ def _load_tokenizer(settings: FolderSettings) -> PreTrainedTokenizerBase:
         own = tokenizer.backend_tokenizer.normalizer
         tokenizer.backend_tokenizer.normalizer = Normalizers([Lowercase(), *([own] if own else [])])
     return tokenizer
+
+
+def _check_together(folder: Path, transformer: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raises ModelError where the transformer cannot read what the tokenizer gives."""
+    if tokenizer.pad_token_id is None:
+        raise ModelError(
+            f"{folder}: the tokenizer has no padding token. Name one as pad_token in tokenizer_config.json."
+        )
+    if tokenizer.padding_side == "left" and _position_tables(transformer):
+        raise ModelError(
+            f"{folder / 'tokenizer_config.json'}: padding_side=left, but the model counts positions from the first "
+            "token of a batch, padding included: a text's vector would depend on the others. Set it to right."
+        )
+    embeddings = transformer.get_input_embeddings()
+    if isinstance(embeddings, nn.Embedding) and len(tokenizer) > embeddings.num_embeddings:
+        raise ModelError(
+            f"{folder}: the tokenizer knows {len(tokenizer)} tokens, the transformer has embeddings of "
+            f"{embeddings.num_embeddings}. They belong to different models; copy the folder again."
+        )
 
 
 def _lowercases(normalizer: dict | None) -> bool:
