@@ -4,10 +4,11 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 from tokenizers import processors
 from torch.nn.functional import cross_entropy
-from transformers import AutoTokenizer, BertConfig, BertModel, Qwen3Config, Qwen3Model
+from transformers import AutoTokenizer, BertConfig, BertModel, Qwen3Config, Qwen3ForCausalLM, Qwen3Model
 
 from mixlingua.errors import ConfigError, ModelError
 from mixlingua.model.encoder import POOLINGS
@@ -135,6 +136,16 @@ def test_padding_on_the_left_is_refused_where_positions_are_counted_from_the_bat
     folder = make_folder(tmp_path / "bert", "left", BertModel(config, add_pooling_layer=False))
     with pytest.raises(ModelError, match=r"tokenizer_config\.json: padding_side=left"):
         pretrained(name_or_path=str(folder)).load(seed=0)
+
+
+def test_a_folder_of_a_language_model_has_its_transformers_vectors(pretrained, qwen, encoder, vectors):
+    """The weights of Qwen3ForCausalLM have other names, and a head that is not read."""
+    language_model = Qwen3ForCausalLM(encoder.transformer.config)
+    language_model.model.load_state_dict(encoder.transformer.state_dict())
+    language_model.save_pretrained(qwen)
+    assert any(name.startswith("model.layers.") for name in load_file(qwen / "model.safetensors"))
+    loaded = pretrained(name_or_path=str(qwen), **QWEN).load(seed=0).eval()
+    assert all(map(torch.equal, vectors(loaded), vectors(encoder.eval())))
 
 
 def test_a_tokenizer_without_a_padding_token_is_refused(pretrained, qwen):
