@@ -2,4 +2,7 @@
 
 from setuptools import find_packages, setup
 
-setup(packages=[*find_packages("src"), "mixlingua.conf"], package_dir={"": "src", "mixlingua.conf": "conf"})
+setup(
+    packages=[*find_packages("src"), "hydra_plugins", "mixlingua.conf"],
+    package_dir={"": "src", "mixlingua.conf": "conf"},
+)

@@ -1,10 +1,11 @@
 """Fixtures for every test."""
 
 import io
+import logging
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,3 +103,28 @@ def two_languages() -> "RetrievalTask":
         passages={"de": {"d0": "p0", "d1": "p1", "d2": "p2"}, "en": {"e0": "p3", "e1": "p4", "e2": "p5"}},
         qrels={"de": relevant | {"q3": {"d2": 1}}, "en": relevant},
     )
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[Sequence[str]], int]]:
+    """`python run.py ARGUMENTS` in tmp_path, inside the test's process; returns the exit status."""
+    from mixlingua.cli.main import main
+
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+
+    def run(arguments: Sequence[str]) -> int:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("PL_GLOBAL_SEED", "0")  # set by the run, and undone with this
+        monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
+        try:
+            main(arguments)
+        except SystemExit as ended:
+            return int(ended.code or 0)
+        return 0
+
+    yield run
+    for handler in set(root.handlers) - set(handlers):  # undo what Hydra does to the root logger
+        handler.close()
+    root.handlers[:] = handlers
+    root.setLevel(level)

@@ -51,13 +51,12 @@ def test_five_lines(tmp_path: Path) -> None:
 
 def test_training_is_that_of_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     command = (
-        f"run.py model=tiny data=jsonl data.sources.jsonl.path={PAIRS} data.languages=[de,en,es] data.batch_size=2 "
+        f"model=tiny data=jsonl data.sources.jsonl.path={PAIRS} data.languages=[de,en,es] data.batch_size=2 "
         "data.num_workers=0 evaluation=[] trainer.max_steps=4 seed=3 hydra.run.dir=run sampler=crosslingual "
         "trainer.log_every_n_steps=1 trainer.precision=32-true loss=[infonce,distillation]"
     )
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", command.split())
-    main()
+    main(command.split())
     lines = (tmp_path / "run" / "csv" / "metrics.csv").read_text().splitlines()
     column = lines[0].split(",").index("train/loss")
     logged = [float(line.split(",")[column]) for line in lines[1:] if line.split(",")[column]]
@@ -71,6 +70,13 @@ def test_training_is_that_of_the_command(tmp_path: Path, monkeypatch: pytest.Mon
         encoder, PAIRS, steps=4, batch_size=2, seed=3, sampler=Crosslingual(), loss=losses, precision="32-true"
     )
     assert trained == logged
+
+
+def test_texts_that_training_cuts_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    encoder = mixlingua.load_encoder("tiny")
+    mixlingua.train(encoder, PAIRS, steps=1, batch_size=2, max_passage_length=8)
+    (told,) = [record.getMessage() for record in caplog.records if "are cut" in record.getMessage()]
+    assert told.startswith("jsonl: ") and "sampled passages are longer than 8 tokens" in told
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,12 @@
 """The one place that knows torch.distributed: rank, world size and collectives, each the identity on one process."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 T = TypeVar("T")
 
@@ -53,7 +53,8 @@ def all_gather(local: Tensor) -> Tensor:
     if not _running():
         return local
     gathered = local.new_empty((world_size() * local.shape[0], *local.shape[1:]))
-    dist.all_gather_into_tensor(gathered, local.contiguous())
+    gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor  # renamed in torch 2.13
+    gather(gathered, local.contiguous())
     return gathered
 
 
@@ -82,6 +83,33 @@ def on_first_rank(work: Callable[[], T]) -> T:
     if error is not None:
         raise error
     return result
+
+
+def shard(module: nn.Module, units: Iterable[nn.Module], mesh: Any, methods: Iterable[str]) -> None:
+    """Share the weights, gradients and optimiser states of a module among the processes of a mesh (FSDP2).
+
+    units: parts whose weights are gathered one after the other, each while it computes. methods: names of methods of
+    the module that compute, beside `forward`.
+    """
+    from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+
+    for part in (*units, module):
+        fully_shard(part, mesh=mesh)
+    for method in methods:
+        register_fsdp_forward_method(module, method)
+
+
+def whole_state(module: nn.Module) -> dict[str, Tensor]:
+    """The state dict of a sharded module with whole tensors, on every rank; every rank must call this."""
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
+    return dict(get_model_state_dict(module, options=StateDictOptions(full_state_dict=True)))
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """A tensor that may be a sharded module's, as a plain one; every rank must call this."""
+    gathered: Tensor = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+    return gathered
 
 
 def barrier() -> None:

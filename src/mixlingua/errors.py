@@ -3,7 +3,6 @@
 import difflib
 import errno
 import os
-import re
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -40,6 +39,10 @@ class TrainingError(MixlinguaError):
     """Training that cannot go on, such as a loss that is no longer finite."""
 
 
+class PrunedError(MixlinguaError):
+    """A trial of a search for settings that is given up, since earlier ones were better at the same step."""
+
+
 class StorageError(MixlinguaError):
     """A file that cannot be written, for want of space or of the right to."""
 
@@ -59,7 +62,13 @@ class Interrupted(SystemExit):
 
 @contextmanager
 def signals_interrupt() -> Iterator[None]:
-    """While the body runs, SIGINT and SIGTERM raise Interrupted in the main thread."""
+    """While the body runs, SIGINT and SIGTERM raise Interrupted in the main thread.
+
+    Not in a rank that another process started, which ends it by SIGTERM and says so itself.
+    """
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        yield
+        return
     before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
@@ -71,6 +80,17 @@ def signals_interrupt() -> Iterator[None]:
 def interrupt(number: int, frame: object) -> None:
     """A signal handler: raises Interrupted."""
     raise Interrupted(number)
+
+
+@contextmanager
+def ends_with_its_reader() -> Iterator[None]:
+    """While the body prints, a pipe that nobody reads any more, as after `| head -1`, ends the process quietly."""
+    before = signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        yield
+        sys.stdout.flush()
+    finally:
+        signal.signal(signal.SIGPIPE, before)
 
 
 def suggest(name: str, choices: Iterable[str]) -> str:
@@ -95,20 +115,9 @@ def problems_of(error: BaseException) -> Sequence[str]:
     return getattr(meant, "problems", ()) or (str(meant or error),)
 
 
-# How Python ends the traceback of one of the project's errors.
-_LAST_IN_TRACEBACK = re.compile(r".*^mixlingua\.errors\.(\w+): (.+)", re.DOTALL | re.MULTILINE)
-
-
 def user_error(error: BaseException | None) -> MixlinguaError | None:
-    """The error meant for the user in a chain of causes, or None.
-
-    Hydra raises an error of its own from that of a constructor. An error in a spawned process or in a DataLoader's
-    worker arrives as the text of its traceback, which is all that torch passes on.
-    """
+    """The error meant for the user in a chain of causes, or None; Hydra raises its own from that of a constructor."""
     for cause in _chain(error):
-        if last := _LAST_IN_TRACEBACK.match(str(cause)):
-            kind = globals().get(last[1], MixlinguaError)
-            return kind(last[2].strip())
         if isinstance(cause, MixlinguaError):
             return cause
     return next(filter(None, map(_denied, _chain(error))), None)

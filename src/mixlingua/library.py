@@ -4,6 +4,7 @@
 the defaults that `python run.py` has.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from mixlingua.data.batches import view_makers
 from mixlingua.data.build import build_store
+from mixlingua.data.cut_texts import sampled_cut
 from mixlingua.data.datamodule import PairDataModule
 from mixlingua.data.readers.jsonl import JsonlReader
 from mixlingua.data.rows import Reader, Side
@@ -39,6 +41,8 @@ from mixlingua.training.callbacks import SeedEachBatch
 from mixlingua.training.module import RetrieverModule, Teacher
 from mixlingua.training.optimizer import AdamW
 from mixlingua.training.trainer import build_trainer
+
+logger = logging.getLogger(__name__)
 
 
 class Encoder:
@@ -201,8 +205,9 @@ def train(
     from; None: the encoder as it is now. pivot: the language in which a teacher reads each row.
     max_query_length, max_passage_length: tokens in training; None: the encoder's own limits. num_negatives: hard
     negatives of each query, which the data must have. seed: decides batches and dropout.
-    callbacks, loggers: Lightning's. trainer: further arguments of Lightning's Trainer, such as accelerator="gpu" or
-    precision="bf16-mixed"; what is not given is as in conf/trainer/cpu.yaml.
+    Texts that are cut are counted, and told in a warning. callbacks, loggers: Lightning's. trainer: further arguments
+    of Lightning's Trainer, such as accelerator="gpu" or precision="bf16-mixed"; what is not given is as in
+    conf/trainer/cpu.yaml.
     Raises ConfigError for values that cannot work, DataError for bad files, TrainingError where the loss is not finite.
     """
     for name, value in (("steps", steps), ("batch_size", batch_size)):
@@ -218,6 +223,10 @@ def train(
         reads = Teacher.copy_of(encoder.module)
     lengths = max_query_length, max_passage_length
     tokenizer = encoder.module.tokenizer.limited(*lengths)
+    for index, store in enumerate(stores):
+        for side, cut in sampled_cut(store, tokenizer, chosen, seed=seed, source_index=index).items():
+            if note := cut.note(side, sampled=True):
+                logger.warning("%s: %s.", store.name, note)
     plan = BatchPlan(stores, strategy=sampler or Hybrid(), languages=chosen, batch_size=batch_size, seed=seed)
     arguments = {**_read("trainer", "cpu"), "max_steps": steps, **trainer}
     views = view_makers(

@@ -3,7 +3,6 @@
 import inspect
 import re
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,6 @@ def composed(*overrides: str) -> Any:
 
 @pytest.mark.parametrize("choice", CHOICES)
 def test_each_file_composes_and_gives_constructors_what_they_take(choice: str) -> None:
-    if choice == "experiment/tune" and find_spec("optuna") is None:
-        pytest.skip("experiment=tune needs pip install hydra-optuna-sweeper==1.3.0")
     group, _, name = choice.rpartition("/")
     tree = composed(f"{group}={name}") if group else composed()
     assert [problem for part in tree for problem in unknown_keys(tree[part], part)] == []

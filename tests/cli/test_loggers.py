@@ -2,13 +2,16 @@
 
 import csv
 import time
+from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
-from pytorch_lightning import Trainer
 from pytorch_lightning.demos.boring_classes import BoringModel
+from pytorch_lightning.loggers import Logger
 
 from mixlingua.cli.configuration import compose
 from mixlingua.cli.run_record import run_loggers
@@ -41,34 +44,66 @@ def test_no_logger_is_a_choice(tmp_path: Path) -> None:
         assert loggers == []
 
 
+class Kept(Logger):
+    """Keeps every value by name and step."""
+
+    name, version = "kept", "0"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values: dict[tuple[str, int | None], list[float]] = defaultdict(list)
+
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None: ...
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        for key, value in metrics.items():
+            if key != "epoch":
+                self.values[key, step].append(value)
+
+
+def test_no_name_has_two_values_at_a_step(launch: Callable[..., int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measured in between, at the last step, and at the end with other weights; two batches a step; validated."""
+    kept = Kept()
+    monkeypatch.setattr("mixlingua.cli.run_record.csv_logger", lambda run_dir, flush_every_n_steps: kept)
+    options = "model=tiny data.batch_size=8 data.num_workers=0 data.validation_fraction=0.2 data.validation_batches=1"
+    options += " trainer.max_steps=4 trainer.accumulate_grad_batches=2 trainer.val_check_interval=2"
+    options += " evaluation.every_n_steps=2 averaging.ema_decay=0.5 evaluation.tasks.atlas.languages=[de,en]"
+    assert launch(*options.split()) == 0
+    assert {key for key, values in kept.values.items() if len(values) > 1} == set()
+    steps = [step for key, step in kept.values if key == "atlas/multilingual/map"]
+    assert steps == [0, 2, 4, 5]  # before, in between twice, and the averaged weights
+    assert [step for key, step in kept.values if key == "sources/atlas"] == [1, 2, 3, 4]
+
+
 @pytest.fixture
 def logged() -> list[dict[str, float]]:
     return []
 
 
 @pytest.fixture
-def trainer(logged: list[dict[str, float]]) -> Trainer:
-    """A trainer that logs every second step."""
-    made = Trainer(logger=False, max_steps=1, accelerator="cpu", enable_progress_bar=False, log_every_n_steps=2)
-    made.loggers = [SimpleNamespace(log_metrics=lambda metrics, step: logged.append(metrics))]  # type: ignore[list-item]
-    return made
+def trainer(logged: list[dict[str, float]]) -> Any:
+    """Of a trainer that logs every second step, what callbacks look at."""
+    logger = SimpleNamespace(log_metrics=lambda metrics, step: logged.append(metrics))
+    return SimpleNamespace(loggers=[logger], log_every_n_steps=2, global_step=0, world_size=1)
 
 
-def test_batch_mix_logs_shares_of_the_batches_so_far(trainer: Trainer, logged: list[dict[str, float]]) -> None:
+def test_batch_mix_logs_shares_of_the_batches_so_far(trainer: Any, logged: list[dict[str, float]]) -> None:
     mix = BatchMix()
     for kind in ("monolingual", "crosslingual", "crosslingual", "crosslingual"):
+        trainer.global_step += 1
         mix.on_train_batch_end(trainer, BoringModel(), None, SimpleNamespace(kind=kind, source="ntrex"), 0)
     assert logged[0] == {"batches/crosslingual": 0.5, "batches/monolingual": 0.5, "sources/ntrex": 1.0}
     assert logged[1] == {"batches/crosslingual": 0.75, "batches/monolingual": 0.25, "sources/ntrex": 1.0}
 
 
-def test_speed_counts_the_time_within_batches_alone(trainer: Trainer, logged: list[dict[str, float]]) -> None:
+def test_speed_counts_the_time_within_batches_alone(trainer: Any, logged: list[dict[str, float]]) -> None:
     mask = {"attention_mask": torch.tensor([[1, 1, 0], [1, 1, 1]])}  # 5 tokens
     batch = SimpleNamespace(query_languages=["de", "en"], queries=mask, passages=mask)
     speed = TrainingSpeed()
     for _ in range(4):
         time.sleep(0.2)  # between steps: not counted
-        speed.on_train_batch_start(trainer, BoringModel(), batch, 0)  # type: ignore[arg-type]
+        trainer.global_step += 1
+        speed.on_train_batch_start(trainer, BoringModel(), batch, 0)
         time.sleep(0.02)
         speed.on_train_batch_end(trainer, BoringModel(), None, batch, 0)
     assert len(logged) == 2

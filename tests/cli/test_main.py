@@ -1,16 +1,25 @@
 """From the command line to the end of a run or sweep, with a stub for the action."""
 
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
 
+from mixlingua.cli.job import JobResult
+from mixlingua.cli.launch import sweep_table
 from mixlingua.cli.run_record import read_status
 from mixlingua.errors import DataError
 
 Launch = Callable[..., int]
+RUNS = Path(__file__).resolve().parents[2] / "docs" / "runs.md"
 
 
 def half_seed(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
@@ -113,3 +122,49 @@ def test_an_interrupted_sweep_stops(launch: Launch, tmp_path: Path) -> None:
     assert launch("-m", "action=probe", "seed=0,1", "hydra.sweep.dir=sweep", probe=probe) == 130
     assert read_status(tmp_path / "sweep" / "0")["state"] == "interrupted"
     assert not (tmp_path / "sweep" / "1").exists()
+
+
+def ends(how: str) -> Callable[[DictConfig, Path], dict[str, float]]:
+    def probe(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
+        if how in ("SIGINT", "SIGTERM"):
+            os.kill(os.getpid(), signal.Signals[how])
+        if how == "mistake":
+            raise DataError("pairs.jsonl:3: no text")
+        return {}
+
+    return probe
+
+
+def test_the_documented_exit_statuses_are_those_that_a_run_ends_with(
+    launch: Launch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    documented = dict(re.findall(r"^\| (\d+) \| .* \| (?:`(\w+)`.*)?\|$", RUNS.read_text(), re.MULTILINE))
+    seen = {}
+    for how, arguments in {"well": [], "mistake": [], "SIGINT": [], "SIGTERM": []}.items():
+        run = f"hydra.run.dir={how}"
+        status = launch("action=probe", run, *arguments, probe=ends(how))
+        seen[str(status)] = read_status(tmp_path / how)["state"]
+    status = launch("-m", "action=probe", "seed=0,1", "hydra.sweep.dir=sweep", probe=ends("mistake"))
+    seen[str(status)] = read_status(tmp_path / "sweep" / "0")["state"]
+    line = f"{sys.executable} {RUNS.parents[1] / 'run.py'} --cfg job | true; exit ${{PIPESTATUS[0]}}"
+    closed = subprocess.run(["bash", "-c", line], capture_output=True, text=True, cwd=tmp_path)
+    seen[str(closed.returncode)] = ""
+    assert closed.stderr == ""
+    assert seen == documented
+
+
+METRICS = {f"atlas/{setting}/map": 0.5 for setting in ("monolingual", "crosslingual", "multilingual")}
+
+
+def test_eighty_columns_show_what_differs_and_every_figure():
+    jobs = [
+        ([f"sampler={sampler}", "seed=1"], JobResult(Path("run"), METRICS | {"atlas/multilingual/rank_distance": 1231}))
+        for sampler in ("monolingual", "crosslingual")
+    ]
+    console = Console(width=80)
+    with console.capture() as captured:
+        console.print(sweep_table(jobs))
+    text = captured.get()
+    assert "sampler=crosslingual" in text and "1,231.0" in text and text.count("0.5000") == 6
+    assert "seed=1" not in text  # common to all
+    assert "…" not in text

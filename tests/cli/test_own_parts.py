@@ -1,6 +1,7 @@
-"""A user's own loss, sampler, benchmark, callback and logger: a package and YAML files beside it, nothing in src/."""
+"""A user's own loss, sampler, benchmark and callback, and MLflow as logger: YAML files and a package beside them."""
 
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytorch_lightning import Callback
-from pytorch_lightning.loggers import CSVLogger
 
 from mixlingua.evaluation.tasks import RetrievalTask
 from mixlingua.losses.base import StepLoss
@@ -66,12 +66,13 @@ FILES = {
     "sampler/in_turn.yaml": "_target_: own.parts.InTurn\n",
     "evaluation/greetings.yaml": "# @package evaluation\ntasks:\n  greetings:\n    _target_: own.parts.greetings\n",
     "callbacks/kinds.yaml": "# @package callbacks\nkinds:\n  _target_: own.parts.Kinds\n",
-    "logger/own.yaml": (
-        "# @package logger.own\n_target_: pytorch_lightning.loggers.CSVLogger\nsave_dir: own_logs\nversion: one\n"
+    "logger/mlflow.yaml": (
+        "# @package logger.mlflow\n_target_: pytorch_lightning.loggers.MLFlowLogger\n"
+        "experiment_name: greetings\ntracking_uri: sqlite:///mlflow.db\n"
     ),
 }
 CHOICES = ["--config-dir", "own_conf", "loss=[infonce,squared]", "sampler=in_turn", "evaluation=[greetings]",
-           "callbacks=[kinds]", "logger=[own]", "model=tiny", "data.num_workers=0", "hydra.run.dir=run"]  # fmt: skip
+           "callbacks=[kinds]", "logger=[mlflow]", "model=tiny", "data.num_workers=0", "hydra.run.dir=run"]  # fmt: skip
 
 
 @pytest.fixture
@@ -93,6 +94,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_own_parts_train_and_are_measured(own: Path) -> None:
+    pytest.importorskip("mlflow", reason="pip install mlflow-skinny sqlalchemy alembic")
     done = run(
         own, "trainer.max_steps=6", "sampler.every=3", "loss.squared.power=1.5", "callbacks.kinds.file=drawn.txt"
     )
@@ -100,7 +102,11 @@ def test_own_parts_train_and_are_measured(own: Path) -> None:
     monolingual, crosslingual = ["monolingual"], ["crosslingual", "crosslingual"]
     assert (own / "drawn.txt").read_text().split() == 2 * (monolingual + crosslingual)
     assert "greetings/multilingual/map" in read_status(own / "run")["metrics"]
-    assert "train/squared" in (own / "own_logs" / "lightning_logs" / "one" / "metrics.csv").read_text()
+    with sqlite3.connect(own / "mlflow.db") as database:
+        logged = set(database.execute("SELECT key, step FROM metrics"))
+        assert database.execute("SELECT value FROM params WHERE key = 'sampler/every'").fetchall() == [("3",)]
+        assert database.execute("SELECT status FROM runs").fetchall() == [("FINISHED",)]
+    assert {("train/squared", 5), ("greetings/multilingual/map", 6)} <= logged
 
 
 def test_their_keys_are_declared_and_checked(own: Path) -> None:

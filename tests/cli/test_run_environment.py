@@ -1,5 +1,6 @@
 """What a run meets around it: variables of W&B, little shared memory, folders that cannot be written."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,12 +22,17 @@ def test_one_wandb_run_for_all_jobs_is_refused(monkeypatch: pytest.MonkeyPatch) 
     assert not problems(cfg, train, multirun=False)
 
 
-def test_workers_that_do_not_fit_dev_shm_are_refused() -> None:
-    options = ["model=tiny", "data.batch_size=100000000", "data.num_workers=8"]
-    found = problems(compose(options), ACTIONS["train"])
-    if Path("/dev/shm").is_dir():
-        assert [text for text in found if text.startswith("data.num_workers=8: ") and "--shm-size" in text]
-    assert not problems(compose([*options, "data.num_workers=0"]), ACTIONS["train"])
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no /dev/shm here")
+def test_workers_that_do_not_fit_dev_shm_are_refused(
+    launch: Launch, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    """A batch of 2 pairs of the tiny model: 2 x 64 tokens of queries, 2 x 256 of passages, 16 bytes each, and keys."""
+    free = shutil.disk_usage("/dev/shm")._replace(free=40_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
+    options = ["model=tiny", "evaluation=[]", "trainer.max_steps=1", "data.batch_size=2", "hydra.run.dir=run"]
+    assert launch(*options, "data.num_workers=2") == 2
+    assert "data.num_workers=2: batches waiting in /dev/shm may take 0 MB" in capfd.readouterr().err
+    assert launch(*options, "data.num_workers=1") == 0
 
 
 @pytest.mark.parametrize("command", [["hydra.run.dir=file/run"], ["hydra.sweep.dir=file/sweep", "-m"]])

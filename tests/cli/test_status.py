@@ -1,5 +1,6 @@
 """RUN/status.json in every way a run can end."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mixlingua.cli.run_record import holds_finished_run, is_rank_zero, read_status, recorded
+from mixlingua.cli.run_record import SaidOnce, holds_finished_run, is_rank_zero, read_status, recorded
 
 
 def test_a_run_that_ends_well_is_finished_with_its_figures(tmp_path: Path) -> None:
@@ -76,3 +77,17 @@ def test_only_rank_zero_writes(
     with recorded(tmp_path, "train", []):
         pass
     assert (tmp_path / "status.json").exists() is expected
+
+
+def test_warnings_pass_once_and_all_else_as_often_as_it_is_said(caplog):
+    logger = logging.getLogger("said")
+    caplog.handler.addFilter(once := SaidOnce())
+    try:
+        with caplog.at_level(logging.INFO):
+            for number in (1, 1, 2):
+                logger.warning("warning %d", number)
+                logger.info("step")
+                logger.error("error")
+    finally:
+        caplog.handler.removeFilter(once)
+    assert caplog.messages == ["warning 1", "step", "error", "step", "error", "warning 2", "step", "error"]

@@ -6,6 +6,7 @@ import torch
 from mixlingua.data.batches import StepDataset, StepLoader, StepSampler
 from mixlingua.data.build import write_store
 from mixlingua.data.rows import PairRow, text_key
+from mixlingua.errors import DataError
 from mixlingua.losses.base import share_a_key
 
 
@@ -131,7 +132,7 @@ def test_workers_give_the_same_batches(dataset, rows, decode):
     plain, parallel = (
         [
             decode(batch.passages["input_ids"])
-            for batch in StepLoader(data, batch_size=None, sampler=StepSampler(5, 0), num_workers=workers)
+            for batch in StepLoader(data, sampler=StepSampler(5, 0), num_workers=workers)
         ]
         for workers in (0, 2)
     )
@@ -145,3 +146,21 @@ def test_sampler_keeps_its_length_and_goes_on_after_a_pass():
     iter(sampler)  # not read from
     assert list(sampler) == [3, 4]
     assert list(sampler) == [5, 6, 7, 8, 9]
+
+
+class Damaged:
+    """A data set whose second batch cannot be read."""
+
+    def __getitem__(self, index):
+        if index == 1:
+            raise DataError("store.arrow: damaged. Delete it to build it again.")
+        return index
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_error_of_a_worker_is_the_error_itself(workers):
+    batches = iter(StepLoader(Damaged(), sampler=range(3), num_workers=workers))
+    assert next(batches) == 0
+    with pytest.raises(DataError) as raised:
+        next(batches)
+    assert str(raised.value) == "store.arrow: damaged. Delete it to build it again."

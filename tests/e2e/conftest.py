@@ -1,7 +1,6 @@
 """Small parallel data, a small benchmark, and the entry point as a process or inside the test's own."""
 
 import json
-import logging
 import os
 import random
 import subprocess
@@ -12,27 +11,13 @@ from typing import Any
 
 import pytest
 
-from mixlingua.cli.main import main
-
 REPOSITORY = Path(__file__).resolve().parents[2]
 WORDS = {
     "de": ["Hund", "Katze", "Haus", "Baum", "Fluss", "Berg", "Stadt", "Wolke", "Stein", "Brot", "Milch", "Wald"],
     "en": ["dog", "cat", "house", "tree", "river", "mountain", "town", "cloud", "stone", "bread", "milk", "forest"],
-    "fr": [
-        "chien",
-        "chat",
-        "maison",
-        "arbre",
-        "fleuve",
-        "montagne",
-        "ville",
-        "nuage",
-        "pierre",
-        "pain",
-        "lait",
-        "forêt",
-    ],
-}
+    "fr": ["chien", "chat", "maison", "arbre", "fleuve", "montagne", "ville", "nuage", "pierre", "pain", "lait",
+           "forêt"],
+}  # fmt: skip
 
 
 def parallel_rows(count: int = 60) -> list[dict[str, Any]]:
@@ -41,17 +26,9 @@ def parallel_rows(count: int = 60) -> list[dict[str, Any]]:
     rows = []
     for number in range(count):
         chosen = draw.sample(range(12), 4)
-        rows.append(
-            {
-                "id": f"row-{number}",
-                "queries": {
-                    code: f"{' '.join(words[word] for word in chosen[:3])} {number}?" for code, words in WORDS.items()
-                },
-                "passages": {
-                    code: f"{' '.join(words[word] for word in chosen)} {number}." for code, words in WORDS.items()
-                },
-            }
-        )
+        queries = {code: f"{' '.join(words[word] for word in chosen[:3])} {number}?" for code, words in WORDS.items()}
+        passages = {code: f"{' '.join(words[word] for word in chosen)} {number}." for code, words in WORDS.items()}
+        rows.append({"id": f"row-{number}", "queries": queries, "passages": passages})
     return rows
 
 
@@ -66,18 +43,11 @@ def write_benchmark(folder: Path, count: int = 12) -> None:
         paragraphs = []
         for number in range(count):
             sentence = f"{words[number]} {words[number - 1]} {words[number - 5]}."
-            question = {
-                "id": str(number),
-                "question": f"{words[number]}?",
-                "answers": [{"answer_start": 0, "text": sentence}],
-            }
+            answer = {"answer_start": 0, "text": sentence}
+            question = {"id": str(number), "question": f"{words[number]}?", "answers": [answer]}
+            breaks = [[0, len(sentence)]]
             paragraphs.append(
-                {
-                    "context": sentence,
-                    "sentences": [sentence],
-                    "sentence_breaks": [[0, len(sentence)]],
-                    "qas": [question],
-                }
+                {"context": sentence, "sentences": [sentence], "sentence_breaks": breaks, "qas": [question]}
             )
         (folder / f"{language}.json").write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}), encoding="utf-8")
 
@@ -157,24 +127,6 @@ def start(arguments: Callable[..., list[str]], tmp_path: Path) -> Iterator[Calla
 
 
 @pytest.fixture
-def launch(
-    arguments: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[Callable[..., int]]:
+def launch(arguments: Callable[..., list[str]], command: Callable[[list[str]], int]) -> Callable[..., int]:
     """`python run.py` with these arguments inside the test's process; returns the exit status."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-
-    def run(*more: str) -> int:
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setenv("PL_GLOBAL_SEED", "0")  # set by the run, and undone with this
-        try:
-            main(arguments(*more))
-        except SystemExit as ended:
-            return int(ended.code or 0)
-        return 0
-
-    yield run
-    for handler in set(root.handlers) - set(handlers):  # undo what Hydra does to the root logger
-        handler.close()
-    root.handlers[:] = handlers
-    root.setLevel(level)
+    return lambda *more: command(arguments(*more))

@@ -5,10 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
-
-from mixlingua.training.checkpoints import read_checkpoint
+from tests.runs import same, trained
 
 Launch = Callable[..., int]
 SHORT = ["optimizer.schedule=constant", "evaluation=[]"]
@@ -25,15 +23,6 @@ def dictionaries(tmp_path: Path) -> Path:
     return folder
 
 
-def weights(run: Path) -> dict[str, torch.Tensor]:
-    state: dict[str, torch.Tensor] = read_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"]
-    return state
-
-
-def same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
-    return all(torch.equal(left[name], right[name]) for name in left)
-
-
 def test_a_code_switched_run_trains_and_resumes_exactly(
     launch: Launch, tmp_path: Path, dictionaries: Path, capfd: pytest.CaptureFixture
 ) -> None:
@@ -44,7 +33,7 @@ def test_a_code_switched_run_trains_and_resumes_exactly(
     assert "de: into en (7 words); no dictionary into fr" in plan
     assert "fr: its texts are left as they are; no dictionary into de en" in plan
     assert launch(*SHORT, "hydra.run.dir=plain", "trainer.max_steps=4") == 0
-    assert not same(weights(tmp_path / "whole"), weights(tmp_path / "plain"))
+    assert not same(trained(tmp_path / "whole"), trained(tmp_path / "plain"))
     config = yaml.safe_load((tmp_path / "whole" / "config.yaml").read_text())["augmentation"]
     assert (config["variant"], config["query_targets"]) == ("multilingual", ["de", "en", "fr"])
     provenance = json.loads((tmp_path / "whole" / "report.json").read_text())["provenance"]
@@ -53,7 +42,7 @@ def test_a_code_switched_run_trains_and_resumes_exactly(
 
     assert launch(*switched, "hydra.run.dir=first", "trainer.max_steps=2") == 0
     assert launch(*switched, "hydra.run.dir=second", "trainer.max_steps=4", "resume=first") == 0
-    assert same(weights(tmp_path / "second"), weights(tmp_path / "whole"))
+    assert same(trained(tmp_path / "second"), trained(tmp_path / "whole"))
 
     (dictionaries / "en-de.txt").write_text("dog köter\n")
     changed = ["augmentation=codeswitch_bilingual", "augmentation.probability=0.5"]

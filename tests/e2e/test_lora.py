@@ -6,23 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
-
-from mixlingua.training.checkpoints import read_checkpoint
+from tests.runs import metrics, weights
 
 Launch = Callable[..., int]
 QUERY = "encoder.layer.1.attention.self.query"
-
-
-def weights(run: Path) -> dict[str, torch.Tensor]:
-    """The weights of a run's last checkpoint and of its saved model."""
-    checkpoint: dict[str, torch.Tensor] = read_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"]
-    return checkpoint | {f"model/{name}": t for name, t in load_file(run / "model" / "model.safetensors").items()}
-
-
-def figures(run: Path, name: str = "metrics.json") -> dict[str, float]:
-    found: dict[str, float] = json.loads((run / name).read_text())
-    return found
 
 
 def test_trained_resumed_and_read_back(launch: Launch, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -51,7 +38,7 @@ def test_trained_resumed_and_read_back(launch: Launch, tmp_path: Path, capfd: py
     assert launch(*options, "hydra.run.dir=second", "resume=first") == 0
     second = weights(tmp_path / "second")
     assert second.keys() == whole.keys() and all(torch.equal(second[name], whole[name]) for name in whole)
-    assert figures(tmp_path / "second") == figures(tmp_path / "whole")
+    assert metrics(tmp_path / "second") == metrics(tmp_path / "whole")
     capfd.readouterr()
     assert launch(*options, "adapter.rank=2", "hydra.run.dir=third", "resume=first") == 2
     message = " ".join(capfd.readouterr().err.split())
@@ -59,6 +46,6 @@ def test_trained_resumed_and_read_back(launch: Launch, tmp_path: Path, capfd: py
 
     folder = ["model=folder", f"model.name_or_path={tmp_path / 'whole' / 'model'}"]
     assert launch("action=evaluate", *folder, "hydra.run.dir=read") == 0
-    assert figures(tmp_path / "read") == pytest.approx(figures(tmp_path / "whole"))
-    before = figures(tmp_path / "whole", "metrics_before.json")
-    assert before != figures(tmp_path / "whole")
+    assert metrics(tmp_path / "read") == pytest.approx(metrics(tmp_path / "whole"))
+    before = metrics(tmp_path / "whole", "metrics_before")
+    assert before != metrics(tmp_path / "whole")

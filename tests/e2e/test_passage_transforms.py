@@ -5,14 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.runs import metrics
 
 Launch = Callable[..., int]
 JOINED = "evaluation=xquad_r_joined"
-
-
-def metrics(run: Path, name: str = "metrics") -> dict[str, float]:
-    found: dict[str, float] = json.loads((run / f"{name}.json").read_text())
-    return found
 
 
 def test_trained_measured_and_measured_again(launch: Launch, tmp_path: Path, capfd: pytest.CaptureFixture) -> None:

@@ -7,32 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.runs import metrics, provenance, same, trained
 
 from mixlingua.cli.run_record import read_status
-from mixlingua.training.checkpoints import read_checkpoint
 
 Launch = Callable[..., int]
 ROWS = "postprocess.rows_per_language=25"
 PROJECTION = ("postprocess=projection", ROWS)
-
-
-def metrics(run: Path) -> dict[str, float]:
-    found: dict[str, float] = json.loads((run / "metrics.json").read_text())
-    return found
-
-
-def provenance(run: Path) -> dict:
-    found: dict = json.loads((run / "report.json").read_text())["provenance"]
-    return found
-
-
-def checkpoint(run: Path) -> dict[str, torch.Tensor]:
-    weights: dict[str, torch.Tensor] = read_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"]
-    return weights
-
-
-def same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
-    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
 def test_trained_resumed_and_read_back(launch: Launch, tmp_path: Path) -> None:
@@ -40,7 +21,7 @@ def test_trained_resumed_and_read_back(launch: Launch, tmp_path: Path) -> None:
     assert launch(*options, "hydra.run.dir=plain") == 0
     assert launch(*options, *PROJECTION, "hydra.run.dir=whole") == 0
     plain, whole = tmp_path / "plain", tmp_path / "whole"
-    assert same(checkpoint(plain), checkpoint(whole)), "training knows nothing of the layer"
+    assert same(trained(plain), trained(whole)), "training knows nothing of the layer"
     assert metrics(whole) != metrics(plain)
     before = [json.loads((run / "metrics_before.json").read_text()) for run in (plain, whole)]
     assert before[0] == before[1]

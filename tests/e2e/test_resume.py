@@ -10,8 +10,7 @@ from subprocess import Popen
 from typing import Any
 
 import pytest
-import torch
-from safetensors.torch import load_file
+from tests.runs import same, weights
 
 from mixlingua.cli.run_record import read_status
 from mixlingua.training.checkpoints import read_checkpoint
@@ -27,16 +26,6 @@ LOGGED = ("step", "train/loss", "batches/monolingual", "sources/jsonl", "xquad_r
 def logged(run: Path) -> list[dict[str, str]]:
     log = run / "csv" / "metrics.csv"
     return list(csv.DictReader(log.open(encoding="utf-8"))) if log.exists() else []
-
-
-def weights(run: Path) -> dict[str, torch.Tensor]:
-    """The weights of a run's last checkpoint and of its saved model."""
-    checkpoint: dict[str, torch.Tensor] = read_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"]
-    return checkpoint | {f"model/{name}": t for name, t in load_file(run / "model" / "model.safetensors").items()}
-
-
-def same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
-    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
 def results(run: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from sentence_transformers import SentenceTransformer
+from tests.runs import same
 from torch.utils.data import DataLoader
 
 from mixlingua.errors import CheckpointError
@@ -75,10 +76,6 @@ def fit(toy_batches, run_dir):
 @pytest.fixture
 def scripted(module) -> ScriptedModule:
     return ScriptedModule(module.encoder, module.loss, module.optimizer)
-
-
-def same(left: dict, right: dict) -> bool:
-    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
 @pytest.mark.parametrize("every_n_steps", [1, 3, 4, 100])

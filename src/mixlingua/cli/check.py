@@ -4,7 +4,6 @@ Constructors are asked to refuse their values. Only what concerns several of the
 """
 
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -66,8 +65,6 @@ def _together(tree: dict[str, Any], uses: Sequence[str], multirun: bool) -> Iter
             yield f"resume={resume}: no translations at {translations_of(resume)}."
         if tree["action"] not in ("translate", "encode") and not checkpoint_of(resume).is_file():
             yield f"resume={resume}: no checkpoint at {checkpoint_of(resume)}."
-    if "sampler" in uses:
-        yield from _of_shared_memory(tree["data"])
     if multirun and "logger" in uses and "WANDB_RUN_ID" in os.environ and "wandb" in tree["logger"]:
         yield (
             f"WANDB_RUN_ID={os.environ['WANDB_RUN_ID']} in the environment: all jobs of the sweep would be this one "
@@ -75,23 +72,6 @@ def _together(tree: dict[str, Any], uses: Sequence[str], multirun: bool) -> Iter
         )
     if "trainer" in uses:
         yield from _of_trainer(tree, uses, multirun)
-
-
-def _of_shared_memory(data: dict[str, Any]) -> Iterator[str]:
-    """Workers hand their batches over in /dev/shm; where it is full they wait for ever, or die of SIGBUS."""
-    settings = (data["num_workers"], data["batch_size"])
-    if not Path("/dev/shm").is_dir() or not all(isinstance(value, int) and value > 0 for value in settings):
-        return
-    lengths = sum(data[key] or 512 for key in ("max_query_length", "max_passage_length"))
-    # Two batches a worker; ids and mask, 8 bytes each; and as much again for views and negatives.
-    needed = 2 * data["num_workers"] * data["batch_size"] * lengths * 16 * 2
-    free = shutil.disk_usage("/dev/shm").free
-    if needed > free:
-        yield (
-            f"data.num_workers={data['num_workers']}: batches waiting in /dev/shm may take {needed / 1e6:,.0f} MB, but "
-            f"{free / 1e6:,.0f} MB are free there. Use data.num_workers=0, or give the container more "
-            "(docker run --shm-size=1g)."
-        )
 
 
 def _of_trainer(tree: dict[str, Any], uses: Sequence[str], multirun: bool) -> Iterator[str]:
@@ -105,6 +85,8 @@ def _of_trainer(tree: dict[str, Any], uses: Sequence[str], multirun: bool) -> It
         yield from wrong
         return
     yield from device_problems(trainer)
+    if trainer["strategy"] == "fsdp" and "averaging" in uses and tree["averaging"]["ema_decay"] is not None:
+        yield "averaging.ema_decay: a moving average is not kept of weights that processes share (trainer=fsdp)."
     processes = num_processes(trainer)
     batch_size = tree["data"]["batch_size"]
     if "sampler" in uses and isinstance(batch_size, int) and batch_size % processes:

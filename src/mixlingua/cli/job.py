@@ -14,12 +14,14 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from mixlingua.cli.check import problems
-from mixlingua.cli.command_line import ACTIONS, Action, parsed
+from mixlingua.cli.command_line import ACTIONS, Action
+from mixlingua.cli.configuration import CompletedSearchPath
 from mixlingua.cli.run_folder import check_unused, claim
 from mixlingua.cli.run_record import is_rank_zero, recorded
 from mixlingua.errors import (
     ConfigError,
     Interrupted,
+    PrunedError,
     errors_on_stderr,
     full_errors,
     raise_problems,
@@ -33,10 +35,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class JobResult:
-    """What became of one run; error is empty where it finished. objective: the metric that a sweeper optimises."""
+    """What became of one run. state: finished, failed or pruned, in a sweep. objective: what a sweeper optimises."""
 
     run_dir: Path
     metrics: Mapping[str, float] = field(default_factory=dict)
+    state: str = "finished"
     error: str = ""
     objective: str | None = None
 
@@ -62,13 +65,15 @@ def run_job(cfg: DictConfig) -> JobResult:
             return JobResult(run_dir, _run(cfg, run_dir, overrides, multirun=False))
     try:
         return JobResult(run_dir, _run(cfg, run_dir, overrides, multirun=True), objective=cfg.objective)
+    except PrunedError as given_up:
+        return JobResult(run_dir, state="pruned", error=str(given_up))
     except Exception as error:
         known = user_error(error)
         if known is None or full_errors():
             traceback.print_exc()
         message = str(known or error) or type(error).__name__
         print(f"job {hydra.job.num} ({' '.join(overrides)}) failed: {message}", file=sys.stderr, flush=True)
-        return JobResult(run_dir, error=message)
+        return JobResult(run_dir, state="failed", error=message)
 
 
 def _leave_out(cfg: DictConfig, overrides: list[str]) -> None:
@@ -117,7 +122,7 @@ def _what_next(action: str, run_dir: Path) -> str:
     if kept is None or not kept.exists():
         return f"{run_dir} holds nothing to go on from; start the command again."
     program = "python run.py" if sys.argv[0].endswith(".py") else Path(sys.argv[0]).name
-    config_dir = parsed(sys.argv[1:]).config_dir
+    config_dir = CompletedSearchPath.config_dir
     option = f" --config-dir={config_dir}" if config_dir else ""
     return f"Go on from {kept} with: {program}{option} resume={run_dir} hydra.run.dir={run_dir}"
 

@@ -1,5 +1,6 @@
 """From typed arguments to a run or a sweep: what a resumed run takes over, Hydra, and the table of a sweep."""
 
+import os
 import re
 import sys
 from collections.abc import Container, Sequence
@@ -16,6 +17,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+import mixlingua
 from mixlingua.cli.command_line import parsed, spelled_out
 from mixlingua.cli.configuration import composer
 from mixlingua.cli.job import JobResult, run_job
@@ -36,6 +38,7 @@ def launch(arguments: Sequence[str]) -> None:
     if set(options.for_hydra) - {"--run", "-r"}:  # --info and its like, which look at nothing but sys.argv
         return _hydra_alone()
     check_command_line(arguments)
+    _let_launchers_import_this()
     try:
         with composer(options.config_dir):
             hydra = GlobalHydra.instance().hydra
@@ -51,6 +54,14 @@ def launch(arguments: Sequence[str]) -> None:
                 hydra.run(options.config_name, run_job, options.overrides)
     finally:
         release()
+
+
+def _let_launchers_import_this() -> None:
+    """Processes that a launcher starts, on this machine or by SLURM, do not begin with run.py, which knows src/."""
+    source = str(Path(mixlingua.__file__).resolve().parents[1])
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if source not in paths:
+        os.environ["PYTHONPATH"] = os.pathsep.join([source, *filter(None, paths)])
 
 
 def _hydra_alone() -> None:
@@ -118,7 +129,7 @@ def _show_sweep(jobs: list[tuple[list[str], JobResult]]) -> None:
     console = Console()
     console.print(sweep_table(jobs))
     console.print(f"Runs in {jobs[0][1].run_dir.parent}", highlight=False, soft_wrap=True)
-    if any(result.error for _, result in jobs):
+    if any(result.state == "failed" for _, result in jobs):
         sys.exit(1)
 
 
@@ -134,7 +145,7 @@ def sweep_table(jobs: list[tuple[list[str], JobResult]]) -> Table:
         heading = name.replace("/", "\n").replace("lingual", "-\nlingual").replace("_", "_\n")
         table.add_column(heading, justify="right")
     for number, (overrides, result) in enumerate(jobs):
-        state = "[red]failed" if result.error else "finished"
+        state = f"[red]{result.state}" if result.state == "failed" else result.state
         different = "\n".join(override for override in overrides if override not in common)
         table.add_row(str(number), different, state, *(_figure(result.metrics.get(name)) for name in names))
     return table

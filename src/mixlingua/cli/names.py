@@ -21,6 +21,11 @@ from mixlingua.errors import ConfigError, raise_problems, suggest
 NAMED = ("loss", "data.sources", "data.validation_sources", "evaluation.tasks", "callbacks", "logger")
 _NOT_ADDED = "every key is declared, so '+' would only add one that nothing reads; write {}."
 _TRAINER = "pytorch_lightning.trainer.trainer.Trainer"
+_PLUGINS = {
+    "hydra/launcher/joblib": "hydra-joblib-launcher",
+    "hydra/launcher/submitit": "hydra-submitit-launcher",
+    "hydra/launcher/ray": "hydra-ray-launcher",
+}
 _STEPS = "a run is one epoch of trainer.max_steps optimiser steps; write trainer.max_steps=N."
 _INSTEAD = dict.fromkeys(
     ("epochs", "max_epochs", "num_epochs", "num_train_epochs", "trainer.epochs", "trainer.max_epochs",
@@ -76,7 +81,8 @@ class _Names:
         try:
             trees = dict(self.trees(choices))
         except HydraException as error:
-            return [*problems, " ".join(str(error).split())]
+            package = next((name for choice, name in _PLUGINS.items() if choice in str(error)), None)
+            return [*problems, " ".join(str(error).split()) + (f" pip install {package} brings it." if package else "")]
         for override in keys:
             if problem := self.key_problem(override, trees):
                 problems.append(f"{override.input_line}: {problem}")

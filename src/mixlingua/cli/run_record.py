@@ -22,7 +22,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 import mixlingua
-from mixlingua.errors import user_error
+from mixlingua.errors import PrunedError, user_error
 from mixlingua.files import atomic_write, read_status
 
 if TYPE_CHECKING:  # for annotations alone
@@ -68,8 +68,8 @@ def holds_finished_run(run_dir: Path) -> bool:
 def recorded(run_dir: Path, action: str, overrides: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Keep status.json up to date while the body runs; the body may put its results in the yielded dictionary.
 
-    States: running, finished, failed (with the error), interrupted (by SIGINT or SIGTERM). A process that
-    is killed leaves `running` with its pid. Only rank zero writes.
+    States: running, finished, failed (with the error), interrupted (by SIGINT or SIGTERM), pruned (a trial
+    of a search that was given up). A process that is killed leaves `running` with its pid. Only rank zero writes.
     """
     status: dict[str, Any] = {
         "state": "running",
@@ -98,8 +98,9 @@ def mark_failed(run_dir: Path, message: str) -> None:
 
 
 def _state_after(error: BaseException) -> str:
-    interrupts = (KeyboardInterrupt, SystemExit)
-    return "interrupted" if isinstance(error, interrupts) else "failed"
+    if isinstance(error, PrunedError):
+        return "pruned"
+    return "interrupted" if isinstance(error, KeyboardInterrupt | SystemExit) else "failed"
 
 
 def _write(run_dir: Path, status: dict[str, Any]) -> None:

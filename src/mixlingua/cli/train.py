@@ -10,6 +10,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from hydra_plugins.mixlingua_optuna import watcher
 from mixlingua import distributed
 from mixlingua.cli.run_record import checkpoint_of, mark_failed, provenance, run_loggers, training_provenance
 from mixlingua.cli.show import announce_evaluation, announce_training, show_outcome
@@ -187,6 +188,7 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         average=cfg.evaluation.average,
         token_budget=cfg.evaluation.token_budget,
         precision=cfg.evaluation.precision,
+        watch=watcher(cfg.objective),
     )
     validates = validation_plan is not None
     checkpoints = checkpoint_callbacks(
@@ -208,14 +210,14 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     callbacks += [instantiate(callback) for callback in cfg.callbacks.values()]
 
     with run_loggers(cfg, run_dir) as loggers:
-        trainer = build_trainer(cfg.trainer, run_dir, callbacks, loggers)
+        trainer = build_trainer(instantiate(cfg.trainer), run_dir, callbacks, loggers)
         if trainer.is_global_zero:
             announce_training(
                 cfg, run_dir, stores, [*plan.notes, *datamodule.notes], augmentation, encoder, tasks, cuts
             )
             if resume is not None:
                 copy_from_stopped_run(resume, run_dir)
-        with ends_together(trainer, partial(mark_failed, run_dir)):
+        with ends_together(trainer, run_dir, partial(mark_failed, run_dir)):
             trainer.fit(module, datamodule, ckpt_path=resume, weights_only=True)
         if distributed.rank() > 0:
             return {}

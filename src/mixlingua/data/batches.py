@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from mixlingua.data.rows import Augmentation, Side, text_key
 from mixlingua.data.store import ParallelStore
 from mixlingua.data.tokenizer import PairTokenizer
+from mixlingua.errors import MixlinguaError
 from mixlingua.sampling.plan import BatchPlan, PlannedBatch
 
 
@@ -61,6 +62,9 @@ class ViewTexts:
 
 class ViewMaker(Protocol):
     """Gives a batch's texts of one view. It travels to worker processes; nothing in it is random."""
+
+    @property
+    def tokenizer(self) -> PairTokenizer: ...
 
     def __call__(self, store: ParallelStore, batch: PlannedBatch) -> ViewTexts: ...
 
@@ -252,6 +256,19 @@ class StepDataset(Dataset[TrainBatch]):
             views={view: make(store, batch) for view, make in self._views.items()},
         )
 
+    def largest_batch(self) -> int:
+        """Bytes of the largest batch that may come: as the first, with every text as long as its tokenizer allows."""
+        batch = self[0]
+        features = [(batch.queries, self._tokenizer, "query"), (batch.passages, self._tokenizer, "passage")]
+        features += [(texts.features, self._views[view].tokenizer, view.side) for view, texts in batch.views.items()]
+        tokens = sum(
+            tensor.shape[0] * tokenizer.max_length[side] * tensor.element_size()
+            for tensors, tokenizer, side in features
+            for tensor in tensors.values()
+        )
+        others = (batch.query_keys, batch.passage_keys, batch.scores)
+        return tokens + sum(tensor.nbytes for tensor in others if tensor is not None)
+
     def _negatives(self, store: ParallelStore, rows: list[int], batch: PlannedBatch) -> tuple[list[str], Tensor | None]:
         """The hard negatives, query by query, and the scores of each query's passage and hard negatives."""
         languages = batch.passage_languages
@@ -300,10 +317,36 @@ class StepSampler(Sampler[int]):
 
 
 class StepLoader(DataLoader[TrainBatch]):
-    """A DataLoader that Lightning knows to be resumable; its position is part of PairDataModule's state."""
+    """A DataLoader that Lightning knows to be resumable; its position is part of PairDataModule's state.
+
+    A worker's error arrives as it is; torch itself would pass on the text of its traceback.
+    """
+
+    def __init__(self, dataset: StepDataset, **options: Any) -> None:
+        super().__init__(_ErrorsReturned(dataset), batch_size=None, **options)
+
+    def __iter__(self) -> Any:
+        return map(_raised, super().__iter__())
 
     def state_dict(self) -> dict[str, Any]:
         return {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Nothing to load: the sampler was made to start at the right batch."""
+
+
+@dataclass
+class _ErrorsReturned(Dataset[TrainBatch | MixlinguaError]):  # type: ignore[type-var]
+    dataset: StepDataset
+
+    def __getitem__(self, index: int) -> TrainBatch | MixlinguaError:
+        try:
+            return self.dataset[index]
+        except MixlinguaError as error:
+            return error
+
+
+def _raised(item: TrainBatch | MixlinguaError) -> TrainBatch:
+    if isinstance(item, MixlinguaError):
+        raise item
+    return item

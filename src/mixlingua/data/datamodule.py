@@ -1,7 +1,9 @@
 """A batch plan as a LightningDataModule, which resumes at any batch."""
 
 import os
+import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import LightningDataModule
@@ -14,6 +16,8 @@ from mixlingua.data.tokenizer import PairTokenizer
 from mixlingua.errors import CheckpointError, ConfigError
 from mixlingua.files import content_hash
 from mixlingua.sampling.plan import BatchPlan
+
+_SHARED_MEMORY = Path("/dev/shm")  # where workers hand their batches over
 
 
 class PairDataModule(LightningDataModule):
@@ -138,15 +142,32 @@ class PairDataModule(LightningDataModule):
         if self._num_workers:
             # Said before the workers start: the tokenizers library otherwise warns in each of them.
             os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+            self._check_shared_memory(dataset)
         return StepLoader(
             dataset,
-            batch_size=None,
             sampler=sampler,
             num_workers=self._num_workers,
             persistent_workers=self._num_workers > 0,
             pin_memory=self._trainer().strategy.root_device.type == "cuda",
             worker_init_fn=_one_thread,
         )
+
+    def _check_shared_memory(self, dataset: StepDataset) -> None:
+        """Raise ConfigError where the batches that wait may not fit /dev/shm: workers would wait for ever, or die.
+
+        Each worker of each rank on this machine holds two batches ready, of training and of validation.
+        """
+        if not _SHARED_MEMORY.is_dir():
+            return
+        loaders = 2 if self._validation_plan is not None and self._num_validation_batches else 1
+        needed = 2 * self._num_workers * self._trainer().num_devices * loaders * dataset.largest_batch()
+        free = shutil.disk_usage(_SHARED_MEMORY).free
+        if needed > free:
+            raise ConfigError(
+                f"data.num_workers={self._num_workers}: batches waiting in {_SHARED_MEMORY} may take "
+                f"{needed / 1e6:,.0f} MB, but {free / 1e6:,.0f} MB are free there. Use data.num_workers=0, or give the "
+                "container more (docker run --shm-size=1g)."
+            )
 
     def _trainer(self) -> Any:
         assert self.trainer is not None, "PairDataModule works under a Trainer"

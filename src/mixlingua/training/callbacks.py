@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from mixlingua.evaluation.results import Average, TaskResult, without_shares
 from mixlingua.evaluation.run_folder import Stage, write_results
 from mixlingua.evaluation.suite import Task, evaluate_encoder
 from mixlingua.files import content_hash
+from mixlingua.model.encoder import BiEncoder
 
 logger = logging.getLogger(__name__)
 
@@ -42,18 +43,21 @@ class EvaluationCallback(Callback):
         average: Average = "macro",
         token_budget: int = 2048,
         precision: str = "32-true",
+        watch: Callable[[int, Mapping[str, float]], None] | None = None,
     ) -> None:
-        """every_n_steps: None for no evaluation in between. The others: as in `evaluate_encoder` and `write_results`,
-        to whose provenance the step is added."""
+        """every_n_steps: None for no evaluation in between. watch: gets the step and the averages of each of these. The
+        others: as in `evaluate_encoder` and `write_results`, to whose provenance the step is added."""
         self.tasks = list(tasks)
         self.run_dir = Path(run_dir)
         self.provenance = dict(provenance or {})
         self.before, self.every_n_steps = before, every_n_steps
         self.average: Average = average
         self.token_budget, self.precision = token_budget, precision
+        self.watch = watch
         self.results_before: list[TaskResult] | None = None
         self.results_after: list[TaskResult] | None = None
         self._latest_step = 0
+        self._logged_step = -1
         self._latest_results: list[TaskResult] | None = None
         self._latest_fingerprint = ""  # of the encoder in between, on rank zero
 
@@ -70,9 +74,12 @@ class EvaluationCallback(Callback):
         """Evaluate after every `every_n_steps` optimiser steps (a step may take several batches)."""
         step = trainer.global_step
         if self.every_n_steps and step % self.every_n_steps == 0 and step != self._latest_step:
-            self._evaluate(trainer, pl_module, "the weights of that step")
+            results = self._evaluate(trainer, pl_module, "the weights of that step")
+            encoder = _whole_encoder(pl_module)
             if distributed.rank() == 0:
-                self._latest_fingerprint = _fingerprint(pl_module)
+                self._latest_fingerprint = encoder.fingerprint()
+            if self.watch is not None:
+                self.watch(step, {k: v for result in results for k, v in result.aggregate(self.average).items()})
 
     def measure_end(self, trainer: Trainer, pl_module: LightningModule, weights: str = "the last weights") -> None:
         """Evaluate the encoder that the run ends with, unless it is the one that was evaluated after the last step.
@@ -81,20 +88,25 @@ class EvaluationCallback(Callback):
         """
         results = self._latest_results if self._latest_step == trainer.global_step else None
         if results is not None:  # training may have ended with other weights than the last step's, or a further layer
-            unchanged = distributed.on_first_rank(lambda: self._latest_fingerprint == _fingerprint(pl_module))
+            encoder = _whole_encoder(pl_module)
+            unchanged = distributed.on_first_rank(lambda: self._latest_fingerprint == encoder.fingerprint())
             results = results if unchanged else None
         self.results_after = results or self._evaluate(trainer, pl_module, f"the run's end: {weights}")
         self.provenance["final_weights"] = weights
         self._write(self.results_after, trainer.global_step, "after")
 
     def _evaluate(self, trainer: Trainer, pl_module: LightningModule, weights: str) -> list[TaskResult]:
-        encoder: Any = pl_module.encoder
-        results = evaluate_encoder(encoder, self.tasks, token_budget=self.token_budget, precision=self.precision)
+        results = evaluate_encoder(
+            _whole_encoder(pl_module), self.tasks, token_budget=self.token_budget, precision=self.precision
+        )
         self._latest_step, self._latest_results = trainer.global_step, results
         averages = without_shares({k: v for result in results for k, v in result.aggregate(self.average).items()})
+        # Where the run's end is measured after the last step was, its figures are those of a step more.
+        step = max(trainer.global_step, self._logged_step + 1)
+        self._logged_step = step
         for experiment in trainer.loggers:
-            experiment.log_metrics(averages, step=trainer.global_step)
-        for task in self.tasks:
+            experiment.log_metrics(averages, step=step)
+        for task in self.tasks if trainer.is_global_zero else ():
             shown = (f"{key} {averages[key]:.4f}" for key in averages if key.startswith(f"{task.name}/"))
             main = [text for text in shown if text.split()[0].endswith((f"/{task.main_metric}", "/rank_distance"))]
             logger.info("step %d, %s: %s", trainer.global_step, weights, ", ".join(main))
@@ -105,10 +117,9 @@ class EvaluationCallback(Callback):
             write_results(self.run_dir, results, {**self.provenance, "step": step}, stage, self.average)
 
 
-def _fingerprint(pl_module: LightningModule) -> str:
-    encoder: Any = pl_module.encoder
-    fingerprint: str = encoder.fingerprint()
-    return fingerprint
+def _whole_encoder(pl_module: Any) -> BiEncoder:
+    encoder: BiEncoder = pl_module.whole_encoder()
+    return encoder
 
 
 class MovingAverage(EMAWeightAveraging):
@@ -152,7 +163,22 @@ def batch_seed(seed: int, index: int, rank: int) -> int:
     return int(content_hash(str(seed), str(index), str(rank))[:16], 16)
 
 
-class BatchMix(Callback):
+class _OfSteps(Callback):
+    """Logs after every log_every_n_steps optimiser steps, each of which may take several batches."""
+
+    _logged_step = 0
+
+    def _log(self, trainer: Trainer, values: Callable[[], Mapping[str, float]]) -> None:
+        """values: called where something is due."""
+        step = trainer.global_step
+        if step != self._logged_step and step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            self._logged_step = step
+            figures = dict(values())
+            for logger in trainer.loggers:
+                logger.log_metrics(figures, step=step)
+
+
+class BatchMix(_OfSteps):
     """Logs the share of each kind of batch and of each source so far, as "batches/monolingual" and "sources/ntrex".
 
     All ranks see the same kinds and sources, so the shares hold for the global batches.
@@ -167,10 +193,7 @@ class BatchMix(Callback):
     ) -> None:
         self.batches += 1
         self.counts.update([f"batches/{batch.kind}", f"sources/{batch.source}"])
-        if self.batches % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
-            shares = {name: count / self.batches for name, count in sorted(self.counts.items())}
-            for logger in trainer.loggers:
-                logger.log_metrics(shares, step=trainer.global_step)
+        self._log(trainer, lambda: {name: count / self.batches for name, count in sorted(self.counts.items())})
 
     def state_dict(self) -> dict[str, Any]:
         """Goes into the checkpoint, so that the shares of a resumed run are those of the whole run."""
@@ -180,7 +203,7 @@ class BatchMix(Callback):
         self.counts, self.batches = Counter(state_dict["counts"]), state_dict["batches"]
 
 
-class TrainingSpeed(Callback):
+class TrainingSpeed(_OfSteps):
     """Logs the pairs and tokens that all devices train on in a second: speed/pairs_per_second, speed/tokens_per_second.
 
     Over the batches since it logged last. Only the time within them counts: no waiting for data, no evaluation. Tokens
@@ -188,7 +211,7 @@ class TrainingSpeed(Callback):
     """
 
     def __init__(self) -> None:
-        self._batches = self._pairs = 0
+        self._pairs = 0
         self._tokens: Any = 0
         self._seconds = self._started = 0.0
 
@@ -201,12 +224,13 @@ class TrainingSpeed(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._seconds += time.perf_counter() - self._started
-        self._batches += 1
         self._pairs += len(batch.query_languages)
         self._tokens = self._tokens + batch.queries["attention_mask"].sum() + batch.passages["attention_mask"].sum()
-        if self._batches % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
-            rate = trainer.world_size / self._seconds
-            speeds = {"speed/pairs_per_second": self._pairs * rate, "speed/tokens_per_second": int(self._tokens) * rate}
-            for logger in trainer.loggers:
-                logger.log_metrics(speeds, step=trainer.global_step)
-            self._pairs, self._tokens, self._seconds = 0, 0, 0.0
+        self._log(trainer, lambda: self._speeds(trainer.world_size))
+
+    def _speeds(self, world_size: int) -> dict[str, float]:
+        """Since this was asked last."""
+        rate = world_size / self._seconds
+        speeds = {"speed/pairs_per_second": self._pairs * rate, "speed/tokens_per_second": int(self._tokens) * rate}
+        self._pairs, self._tokens, self._seconds = 0, 0, 0.0
+        return speeds

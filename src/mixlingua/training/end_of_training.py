@@ -161,11 +161,12 @@ class EndOfTraining(Callback):
             pl_module.to(trainer.strategy.root_device)  # Lightning has put it back on the CPU
             self._end(trainer, pl_module)
 
-    def _end(self, trainer: Trainer, module: LightningModule) -> None:
+    def _end(self, trainer: Trainer, module: Any) -> None:
         self._ended = True
-        encoder: Any = module.encoder
         # The training state comes first: a resumed run goes on from the last weights, with adapters and without layers.
         trainer.save_checkpoint(self.run_dir / LAST)
+        module.end_sharding()
+        encoder = module.encoder
         weights = "the last weights"
         if self.average is not None:
             self.average.use(trainer, module)

@@ -7,7 +7,7 @@ from typing import Any, Self
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
-from torch import Tensor
+from torch import Tensor, nn
 
 from mixlingua import distributed
 from mixlingua.data.batches import TrainBatch, View
@@ -107,7 +107,30 @@ class RetrieverModule(pl.LightningModule):
         self.loss = loss
         self.optimizer = optimizer
         self.teacher = teacher
+        self._unsharded: list[BiEncoder] = []  # of trainer=fsdp: what the weights are put together in
         self._unchecked: list[tuple[TrainBatch, Tensor]] = []  # batches since the last optimiser step, their losses
+
+    def configure_model(self) -> None:
+        """Under trainer=fsdp: share the encoder's weights among the processes, layer by layer."""
+        if self.device_mesh is None or self._unsharded:
+            return
+        self._unsharded.append(deepcopy(self.encoder))
+        layers = next(part for part in self.encoder.transformer.modules() if isinstance(part, nn.ModuleList))
+        mesh = self.device_mesh["data_parallel"]
+        distributed.shard(self.encoder, layers, mesh, ("encode_together", "with_tokens"))
+
+    def whole_encoder(self) -> BiEncoder:
+        """The encoder with all of its weights: a copy where they are shared, which every rank must ask for."""
+        if not self._unsharded:
+            return self.encoder
+        (copy,) = self._unsharded
+        copy.load_state_dict(distributed.whole_state(self.encoder))
+        return copy.to(self.device).train(self.encoder.training)
+
+    def end_sharding(self) -> None:
+        """Put the whole encoder in the place of the shared one, for good; nothing is trained after this."""
+        self.encoder = self.whole_encoder()
+        self._unsharded.clear()
 
     def training_step(self, batch: TrainBatch, batch_idx: int) -> Tensor:
         """The loss of one batch, a scalar in nats; `configure_gradient_clipping` checks and logs it."""
@@ -168,7 +191,7 @@ class RetrieverModule(pl.LightningModule):
         """
         trained = [parameter for parameter in self.parameters() if parameter.grad is not None]
         norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in trained if parameter.grad is not None])
-        self._check_and_log(norm)
+        self._check_and_log(distributed.whole(norm))
         self._log("learning_rate", torch.tensor(float(max(group["lr"] for group in optimizer.param_groups))))
         if gradient_clip_algorithm == "value":
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)

@@ -1,19 +1,27 @@
 """The processes of one run end together, and the run says which of them died and how."""
 
+import json
+import logging
 import os
 import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing import parent_process
+from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
+from transformers.utils import logging as transformers_logging
 
+from mixlingua import errors
 from mixlingua.errors import TrainingError, interrupt, user_error
+from mixlingua.files import atomic_write
 
 POLL = 0.2  # seconds between two looks at the processes
 GRACE = 10.0  # seconds in which a process may end by itself, once another is dead or asked it to
@@ -40,13 +48,17 @@ class RankSignals(Callback):
 
 
 @contextmanager
-def ends_together(trainer: Trainer, give_up: Callable[[str], None]) -> Iterator[None]:
+def ends_together(trainer: Trainer, run_dir: Path, give_up: Callable[[str], None]) -> Iterator[None]:
     """A context for `trainer.fit`: the ranks that this process started end with it, and it ends with them.
 
-    give_up: gets the message where this process is stuck in a collective that the dead rank will not join; the process
-    exits with status 2 then. Raises TrainingError, naming rank, process and signal or exit status, where a rank died.
+    run_dir: where ranks leave the errors that are meant for the user. give_up: gets the message where this process is
+    stuck in a collective that the dead rank will not join; the process exits with status 2 then. Raises a rank's own
+    error, or TrainingError, naming rank, process and signal or exit status, where a rank died.
     """
-    watch = _Watch(trainer, give_up)
+    report = run_dir / ".error.json"
+    report.unlink(missing_ok=True)
+    _report_errors(trainer.strategy.launcher, report)
+    watch = _Watch(trainer, report, give_up)
     watch.start()
     try:
         yield
@@ -58,7 +70,9 @@ def ends_together(trainer: Trainer, give_up: Callable[[str], None]) -> Iterator[
             for rank, process in enumerate(trainer.strategy.launcher.procs)  # type: ignore[union-attr]
             if (process.exitcode or 0) < 0 and process.exitcode != -signal.SIGTERM
         ]
-        if killed and user_error(error) is None:  # of which the error is a consequence
+        if reported := _reported(report):
+            raise reported from error
+        if killed:  # of which the error is a consequence
             rank, process = killed[0]
             raise TrainingError(_death(rank, process.pid, process.exitcode)) from error
         raise
@@ -71,6 +85,40 @@ def ends_together(trainer: Trainer, give_up: Callable[[str], None]) -> Iterator[
         watch.stopped.set()
         if sys.exc_info()[0] is not None:
             _end([*watch.started, *getattr(trainer.strategy.launcher, "procs", ())])
+        report.unlink(missing_ok=True)
+
+
+def _report_errors(launcher: Any, report: Path) -> None:
+    """Have every rank leave its error in a file: a spawned process gives the one that started it a text alone."""
+    if launcher is None:
+        return
+    launch = launcher.launch
+
+    def launch_reporting(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        del launcher.launch  # which goes to the ranks with what they run, and is no part of it
+        return launch(partial(_reporting, function, report), *args, **kwargs)
+
+    launcher.launch = launch_reporting
+
+
+def _reporting(function: Callable[..., Any], report: Path, *args: Any, **kwargs: Any) -> Any:
+    only_warnings()
+    try:
+        return function(*args, **kwargs)
+    except Exception as error:
+        if known := user_error(error):
+            with atomic_write(report) as partial_file:
+                content = {"kind": type(known).__name__, "message": str(known)}
+                partial_file.write_text(json.dumps(content), encoding="utf-8")
+        raise
+
+
+def _reported(report: Path) -> errors.MixlinguaError | None:
+    if not report.exists():
+        return None
+    content = json.loads(report.read_text(encoding="utf-8"))
+    error: errors.MixlinguaError = getattr(errors, content["kind"])(content["message"])
+    return error
 
 
 class _Watch(threading.Thread):
@@ -79,9 +127,9 @@ class _Watch(threading.Thread):
     Lightning's own thread kills them all, and this process, without a word. It is given none to look at.
     """
 
-    def __init__(self, trainer: Trainer, give_up: Callable[[str], None]) -> None:
+    def __init__(self, trainer: Trainer, report: Path, give_up: Callable[[str], None]) -> None:
         super().__init__(daemon=True, name="ranks")
-        self.trainer, self.give_up = trainer, give_up
+        self.trainer, self.report, self.give_up = trainer, report, give_up
         self.started: list[Any] = []
         self.stopped, self.died = threading.Event(), threading.Event()
         self.message = ""
@@ -106,7 +154,7 @@ class _Watch(threading.Thread):
                 self.started.append(procs.pop(0))
 
     def _mourn(self, rank: int, process: Any) -> None:
-        self.message = _death(rank, process.pid, process.returncode)
+        self.message = str(_reported(self.report) or _death(rank, process.pid, process.returncode))
         self.died.set()
         if not self.stopped.wait(GRACE):
             self.give_up(self.message)
@@ -145,5 +193,14 @@ def _is_alive(process: Any) -> bool:
 
 
 def _is_spawned() -> bool:
-
     return parent_process() is not None
+
+
+def only_warnings() -> None:
+    """In each process: keep Lightning's notices about itself, and the bars of saving, out of the run's output."""
+    transformers_logging.disable_progress_bar()
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*")  # Lightning 2.6 on torch 2.13
+    warnings.filterwarnings("ignore", message=r".*Total length of `list` across ranks is zero.*")  # no validation
+    warnings.filterwarnings("ignore", message=r".*does not have many workers.*")  # data.num_workers is the user's

@@ -1,7 +1,5 @@
 """The Lightning Trainer that conf/trainer describes: its precision, and how many processes it will use."""
 
-import logging
-import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,9 +7,11 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint, RichProgressBar
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
+from pytorch_lightning.strategies import ModelParallelStrategy
 
 from mixlingua.training.checkpoints import WholeCheckpoints
-from mixlingua.training.processes import RankSignals
+from mixlingua.training.processes import RankSignals, only_warnings
 
 
 def build_trainer(
@@ -19,27 +19,43 @@ def build_trainer(
 ) -> Trainer:
     """A Trainer with the arguments of conf/trainer and a progress bar; Lightning's own files, if any, go to run_dir.
 
-    precision "auto" is that of `native_precision`.
+    precision "auto" is that of `native_precision`; strategy "fsdp" is FSDP2 over all processes. A profiler by name
+    writes to run_dir/profile.
     """
-    _only_warnings()
-    callbacks = [RankSignals(), TrainingBar(leave=True), *callbacks]
-    arguments = dict(arguments)
-    if arguments.get("precision") == "auto":
-        arguments["precision"] = native_precision(arguments["accelerator"])
+    only_warnings()
+    given: dict[str, Any] = {"enable_model_summary": False, "num_sanity_val_steps": 0, **arguments}
+    if 0 < given.get("max_steps", -1) < given.get("log_every_n_steps", 50):
+        given["log_every_n_steps"] = given["max_steps"]  # something is logged
+    if given.get("precision") == "auto":
+        given["precision"] = native_precision(given["accelerator"])
+    if given["strategy"] == "fsdp":
+        given["strategy"] = ModelParallelStrategy(
+            data_parallel_size=num_processes(given), tensor_parallel_size=1, save_distributed_checkpoint=False
+        )
+    if (profiler := given.get("profiler")) in PROFILERS:
+        given["profiler"] = PROFILERS[profiler](dirpath=run_dir / "profile", filename=profiler)
+    bar = [TrainingBar(leave=True)] if given.get("enable_progress_bar", True) else []
+    callbacks = [RankSignals(), *bar, *callbacks]
     return Trainer(
-        **arguments,
+        **given,
         callbacks=callbacks,
         logger=list(loggers),
         plugins=[WholeCheckpoints()],
         default_root_dir=run_dir,
         enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
     )
+
+
+# Lightning's by name; its own choice by name logs the table as a notice about itself, which a run does not show.
+PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
 
 
 class TrainingBar(RichProgressBar):
     """Lightning's bar, named by what it shows: a run is one epoch of as many batches as it has steps."""
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+        """Without the version of a logger, which is the name of its folder here."""
+        return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put "training" in the place of the number of the epoch."""
@@ -102,12 +118,3 @@ def _devices_here(accelerator: str, devices: int | str | list[int]) -> int:
     if str(devices) not in ("auto", "-1"):
         return len(str(devices).strip(",").split(",")) if "," in str(devices) else int(devices)
     return max(1, torch.cuda.device_count()) if accelerator != "cpu" else 1
-
-
-def _only_warnings() -> None:
-    """Keep Lightning's advertisements and notices about itself out of the run's output."""
-    for name in ("pytorch_lightning", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*")  # Lightning 2.6 on torch 2.13
-    warnings.filterwarnings("ignore", message=r".*Total length of `list` across ranks is zero.*")  # no validation
-    warnings.filterwarnings("ignore", message=r".*does not have many workers.*")  # data.num_workers is the user's

@@ -84,7 +84,7 @@ def test_workers_and_ranks_replace_the_same_words(dataset, augmentation, decode)
     change = augmentation("multilingual", 0.5, ["en"], ["de", "es"])
     whole = [texts(dataset(change)[index], decode) for index in range(5)]
     assert len({text for _, passages in whole for text in passages}) > 40
-    loader = StepLoader(dataset(change), batch_size=None, sampler=StepSampler(5, 0), num_workers=2)
+    loader = StepLoader(dataset(change), sampler=StepSampler(5, 0), num_workers=2)
     assert [texts(batch, decode) for batch in loader] == whole
     shares = [texts(dataset(change, rank, 2)[4], decode) for rank in (0, 1)]
     assert [query for queries, _ in shares for query in queries] == whole[4][0]
