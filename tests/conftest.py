@@ -106,7 +106,7 @@ def two_languages() -> "RetrievalTask":
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[Sequence[str]], int]]:
+def entry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[Sequence[str]], int]]:
     """`python run.py ARGUMENTS` in tmp_path, inside the test's process; returns the exit status."""
     from mixlingua.cli.main import main
 

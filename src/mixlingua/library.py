@@ -20,10 +20,10 @@ from torch import Tensor
 
 from mixlingua.data.batches import view_makers
 from mixlingua.data.build import build_store
-from mixlingua.data.cut_texts import sampled_cut
 from mixlingua.data.datamodule import PairDataModule
 from mixlingua.data.readers.jsonl import JsonlReader
 from mixlingua.data.rows import Reader, Side
+from mixlingua.data.tokenizer import sampled_cut
 from mixlingua.errors import ConfigError, suggest
 from mixlingua.evaluation.results import AVERAGES, Average, TaskResult, without_shares
 from mixlingua.evaluation.suite import Task, evaluate_encoder

@@ -18,7 +18,7 @@ def conf() -> Path:
 
 
 @pytest.fixture
-def launch(monkeypatch: pytest.MonkeyPatch, command: Callable[[list[str]], int]) -> Callable[..., int]:
+def launch(monkeypatch: pytest.MonkeyPatch, entry: Callable[[list[str]], int]) -> Callable[..., int]:
     """`python run.py ARGUMENTS` in tmp_path; returns the exit status. The action `probe` calls the given function."""
 
     def run(*arguments: str, probe: Callable[[DictConfig, Path], dict[str, float]] | None = None) -> int:
@@ -26,6 +26,6 @@ def launch(monkeypatch: pytest.MonkeyPatch, command: Callable[[list[str]], int])
         module.__dict__["run"] = probe
         monkeypatch.setitem(sys.modules, "mixlingua_probe", module)
         monkeypatch.setitem(ACTIONS, "probe", Action("mixlingua_probe:run", "a stub", ()))
-        return command([*arguments])
+        return entry([*arguments])
 
     return run

@@ -26,8 +26,8 @@ def test_one_wandb_run_for_all_jobs_is_refused(monkeypatch: pytest.MonkeyPatch) 
 def test_workers_that_do_not_fit_dev_shm_are_refused(
     launch: Launch, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
 ) -> None:
-    """A batch of 2 pairs of the tiny model: 2 x 64 tokens of queries, 2 x 256 of passages, 16 bytes each, and keys."""
-    free = shutil.disk_usage("/dev/shm")._replace(free=40_000)
+    """2 queries of 64 tokens and 2 passages of 128, 16 bytes a token, in two batches a worker, and keys: 13 kB."""
+    free = shutil.disk_usage("/dev/shm")._replace(free=20_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
     options = ["model=tiny", "evaluation=[]", "trainer.max_steps=1", "data.batch_size=2", "hydra.run.dir=run"]
     assert launch(*options, "data.num_workers=2") == 2

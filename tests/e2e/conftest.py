@@ -127,6 +127,6 @@ def start(arguments: Callable[..., list[str]], tmp_path: Path) -> Iterator[Calla
 
 
 @pytest.fixture
-def launch(arguments: Callable[..., list[str]], command: Callable[[list[str]], int]) -> Callable[..., int]:
+def launch(arguments: Callable[..., list[str]], entry: Callable[[list[str]], int]) -> Callable[..., int]:
     """`python run.py` with these arguments inside the test's process; returns the exit status."""
-    return lambda *more: command(arguments(*more))
+    return lambda *more: entry(arguments(*more))

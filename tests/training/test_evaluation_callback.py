@@ -30,6 +30,7 @@ class WordTokenizer:
 
 class BagOfWords(nn.Module):
     embedding_dim = 4
+    packed = False
 
     def __init__(self):
         super().__init__()
@@ -52,6 +53,9 @@ class Module(LightningModule):
 
     def whole_encoder(self):
         return self.encoder
+
+    def end_sharding(self):
+        """Nothing is shared."""
 
     def training_step(self, batch, _):
         assert self.encoder.training, "evaluation left the encoder in evaluation mode"

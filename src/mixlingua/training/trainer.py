@@ -28,7 +28,7 @@ def build_trainer(
         given["log_every_n_steps"] = given["max_steps"]  # something is logged
     if given.get("precision") == "auto":
         given["precision"] = native_precision(given["accelerator"])
-    if given["strategy"] == "fsdp":
+    if given.get("strategy") == "fsdp":
         given["strategy"] = ModelParallelStrategy(
             data_parallel_size=num_processes(given), tensor_parallel_size=1, save_distributed_checkpoint=False
         )
