@@ -1,13 +1,18 @@
-"""A small server on 127.0.0.1 that speaks the hub's API, whole or with faults."""
+"""A small server on 127.0.0.1 that speaks the hub's API, both ways, whole or with faults."""
 
+import base64
 import hashlib
 import json
+import re
 import threading
 import time
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+import yaml
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -17,6 +22,7 @@ class LocalHub(ThreadingHTTPServer):
 
     fault: what happens to the body of `victim` ("truncated", "reset", "slow", "chunked", "corrupted"), or a status for
     all of it; api_fault: a status for the API, with its X-Error-Code. seen: method and path of each request.
+    Files that are uploaded get into `folder`. created: what was said of a repository that was made.
     """
 
     daemon_threads = True
@@ -28,6 +34,8 @@ class LocalHub(ThreadingHTTPServer):
         self.fault: str | int | None = None
         self.api_fault: tuple[int, str] | None = None
         self.seen: list[str] = []
+        self.created: dict[str, Any] = {}
+        self.blobs: dict[str, bytes] = {}  # of large files, by checksum, before they are committed
 
     @property
     def url(self) -> str:
@@ -61,6 +69,56 @@ class _Handler(BaseHTTPRequestHandler):
             self._file(path.partition("/resolve/")[2].partition("/")[2])
         else:
             self._answer(404, b"")
+
+    def do_POST(self) -> None:
+        path = unquote(urlsplit(self.path).path)
+        self.server.seen.append(f"{self.command} {path}")
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.server.api_fault:
+            self._api(path)
+        elif path == "/api/repos/create":
+            known = ("name", "organization", "visibility")
+            self.server.created = {key: value for key, value in json.loads(body).items() if key in known}
+            self._answer(200, json.dumps({"url": f"{self.server.url}/owner/name"}).encode())
+        elif path == "/api/validate-yaml":
+            errors = list(_wrong_with(json.loads(body)["content"]))
+            said = {"errors": [{"message": error} for error in errors], "warnings": []}
+            self._answer(400 if errors else 200, json.dumps(said).encode())
+        elif "/preupload/" in path:
+            files = json.loads(body)["files"]
+            modes = [{"path": file["path"], "shouldIgnore": False, "oid": None,
+                      "uploadMode": "lfs" if file["path"].endswith(".safetensors") else "regular"}
+                     for file in files]  # fmt: skip
+            self._answer(200, json.dumps({"files": modes}).encode())
+        elif path.endswith(".git/info/lfs/objects/batch"):
+            upload = {"href": f"{self.server.url}/lfs"}
+            objects = [{**entry, "actions": {"upload": {"href": f"{upload['href']}/{entry['oid']}"}}}
+                       for entry in json.loads(body)["objects"]]  # fmt: skip
+            self._answer(200, json.dumps({"transfer": "basic", "objects": objects}).encode())
+        elif "/commit/" in path:
+            self._commit([json.loads(line) for line in body.splitlines()])
+        else:
+            self._answer(404, b"{}")
+
+    def do_PUT(self) -> None:
+        content = self.rfile.read(int(self.headers["Content-Length"]))
+        digest = self.path.rpartition("/")[2]
+        if hashlib.sha256(content).hexdigest() != digest:
+            self._answer(400, b"")
+            return
+        self.server.blobs[digest] = content
+        self._answer(200, b"")
+
+    def _commit(self, lines: list[dict[str, Any]]) -> None:
+        for line in lines[1:]:
+            value = line["value"]
+            large = line["key"] == "lfsFile"
+            content = self.server.blobs[value["oid"]] if large else base64.b64decode(value["content"])
+            target = self.server.folder / value["path"]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        commit = {"commitUrl": f"{self.server.url}/owner/name/commit/{COMMIT}", "commitOid": COMMIT}
+        self._answer(200, json.dumps(commit).encode())
 
     def _api(self, path: str) -> None:
         if self.server.api_fault:
@@ -134,3 +192,19 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing: the terminal belongs to the tests."""
+
+
+def _wrong_with(card: str) -> Iterator[str]:
+    """What the hub has against a card's metadata, as far as it says so in its documentation."""
+    data = yaml.safe_load(card.split("---")[1])
+    for code in data.get("language", []):
+        if not re.fullmatch("[a-z]{2,3}", code):
+            yield f'"language" must be ISO 639 codes, not "{code}"'
+    if not re.fullmatch(r"[a-z0-9.+-]+", data.get("license", "other")):
+        yield f'"license" is "{data["license"]}", which is none'
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", data.get("base_model", "a/b")):
+        yield '"base_model" must be the id of a repository'
+    for model in data.get("model-index", []):
+        for result in model["results"]:
+            if not {"type", "name"} <= set(result["dataset"]) or not all("value" in each for each in result["metrics"]):
+                yield '"model-index" lacks a data set or a value'

@@ -25,6 +25,9 @@ HOMES = {
     "pymilvus": ["search/milvus.py"],
     "hydra": ["cli/", "library.py"],
     "omegaconf": ["cli/", "library.py"],
+    "fastapi": ["serving/app.py"],
+    "uvicorn": ["serving/server.py"],
+    "onnxruntime": ["publish/export.py"],
 }
 CHEAP = ["errors", "files", "languages", "sampling.plan", "sampling.strategies", "cli.launch"]
 

@@ -66,6 +66,25 @@ def fetch_snapshot(
     return folder
 
 
+def upload_folder(folder: Path, repository: str, *, private: bool, message: str) -> str:
+    """Upload a folder's files to a repository of models in one commit, making the repository where it is not there.
+
+    private: whether a new repository is. message: of the commit. Hidden files stay. Returns the address of the commit.
+    Raises HubError saying why the hub does not take it; the repository then has no part of the files.
+    """
+    from huggingface_hub import HfApi
+
+    api = HfApi(endpoint=endpoint())
+    try:
+        api.create_repo(repository, private=private, exist_ok=True)
+        commit = api.upload_folder(
+            repo_id=repository, folder_path=folder, commit_message=message, ignore_patterns=[".*", "*/.*"]
+        )
+    except Exception as error:  # as in `fetch_snapshot`
+        raise HubError(_refusal(error, repository)) from error
+    return str(commit.commit_url)
+
+
 def remove_damaged(folder: Path, newer_than: float = 0.0) -> list[str]:
     """Remove files of a hub's cache whose content is not that of their checksum, and return their names.
 
@@ -144,6 +163,21 @@ def _reason(error: Exception, repository: str, revision: str | None) -> str:
     last = chain[-1]
     first_line = str(last).strip().partition("\n")[0]
     return f"{where} was not given ({type(last).__name__}: {first_line})"
+
+
+def _refusal(error: Exception, repository: str) -> str:
+    """Why the hub did not take a repository's files, and what to do."""
+    where = f"{endpoint()}/{repository}"
+    responses = (getattr(cause, "response", None) for cause in _chain(error))
+    status = next((response.status_code for response in responses if response is not None), None)
+    if status in (401, 403):
+        return (
+            f"{where} does not take files from you (HTTP {status}): set HF_TOKEN to a token that may write there "
+            "(https://huggingface.co/settings/tokens), and check the name of the owner"
+        )
+    if status in (400, 422) or (status is None and isinstance(error, ValueError)):
+        return f"{where} refused the files: {' '.join(str(error).split())}"
+    return _reason(error, repository, None)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -68,6 +68,22 @@ ACTIONS = {
         ("model", "trainer", "evaluation", "index"),
         {"index.path": "index: needs a value; add index=DIR, the run folder of an action=index."},
     ),
+    "push": Action(
+        "mixlingua.cli.export:push",
+        "show or upload a trained model to a hub",
+        ("card",),
+        {"run": "run: needs a value; add run=outputs/DATE/TIME, the folder of the run whose model is published."},
+    ),
+    "export": Action(
+        "mixlingua.cli.export:export",
+        "write a model for other programs",
+        ("model", "trainer", "evaluation", "export"),
+    ),
+    "serve": Action(
+        "mixlingua.cli.serve:serve",
+        "answer searches and embed texts over HTTP",
+        ("model", "trainer", "evaluation", "index", "server"),
+    ),
     "dashboard": Action("mixlingua.cli.dashboard:dashboard", "a W&B workspace over runs", ("logger",), _RUNS),
 }
 

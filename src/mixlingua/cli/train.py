@@ -28,6 +28,7 @@ from mixlingua.files import cache_dir
 from mixlingua.losses.base import TotalLoss
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.folder import save_folder
+from mixlingua.publish.card import write_card
 from mixlingua.sampling.plan import BatchPlan
 from mixlingua.sampling.random import random_subset
 from mixlingua.sampling.strategies import Monolingual
@@ -221,6 +222,8 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
             trainer.fit(module, datamodule, ckpt_path=resume, weights_only=True)
         if distributed.rank() > 0:
             return {}
+        if cfg.checkpoint.save_model:
+            write_card(run_dir)
         return show_outcome(run_dir, loggers, list(cfg.data.languages))
 
 
@@ -246,4 +249,6 @@ def evaluate(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         figures = {key: value for result in results for key, value in result.aggregate(average).items()}
         for logger in loggers:
             logger.log_metrics(without_shares(figures), step=0)
+        if cfg.postprocess and cfg.checkpoint.save_model:
+            write_card(run_dir)
         return show_outcome(run_dir, loggers, seen_languages=None)

@@ -88,16 +88,20 @@ def _total(number: Any) -> str:
 
 
 def write_page(path: Path, template: str, content: Mapping[str, object]) -> Path:
-    """Render a template of `templates/`; every text is escaped. Returns the path."""
+    """Write a page of a template of this package. Returns the path."""
+    with atomic_write(path) as partial:
+        partial.write_text(rendered(template, content), encoding="utf-8")
+    return path
+
+
+def rendered(template: str, content: Mapping[str, object], package: str = "mixlingua.report") -> str:
+    """A template of the package's folder `templates`, filled; every text is escaped."""
     environment = Environment(
-        loader=PackageLoader("mixlingua.report"),
+        loader=PackageLoader(package),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {"minus": minus, "language_name": language_name, "metric_name": plain_name, "spoken": spoken}
-    text = environment.get_template(template).render(content)
-    with atomic_write(path) as partial:
-        partial.write_text(text, encoding="utf-8")
-    return path
+    return environment.get_template(template).render(content)

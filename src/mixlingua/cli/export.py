@@ -1,0 +1,118 @@
+"""action=push and action=export: a trained model on a hub, and in the formats of others."""
+
+import json
+from pathlib import Path
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.table import Table
+
+from mixlingua.errors import ConfigError
+from mixlingua.evaluation.results import without_shares
+from mixlingua.evaluation.suite import TextEncoder, evaluate_task, progress_bars
+from mixlingua.files import atomic_write
+from mixlingua.hub import endpoint, upload_folder
+from mixlingua.model.encoder import BiEncoder
+from mixlingua.publish.card import CARD, CardSettings, missing_from, write_card
+from mixlingua.publish.export import INT8, PLAIN, OnnxEncoder, check_format, export_onnx, export_sentence_transformers
+
+
+def push(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
+    """Write the card of cfg.run anew and show what would be uploaded to cfg.repo; upload it unless cfg.dry_run.
+
+    Returns the number of files and their bytes. Raises DataError where the run has no model, HubError where the hub
+    does not take it.
+    """
+    from huggingface_hub import ModelCard
+
+    if not cfg.dry_run and not cfg.repo:
+        raise ConfigError("repo: needs a value where files are uploaded; add repo=owner/name, or leave dry_run=true.")
+    run, settings = Path(cfg.run), _card_settings(cfg)
+    model = run / "model"
+    if settings.rewrite or not (model / CARD).is_file():
+        card = write_card(run, settings, name=cfg.repo)
+    else:
+        card = ModelCard.load(model / CARD)
+    files = {path.relative_to(model).as_posix(): path.stat().st_size for path in sorted(model.rglob("*"))
+             if path.is_file() and not any(part.startswith(".") for part in path.relative_to(model).parts)}  # fmt: skip
+    console = Console()
+    _show(console, cfg, files)
+    if cfg.dry_run:
+        console.print(Markdown(card.text))
+    for note in missing_from(card):
+        console.print(f"The card lacks something: {note}.", style="yellow", highlight=False, soft_wrap=True)
+    if cfg.dry_run:
+        console.print("Nothing was uploaded. To upload: the same command with dry_run=false.", highlight=False)
+    else:
+        address = upload_folder(model, cfg.repo, private=cfg.private, message="Model of a mixlingua run")
+        console.print(f"Uploaded: {address}", soft_wrap=True, highlight=False)
+    return {"push/files": len(files), "push/bytes": sum(files.values())}
+
+
+def _card_settings(cfg: DictConfig) -> CardSettings:
+    settings: CardSettings = instantiate(cfg.card, _convert_="all")
+    return settings
+
+
+def _show(console: Console, cfg: DictConfig, files: dict[str, int]) -> None:
+    where = f"{endpoint()}/{cfg.repo or 'OWNER/NAME'}"
+    title = f"{'Would upload' if cfg.dry_run else 'Uploading'} {Path(cfg.run) / 'model'} to {where}"
+    table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 1))
+    table.add_column()
+    table.add_column(justify="right")
+    for name, size in [*files.items(), (f"{len(files)} files", sum(files.values()))]:
+        table.add_row(name, f"{size / 1e6:,.3f} MB")
+    console.print(table)
+
+
+def export(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
+    """Write cfg.model to RUN/onnx or RUN/sentence_transformers and check it. Returns what was measured.
+
+    RUN/export.json has the difference to the model and, with export.int8, figures on cfg.evaluation. Raises ConfigError
+    for another format, ModelError where what was written gives other vectors.
+    """
+    check_format(cfg.to)
+    encoder = instantiate(cfg.model).load(cfg.seed)
+    folder, console = run_dir / cfg.to, Console()
+    figures: dict[str, float] = {}
+    if cfg.to == "onnx":
+        figures["export/difference"] = export_onnx(encoder, folder, int8=cfg.export.int8)
+        if cfg.export.int8:
+            figures |= _cost_of_int8(cfg, encoder, folder, console)
+    else:
+        figures["export/difference"], asked = export_sentence_transformers(encoder, folder)
+        by = "mixlingua and sentence-transformers" if asked else "mixlingua; sentence-transformers is not installed"
+        console.print(f"Read again by {by}.", highlight=False)
+    with atomic_write(run_dir / "export.json") as partial:
+        partial.write_text(json.dumps({"model": cfg.model.name_or_path, **figures}, indent=1) + "\n", encoding="utf-8")
+    difference = figures["export/difference"]
+    console.print(f"Written: {folder}; its vectors differ from the model's by {difference:.0e} at most.",
+                  soft_wrap=True, highlight=False)  # fmt: skip
+    return figures
+
+
+def _cost_of_int8(cfg: DictConfig, encoder: BiEncoder, folder: Path, console: Console) -> dict[str, float]:
+    """The main metric of each task in every setting, of the model and of its 8-bit graph."""
+    table = Table(title="What 8 bits cost", title_justify="left", box=None, padding=(0, 1))
+    for column in ("", "model", "8 bits", "change"):
+        table.add_column(column, justify="left" if not column else "right")
+    figures: dict[str, float] = {}
+    budget = cfg.evaluation.token_budget
+    with progress_bars() as bars:
+        plain = TextEncoder(encoder, budget, "32-true", bars, "model")
+        small = OnnxEncoder(folder, encoder.tokenizer, INT8, token_budget=budget)
+        for task in (instantiate(node) for node in cfg.evaluation.tasks.values()):
+            results = [evaluate_task(task, encode).aggregate(cfg.evaluation.average) for encode in (plain, small)]
+            before, after = map(without_shares, results)
+            for key in (key for key in before if key.rpartition("/")[2] in (task.main_metric, "rank_distance")):
+                form = ",.0f" if key.endswith("rank_distance") else ".4f"
+                table.add_row(
+                    key, f"{before[key]:{form}}", f"{after[key]:{form}}", f"{after[key] - before[key]:+{form}}"
+                )
+                figures |= {f"export/float32/{key}": before[key], f"export/int8/{key}": after[key]}
+    sizes = [(folder / name).stat().st_size / 1e6 for name in (PLAIN, INT8)]
+    table.add_row("MB on disk", *(f"{size:,.1f}" for size in sizes), f"{sizes[1] - sizes[0]:+,.1f}")
+    console.print(table)
+    return figures

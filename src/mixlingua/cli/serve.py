@@ -1,0 +1,86 @@
+"""action=serve: answer searches over one index or several, and embed texts, over HTTP."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from mixlingua.cli.index import index as make_index
+from mixlingua.data.atlas import REVISION, evaluation_split
+from mixlingua.errors import ConfigError, Interrupted
+from mixlingua.files import cache_dir, content_hash, lock
+from mixlingua.search.folder import MANIFEST
+from mixlingua.search.retriever import Retriever
+from mixlingua.serving.server import check_installed, run_server
+from mixlingua.serving.settings import ServerSettings
+
+logger = logging.getLogger(__name__)
+_EXAMPLES = ("en", "de", "ar", "hi", "zh")  # languages of the questions that the page offers on the embedded data
+
+
+def serve(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
+    """Serve `index=DIR` and the indexes of server.more; without an index, the embedded passages. Ends by a signal.
+
+    Returns the number of documents. Raises ConfigError where packages are not installed or the address is taken,
+    DataError where a folder holds no index.
+    """
+    check_installed()
+    if cfg.corpus:
+        raise ConfigError("corpus: action=serve serves index=DIR. Make that first, by action=index with this corpus.")
+    settings: ServerSettings = instantiate(cfg.server)
+    embedded = cfg.index.get("path") is None
+    first = _embedded_index(cfg) if embedded else Path(cfg.index.path)
+    folders = {"atlas" if embedded else _name(first): first}
+    for more in map(Path, settings.more):
+        if _name(more) in folders:
+            raise ConfigError(f"server.more: two indexes are named '{_name(more)}', by their folders. Rename one.")
+        folders[_name(more)] = more
+    device = "cpu" if cfg.trainer.accelerator == "cpu" else "cuda"
+    budget = cfg.evaluation.token_budget
+    retrievers = {name: Retriever.load(path, device=device, token_budget=budget) for name, path in folders.items()}
+    try:
+        run_server(retrievers, settings, lambda address: _announce(address, retrievers, settings), _examples(embedded))
+    except Interrupted as interrupted:
+        logger.info("%s: what was asked is answered, and the server has ended", interrupted.signal.name)
+    return {"documents": sum(retriever.count for retriever in retrievers.values())}
+
+
+def _name(folder: Path) -> str:
+    return folder.expanduser().resolve().name
+
+
+def _embedded_index(cfg: DictConfig) -> Path:
+    """The index of atlas with the configured model, in the cache; made where it is not there."""
+    chosen = {name: OmegaConf.to_container(cfg[name], resolve=True) for name in ("model", "index")}
+    key = content_hash(REVISION, repr(chosen), str(cfg.seed), str(cfg.evaluation.precision))
+    cache = Path(cfg.paths.cache) if cfg.paths.cache else cache_dir()
+    folder = cache / "served" / key[:16]
+    with lock(folder):
+        if not (folder / MANIFEST).is_file():
+            make_index(cfg, folder)
+    return folder
+
+
+def _examples(embedded: bool) -> list[tuple[str, str]]:
+    """A question of the embedded data in some languages, each about another fact."""
+    if not embedded:
+        return []
+    queries = evaluation_split().queries
+    facts = sorted(queries[_EXAMPLES[0]])
+    step = len(facts) // len(_EXAMPLES)
+    return [(code, queries[code][facts[number * step]]) for number, code in enumerate(_EXAMPLES)]
+
+
+def _announce(address: str, retrievers: Mapping[str, Retriever], settings: ServerSettings) -> None:
+    console = Console()
+    for name, retriever in retrievers.items():
+        languages = f"{len(retriever.languages)} languages"
+        console.print(f"{name}: {retriever.count:,} documents in {languages}, {retriever.model_name}", highlight=False,
+                      soft_wrap=True)  # fmt: skip
+    console.print(f"Serving at {address} (the page), {address}/search, {address}/v1/embeddings. Ctrl-C ends.",
+                  highlight=False, soft_wrap=True)  # fmt: skip
+    if not settings.is_local and settings.token is None:
+        console.print("Every machine of the network may ask, as server.token is not set.", style="yellow")
