@@ -54,6 +54,8 @@ def test_auto_takes_bfloat16_where_the_processor_has_instructions_for_it(
     arguments = {"accelerator": "cpu", "precision": "auto", "max_steps": 1}
     assert build_trainer(arguments, tmp_path, [], []).precision == precision
     assert build_trainer(arguments | {"precision": "32-true"}, tmp_path, [], []).precision == "32-true"
+    assert build_trainer(arguments, tmp_path, [], []).progress_bar_callback is not None
+    assert build_trainer(arguments | {"enable_progress_bar": False}, tmp_path, [], []).progress_bar_callback is None
 
 
 @pytest.mark.parametrize(("capability", "precision"), [((8, 0), "bf16-mixed"), ((7, 5), "32-true")])
