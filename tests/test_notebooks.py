@@ -37,6 +37,6 @@ def test_runs_and_shows_what_is_saved(path: Path) -> None:
     saved, saved_pictures = printed(notebook), pictures(notebook)
     NotebookClient(notebook, timeout=None, resources={"metadata": {"path": str(path.parent)}}).execute()
     again = printed(notebook)
-    assert again[:2] == saved[:2]  # what is not computed with weights, whose last digits may differ between machines
+    assert again[0] == saved[0]  # what is not computed with weights, whose last digits may differ between machines
     assert list(map(bool, again)) == list(map(bool, saved))
     assert pictures(notebook) == saved_pictures
