@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tests.documented import DOCS, README, REASONS, REPOSITORY, blocks, command_lines, run_commands
 
@@ -24,7 +26,7 @@ TRAINING = {
     "trainer.precision": "32-true", "evaluation.before": "false", "checkpoint.save_model": "true",
 }  # fmt: skip
 SHORTER = {
-    "model=e5_small_q4": "model=tiny", "model@teacher=e5_small": "model@teacher=tiny",
+    "model=e5_small_q4": "model=tiny", "model=e5_small": "model=tiny", "model@teacher=e5_small": "model@teacher=tiny",
     "model.freeze_layers=6": "model.freeze_layers=1", "model.freeze_layers=0,6": "model.freeze_layers=0,1",
     "model=tiny,minilm,e5_small_q4": "model=tiny,minilm",
     "trainer.val_check_interval=10": "trainer.val_check_interval=1",
@@ -34,6 +36,7 @@ SHORTER = {
 LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh")
 XQUAD_R = ("evaluation.tasks.xquad_r.articles=2",)
 SMALL = ("evaluation=folder", "evaluation.tasks.folder.folder=docs/benchmark")
+PUBLIC = re.compile(r"\bdata=\[?(ntrex|qa|tico19|tatoeba)\b")  # sources that are files of their own
 FAST = {
     command.partition("python run.py")[2].strip()
     for page in (README, DOCS / "tutorial.md")
@@ -66,6 +69,8 @@ def shortened(command: str) -> list[str]:
     if "xquad_r" in said.get("evaluation", "") or said.get("experiment", "tune") != "tune":
         words = [word for word in words if not word.startswith("evaluation.tasks.xquad_r.articles")]
         words += XQUAD_R
+    if action == "encode":
+        words.append("data.max_rows=20")
     if said.get("evaluation") == "held_out" or said.get("experiment") == "tune":
         words.append("evaluation.tasks.held_out.languages=[de,en]")
     return _two_jobs(words) if "-m" in words else words
@@ -132,6 +137,7 @@ def example_files(folder: Path) -> None:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         with gzip.open(folder / f"{name}.jsonl.gz", "wt") as file:
             file.writelines(texts)
+    other_formats(folder, lines)
     for place in ("dictionaries", "DIR"):
         (folder / place).mkdir()
         for code in set(LANGUAGES) - {"en"}:
@@ -140,6 +146,24 @@ def example_files(folder: Path) -> None:
     for code in ("de", "en"):
         one = ({"id": line["id"], "query": line["queries"][code], "passage": line["passages"][code]} for line in lines)
         (folder / f"pairs.{code}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in one))
+
+
+def other_formats(folder: Path, rows: list[dict[str, Any]]) -> None:
+    """The same rows in German as FlagEmbedding, sentence-transformers and tevatron have them, and as texts."""
+    parts = [(row["queries"]["de"], row["passages"]["de"], row["negatives"]["de"]) for row in rows]
+    flag = [{"query": query, "pos": [passage], "neg": negatives} for query, passage, negatives in parts]
+    texts = [{"id": str(number), "text": passage} for number, (_, passage, _) in enumerate(parts)]
+    tevatron = {
+        code: [{"query_id": str(row["id"]), "query": row["queries"][code],
+                "positive_passages": [{"docid": f"p{row['id']}", "title": "", "text": row["passages"][code]}],
+                "negative_passages": []} for row in rows]
+        for code in ("de", "en")
+    }  # fmt: skip
+    for name, written in {"train": flag, "texts": texts, **tevatron}.items():
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in written))
+    anchors, positives, negatives = ([part[column] for part in parts] for column in range(3))
+    triplets = {"anchor": anchors, "positive": positives, "negative": [texts[0] for texts in negatives]}
+    pq.write_table(pa.table(triplets), folder / "triplets.parquet")
 
 
 def made_runs(run: Callable[..., int], command: str) -> None:
@@ -176,7 +200,7 @@ def test_a_documented_command_runs(
     words = shortened(command)
     if "codeswitch" in command:
         words = [word for word in words if word != "paths.data=DIR"] + ["paths.data=."]
-    elif "paths.data=DIR" in words or XQUAD_R[0] in words:
+    elif "paths.data=DIR" in words or XQUAD_R[0] in words or PUBLIC.search(command):
         shared = request.getfixturevalue("shared_data")
         words = [word for word in words if word != "paths.data=DIR"] + [f"paths.data={shared}"]
     made_runs(run, command)
