@@ -56,7 +56,7 @@ def shortened(command: str) -> list[str]:
     action = said.get("action", "train")
     if "--help" in words or "--cfg" in words or action in ("compare", "dashboard"):
         return words
-    if not {"model", "resume"} & set(said):
+    if not {"model", "resume"} & set(said) and "notes-index" not in said.get("index", ""):
         words.append("model=tiny")
     if action == "train" and "resume" not in said:
         small = {key for key in TRAINING if said.get(key, "").isdigit() and int(said[key]) <= int(TRAINING[key])}
@@ -143,6 +143,15 @@ def example_files(folder: Path) -> None:
         for code in set(LANGUAGES) - {"en"}:
             (folder / place / f"en-{code}.txt").write_text(f"river fluss-{code}\n")
             (folder / place / f"{code}-en.txt").write_text(f"river river-{code}\n")
+    for place, text in {
+        "notes/cairo.md": "# Cairo\nIt lies on the Nile.",
+        "notes/bern.md": "# Bern\nAn der Aare.",
+    }.items():
+        (folder / place).parent.mkdir(exist_ok=True)
+        (folder / place).write_text(text)
+    for name, field in {"docs.jsonl": "body", "more.jsonl": "text"}.items():
+        entries = ({"id": line["id"], field: line["passages"]["en"], "language": "en"} for line in lines)
+        (folder / name).write_text("".join(json.dumps(entry) + "\n" for entry in entries))
     for code in ("de", "en"):
         one = ({"id": line["id"], "query": line["queries"][code], "passage": line["passages"][code]} for line in lines)
         (folder / f"pairs.{code}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in one))
@@ -174,6 +183,8 @@ def made_runs(run: Callable[..., int], command: str) -> None:
         named = re.search(rf"{folder}\b(?!/(mined|pairs))", command)
         if named and (f"run.dir={folder}" not in command or "resume=" in command):
             assert run(*small, f"hydra.run.dir={folder}", "overwrite=true") == 0
+    if "index=notes-index" in command:
+        assert run("action=index", "corpus=notes", "model=tiny", "hydra.run.dir=notes-index") == 0
     if "path/to" in command:
         Path("path/to/folder").symlink_to("model")
     if "multirun/DATE/TIME" in command or "runs=DIR" in command or "DIR1" in command:

@@ -42,8 +42,8 @@ class Choice:
 
 def packages() -> list[str]:
     """The packages of the library in the order of their layers, lowest first, without those that hold commands only."""
-    order = ["sampling", "data", "model", "losses", "retrieval", "evaluation", "mining", "translation", "comparison"]
-    order += ["training", "report", "cli"]
+    order = ["sampling", "data", "model", "losses", "retrieval", "evaluation", "mining", "translation"]
+    order += ["search", "comparison", "training", "report", "cli"]
     assert set(order) == {path.parent.name for path in SOURCE.glob("*/__init__.py")}
     return order
 
