@@ -54,7 +54,7 @@ def shortened(command: str) -> list[str]:
     words = [SHORTER.get(word, word) for word in shlex.split(command)]
     said = dict(word.split("=", 1) for word in words if "=" in word)
     action = said.get("action", "train")
-    if "--help" in words or "--cfg" in words or action in ("compare", "dashboard"):
+    if "--help" in words or "--cfg" in words or action in ("compare", "dashboard", "push"):
         return words
     if not {"model", "resume"} & set(said) and "notes-index" not in said.get("index", ""):
         words.append("model=tiny")
