@@ -17,8 +17,8 @@ NOT_TESTED = re.compile(r"# not tested: (.+)")
 # Why the tests do not run a command: the words after `# not tested:`, behind it or, for several, in a line before them.
 REASONS = (
     "needs a GPU", "needs several GPUs", "needs the network", "needs the network and a GPU", "needs SLURM",
-    "needs a key of W&B", "needs hydra-optuna-sweeper", "needs a cluster of Milvus", "needs models of your own",
-    "needs freedict", "serves until it is stopped",
+    "needs a key of W&B", "tests/e2e/test_tune.py does", "tests/e2e/test_launchers.py does",
+    "needs a cluster of Milvus", "needs models of your own", "needs freedict", "serves until it is stopped",
 )  # fmt: skip
 _ELSEWHERE = {"experiment=mine", "GROUP=CHOICE KEY=VALUE", "--config-dir mine/conf loss=squared"}  # tests of their own
 

@@ -25,7 +25,7 @@ SOURCE = REPOSITORY / "src" / "mixlingua"
 # What a documented command may lack on the machine of the tests. Nothing else may be wrong with it.
 LACKING = (
     "could not be fetched|Get https|no GPU is visible|GPUs are visible here|this is no SLURM job|no checkpoint at"
-    "|pip install hydra-optuna-sweeper|belongs here, with newstest2019|parts.SquaredDistance"
+    "|pip install hydra-|belongs here, with newstest2019|parts.SquaredDistance"
 )
 # Commands that are no `python run.py`, with what runs them.
 OTHER_COMMANDS = {
