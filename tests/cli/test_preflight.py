@@ -125,6 +125,19 @@ def test_several_machines_need_a_launcher(problems: Problems, monkeypatch: pytes
     assert problems(slurm) == []
 
 
+@pytest.mark.parametrize(
+    ("precision", "hint"),
+    [
+        ("int8", "evaluation.precision=int8 does"),
+        ("bf16-mixd", "Did you mean 'bf16-mixed'?"),
+        ("8", "it is one of auto"),
+    ],
+)
+def test_a_precision_that_training_does_not_have_is_named(problems: Problems, precision: str, hint: str) -> None:
+    (found,) = problems(f"trainer.precision={precision}")
+    assert found.startswith(f"trainer.precision={precision}: it is one of auto, bf16-mixed") and hint in found
+
+
 TRANSLATE = "action=translate translator=folder translator.name_or_path=x"
 
 

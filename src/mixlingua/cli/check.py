@@ -75,7 +75,7 @@ def _together(tree: dict[str, Any], uses: Sequence[str], multirun: bool) -> Iter
 
 
 def _of_trainer(tree: dict[str, Any], uses: Sequence[str], multirun: bool) -> Iterator[str]:
-    from mixlingua.training.trainer import device_problems, num_processes, starts_itself_again
+    from mixlingua.training.trainer import device_problems, num_processes, precision_problems, starts_itself_again
 
     trainer = tree["trainer"]
     for key in trainer:
@@ -85,6 +85,7 @@ def _of_trainer(tree: dict[str, Any], uses: Sequence[str], multirun: bool) -> It
         yield from wrong
         return
     yield from device_problems(trainer)
+    yield from precision_problems(trainer["precision"])
     if trainer["strategy"] == "fsdp" and "averaging" in uses and tree["averaging"]["ema_decay"] is not None:
         yield "averaging.ema_decay: a moving average is not kept of weights that processes share (trainer=fsdp)."
     processes = num_processes(trainer)

@@ -10,6 +10,8 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
 from pytorch_lightning.strategies import ModelParallelStrategy
 
+from mixlingua.errors import suggest
+from mixlingua.retrieval.encode import AUTOCAST, PLAIN
 from mixlingua.training.checkpoints import WholeCheckpoints
 from mixlingua.training.processes import RankSignals, only_warnings
 
@@ -95,6 +97,14 @@ def starts_itself_again(arguments: Mapping[str, Any]) -> bool:
     if any(word in strategy for word in ("spawn", "fork", "notebook")):
         return False
     return strategy != "auto" or num_processes(arguments) > 1
+
+
+def precision_problems(precision: object) -> list[str]:
+    """What is wrong with trainer.precision."""
+    if precision in (choices := ("auto", *AUTOCAST, *PLAIN)):
+        return []
+    problem = f"trainer.precision={precision}: it is one of {', '.join(choices)}.{suggest(str(precision), choices)}"
+    return [f"{problem} Training knows no int8; evaluation.precision=int8 does." if precision == "int8" else problem]
 
 
 def device_problems(arguments: Mapping[str, Any]) -> list[str]:
