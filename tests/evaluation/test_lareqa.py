@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import re
 
 import pytest
 
@@ -137,6 +138,22 @@ def test_malformed_files_are_named(folder, change, message):
     change_first(folder, change)
     with pytest.raises(DataError, match=rf"de\.json: .*{message}"):
         mlqa_r(folder, languages=["de"])
+
+
+def test_questions_whose_answer_is_misplaced_are_left_out_where_asked(folder, caplog):
+    """In every language: the question has no answer in the file's, and its revision is another."""
+    change_first(folder, lambda p: p["qas"][0]["answers"][0].update(text="Ulm", answer_start=9))
+    with pytest.raises(DataError, match=r"evaluation\.tasks\.mlqa_r\.misplaced=leave_out counts such questions"):
+        mlqa_r(folder, languages=["de", "en", "es"])
+    with caplog.at_level(logging.WARNING):
+        task = mlqa_r(folder, languages=["de", "en", "es"], misplaced="leave_out")
+    assert task.queries["de"] == {"b": "b?"}
+    assert task.qrels["en"]["a"] == {"en:0.0.0": 1, "es:0.0.0": 1}
+    assert re.search(r"task mlqa_r: 1 question left out, whose answers do not stand .* de\.json", caplog.text)
+    assert task.revision.endswith("+misplaced_left_out")
+    assert not mlqa_r(folder, languages=["en", "es"], misplaced="leave_out").revision.endswith("left_out")
+    with pytest.raises(ConfigError, match=r"mlqa_r\.misplaced=drop: it is one of refuse, leave_out"):
+        mlqa_r(folder, languages=["de"], misplaced="drop")
 
 
 def test_broken_files_are_named_with_line(folder):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
-from mixlingua.data.readers.squad import answer_start, misplaced_answer
+from mixlingua.data.readers.squad import MISPLACED, answer_start, misplaced_answer
 from mixlingua.errors import ConfigError, DataError, suggest
 from mixlingua.evaluation.benchmarks.common import (
     chosen_languages,
@@ -21,6 +22,8 @@ from mixlingua.evaluation.benchmarks.common import (
 from mixlingua.evaluation.tasks import RetrievalTask
 from mixlingua.files import read_json, sha256
 
+logger = logging.getLogger(__name__)
+
 COMMIT = "354d67d1cd066854cdfbf5ad0e6105528976141d"
 URL = f"https://raw.githubusercontent.com/google-research-datasets/lareqa/{COMMIT}"
 CANDIDATES = ("sentence", "sentence_context")
@@ -31,6 +34,7 @@ def xquad_r(
     languages: Sequence[str] | None = None,
     candidates: str = "sentence",
     articles: int | None = None,
+    misplaced: str = "refuse",
 ) -> RetrievalTask:
     """XQuAD-R: 1,190 questions in each of eleven languages, with one relevant sentence in every language.
 
@@ -38,24 +42,31 @@ def xquad_r(
     languages: a list such as [de, en]; null: all eleven
     candidates: sentence, or sentence_context: followed by its paragraph, as LAReQA's encoders read it
     articles: the first so many of the 48, with their sentences as the pool, for a quick look; null: all
+    misplaced: an answer that its paragraph does not have: refuse it with an error, or leave_out its question
 
     Other candidates, fewer articles and a copy that differs from the pinned commit give a revision of its own. Raises
     DataError for a file that is missing and cannot be fetched, or is malformed; ConfigError for a language that the
     benchmark does not have, other candidates, or articles that are not there.
     """
-    return _task(XQUAD_R, Path(folder), languages, candidates, articles)
+    return _task(XQUAD_R, Path(folder), languages, candidates, misplaced, articles)
 
 
-def mlqa_r(folder: str | Path, languages: Sequence[str] | None = None, candidates: str = "sentence") -> RetrievalTask:
+def mlqa_r(
+    folder: str | Path,
+    languages: Sequence[str] | None = None,
+    candidates: str = "sentence",
+    misplaced: str = "refuse",
+) -> RetrievalTask:
     """MLQA-R: seven languages with about 500 questions each (English 1,148), relevant sentences in two to four of them.
 
     folder: looked into first: ar.json, de.json, ...
     languages: a list such as [de, en]; null: all
     candidates: sentence, or sentence_context: followed by its paragraph, as LAReQA's encoders read it
+    misplaced: an answer that its paragraph does not have: refuse it with an error, or leave_out its question
 
     As `xquad_r`; its files carry no published checksum and are recognised by their numbers of questions and sentences.
     """
-    return _task(MLQA_R, Path(folder), languages, candidates)
+    return _task(MLQA_R, Path(folder), languages, candidates, misplaced)
 
 
 def _task(
@@ -63,18 +74,30 @@ def _task(
     folder: Path,
     languages: Sequence[str] | None,
     candidates: str,
+    misplaced: str,
     articles: int | None = None,
 ) -> RetrievalTask:
-    if candidates not in CANDIDATES:
-        raise ConfigError(
-            f"evaluation.tasks.{benchmark.name}.candidates={candidates}: it is one of {', '.join(CANDIDATES)}."
-            f"{suggest(candidates, CANDIDATES)}"
-        )
+    for key, value, choices in (("candidates", candidates, CANDIDATES), ("misplaced", misplaced, MISPLACED)):
+        if value not in choices:
+            raise ConfigError(
+                f"evaluation.tasks.{benchmark.name}.{key}={value}: it is one of {', '.join(choices)}."
+                f"{suggest(value, choices)}"
+            )
     chosen = chosen_languages(benchmark.name, languages, benchmark.published)
     paths = {language: _path(benchmark, folder, language) for language in chosen}
-    files = {language: read_sentences(path) for language, path in paths.items()}
+    source = f"evaluation.tasks.{benchmark.name}"
+    files = {language: read_sentences(path, misplaced, source) for language, path in paths.items()}
     others = [path for language, path in paths.items() if not benchmark.is_pinned(language, path, files[language])]
     revision = revision_of(benchmark.name, COMMIT, paths.values(), others)
+    if left_out := {
+        str(paths[language]): len(content.left_out) for language, content in files.items() if content.left_out
+    }:
+        number = sum(left_out.values())
+        logger.warning(
+            "task %s: %d question%s left out, whose answers do not stand where their files say, nor once elsewhere: %s",
+            benchmark.name, number, "" if number == 1 else "s", ", ".join(left_out),
+        )  # fmt: skip
+        revision += "+misplaced_left_out"
     if candidates != "sentence":
         revision += f"+{candidates}"
     if articles is not None:
@@ -169,12 +192,13 @@ MLQA_R = _Benchmark(
 class SentenceFile:
     """questions: id -> text; sentences: "article.paragraph.sentence" (counted from 0) -> text; contexts: the same key
     -> text of the paragraph; answers: question id -> the sentence that holds the start of its answer
-    (`answering_sentence`)."""
+    (`answering_sentence`). left_out: ids of questions whose answer their paragraph does not have."""
 
     questions: dict[str, str] = field(default_factory=dict)
     sentences: dict[str, str] = field(default_factory=dict)
     contexts: dict[str, str] = field(default_factory=dict)
     answers: dict[str, str] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
 
     @property
     def num_articles(self) -> int:
@@ -194,17 +218,18 @@ class SentenceFile:
         )
 
 
-def read_sentences(path: Path) -> SentenceFile:
+def read_sentences(path: Path, misplaced: str = "refuse", source: str | None = None) -> SentenceFile:
     """Read one file: {"data": [{"paragraphs": [{"context", "sentences", "sentence_breaks", "qas"}]}]}.
 
     sentence_breaks are the [start, end) character offsets of the sentences in the context. A question with several
-    answers counts by its first. Raises DataError naming the file and the line, paragraph or question that is wrong.
+    answers counts by its first. misplaced: as `xquad_r` takes it; source: the key of the configuration that it is below.
+    Raises DataError naming the file and the line, paragraph or question that is wrong.
     """
     content = SentenceFile()
     for article, entry in enumerate(_get(read_json(path), "data", list, str(path))):
         for number, paragraph in enumerate(_get(entry, "paragraphs", list, f"{path}: data[{article}]")):
             where = f"{path}: data[{article}].paragraphs[{number}]"
-            _add_paragraph(content, paragraph, f"{article}.{number}", where)
+            _add_paragraph(content, paragraph, f"{article}.{number}", where, misplaced, source)
     if not content.questions:
         raise DataError(f"{path}: no questions; a benchmark file needs some. Is it the right file?")
     return content
@@ -220,7 +245,9 @@ def answering_sentence(breaks: Sequence[tuple[int, int]], start: int) -> int:
     return next((position for position, (_, end) in enumerate(breaks) if start <= end), len(breaks) - 1)
 
 
-def _add_paragraph(content: SentenceFile, paragraph: Any, key: str, where: str) -> None:
+def _add_paragraph(
+    content: SentenceFile, paragraph: Any, key: str, where: str, misplaced: str, source: str | None
+) -> None:
     context = _get(paragraph, "context", str, where)
     sentences = _get(paragraph, "sentences", list, where)
     breaks = _get(paragraph, "sentence_breaks", list, where)
@@ -242,7 +269,10 @@ def _add_paragraph(content: SentenceFile, paragraph: Any, key: str, where: str) 
             raise DataError(f"{at}: question '{identity}' has no answer.")
         start = answer_start(answers[0], context, f"{at}.answers[0]")
         if start is None:
-            raise DataError(misplaced_answer(question, at))
+            if misplaced == "refuse":
+                raise DataError(misplaced_answer(question, at, source))
+            content.left_out.append(identity)
+            continue
         content.questions[identity] = _get(question, "question", str, at)
         content.answers[identity] = f"{key}.{answering_sentence(breaks, start)}"
 

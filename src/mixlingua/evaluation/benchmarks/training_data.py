@@ -15,7 +15,7 @@ import numpy as np
 from mixlingua.data.atlas import LICENCE, REVISION, evaluation_split
 from mixlingua.data.build import build_store
 from mixlingua.data.groups import hold_out
-from mixlingua.data.rows import Reader, Side
+from mixlingua.data.rows import Reader, Side, normalised
 from mixlingua.data.store import ParallelStore
 from mixlingua.errors import ConfigError, DataError
 from mixlingua.evaluation.benchmarks.common import parallel_qrels, settings_of, with_language
@@ -64,8 +64,9 @@ def held_out(
     cache: the folder of the stores; null: the usual one
 
     Relevant are a row's passages in all languages, and those of rows whose query is the same text. Equal passages of a
-    language are one candidate. Rows that have only one of several languages are left out, and so are those with one
-    text for query and passage, such as sentences with their translations: they find themselves.
+    language are one candidate. Texts are equal where `mixlingua.data.rows.normalised` makes them so. Rows that have
+    only one of several languages are left out, and so are those with one text for query and passage, such as sentences
+    with their translations: they find themselves.
     Raises ConfigError for a fraction of 0, rows that are no number of at least 1, or a code that is no language;
     DataError where no row is left, or a source cannot be read.
     """
@@ -117,22 +118,24 @@ def _usable_rows(name: str, store: ParallelStore, languages: Sequence[str]) -> I
     for row in np.random.default_rng(0).permutation(usable).tolist():
         present = [language for language in languages if held[language][row]]
         queries, passages = (store.texts([row] * len(present), side, present) for side in _SIDES)
-        if queries != passages:
+        if list(map(normalised, queries)) != list(map(normalised, passages)):
             key = f"{name}:{store.ids([row])[0]}"
             yield _Row(key, dict(zip(present, queries, strict=True)), dict(zip(present, passages, strict=True)))
 
 
 def _task(rows: Sequence[_Row], languages: Sequence[str]) -> RetrievalTask:
     """Ids are those of the rows; a passage that several rows share has the id of the first one."""
-    ids: dict[str, dict[str, str]] = {language: {} for language in languages}  # language -> passage -> its id
-    asking: dict[str, dict[str, list[_Row]]] = {language: {} for language in languages}  # language -> query -> rows
+    # By language and normalised text: the id and text of each passage, and the rows that ask each query.
+    passages: dict[str, dict[str, tuple[str, str]]] = {language: {} for language in languages}
+    asking: dict[str, dict[str, list[_Row]]] = {language: {} for language in languages}
     for row in rows:
         for language, query in row.queries.items():
-            ids[language].setdefault(row.passages[language], f"{language}:{row.id}")
-            asking[language].setdefault(query, []).append(row)
+            text = row.passages[language]
+            passages[language].setdefault(normalised(text), (f"{language}:{row.id}", text))
+            asking[language].setdefault(normalised(query), []).append(row)
 
     def answers(rows: Sequence[_Row]) -> dict[str, int]:
-        return {ids[language][text]: 1 for row in rows for language, text in row.passages.items()}
+        return {passages[language][normalised(text)][0]: 1 for row in rows for language, text in row.passages.items()}
 
     content = json.dumps([[row.id, row.queries, row.passages] for row in rows], sort_keys=True)
     return RetrievalTask(
@@ -145,10 +148,12 @@ def _task(rows: Sequence[_Row], languages: Sequence[str]) -> RetrievalTask:
             language: {row.id: row.queries[language] for row in rows if language in row.queries}
             for language in languages
         },
-        passages={language: {key: text for text, key in of_language.items()} for language, of_language in ids.items()},
+        passages={language: dict(of_language.values()) for language, of_language in passages.items()},
         qrels={
             language: {
-                row.id: answers(asking[language][row.queries[language]]) for row in rows if language in row.queries
+                row.id: answers(asking[language][normalised(row.queries[language])])
+                for row in rows
+                if language in row.queries
             }
             for language in languages
         },
