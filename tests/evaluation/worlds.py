@@ -115,3 +115,19 @@ def folder_of(root: Path, queries, passages, qrels) -> Path:
         rows = (f"{query}\t{name}\t{grade}\n" for query, part in judgements.items() for name, grade in part.items())
         (root / "qrels" / f"{a}-{b}.tsv").write_text("query-id\tcorpus-id\tscore\n" + "".join(rows), encoding="utf-8")
     return root
+
+
+WORDS = "river city bridge mountain lake forest road harbour island valley castle market".split()  # noqa: SIM905
+
+
+def words(language: str, *numbers: int) -> str:
+    """A text that an encoder with real tokens tells from others."""
+    return " ".join(f"{language}{WORDS[number % len(WORDS)]}" for number in numbers)
+
+
+def worded(*languages: str) -> RetrievalTask:
+    """Twelve parallel questions over thirty passages in each language."""
+    passages = {code: {f"{code}:{n}": words(code, n, n * 7, n + 3) for n in range(30)} for code in languages}
+    queries = {code: {f"q{n}": f"{words(code, n, n + 5)}?" for n in range(12)} for code in languages}
+    relevant = {f"q{n}": {f"{code}:{n}": 1 for code in languages} for n in range(12)}
+    return RetrievalTask("worded", "7", "CC0", "made here", queries, passages, dict.fromkeys(languages, relevant))

@@ -23,7 +23,7 @@ from mixlingua.data.tokenizer import PairTokenizer, sampled_cut
 from mixlingua.errors import ConfigError
 from mixlingua.evaluation.results import without_shares
 from mixlingua.evaluation.run_folder import write_results
-from mixlingua.evaluation.suite import evaluate_encoder
+from mixlingua.evaluation.suite import each_task, evaluate_encoder
 from mixlingua.files import cache_dir
 from mixlingua.losses.base import TotalLoss
 from mixlingua.model.encoder import BiEncoder
@@ -143,7 +143,7 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     plan, validation_plan = make_plans(cfg, stores, validation_stores)
     augmentation = instantiate(cfg.augmentation).load(cfg.seed) if cfg.augmentation else None
     postprocess = build_postprocess(cfg, stores)
-    tasks = [instantiate(task) for task in cfg.evaluation.tasks.values()]
+    tasks = each_task(instantiate(task) for task in cfg.evaluation.tasks.values())
 
     # The model before training, which the teacher, the provenance and the share of the start are of.
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -232,7 +232,7 @@ def evaluate(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
 
     With a postprocess, the model that is measured is a new one; it is saved as after training.
     """
-    tasks = [instantiate(task) for task in cfg.evaluation.tasks.values()]
+    tasks = each_task(instantiate(task) for task in cfg.evaluation.tasks.values())
     encoder = instantiate(cfg.model).load(cfg.seed)
     encoder.to(torch.device("cpu" if cfg.trainer.accelerator == "cpu" else "cuda"))
     announce_evaluation(cfg, run_dir, tasks)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import groupby
 from typing import Literal, Self
@@ -41,13 +41,15 @@ def share_language(metric: str) -> str | None:
 @dataclass(frozen=True)
 class TaskResult:
     """One task's result. provenance: what identifies its data. per_query: setting -> values. worst: some queries.
-    further_rows: figures that are no mean over queries, such as F1."""
+    further_rows: figures that are no mean over queries, such as F1. further_files: what the run folder gets beside the
+    usual files, by path in it, such as results in another project's format."""
 
     task: str
     provenance: Mapping[str, object]
     per_query: Mapping[str, PerQueryTable]
     worst: Sequence[WorstQuery] = ()
     further_rows: Sequence[ResultRow] = ()
+    further_files: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def rows(self) -> list[ResultRow]:

@@ -41,7 +41,7 @@ def write_results(
 
     provenance: plain values; the tasks' own and the average are added. stage "before" (training) writes
     metrics_before.json, report_before.json and per_query_before/ in place of metrics.json, report.json and per_query/,
-    and no worst_queries.json.
+    and neither worst_queries.json nor further files.
     """
     run_dir, suffix = Path(run_dir), "_before" if stage == "before" else ""
     rows = [row for result in results for row in result.rows]
@@ -54,6 +54,9 @@ def write_results(
     _write_json(run_dir / f"report{suffix}.json", report)
     if stage == "after":
         _write_json(run_dir / "worst_queries.json", [asdict(entry) for result in results for entry in result.worst])
+        for name, content in (item for result in results for item in result.further_files.items()):
+            with atomic_write(run_dir / name) as partial:
+                partial.write_text(content, encoding="utf-8")
     _write_json(run_dir / f"metrics{suffix}.json", aggregate(rows, average))
 
 

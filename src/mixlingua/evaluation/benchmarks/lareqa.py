@@ -222,7 +222,7 @@ def read_sentences(path: Path, misplaced: str = "refuse", source: str | None = N
     """Read one file: {"data": [{"paragraphs": [{"context", "sentences", "sentence_breaks", "qas"}]}]}.
 
     sentence_breaks are the [start, end) character offsets of the sentences in the context. A question with several
-    answers counts by its first. misplaced: as `xquad_r` takes it; source: the key of the configuration that it is below.
+    answers counts by its first. misplaced: as `xquad_r` takes it; source: its configuration key.
     Raises DataError naming the file and the line, paragraph or question that is wrong.
     """
     content = SentenceFile()

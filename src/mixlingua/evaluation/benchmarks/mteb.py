@@ -1,0 +1,374 @@
+"""mteb (Muennighoff et al. 2022, arXiv 2210.07316) both ways: its retrieval tasks measured here, ours given to it.
+
+Needs the extra "mteb", which is imported where it is used.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mixlingua.data.rows import Side
+from mixlingua.errors import ConfigError, DataError, suggest
+from mixlingua.evaluation.corpus_tasks import LOCAL, SHARD_SIZE, CorpusTask
+from mixlingua.evaluation.engines import on_disk
+from mixlingua.evaluation.metrics import QUALITY
+from mixlingua.evaluation.results import TOP, ResultRow, TaskResult
+from mixlingua.evaluation.tasks import RetrievalTask
+from mixlingua.languages import code_here
+from mixlingua.model.encoder import BiEncoder
+from mixlingua.retrieval.corpus import Passage
+from mixlingua.retrieval.encode import Encode, encode
+
+if TYPE_CHECKING:
+    from mteb.abstasks.retrieval import AbsTaskRetrieval
+
+PAIR_ORDERS = ("query_first", "corpus_first")
+Subsets = Mapping[str, tuple[str, str]]  # mteb's name of a subset -> query and passage language
+
+
+def mteb_tasks(
+    tasks: Sequence[str | AbsTaskRetrieval],
+    split: str | None = None,
+    subsets: Sequence[str] | None = None,
+    pair_order: str | None = None,
+    shard_size: int = SHARD_SIZE,
+    keep_vectors: bool = False,
+) -> list[MtebTask]:
+    """Retrieval tasks of mteb, each a task here: with its pairs of languages as settings, and results in its format.
+
+    tasks: names, such as [SciFact, BelebeleRetrieval]; or mteb's task objects
+    split: of the data; null: the one that mteb evaluates
+    subsets: of each task, by mteb's names; null: all
+    pair_order: of the two languages of a subset, query_first or corpus_first: mteb's order differs between tasks
+    shard_size: passages encoded and stored together; bounds memory, and what a stopped run repeats
+    keep_vectors: leave the vectors in the cache
+
+    A task whose subsets have different corpora in one language, or one pair of languages twice, becomes a task for each
+    subset, TASK_SUBSET. Files come from the hub, as mteb fetches them. mteb ranks passages with equal scores by their
+    ids, and here they rank against the system: figures differ where scores tie.
+    Raises ConfigError for names, splits and subsets that are not there, and for tasks that cannot be measured here:
+    other modalities, reranking, conversations, a main metric that is not computed, languages without an ISO 639-1 code.
+    """
+    if pair_order not in (None, *PAIR_ORDERS):
+        raise ConfigError(f"evaluation.tasks.mteb.pair_order={pair_order}: it is one of {', '.join(PAIR_ORDERS)}.")
+    storage = {"shard_size": shard_size, "keep_vectors": keep_vectors}
+    return [made for task in tasks for made in _made(_loaded(task), split, subsets, pair_order, storage)]
+
+
+@dataclass(frozen=True)
+class MtebTask(CorpusTask):
+    """Subsets of a retrieval task of mteb. Its results come as a file of mteb's format too, RUN/mteb/NAME.json.
+
+    source: mteb's task. split: of its data. subsets: the languages of each.
+    """
+
+    source: Any = None
+    split: str = ""
+    subsets: Subsets = ()  # type: ignore[assignment]
+
+    def evaluate(self, encode: Encode) -> TaskResult:
+        """As corpora on disk are searched (`engines.on_disk.evaluate`)."""
+        started = time.monotonic()
+        result = on_disk.evaluate(self, encode)
+        content = self._in_its_format(result.rows, time.monotonic() - started)
+        return replace(result, further_files={f"mteb/{self.name}.json": content})
+
+    def _in_its_format(self, rows: Sequence[ResultRow], seconds: float) -> str:
+        from mteb.results import TaskResult as MtebResult
+
+        main = self.source.metadata.main_score
+        scores: dict[str, dict[str, Any]] = {}
+        for subset, pair in self.subsets.items():
+            found = {
+                row.metric: row.value
+                for row in rows
+                if (row.query_language, row.passage_language) == pair and row.metric in QUALITY
+            }
+            scores[subset] = {**found, "main_score": found[main]}
+        result = MtebResult.from_task_results(self.source, {self.split: scores}, evaluation_time=seconds)
+        return json.dumps(json.loads(result.model_dump_json()), indent=2) + "\n"
+
+
+@dataclass(frozen=True)
+class _DatasetCorpus:
+    """The corpus of a subset: rows with id, text and, it may be, title."""
+
+    rows: Any
+    name: str
+
+    @property
+    def size(self) -> int:
+        return int(self.rows.data.nbytes)
+
+    def passages(self) -> Iterator[Passage]:
+        for row in self.rows:
+            title = row.get("title") or ""
+            yield Passage(str(row["id"]), f"{title} {row['text']}".strip() if title else row["text"].strip())
+
+    def where(self, position: int) -> str:
+        return f"{self.name}: row {position}"
+
+
+def _loaded(task: str | AbsTaskRetrieval) -> AbsTaskRetrieval:
+    try:
+        import mteb
+        from mteb.abstasks.retrieval import AbsTaskRetrieval
+    except ImportError as error:
+        raise ConfigError(
+            "evaluation=mteb needs mteb, which is not installed: pip install 'mixlingua[mteb]'."
+        ) from error
+    if isinstance(task, str):
+        try:
+            task = mteb.get_task(task)
+        except KeyError as error:
+            names = [known.metadata.name for known in mteb.get_tasks(task_types=["Retrieval"])]
+            raise ConfigError(
+                f"evaluation.tasks.mteb.tasks: mteb has no task '{task}'.{suggest(task, names)}"
+            ) from error
+    about = task.metadata
+    if not isinstance(task, AbsTaskRetrieval) or set(about.modalities) != {"text"}:
+        raise ConfigError(
+            f"evaluation.tasks.mteb.tasks: {about.name} is {about.type}; retrieval of text is measured here."
+        )
+    if about.main_score not in QUALITY:
+        raise ConfigError(
+            f"evaluation.tasks.mteb.tasks: the main score of {about.name} is {about.main_score}, which is none of "
+            f"{', '.join(QUALITY)}."
+        )
+    if not task.data_loaded:
+        task.load_data()
+    task.convert_v1_dataset_format_to_v2(num_proc=None)
+    return task
+
+
+def _made(
+    source: AbsTaskRetrieval,
+    split: str | None,
+    chosen: Sequence[str] | None,
+    pair_order: str | None,
+    storage: Mapping[str, Any],
+) -> list[MtebTask]:
+    name = source.metadata.name
+    split = _chosen(name, "split", [split] if split else list(source.eval_splits), source.metadata.eval_splits)[0]
+    offered = [subset for subset, splits in source.dataset.items() if split in splits]
+    names = _chosen(name, "subsets", offered if chosen is None else chosen, offered)
+    subsets = {
+        subset: _pair(name, subset, source.metadata.hf_subsets_to_langscripts[subset], pair_order) for subset in names
+    }
+    data = {subset: source.dataset[subset][split] for subset in names}
+    if reranked := [subset for subset in names if data[subset].get("top_ranked") is not None]:
+        raise ConfigError(f"evaluation.tasks.mteb.tasks: {name} ({', '.join(reranked)}) reranks given passages.")
+    whole = _one_task(subsets, data)
+    return [
+        _task(source, split, part, data, re.sub(r"\W", "_", "_".join([name] if whole else [name, *part])), storage)
+        for part in ([subsets] if whole else [{subset: pair} for subset, pair in subsets.items()])
+    ]
+
+
+def _chosen(task: str, key: str, wanted: Sequence[str], offered: Sequence[str]) -> list[str]:
+    for one in wanted:
+        if one not in offered:
+            raise ConfigError(
+                f"evaluation.tasks.mteb.{key}: {task} has no '{one}'; it has {', '.join(offered)}."
+                f"{suggest(one, offered)}"
+            )
+    if not wanted:
+        raise ConfigError(f"evaluation.tasks.mteb.{key}: nothing of {task} is chosen; it has {', '.join(offered)}.")
+    return list(wanted)
+
+
+def _pair(task: str, subset: str, named: Sequence[str], pair_order: str | None) -> tuple[str, str]:
+    """Query and passage language of a subset."""
+    where = f"evaluation.tasks.mteb.subsets: {subset} of {task}"
+    codes = [code_here(str(language)) for language in named]
+    if None in codes:
+        raise ConfigError(f"{where} is in {', '.join(named)}; a language has no ISO 639-1 code. Choose other subsets.")
+    first, *others = [code for code in codes if code]
+    if not others:
+        return first, first
+    if len(others) > 1:
+        raise ConfigError(f"{where} is in {', '.join(named)}; it is not known which language a query is in.")
+    if pair_order is None:
+        raise ConfigError(
+            f"{where} is in {', '.join(named)}, and mteb does not say which of them its queries are in: set "
+            f"evaluation.tasks.mteb.pair_order to {' or '.join(PAIR_ORDERS)}, as the data set has it."
+        )
+    return (first, others[0]) if pair_order == "query_first" else (others[0], first)
+
+
+def _one_task(subsets: Subsets, data: Mapping[str, Any]) -> bool:
+    """Whether no pair of languages comes twice and every language has one corpus."""
+    corpora: dict[str, Any] = {}
+    for subset, (_, language) in subsets.items():
+        corpus = data[subset]["corpus"]
+        if any(corpora.setdefault(language, corpus)[name] != corpus[name] for name in ("id", "text")):
+            return False
+    return len(set(subsets.values())) == len(subsets)
+
+
+def _task(
+    source: AbsTaskRetrieval,
+    split: str,
+    subsets: Subsets,
+    data: Mapping[str, Any],
+    name: str,
+    storage: Mapping[str, Any],
+) -> MtebTask:
+    about = source.metadata
+    queries: dict[str, dict[str, str]] = {}
+    qrels: dict[tuple[str, str], dict[str, dict[str, int]]] = {}
+    corpora: dict[str, _DatasetCorpus] = {}
+    for subset, pair in subsets.items():
+        of_subset = data[subset]
+        asked = _queries(f"{about.name} {subset}", of_subset["queries"])
+        known = queries.setdefault(pair[0], {})
+        if clash := [key for key, text in asked.items() if known.get(key, text) != text]:
+            raise DataError(f"task {name}: query '{clash[0]}' has two texts in {pair[0]}; choose fewer subsets.")
+        known |= asked
+        qrels[pair] = {
+            query: {passage: int(grade) for passage, grade in grades.items()}
+            for query, grades in of_subset["relevant_docs"].items()
+            if query in asked
+        }
+        corpora.setdefault(pair[1], _DatasetCorpus(of_subset["corpus"], f"{about.name} {subset}"))
+    return MtebTask(
+        name=name,
+        release=f"mteb-{about.dataset['revision'][:12] if about.dataset.get('revision') else LOCAL}",
+        licence=str(about.license or "see the data set"),
+        note=f"mteb's {about.name}, {split} split. Equal scores rank against the system, in mteb by id."
+        + (" The passage with the query's own id is left out." if source.ignore_identical_ids else ""),
+        queries=queries,
+        corpora=corpora,
+        qrels=qrels,
+        main_metric=about.main_score,
+        ignore_identical_ids=bool(source.ignore_identical_ids),
+        source=source,
+        split=split,
+        subsets=subsets,
+        **storage,
+    )
+
+
+def _queries(where: str, rows: Any) -> dict[str, str]:
+    """id -> text, with the instruction behind it where there is one, as mteb joins them."""
+    queries = {}
+    for row in rows:
+        if not isinstance(row["text"], str):
+            raise ConfigError(f"evaluation.tasks.mteb.tasks: the queries of {where} are conversations, not texts.")
+        instruction = row.get("instruction") or ""
+        queries[str(row["id"])] = f"{row['text']} {instruction}" if instruction else row["text"]
+    return queries
+
+
+class MtebEncoder:
+    """An encoder for `mteb.evaluate`, with its own prefixes: queries as queries, all else as passages.
+
+    encoder: as `mixlingua.load_encoder(...).module` gives it. name, revision: as they stand in mteb's results.
+    """
+
+    def __init__(
+        self, encoder: BiEncoder, name: str = "mixlingua/encoder", revision: str = "0", token_budget: int = 2048
+    ) -> None:
+        self.encoder, self.token_budget = encoder, token_budget
+        self._name, self._revision = name, revision
+
+    @property
+    def mteb_model_meta(self) -> Any:
+        """What mteb writes about the model."""
+        from mteb.models.model_meta import ModelMeta
+
+        return ModelMeta.create_empty({"name": self._name, "revision": self._revision})
+
+    def encode(self, inputs: Any, *, prompt_type: Any = None, **_: Any) -> Any:
+        """(N, D) float32. inputs: batches with the key text; prompt_type: mteb's, a query or not."""
+        side: Side = "query" if prompt_type is not None and prompt_type.value == "query" else "passage"
+        texts = [text for batch in inputs for text in batch["text"]]
+        return encode(self.encoder, texts, side, token_budget=self.token_budget, precision="32-true").numpy()
+
+    def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
+        """(N, M) inner products."""
+        import torch
+
+        return torch.as_tensor(embeddings1) @ torch.as_tensor(embeddings2).T
+
+    def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> Any:
+        """(N,) inner products of rows."""
+        import torch
+
+        return (torch.as_tensor(embeddings1) * torch.as_tensor(embeddings2)).sum(dim=1)
+
+
+def as_mteb_task(task: RetrievalTask) -> AbsTaskRetrieval:
+    """A task's multilingual setting for `mteb.evaluate`: a subset for each query language, over the pool of all.
+
+    Asked for in embeddings-benchmark/mteb issue 1625. Beside mteb's scores each subset has own_language_excess_at_10:
+    the share of the query's language among the first ten passages minus its share of the pool (docs/bias.md). Raises
+    DataError for a task that leaves out passages from some queries' pools, which mteb cannot do, or transforms vectors.
+    """
+    from babel.core import get_global
+    from datasets import Dataset
+    from mteb.abstasks.retrieval import AbsTaskRetrieval
+    from mteb.abstasks.task_metadata import TaskMetadata
+
+    from mixlingua.languages import script
+
+    if task.excluded or task.transforms.context_weight or task.transforms.joining or task.transforms.hub_correction:
+        raise DataError(f"task {task.name}: mteb cannot leave out a query's own passage, nor transform vectors.")
+    language_of = {key: language for language, texts in task.passages.items() for key in texts}
+    pool = Dataset.from_list(
+        [{"id": key, "text": text, "title": ""} for texts in task.passages.values() for key, text in texts.items()]
+    )
+    shares = {language: number / len(language_of) for language, number in task.num_passages.items()}
+    three_letters = {short: long for long, short in get_global("language_aliases").items() if len(long) == 3}
+    codes = {
+        language: f"{three_letters.get(language.partition('-')[0], language)}-{script(language)}"
+        for language in task.languages
+    }
+    description = f"{task.name}: queries in each language over one pool of passages in all languages. {task.note}"
+
+    class MixedPool(AbsTaskRetrieval):  # type: ignore[misc]
+        metadata = TaskMetadata(
+            name=f"{task.name}_mixed_pool",
+            description=description,
+            dataset={"path": task.name, "revision": task.revision},
+            type="Retrieval",
+            category="t2t",
+            modalities=["text"],
+            eval_splits=["test"],
+            eval_langs={language: [code] for language, code in codes.items()},
+            main_score="ndcg_at_10",
+            reference=None, date=None, domains=None, task_subtypes=None, license=None, annotations_creators=None,
+            dialect=None, sample_creation=None, bibtex_citation=None,
+        )  # fmt: skip
+
+        def load_data(self, num_proc: int | None = None, **_: Any) -> None:
+            self.dataset = {
+                language: {
+                    "test": {
+                        "corpus": pool,
+                        "queries": Dataset.from_list([{"id": key, "text": text} for key, text in texts.items()]),
+                        "relevant_docs": {key: dict(grades) for key, grades in task.qrels[language].items()},
+                        "top_ranked": None,
+                    }
+                }
+                for language, texts in task.queries.items()
+            }
+            self.data_loaded = True
+
+        def task_specific_scores(
+            self, scores: Any, qrels: Any, results: Any, hf_split: str, hf_subset: str
+        ) -> dict[str, float]:
+            if hf_subset not in shares:
+                return {}
+            firsts = [sorted(found, key=found.get, reverse=True)[:TOP] for found in results.values()]
+            own = [np.mean([language_of[key] == hf_subset for key in first]) for first in firsts]
+            return {f"own_language_excess_at_{TOP}": float(np.mean(own) - shares[hf_subset])}
+
+    return MixedPool()

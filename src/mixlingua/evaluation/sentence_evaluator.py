@@ -1,0 +1,92 @@
+"""The evaluation of a task by pairs of languages, as an evaluator of sentence-transformers and its trainer.
+
+Needs sentence-transformers, which mixlingua does without elsewhere.
+"""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
+from torch import Tensor
+
+from mixlingua.data.rows import Side
+from mixlingua.evaluation.results import MACRO, Average, aggregate, share_language
+from mixlingua.evaluation.suite import Task, evaluate_task
+from mixlingua.files import content_hash
+
+
+class LanguagePairEvaluator(SentenceEvaluator):  # type: ignore[misc]
+    """Evaluates a SentenceTransformer on a benchmark of mixlingua: every pair of languages, the mixed pool, the bias.
+
+    task: a benchmark, such as `mixlingua.benchmark("xquad_r")`. average: over languages ("macro") or queries ("micro").
+    pairs: whether each pair of languages has its main metric among the figures, as "xquad_r_de_en_map". batch_size: of
+    texts that the model encodes at once.
+
+    Queries are encoded by the model's `encode_query`, passages by `encode_document`, with its own prompts, to length
+    one. The primary metric is the main metric of the multilingual setting, or of the first setting that there is.
+    """
+
+    def __init__(self, task: Task, *, average: Average = MACRO, pairs: bool = True, batch_size: int = 32) -> None:
+        super().__init__()
+        self.task, self.average, self.pairs, self.batch_size = task, average, pairs, batch_size
+        self.csv_file = f"{task.name}_language_pairs.csv"
+
+    def __call__(
+        self, model: Any, output_path: str | None = None, epoch: int = -1, steps: int = -1
+    ) -> dict[str, float]:
+        """The figures by name, such as "atlas_multilingual_map". output_path: a folder for a CSV file of the pairs, to
+        which every call adds its rows."""
+        result = evaluate_task(self.task, _Encode(model, self.batch_size))
+        means = aggregate(result.rows, self.average)
+        figures = {
+            key.replace("/", "_"): value for key, value in means.items() if not share_language(key.rpartition("/")[2])
+        }
+        main = [row for row in result.rows if row.metric == self.task.main_metric]
+        if self.pairs:
+            figures |= {
+                f"{row.task}_{row.query_language}_{row.passage_language}_{row.metric}": row.value for row in main
+            }
+        setting = "multilingual" if any(row.setting == "multilingual" for row in main) else main[0].setting
+        self.primary_metric = f"{self.task.name}_{setting}_{self.task.main_metric}"
+        if output_path is not None:
+            rows = [
+                (epoch, steps, row.setting, row.query_language, row.passage_language, row.metric, row.value)
+                for row in result.rows
+            ]
+            self._write(Path(output_path), rows)
+        self.store_metrics_in_model_card_data(model, figures, epoch, steps)
+        return figures
+
+    def _write(self, folder: Path, rows: Sequence[tuple[object, ...]]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / self.csv_file
+        new = not path.exists()
+        with path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            if new:
+                writer.writerow(("epoch", "steps", "setting", "query_language", "passage_language", "metric", "value"))
+            writer.writerows(rows)
+
+
+class _Encode:
+    """An `Encode` by a SentenceTransformer."""
+
+    def __init__(self, model: Any, batch_size: int) -> None:
+        self.model, self.batch_size = model, batch_size
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the weights: vectors on disk are theirs alone."""
+        weights = ((name, value.detach().cpu().contiguous()) for name, value in self.model.state_dict().items())
+        parts = [part for name, value in weights for part in (name, value.view(torch.uint8).numpy().tobytes())]
+        return content_hash(*parts, repr(self.model.prompts))
+
+    def __call__(self, texts: Sequence[str], side: Side) -> Tensor:
+        encode = self.model.encode_query if side == "query" else self.model.encode_document
+        vectors: Tensor = encode(
+            list(texts), batch_size=self.batch_size, normalize_embeddings=True, convert_to_tensor=True
+        )
+        return vectors.detach().float().cpu()
