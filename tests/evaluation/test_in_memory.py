@@ -221,6 +221,35 @@ def test_equal_on_all_ranks_and_to_one_process(monkeypatch, on_ranks, world_size
             assert result.per_query[setting].query_ids == table.query_ids
 
 
+def test_a_constant_model_finds_nothing(two_languages):
+    """All passages score the same: each relevant one is counted as the last of its pool."""
+    result = evaluate(two_languages, lambda texts, side: torch.ones(len(texts), 3))
+    assert {row.value for row in result.rows if row.metric == "recall_at_1"} == {0.0}
+    two = (1 / 5 + 2 / 6) / 2  # the last two of six
+    assert values(result, "map") == pytest.approx(
+        {("monolingual", code, code): 1 / 3 for code in ("de", "en")}
+        | {("crosslingual", "de", "en"): 1 / 3, ("crosslingual", "en", "de"): 1 / 3}
+        | {("multilingual", "de", "all"): (two + two + 1 / 6) / 3, ("multilingual", "en", "all"): two}
+    )
+
+
+def test_ids_decide_nothing(two_languages, one_hot):
+    """Passages with equal scores, under ids in the opposite order."""
+    new = {key: f"{9 - int(key[1])}{key[0]}" for part in two_languages.passages.values() for key in part}
+    renamed = replace(
+        two_languages,
+        passages={
+            code: {new[key]: text for key, text in reversed(part.items())}
+            for code, part in two_languages.passages.items()
+        },
+        qrels={
+            code: {query: {new[key]: grade for key, grade in grades.items()} for query, grades in part.items()}
+            for code, part in two_languages.qrels.items()
+        },
+    )
+    assert evaluate(renamed, one_hot).aggregate() == pytest.approx(evaluate(two_languages, one_hot).aggregate())
+
+
 def test_settings_can_be_chosen(two_languages, one_hot):
     result = evaluate(replace(two_languages, settings=("multilingual",)), one_hot)
     assert {row.setting for row in result.rows} == {"multilingual"}

@@ -162,6 +162,18 @@ def test_what_cannot_be_measured_is_refused(task, options, message):
         mteb_tasks([task], **options)
 
 
+class Offline(Local):
+    def load_data(self, **_):
+        raise ConnectionError("Couldn't reach the Hub")
+
+
+def test_data_that_mteb_cannot_load_are_named():
+    with pytest.raises(
+        DataError, match=r"the data of LocalRetrieval could not be fetched or read \(ConnectionError: Cou"
+    ):
+        mteb_tasks([Offline()])
+
+
 @pytest.fixture
 def mixed():
     return worded("de", "en", "zh-Hant")

@@ -37,6 +37,13 @@ def test_judgements(path):
     assert read_tsv_qrels(path, {"q1"}) == {"q1": {"d 1": 2, "d2": 1}}
 
 
+def test_judgements_that_come_twice_change_no_figure(path):
+    path.write_text("1 Q0 a 2\n1 Q0 b 1\n")
+    once = read_trec_qrels(path, None)
+    path.write_text("1 Q0 a 2\n1 Q0 b 1\n1 Q0 a 2\n1 Q0 b 1\n1 Q0 b 1\n")
+    assert read_trec_qrels(path, None) == once == {"1": {"a": 2, "b": 1}}
+
+
 def test_passage_ids(path):
     path.write_text("1#0\n1#1\n1#0\n")
     assert read_ids(path) == {"1#0", "1#1"}

@@ -18,7 +18,7 @@ from mixlingua.evaluation.suite import Task, evaluate_task
 from mixlingua.files import content_hash
 
 
-class LanguagePairEvaluator(SentenceEvaluator):  # type: ignore[misc]
+class LanguagePairEvaluator(SentenceEvaluator):
     """Evaluates a SentenceTransformer on a benchmark of mixlingua: every pair of languages, the mixed pool, the bias.
 
     task: a benchmark, such as `mixlingua.benchmark("xquad_r")`. average: over languages ("macro") or queries ("micro").

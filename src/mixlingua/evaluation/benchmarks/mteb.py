@@ -55,6 +55,7 @@ def mteb_tasks(
     ids, and here they rank against the system: figures differ where scores tie.
     Raises ConfigError for names, splits and subsets that are not there, and for tasks that cannot be measured here:
     other modalities, reranking, conversations, a main metric that is not computed, languages without an ISO 639-1 code.
+    DataError where mteb cannot load the data.
     """
     if pair_order not in (None, *PAIR_ORDERS):
         raise ConfigError(f"evaluation.tasks.mteb.pair_order={pair_order}: it is one of {', '.join(PAIR_ORDERS)}.")
@@ -124,16 +125,15 @@ def _loaded(task: str | AbsTaskRetrieval) -> AbsTaskRetrieval:
         raise ConfigError(
             "evaluation=mteb needs mteb, which is not installed: pip install 'mixlingua[mteb]'."
         ) from error
-    if isinstance(task, str):
-        try:
-            task = mteb.get_task(task)
-        except KeyError as error:
-            names = [known.metadata.name for known in mteb.get_tasks(task_types=["Retrieval"])]
-            raise ConfigError(
-                f"evaluation.tasks.mteb.tasks: mteb has no task '{task}'.{suggest(task, names)}"
-            ) from error
-    about = task.metadata
-    if not isinstance(task, AbsTaskRetrieval) or set(about.modalities) != {"text"}:
+    try:
+        loaded = mteb.get_task(task) if isinstance(task, str) else task
+    except KeyError as error:
+        names = [known.metadata.name for known in mteb.get_tasks(task_types=["Retrieval"])]
+        raise ConfigError(
+            f"evaluation.tasks.mteb.tasks: mteb has no task '{task}'.{suggest(str(task), names)}"
+        ) from error
+    about = loaded.metadata
+    if not isinstance(loaded, AbsTaskRetrieval) or set(about.modalities) != {"text"}:
         raise ConfigError(
             f"evaluation.tasks.mteb.tasks: {about.name} is {about.type}; retrieval of text is measured here."
         )
@@ -142,10 +142,16 @@ def _loaded(task: str | AbsTaskRetrieval) -> AbsTaskRetrieval:
             f"evaluation.tasks.mteb.tasks: the main score of {about.name} is {about.main_score}, which is none of "
             f"{', '.join(QUALITY)}."
         )
-    if not task.data_loaded:
-        task.load_data()
-    task.convert_v1_dataset_format_to_v2(num_proc=None)
-    return task
+    if not loaded.data_loaded:
+        try:
+            loaded.load_data()
+        except Exception as error:  # errors of its own, of datasets, of the hub's client and of HTTP libraries
+            raise DataError(
+                f"evaluation.tasks.mteb.tasks: the data of {about.name} could not be fetched or read "
+                f"({type(error).__name__}: {error}). Run once with a network, or set HF_HOME to a cache that has them."
+            ) from error
+    loaded.convert_v1_dataset_format_to_v2(num_proc=None)
+    return loaded
 
 
 def _made(
@@ -333,7 +339,7 @@ def as_mteb_task(task: RetrievalTask) -> AbsTaskRetrieval:
     }
     description = f"{task.name}: queries in each language over one pool of passages in all languages. {task.note}"
 
-    class MixedPool(AbsTaskRetrieval):  # type: ignore[misc]
+    class MixedPool(AbsTaskRetrieval):
         metadata = TaskMetadata(
             name=f"{task.name}_mixed_pool",
             description=description,
