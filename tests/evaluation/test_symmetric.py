@@ -1,13 +1,18 @@
 """Tasks whose queries are passages too: one text is encoded once, and a query does not find itself; and languages that
 only ask."""
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from mixlingua.errors import DataError
 from mixlingua.evaluation.engines.in_memory import evaluate
 from mixlingua.evaluation.tasks import RetrievalTask
+
+sys.path.insert(0, str(Path(__file__).parent))
+from worlds import values
 
 SENTENCES = {
     "de": {"1": "p0=0.9", "2": "p1=0.9 p2=0.5", "3": "p3=0.2"},
@@ -32,10 +37,6 @@ def translations():
         symmetric=True,
         excluded={language: {key: [f"{language}{key}"] for key in part} for language, part in SENTENCES.items()},
     )
-
-
-def values(result, metric):
-    return {(r.setting, r.query_language, r.passage_language): r.value for r in result.rows if r.metric == metric}
 
 
 def test_a_query_does_not_find_itself(translations, one_hot):

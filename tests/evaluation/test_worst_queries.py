@@ -1,17 +1,20 @@
 """The worst queries: by hand, against the values per query, and on several ranks."""
 
 import json
+import sys
 from dataclasses import replace
+from pathlib import Path
 
-import numpy as np
 import pytest
 
 from mixlingua.errors import DataError
 from mixlingua.evaluation.engines.in_memory import NUM_WORST, evaluate
 from mixlingua.evaluation.results import RankedPassage
 from mixlingua.evaluation.run_folder import read_worst_queries, write_results
-from mixlingua.evaluation.tasks import RetrievalTask
 from mixlingua.retrieval import search
+
+sys.path.insert(0, str(Path(__file__).parent))
+from worlds import ByText, in_memory, random_world
 
 
 def shown(entries):
@@ -48,25 +51,16 @@ def test_texts_scores_and_ranks_are_those_of_the_pool(two_languages, one_hot):
     assert (entry.task, entry.metric) == ("small", "map")
 
 
-def random_task(rng: np.random.Generator) -> RetrievalTask:
-    """Sixty parallel questions in three languages, with scores that are often equal."""
-
-    def text() -> str:
-        return " ".join(f"p{place}={rng.integers(0, 4) / 4}" for place in range(60))
-
-    languages, questions = ("de", "en", "th"), [f"q{number}" for number in range(60)]
-    return RetrievalTask(
-        name="random", revision="1", licence="CC0", note="",
-        queries={language: {question: text() for question in questions} for language in languages},
-        passages={language: {f"{language}{place}": f"p{place}" for place in range(60)} for language in languages},
-        qrels={language: {question: {f"{other}{place}": 1 for other in languages}
-                          for place, question in enumerate(questions)} for language in languages},
-    )  # fmt: skip
+@pytest.fixture
+def world(monkeypatch):
+    """Fourteen questions in three languages, with scores that are often equal, in blocks of three queries."""
+    monkeypatch.setattr(search, "MAX_BLOCK_SCORES", 610)
+    *world, vectors = random_world(0, ties=True)
+    return in_memory(*world), ByText(vectors)
 
 
-def test_no_question_is_worse_than_those_kept(one_hot, monkeypatch):
-    monkeypatch.setattr(search, "MAX_BLOCK_SCORES", 180 * 7)  # seven queries a block
-    result = evaluate(random_task(np.random.default_rng(0)), one_hot)
+def test_no_question_is_worse_than_those_kept(world):
+    result = evaluate(*world)
     for setting, table in result.per_query.items():
         lowest: dict[str, float] = {}
         for question, value in zip(table.query_ids, table.values["map"].tolist(), strict=True):
@@ -76,11 +70,9 @@ def test_no_question_is_worse_than_those_kept(one_hot, monkeypatch):
         assert [entry.value for entry in kept] == sorted(lowest.values())[:NUM_WORST]
 
 
-def test_all_ranks_get_those_of_one(one_hot, on_ranks, monkeypatch):
-    monkeypatch.setattr(search, "MAX_BLOCK_SCORES", 180 * 7)
-    task = random_task(np.random.default_rng(1))
-    alone = evaluate(task, one_hot).worst
-    assert on_ranks(3, lambda: evaluate(task, one_hot).worst) == [alone] * 3
+def test_all_ranks_get_those_of_one(world, on_ranks):
+    alone = evaluate(*world).worst
+    assert on_ranks(3, lambda: evaluate(*world).worst) == [alone] * 3
 
 
 def test_the_main_metric_decides(two_languages, one_hot):

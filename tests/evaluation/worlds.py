@@ -9,8 +9,14 @@ import numpy as np
 import torch
 
 from mixlingua.evaluation.corpus_tasks import CorpusTask
+from mixlingua.evaluation.results import TaskResult
 from mixlingua.evaluation.tasks import RetrievalTask
 from mixlingua.retrieval.corpus import Passage
+
+
+def values(result: TaskResult, metric: str) -> dict[tuple[str, str, str], float]:
+    """A metric's means by setting, query and passage language."""
+    return {(r.setting, r.query_language, r.passage_language): r.value for r in result.rows if r.metric == metric}
 
 
 class ListCorpus:

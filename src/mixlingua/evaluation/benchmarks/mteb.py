@@ -9,7 +9,7 @@ import json
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,7 +44,7 @@ def mteb_tasks(
     """Retrieval tasks of mteb, each a task here: with its pairs of languages as settings, and results in its format.
 
     tasks: names, such as [SciFact, BelebeleRetrieval]; or mteb's task objects
-    split: of the data; null: the one that mteb evaluates
+    split: of the data; null: the one that mteb evaluates, where it is one
     subsets: of each task, by mteb's names; null: all
     pair_order: of the two languages of a subset, query_first or corpus_first: mteb's order differs between tasks
     shard_size: passages encoded and stored together; bounds memory, and what a stopped run repeats
@@ -59,6 +59,8 @@ def mteb_tasks(
     """
     if pair_order not in (None, *PAIR_ORDERS):
         raise ConfigError(f"evaluation.tasks.mteb.pair_order={pair_order}: it is one of {', '.join(PAIR_ORDERS)}.")
+    if isinstance(tasks, str) or not tasks:
+        raise ConfigError(f"evaluation.tasks.mteb.tasks={tasks}: a list of mteb's names, such as [SciFact].")
     storage = {"shard_size": shard_size, "keep_vectors": keep_vectors}
     return [made for task in tasks for made in _made(_loaded(task), split, subsets, pair_order, storage)]
 
@@ -72,7 +74,7 @@ class MtebTask(CorpusTask):
 
     source: Any = None
     split: str = ""
-    subsets: Subsets = ()  # type: ignore[assignment]
+    subsets: Subsets = field(default_factory=dict)
 
     def evaluate(self, encode: Encode) -> TaskResult:
         """As corpora on disk are searched (`engines.on_disk.evaluate`)."""
@@ -162,8 +164,13 @@ def _made(
     storage: Mapping[str, Any],
 ) -> list[MtebTask]:
     name = source.metadata.name
-    split = _chosen(name, "split", [split] if split else list(source.eval_splits), source.metadata.eval_splits)[0]
-    offered = [subset for subset, splits in source.dataset.items() if split in splits]
+    splits = _chosen(name, "split", [split] if split else source.eval_splits, source.metadata.eval_splits)
+    if len(splits) > 1:
+        raise ConfigError(
+            f"evaluation.tasks.mteb.split: {name} is evaluated on {', '.join(splits)}; choose one of them."
+        )
+    split = splits[0]
+    offered = [subset for subset, by_split in source.dataset.items() if split in by_split]
     names = _chosen(name, "subsets", offered if chosen is None else chosen, offered)
     subsets = {
         subset: _pair(name, subset, source.metadata.hf_subsets_to_langscripts[subset], pair_order) for subset in names
@@ -171,6 +178,8 @@ def _made(
     data = {subset: source.dataset[subset][split] for subset in names}
     if reranked := [subset for subset in names if data[subset].get("top_ranked") is not None]:
         raise ConfigError(f"evaluation.tasks.mteb.tasks: {name} ({', '.join(reranked)}) reranks given passages.")
+    if source.skip_first_result:
+        raise ConfigError(f"evaluation.tasks.mteb.tasks: {name} leaves out each first result, which is not done here.")
     whole = _one_task(subsets, data)
     return [
         _task(source, split, part, data, re.sub(r"\W", "_", "_".join([name] if whole else [name, *part])), storage)
@@ -214,7 +223,8 @@ def _one_task(subsets: Subsets, data: Mapping[str, Any]) -> bool:
     corpora: dict[str, Any] = {}
     for subset, (_, language) in subsets.items():
         corpus = data[subset]["corpus"]
-        if any(corpora.setdefault(language, corpus)[name] != corpus[name] for name in ("id", "text")):
+        other = corpora.setdefault(language, corpus)
+        if corpus is not other and corpus.to_dict() != other.to_dict():
             return False
     return len(set(subsets.values())) == len(subsets)
 
