@@ -128,7 +128,7 @@ WORDS = "river city bridge mountain lake forest road harbour island valley castl
 
 def words(language: str, *numbers: int) -> str:
     """A text that an encoder with real tokens tells from others."""
-    return " ".join(f"{language}{WORDS[number % len(WORDS)]}" for number in numbers)
+    return " ".join(f"{language} {WORDS[number % len(WORDS)]} {number}" for number in numbers)
 
 
 def worded(*languages: str) -> RetrievalTask:

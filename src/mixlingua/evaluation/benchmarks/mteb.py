@@ -332,6 +332,7 @@ def as_mteb_task(task: RetrievalTask) -> AbsTaskRetrieval:
     from datasets import Dataset
     from mteb.abstasks.retrieval import AbsTaskRetrieval
     from mteb.abstasks.task_metadata import TaskMetadata
+    from mteb.languages import ISO_TO_LANGUAGE
 
     from mixlingua.languages import script
 
@@ -342,11 +343,11 @@ def as_mteb_task(task: RetrievalTask) -> AbsTaskRetrieval:
         [{"id": key, "text": text, "title": ""} for texts in task.passages.values() for key, text in texts.items()]
     )
     shares = {language: number / len(language_of) for language, number in task.num_passages.items()}
-    three_letters = {short: long for long, short in get_global("language_aliases").items() if len(long) == 3}
-    codes = {
-        language: f"{three_letters.get(language.partition('-')[0], language)}-{script(language)}"
-        for language in task.languages
+    # ISO 639-3 as mteb knows it, of the codes that stand for one of ISO 639-1; CLDR has none for tl, sh and tw.
+    three_letters = {"tl": "tgl", "sh": "hbs", "tw": "twi"} | {
+        short: long for long, short in get_global("language_aliases").items() if long in ISO_TO_LANGUAGE
     }
+    codes = {code: f"{three_letters[code.partition('-')[0]]}-{script(code)}" for code in task.languages}
     description = f"{task.name}: queries in each language over one pool of passages in all languages. {task.note}"
 
     class MixedPool(AbsTaskRetrieval):
