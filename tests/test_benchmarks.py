@@ -1,0 +1,77 @@
+"""Every benchmark runs at a small size and ends in the figures that it promises. No time is asserted."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+RATIO = {"ratio", "ours", "peer", "spread"}
+PROMISED = {  # by command, without --small: keys of its last line
+    "encode.py": RATIO | {"peak_fraction", "texts", "text_source"},
+    "encode.py --precision bf16": RATIO | {"peak_fraction", "texts", "text_source"},
+    "train.py": RATIO | {"step", "peak_fraction", "memory"},
+    "train.py --precision bf16": RATIO | {"step", "peak_fraction", "memory"},
+    "teacher.py": {"plain", "live", "kept", "kept_over_plain", "live_over_plain", "spread", "difference"},
+    "large_batches.py": RATIO | {"over_plain", "pairs", "memory"},
+}
+NOT_SPEED = {"measure.py", "structure.py", "figure.py"}  # a part of the others; of modules' sizes; of kept figures
+
+
+def run(*arguments: str, cache: Path) -> str:
+    environment = os.environ | {"MIXLINGUA_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=BENCHMARKS.parent,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.mark.parametrize("command", PROMISED)
+def test_a_benchmark_of_speed_runs_and_ends_in_its_figures(command: str, cache: Path) -> None:
+    script, *arguments = command.split()
+    figures = json.loads(run(str(BENCHMARKS / script), "--small", *arguments, cache=cache))
+    assert PROMISED[command] <= figures.keys()
+    numbers = [value for value in figures.values() if isinstance(value, float)]
+    assert numbers
+    assert all(math.isfinite(value) and value >= 0 for value in numbers)
+
+
+def test_every_benchmark_is_listed_or_has_a_small_size_of_its_own() -> None:
+    """One that is added is added here, or takes --small and is found by the test below."""
+    listed = {command.split()[0] for command in PROMISED} | NOT_SPEED
+    for script in BENCHMARKS.glob("*.py"):
+        if script.name not in listed:
+            assert "--small" in script.read_text(encoding="utf-8"), f"{script.name} takes no --small"
+
+
+OTHERS = sorted(
+    script.name
+    for script in BENCHMARKS.glob("*.py")
+    if script.name not in {command.split()[0] for command in PROMISED} | NOT_SPEED | {"gpu.py"}
+)
+
+
+@pytest.mark.parametrize("script", OTHERS)
+def test_the_other_benchmarks_run_and_end_in_json(script: str, cache: Path) -> None:
+    assert isinstance(json.loads(run(str(BENCHMARKS / script), "--small", cache=cache)), dict | list)
+
+
+@pytest.mark.gpu
+def test_the_benchmark_of_a_gpu_runs(cache: Path, tmp_path: Path) -> None:
+    run(str(BENCHMARKS / "gpu.py"), "--json", str(tmp_path / "gpu.json"), "--seconds", "60", cache=cache)
+    assert json.loads((tmp_path / "gpu.json").read_text())
