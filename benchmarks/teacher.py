@@ -48,7 +48,7 @@ def main() -> None:
     taught = TotalLoss({"infonce": InfoNCE(temperature=TEMPERATURE), "distillation": Distillation(weight=20),
                         "retention": Retention(weight=20)})  # fmt: skip
     encoder = load_encoder(arguments.small)
-    store, _ = build_store(AtlasReader(), cache_dir())
+    store = build_store(AtlasReader(), cache_dir())
     plan = BatchPlan([store], strategy=Hybrid(), languages=LANGUAGES, batch_size=arguments.batch_size, seed=0)
     views = view_makers(
         taught.views, encoder.tokenizer, encoder.tokenizer, pivot="en", languages=LANGUAGES, seed=0
