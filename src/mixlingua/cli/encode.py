@@ -80,19 +80,17 @@ def encode(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         for texts, path, positions in missing[position::processes]:
             ids, of_shard = texts.read(positions)
             encode_texts = partial(
-                vectors_of, encoder, token_budget=cfg.evaluation.token_budget, precision=precision,
-                progress=lambda done, _, before=encoded: bars.update(bar, completed=before + done),
+                vectors_of, encoder, token_budget=cfg.evaluation.token_budget, precision=precision
             )  # fmt: skip
             vectors = encode_checked(encode_texts, of_shard, texts.side, texts.name)  # type: ignore[arg-type]
             if kept is not None:
                 kept.put(keys_of(encoder.tokenizer.encode(of_shard, texts.side)), vectors)
+                kept.flush()  # before the shard is there, which is not encoded again
             with atomic_write(path.with_suffix(".ids.json")) as partial_file:
                 partial_file.write_text(json.dumps(ids, ensure_ascii=False), encoding="utf-8")
             write_vectors(path.with_suffix(".npy"), vectors)
             encoded += len(positions)
             bars.update(bar, completed=encoded)
-    if kept is not None:
-        kept.flush()
     if position:
         return {}
     while not all(path.with_suffix(".npy").exists() for _, path, _ in shards):
@@ -167,7 +165,8 @@ def _announce(cfg: DictConfig, run_dir: Path, collections: Sequence[Texts], miss
     total = sum(texts.count for texts in collections)
     there = f", {total - missing:,} of them encoded already" if missing < total else ""
     table.add_row("texts", f"{total:,} in {len(collections)} files or languages{there}")
-    table.add_row("model", f"{cfg.model.name_or_path}, {cfg.evaluation.precision}, {processes} processes")
+    together = f", in {processes} processes" if processes > 1 else ""
+    table.add_row("model", f"{cfg.model.name_or_path}, {cfg.evaluation.precision}{together}")
     if cfg.keep_teacher_vectors:
         table.add_row("kept", "in the cache, for a training with this model as its teacher")
     table.add_row("results", str(run_dir))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from mixlingua.errors import MixlinguaError, raise_problems, suggest
 from mixlingua.languages import check_language
@@ -145,7 +145,7 @@ class EncodeSettings:
     """
 
     path: str | None = None
-    side: str = "passage"
+    side: Literal["query", "passage"] = "passage"
     shard_size: int = 16384
 
     def __post_init__(self) -> None:

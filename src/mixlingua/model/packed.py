@@ -138,10 +138,10 @@ def _packed_attention(
         return attended[None], None
     # One gather for all groups: the backward pass of each one fills a whole row.
     sizes = [group.num_texts * group.length for group in packing.groups]
-    padded = [tensor.index_select(0, packing.places).split(sizes) for tensor in (q, k, v)]
+    queries, keys, values = (tensor.index_select(0, packing.places).split(sizes) for tensor in (q, k, v))
     outputs = [
         _attention_of(group, *of_group, scaling, dropout)
-        for group, *of_group in zip(packing.groups, *padded, strict=True)
+        for group, of_group in zip(packing.groups, zip(queries, keys, values, strict=True), strict=True)
     ]
     return torch.cat(outputs).index_select(0, packing.restore)[None], None
 
