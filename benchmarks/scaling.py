@@ -141,7 +141,7 @@ STAGES: dict[str, tuple[Callable[[int], Callable[[], int]], int]] = {  # and the
     "training, a pair": (training, 4),
     "encoding, a text": (encoding, 5),
     "search, a passage for 100 queries": (search, 6),
-    "evaluation, a passage for 100 queries": (evaluation, 6),
+    "evaluation, a passage for 100 queries": (evaluation, 5),
 }
 
 
