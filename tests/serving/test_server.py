@@ -129,7 +129,7 @@ def test_two_indexes_stand_side_by_side_on_a_desk_and_below_each_other_on_a_phon
         page.until("document.querySelectorAll('.results').length === 2")
         first, second = page.value(tops)
         assert (first == second) == (width == DESK)
-        assert page.value("document.documentElement.scrollWidth") == width
+        assert page.value("document.documentElement.scrollWidth <= innerWidth")
     assert "in the other list" in page.value("document.querySelector('.results li').textContent")
     assert page.value("document.querySelectorAll('h2')[1].textContent") == "brooks, fair to languages"
 
