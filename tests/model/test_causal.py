@@ -93,6 +93,8 @@ def test_padding_changes_no_vector(encoder, vectors):
     encoder.eval()
     texts = ["short", "a text that is longer"]
     together = vectors(encoder, texts)
+    padded = 0 if encoder.tokenizer.tokenizer.padding_side == "left" else -1
+    assert encoder.tokenizer.queries(texts)["attention_mask"][:, padded].tolist() == [0, 1]
     for alone, of_two in zip(vectors(encoder, texts[:1]), together, strict=True):
         torch.testing.assert_close(of_two[:1], alone, rtol=0, atol=1e-6)
 
