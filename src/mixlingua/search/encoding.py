@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from torch import Tensor
 
@@ -11,7 +11,7 @@ from mixlingua.data.rows import Side
 from mixlingua.errors import DataError, ModelError
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.pretrained import PretrainedEncoder
-from mixlingua.retrieval.encode import encode, encode_checked
+from mixlingua.retrieval.encode import Encode, encode, encode_checked
 from mixlingua.search.folder import IndexFolder
 
 OWN_MODEL = "model"  # in an index's folder: the encoder with a layer that was fitted for this index
@@ -79,7 +79,7 @@ class Encoding:
                     "character: remove it."
                 ) from error
         with self._turn:
-            return encode_checked(self._unchecked, texts, side, "index")
+            return encode_checked(cast(Encode, self._unchecked), texts, side, "index")
 
     def _unchecked(self, texts: Sequence[str], side: Side) -> Tensor:
         precision = str(self.model["precision"])
