@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from xml.etree import ElementTree
 
 from mixlingua.data.public_corpora import DOCUMENTS
@@ -175,7 +175,7 @@ def read_tmx(file: Path, language: str) -> Iterator[tuple[str, str, str]]:
 
 def _units(content: IO[bytes], file: Path) -> Iterator[ElementTree.Element]:
     """The units of a TMX file, read in pieces, so that none is held before its size is known."""
-    parser = ElementTree.XMLPullParser()
+    parser: Any = ElementTree.XMLPullParser()  # whose events have elements alone
     size = since_unit = 0
     while piece := content.read(_PIECE_BYTES):
         size, since_unit = size + len(piece), since_unit + len(piece)
