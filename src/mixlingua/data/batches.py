@@ -323,7 +323,7 @@ class StepLoader(DataLoader[TrainBatch]):
     """
 
     def __init__(self, dataset: StepDataset, **options: Any) -> None:
-        super().__init__(_ErrorsReturned(dataset), batch_size=None, **options)
+        super().__init__(_ErrorsReturned(dataset), batch_size=None, **options)  # type: ignore[arg-type]
 
     def __iter__(self) -> Any:
         return map(_raised, super().__iter__())
@@ -336,7 +336,7 @@ class StepLoader(DataLoader[TrainBatch]):
 
 
 @dataclass
-class _ErrorsReturned(Dataset[TrainBatch | MixlinguaError]):  # type: ignore[type-var]
+class _ErrorsReturned(Dataset[TrainBatch | MixlinguaError]):
     dataset: StepDataset
 
     def __getitem__(self, index: int) -> TrainBatch | MixlinguaError:
