@@ -29,10 +29,10 @@ def test_workers_that_do_not_fit_dev_shm_are_refused(
     """2 queries of 64 tokens and 2 passages of 128, 16 bytes a token, in two batches a worker, and keys: 13 kB."""
     free = shutil.disk_usage("/dev/shm")._replace(free=20_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
-    options = ["model=tiny", "evaluation=[]", "trainer.max_steps=1", "data.batch_size=2", "hydra.run.dir=run"]
-    assert launch(*options, "data.num_workers=2") == 2
+    options = ["model=tiny", "evaluation=[]", "trainer.max_steps=1", "data.batch_size=2"]
+    assert launch(*options, "data.num_workers=2", "hydra.run.dir=two") == 2
     assert "data.num_workers=2: batches waiting in /dev/shm may take 0 MB" in capfd.readouterr().err
-    assert launch(*options, "data.num_workers=1") == 0
+    assert launch(*options, "data.num_workers=1", "hydra.run.dir=one") == 0
 
 
 @pytest.mark.parametrize("command", [["hydra.run.dir=file/run"], ["hydra.sweep.dir=file/sweep", "-m"]])
