@@ -82,6 +82,7 @@ class OptunaSweeper(Sweeper):
             text for override in given.values() if override not in swept.values() and (text := override.input_line)
         ]
         space = {key: _distribution(override) for key, override in swept.items()}
+        assert self.config is not None and self.launcher is not None, "Hydra calls setup before sweep"
         folder = Path(self.config.hydra.sweep.dir)
         study = self._study(folder)
         jobs: list[Any] = []
@@ -108,12 +109,13 @@ class OptunaSweeper(Sweeper):
         import optuna
         from optuna.storages import JournalStorage
         from optuna.storages.journal import JournalFileBackend
+        from optuna.study import StudyDirection
 
         study = optuna.create_study(
             study_name="study",
             storage=JournalStorage(JournalFileBackend(str(folder / "study.log"))),
             pruner=optuna.pruners.MedianPruner(self.startup) if self.prune else optuna.pruners.NopPruner(),
-            direction=self.direction,
+            direction=StudyDirection[self.direction.upper()],
             load_if_exists=True,
         )
         # A study that is continued would be given its first proposals again by the same seed.

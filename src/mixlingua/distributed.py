@@ -103,7 +103,8 @@ def whole_state(module: nn.Module) -> dict[str, Tensor]:
     """The state dict of a sharded module with whole tensors, on every rank; every rank must call this."""
     from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
-    return dict(get_model_state_dict(module, options=StateDictOptions(full_state_dict=True)))
+    state: dict[str, Any] = get_model_state_dict(module, options=StateDictOptions(full_state_dict=True))
+    return state
 
 
 def whole(tensor: Tensor) -> Tensor:

@@ -163,7 +163,7 @@ class Build:
             marker.unlink()
         ids = [pc.filter(folder.table(shard).column("document"), pc.equal(folder.table(shard).column("number"), 0))
                for shard in self._new(reading)]  # fmt: skip
-        replaced = self.base.rows_of_documents(pa.concat_arrays(ids)) if self.first_shard else ()
+        replaced = self.base.rows_of_documents(pa.concat_arrays(ids)) if self.first_shard else np.zeros(0, np.int64)
         corpus = {**self.corpus.describe(), **about, "documents": reading.num_documents,
                   "windows": reading.num_windows, "tokens": reading.num_tokens, "languages": reading.languages,
                   "detected": reading.num_detected, "left_out": reading.left_out}  # fmt: skip
@@ -212,8 +212,8 @@ def delete(base: IndexFolder, settings: IndexSettings, encoding: Encoding, ids: 
 
 
 def _commit(
-    base: IndexFolder, folder: IndexFolder, settings: IndexSettings, encoding: Encoding, gone: Sequence[int],
-    about: Mapping[str, Any],
+    base: IndexFolder, folder: IndexFolder, settings: IndexSettings, encoding: Encoding,
+    gone: NDArray[np.int64], about: Mapping[str, Any],
 ) -> IndexFolder:  # fmt: skip
     """Make an index of all rows of `folder` but those that are gone, and let it take the place of `base`."""
     generation = base.manifest.generation + 1

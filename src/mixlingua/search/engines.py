@@ -6,7 +6,7 @@ sample of them and filled shard by shard, and scores what it finds again with th
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -89,7 +89,7 @@ class FaissSettings(IndexSettings):
             size = dim * (1 if "SQ8" in self.factory else 4) + 8 * _links(self.factory) + 16
         return num_rows * int(size)
 
-    def fill(self, folder: IndexFolder, first_row: int, gone: Sequence[int]) -> Mapping[str, Any]:
+    def fill(self, folder: IndexFolder, first_row: int, gone: NDArray[np.int64]) -> Mapping[str, Any]:
         """Write engine-N.faiss, which holds every row; deleted rows are passed over when it is searched."""
         if self.is_exact:
             return {}

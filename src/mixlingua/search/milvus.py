@@ -4,12 +4,13 @@ Milvus holds the vector and the language of each row, and finds rows. The rows' 
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mixlingua.errors import ConfigError, DataError
 from mixlingua.search.engines import exact
@@ -60,7 +61,7 @@ class MilvusSettings(IndexSettings):
         """Of the embedded file; a cluster stores elsewhere."""
         return 0 if "://" in self.uri else num_rows * (4 * dim + 32)
 
-    def fill(self, folder: IndexFolder, first_row: int, gone: Sequence[int]) -> Mapping[str, Any]:
+    def fill(self, folder: IndexFolder, first_row: int, gone: NDArray[np.int64]) -> Mapping[str, Any]:
         """Send the rows of the new shards, or all where first_row is 0, and delete those that are gone."""
         client = self._client(folder.path)
         try:

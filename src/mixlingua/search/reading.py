@@ -137,7 +137,9 @@ class Reader:
                 yield np.frombuffer(data, np.uint64).reshape(-1, 2)
 
         spool.flush()
-        pairs = repeats(digests, self._counts["documents"]) if self._counts["documents"] else ()
+        if not self._counts["documents"]:
+            return
+        pairs = repeats(digests, self._counts["documents"])
         if len(pairs):
             later, first = pairs[0].tolist()
             kept = (document for document in self.corpus.documents() if titled(document.title, document.text))

@@ -87,7 +87,9 @@ class Retriever:
         return self.encoding(texts, "passage")
 
     @overload
-    def search(self, query: str, k: int = ..., language: str | None = ..., fair: bool = ...) -> list[Result]: ...
+    def search(  # type: ignore[overload-overlap]  # a text is a sequence of texts, to mypy
+        self, query: str, k: int = ..., language: str | None = ..., fair: bool = ...
+    ) -> list[Result]: ...
 
     @overload
     def search(

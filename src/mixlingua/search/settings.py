@@ -1,7 +1,7 @@
 """What an index is made of, whatever searches it: how documents are cut, encoded, stored and transformed."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
@@ -74,7 +74,7 @@ class IndexSettings(ABC):
         """About how much is written beside the vectors."""
 
     @abstractmethod
-    def fill(self, folder: IndexFolder, first_row: int, gone: Sequence[int]) -> Mapping[str, Any]:
+    def fill(self, folder: IndexFolder, first_row: int, gone: NDArray[np.int64]) -> Mapping[str, Any]:
         """Make what is searched hold all rows of the folder, where it may hold those before `first_row` already.
 
         gone: rows among those before that are no longer to be found. Returns the changed fields of the manifest.
