@@ -43,7 +43,7 @@ class Choice:
 def packages() -> list[str]:
     """The packages of the library in the order of their layers, lowest first, without those that hold commands only."""
     order = ["sampling", "data", "model", "losses", "retrieval", "evaluation", "mining", "translation"]
-    order += ["search", "comparison", "training", "report", "cli"]
+    order += ["search", "comparison", "training", "report", "publish", "serving", "cli"]
     assert set(order) == {path.parent.name for path in SOURCE.glob("*/__init__.py")}
     return order
 

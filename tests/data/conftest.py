@@ -44,6 +44,8 @@ class ListReader:
 class CharacterTokenizer:
     """One token per character: its code point."""
 
+    max_length = {"query": 64, "passage": 64}  # noqa: RUF012
+
     def queries(self, texts: list[str]) -> dict[str, Tensor]:
         ids = torch.nn.utils.rnn.pad_sequence(
             [torch.tensor([ord(c) for c in text]) for text in texts], batch_first=True
