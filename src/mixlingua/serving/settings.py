@@ -32,7 +32,7 @@ class ServerSettings:
     token: str | None = None
     rate: float | None = 50.0
     timeout: float = 10.0
-    max_bytes: int = 1 << 20
+    max_bytes: int = 1_048_576
     max_texts: int = 256
     max_results: int = 100
     max_waiting: int = 512
