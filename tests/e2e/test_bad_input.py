@@ -54,7 +54,7 @@ def without_french_passage(line: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("spoil", "expected"),
     [
-        (lambda file: file.rename(file.with_name("pairs1.jsonl")), [": no such file.", "Did you mean 'pairs1.jsonl'?"]),
+        (lambda file: file.rename(file.with_name("pairs1.jsonl")), [": no such file", "Did you mean 'pairs1.jsonl'?"]),
         (lambda file: file.write_bytes(b""), [": the file is empty."]),
         (lambda file: spoil_row(file, 3, lambda line: line[:-5] + b"\n"), [":3: malformed JSON ("]),
         (
