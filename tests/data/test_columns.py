@@ -138,6 +138,15 @@ def test_texts_of_tables_are_what_stands_there(tmp_path):
     assert [(row.queries["en"], row.passages["en"]) for row in rows] == [("null", "None\nof it"), ("NaN", "007")]
 
 
+def test_long_fields_of_a_table_are_read_and_the_limit_of_the_process_stays(tmp_path):
+    text, limit = "x" * 200_000, csv.field_size_limit()
+    (tmp_path / "t.csv").write_text(f"query,answer\nq,{text}\nr,{text}\n")
+    rows = ColumnsReader(tmp_path / "t.csv", "sentence_transformers").rows()
+    assert len(next(rows).passages["en"]) == 200_000
+    assert csv.field_size_limit() == limit < 200_000, "between two rows too"
+    assert len(list(rows)) == 1 and csv.field_size_limit() == limit
+
+
 @pytest.mark.parametrize(
     ("format", "record", "message"),
     [

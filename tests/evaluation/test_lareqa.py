@@ -149,7 +149,7 @@ def test_questions_whose_answer_is_misplaced_are_left_out_where_asked(folder, ca
         task = mlqa_r(folder, languages=["de", "en", "es"], misplaced="leave_out")
     assert task.queries["de"] == {"b": "b?"}
     assert task.qrels["en"]["a"] == {"en:0.0.0": 1, "es:0.0.0": 1}
-    assert re.search(r"task mlqa_r: .*de\.json", caplog.text)
+    assert re.search(r"task mlqa_r: 1 question left out, whose answers do not stand .*/de\.json\n", caplog.text)
     assert task.revision.endswith("+misplaced_left_out")
     assert not mlqa_r(folder, languages=["en", "es"], misplaced="leave_out").revision.endswith("left_out")
     with pytest.raises(ConfigError, match=r"mlqa_r\.misplaced=drop: it is one of refuse, leave_out"):

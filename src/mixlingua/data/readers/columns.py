@@ -243,17 +243,29 @@ def read_records(file: Path) -> Iterator[Record]:
 
 
 def _read_separated(file: Path, delimiter: str) -> Iterator[Record]:
-    csv.field_size_limit(MAX_LINE_BYTES)
     lines = (f"{line}\n" for _, line in read_lines(file))
     table = csv.DictReader(lines, delimiter=delimiter, strict=True)
     try:
-        for values in table:
+        for values in _with_long_fields(table):
             where = f"{file}:{table.line_num}"
             if None in values or None in values.values():
                 raise DataError(f"{where}: not as many columns as the first line names. Mend or remove the line.")
             yield where, values
     except csv.Error as error:
         raise DataError(f"{file}:{table.line_num}: malformed ({error}). Mend or remove the line.") from error
+
+
+def _with_long_fields(table: "csv.DictReader[str]") -> Iterator[dict[str, Any]]:
+    """The rows of a table whose fields may be as long as a line. The limit is the process's, so it is put back."""
+    while True:
+        limit = csv.field_size_limit(MAX_LINE_BYTES)
+        try:
+            values = next(table, None)
+        finally:
+            csv.field_size_limit(limit)
+        if values is None:
+            return
+        yield values
 
 
 def _read_parquet(file: Path) -> Iterator[Record]:
