@@ -7,7 +7,7 @@ it holds no path of the machine that trained.
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,13 +42,13 @@ class CardSettings:
     """What a model's card says that its run does not know.
 
     licence: of the model, as the hub names it, such as apache-2.0; null: that of the weights which training began with
-    data_licences: source -> licence of training data whose licence is not known, such as {jsonl: CC BY 4.0}
+    data_licences: source -> licence of training data whose licence is not known, such as {jsonl: CC BY 4.0}; null: none
     intended_use: what the model is made for; null: retrieval in the languages that it was trained on
     rewrite: whether action=push writes the card anew; false: RUN/model/README.md is published as you have edited it
     """
 
     licence: str | None = None
-    data_licences: Mapping[str, str] = field(default_factory=dict)
+    data_licences: Mapping[str, str] | None = None
     intended_use: str | None = None
     rewrite: bool = True
 
@@ -63,7 +63,7 @@ class CardSettings:
         """These settings, completed by those that a run was trained with."""
         earlier = {key: value for key, value in recorded.items() if key in ("licence", "intended_use") and value}
         named = {key: value for key, value in vars(self).items() if value}
-        licences = {**recorded.get("data_licences", {}), **self.data_licences}
+        licences = {**(recorded.get("data_licences") or {}), **(self.data_licences or {})}
         return replace(self, **{**earlier, **named, "data_licences": licences})
 
 
@@ -375,7 +375,7 @@ def _training(run: TrainedRun, settings: CardSettings) -> Iterator[str]:
     facts.append(("Versions", ", ".join(f"{name} {version}" for name, version in packages.items() if version)))
     yield "## Training" if run.trained else "## How it was made"
     yield _table(["", ""], [[name, plain_text(value)] for name, value in facts if value not in (None, "")])
-    if sources := list(run.sources(settings.data_licences)):
+    if sources := list(run.sources(settings.data_licences or {})):
         yield "## Training data"
         yield _table(["source", "rows", "licence"], sources)
 

@@ -5,7 +5,7 @@ Milvus holds the vector and the language of each row, and finds rows. The rows' 
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -29,8 +29,8 @@ class MilvusSettings(IndexSettings):
     uri: a file in the index's folder (Milvus Lite), or a cluster such as http://localhost:19530
     collection: the name of the collection, which is made
     index_type: FLAT (exact), or another index of Milvus, such as HNSW, IVF_FLAT or DISKANN
-    index_params: of that index, such as {M: 32, efConstruction: 200}
-    search_params: of a search in it, such as {ef: 128}
+    index_params: of that index, such as {M: 32, efConstruction: 200}; null: none
+    search_params: of a search in it, such as {ef: 128}; null: none
     """
 
     KIND: ClassVar[str] = "milvus"
@@ -38,15 +38,15 @@ class MilvusSettings(IndexSettings):
     uri: str = "milvus.db"
     collection: str = "mixlingua"
     index_type: str = "FLAT"
-    index_params: Mapping[str, Any] = field(default_factory=dict)
-    search_params: Mapping[str, Any] = field(default_factory=dict)
+    index_params: Mapping[str, Any] | None = None
+    search_params: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.collection.isidentifier():
             raise ConfigError(f"index.collection={self.collection}: must be of letters, digits and underscores.")
         for name in ("index_params", "search_params"):  # not the configuration's own kind of mapping
-            object.__setattr__(self, name, dict(getattr(self, name)))
+            object.__setattr__(self, name, dict(getattr(self, name) or {}))
 
     @property
     def is_exact(self) -> bool:
@@ -113,7 +113,7 @@ class MilvusSettings(IndexSettings):
         schema.add_field("language", kinds.VARCHAR, max_length=64)
         schema.add_field("vector", kinds.FLOAT_VECTOR, dim=folder.manifest.dim)
         index = client.prepare_index_params()
-        index.add_index("vector", index_type=self.index_type, metric_type="IP", params=dict(self.index_params))
+        index.add_index("vector", index_type=self.index_type, metric_type="IP", params=self.index_params)
         client.create_collection(self.collection, schema=schema, index_params=index)
 
     def _send(self, client: Any, folder: IndexFolder, shard: int, start: int) -> None:
@@ -144,7 +144,7 @@ class Milvus:
         try:
             hits = self.client.search(
                 self.settings.collection, data=queries.tolist(), limit=count, filter=" and ".join(conditions),
-                output_fields=["row"], search_params={"metric_type": "IP", "params": dict(self.settings.search_params)},
+                output_fields=["row"], search_params={"metric_type": "IP", "params": self.settings.search_params},
             )  # fmt: skip
         except _pymilvus().MilvusException as error:
             raise DataError(f"index.uri={self.settings.uri}: Milvus cannot search ({error.message}).") from error
