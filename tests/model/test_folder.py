@@ -64,6 +64,26 @@ def test_a_folder_of_labses_shape_made_by_sentence_transformers(folder_encoder, 
     assert_same_vectors(encoder, reference)
 
 
+@pytest.mark.parametrize(
+    ("order", "message"),
+    [
+        ((0, 3, 1, 2), "Normalize stands behind Transformer"),
+        ((0, 2, 1, 3), "Dense stands behind Transformer"),
+        ((0, 1, 1, 2, 3), "Pooling stands behind Pooling"),
+        ((1, 0, 2, 3), "Pooling stands first"),
+    ],
+)
+def test_an_order_of_modules_that_is_not_followed_is_refused(folder_encoder, tmp_path, order, message):
+    modules = [Transformer(str(tiny_folder(1))), Pooling(32, "mean"), TheirDense(32, 9), Normalize()]
+    SentenceTransformer(modules=modules, device="cpu").save(str(tmp_path / "theirs"))
+    file = tmp_path / "theirs" / "modules.json"
+    listed = json.loads(file.read_text())
+    reordered = [listed[old] | {"name": str(new), "idx": new} for new, old in enumerate(order)]
+    file.write_text(json.dumps(reordered))
+    with pytest.raises(ModelError, match=rf"modules\.json: {message}, where mixlingua has only "):
+        folder_encoder(tmp_path / "theirs")
+
+
 def test_saved_and_loaded_is_the_same_encoder_to_the_bit(
     dense_encoder, folder_encoder, tmp_path, assert_same_vectors, vectors
 ):
