@@ -148,7 +148,7 @@ def main() -> None:
     parser.add_argument("--small", action="store_true")
     options = parser.parse_args()
     if options.small:
-        options.model, options.seconds = "tiny", 1
+        options.model, options.seconds = "tiny", 0.3
     settings = [f"model={options.model}"]
     result: dict[str, object] = {"model": options.model, "cores": os.cpu_count()}
     with tempfile.TemporaryDirectory() as folder:

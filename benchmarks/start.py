@@ -74,7 +74,8 @@ def main() -> None:
     measured: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        first_step(folder, options)  # warms the caches
+        if not arguments.small:
+            first_step(folder, options)  # warms the caches
         for _ in range(repeats):
             once = {
                 "help": seconds([*RUN, "--help"]),

@@ -42,6 +42,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
+@pytest.mark.benchmark
 @pytest.mark.parametrize("command", PROMISED)
 def test_a_benchmark_of_speed_runs_and_ends_in_its_figures(command: str, cache: Path) -> None:
     script, *arguments = command.split()
@@ -52,6 +53,7 @@ def test_a_benchmark_of_speed_runs_and_ends_in_its_figures(command: str, cache: 
     assert all(math.isfinite(value) and value >= 0 for value in numbers)
 
 
+@pytest.mark.benchmark
 @pytest.mark.parametrize("script", OTHERS)
 def test_the_other_benchmarks_run_and_end_in_json(script: str, cache: Path) -> None:
     assert isinstance(json.loads(run(str(BENCHMARKS / script), "--small", cache=cache)), dict | list)

@@ -1,7 +1,9 @@
 """A batch plan as a LightningDataModule, which resumes at any batch."""
 
+import multiprocessing
 import os
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -150,6 +152,7 @@ class PairDataModule(LightningDataModule):
             persistent_workers=self._num_workers > 0,
             pin_memory=self._trainer().strategy.root_device.type == "cuda",
             worker_init_fn=_one_thread,
+            multiprocessing_context=_start_method() if self._num_workers else None,
         )
 
     def _check_shared_memory(self, dataset: StepDataset) -> None:
@@ -172,6 +175,14 @@ class PairDataModule(LightningDataModule):
     def _trainer(self) -> Any:
         assert self.trainer is not None, "PairDataModule works under a Trainer"
         return self.trainer
+
+
+def _start_method() -> str:
+    """How workers start: as their process does it, but for joblib's own way, which serves joblib's workers alone."""
+    method = multiprocessing.get_start_method()
+    if method in ("fork", "spawn", "forkserver"):
+        return method
+    return "fork" if sys.platform == "linux" else "spawn"
 
 
 def _one_thread(worker: int) -> None:
