@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.report.test_browser import DESK, NAMES, PHONE, Browser
+from tests.browser import DESK, PHONE, Browser
 
 from mixlingua.errors import ConfigError
 from mixlingua.serving.server import run_server
@@ -45,18 +45,6 @@ def server(index: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
     if process.poll() is None:
         process.kill()
     process.communicate()
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    import shutil
-
-    program = next((found for name in NAMES if (found := shutil.which(name))), None)
-    if program is None:
-        pytest.skip(f"no browser: none of {', '.join(NAMES)} is installed (Debian: apt-get install chromium)")
-    opened = Browser(program, tmp_path_factory.mktemp("chromium"))
-    yield opened
-    opened.close()
 
 
 class Page:
