@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from mixlingua.evaluation.engines.in_memory import evaluate
 from mixlingua.evaluation.results import TaskResult
 from mixlingua.evaluation.tasks import RetrievalTask
+from mixlingua.retrieval.search import ExactScorer, blocks
 
 PASSAGES = {  # of XQuAD-R
     "ar": 1222, "de": 1276, "el": 1234, "en": 1180, "es": 1215, "hi": 1244, "ru": 1219, "th": 852, "tr": 1167,
@@ -95,7 +96,7 @@ def by_ir_measures(
     row = list(task.languages).index(query_language)
     per_language = len(task.queries[query_language])
     asking = list(task.queries[query_language])[queries]
-    own = vectors.sides["query"][row * per_language : (row + 1) * per_language][queries]
+    own = vectors.sides["query"][row * per_language : (row + 1) * per_language]
     searched = list(task.passages) if passage_language == "all" else [passage_language]
     starts = dict(zip(task.passages, np.cumsum([0, *task.num_passages.values()]).tolist(), strict=False))
     columns = [starts[code] + place for code in searched for place in range(task.num_passages[code])]
@@ -103,8 +104,15 @@ def by_ir_measures(
     relevant = task.qrels[query_language]
     known = set(ids)
     qrels = {query: {key: grade for key, grade in relevant[query].items() if key in known} for query in asking}
+    # The engine's own products: others may differ in the last bit. Among equal scores the relevant one comes last.
+    scorer = ExactScorer(vectors.sides["passage"])
+    products = [scorer(own[block]) for block in blocks(len(own), scorer.num_passages)]
+    scores = torch.cat(products)[queries][:, columns].double()
+    column = {key: number for number, key in enumerate(ids)}
+    for position, query in enumerate(asking):
+        scores[position, [column[key] for key in qrels[query]]] -= 1e-12
     started = perf_counter()
-    scores = (own @ vectors.sides["passage"][columns].T).tolist()
+    scores = scores.tolist()
     run = {query: dict(zip(ids, of_query, strict=True)) for query, of_query in zip(asking, scores, strict=True)}
     made = perf_counter()
     values = {
