@@ -1,10 +1,12 @@
 """Results are documents: the best of each, as many as asked for, in one language or fair to all."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import mixlingua
 from mixlingua.errors import ConfigError, DataError
@@ -44,6 +46,16 @@ def test_a_language_gives_as_many_results_as_it_has(retriever: Retriever) -> Non
     assert retriever.search("dog", k=20, language="de") == of_all
     with pytest.raises(DataError, match=r"language=dee: the index has de, en alone. Did you mean 'de'"):
         retriever.search("dog", language="dee")
+
+
+def test_an_index_in_integers_is_loaded_in_integers(tmp_path: Path, encoding: Encoding) -> None:
+    encoding = replace(encoding, model={**encoding.model, "precision": "int8"})
+    make(tmp_path, animals(), encoding)
+    retriever = Retriever.load(tmp_path)
+    transformer = retriever.encoding.encoder.transformer
+    assert not [module for module in transformer.modules() if isinstance(module, torch.nn.Linear)]
+    assert retriever.encode_queries(["dog"]).equal(encoding(["dog"], "query"))
+    assert [module for module in encoding.encoder.transformer.modules() if isinstance(module, torch.nn.Linear)]
 
 
 def test_several_queries_are_searched_as_each_alone(retriever: Retriever) -> None:

@@ -44,23 +44,30 @@ def _quantise(matrix: Tensor) -> tuple[Tensor, Tensor]:
     return (matrix / scale).round_().to(torch.int8), scale
 
 
-@contextmanager
-def quantised(encoder: BiEncoder) -> Iterator[None]:
-    """Every linear layer of the transformer is an `Int8Linear` meanwhile; adapters beside them stay as they are.
+def quantise(encoder: BiEncoder) -> dict[str, nn.Linear]:
+    """Replace every linear layer of the transformer by an `Int8Linear`; adapters beside them stay as they are.
 
-    Nothing is done where they are already. Raises ConfigError where the encoder is not on a CPU.
+    Returns the layers that were replaced, by name: none where all of them are already. Raises ConfigError where the
+    encoder is not on a CPU.
     """
     if encoder.device.type != "cpu":
         raise ConfigError(f"precision=int8: the model is on {encoder.device}; int8 is for CPUs. Use bf16-mixed there.")
-    linear = {
+    replaced = {
         name: module
         for name, module in encoder.transformer.named_modules()
         if isinstance(module, nn.Linear) and "lora_" not in name
     }
-    for name, module in linear.items():
+    for name, module in replaced.items():
         encoder.transformer.set_submodule(name, Int8Linear(module))
+    return replaced
+
+
+@contextmanager
+def quantised(encoder: BiEncoder) -> Iterator[None]:
+    """The encoder is quantised meanwhile. Raises ConfigError as `quantise` does."""
+    replaced = quantise(encoder)
     try:
         yield
     finally:
-        for name, module in linear.items():
+        for name, module in replaced.items():
             encoder.transformer.set_submodule(name, module)

@@ -11,6 +11,7 @@ from mixlingua.data.rows import Side
 from mixlingua.errors import DataError, ModelError
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.pretrained import PretrainedEncoder
+from mixlingua.model.quantized import quantise
 from mixlingua.retrieval.encode import Encode, encode, encode_checked
 from mixlingua.search.folder import IndexFolder
 
@@ -53,14 +54,16 @@ class Encoding:
             seed, built_with = model["seed"], str(model["fingerprint"])
         except (KeyError, TypeError) as error:
             raise DataError(f"{folder.path}: the model in index.json is damaged ({error}). Build it again.") from error
-        encoder = encoder or recipe.load(seed)
-        if (found := encoder.fingerprint()) != built_with:
+        loaded = encoder or recipe.load(seed)
+        if (found := loaded.fingerprint()) != built_with:
             raise ModelError(
                 f"index={folder.path}: it was built with {recipe.name_or_path} (weights {built_with[:12]}), but these "
                 f"weights are {found[:12]}. Vectors of different models cannot be compared. Search with the model of "
                 "the index, or build the index again."
             )
-        return cls(encoder, model, token_budget)
+        if encoder is None and model["precision"] == "int8":
+            quantise(loaded)  # once: a single query takes less time than quantising does
+        return cls(loaded, model, token_budget)
 
     @property
     def dim(self) -> int:
