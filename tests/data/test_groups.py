@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mixlingua.data import groups
 from mixlingua.data.build import write_store
-from mixlingua.data.groups import held_out_rows, hold_out, same_texts
+from mixlingua.data.groups import apart_from, held_out_rows, hold_out, same_texts
 from mixlingua.data.rows import PairRow, normalised, unit_interval
 from mixlingua.errors import ConfigError, DataError
 
@@ -148,3 +148,18 @@ def test_no_text_stands_on_both_sides(made, drawn, fraction, data):
         if side != other_side:
             assert not texts(one) & texts(other)
             assert not one.split_key or one.split_key != other.split_key or (n < first) != (m < first)
+
+
+def test_rows_to_validate_with_share_no_text_with_training(made, caplog):
+    """A question, and a passage in another form and language, that are trained on: both rows are left out."""
+    training, validation, known = made(
+        [row("a", query="Why?"), row("b", passage="Öl", language="de")],
+        [row("c", query=" Why?"), row("d", passage="O\u0308l", language="sv"), row("e"), row("f", query="Öl")],
+        [row("g", passage="Öl")],
+    )
+    (rest,) = apart_from([training], [validation])
+    assert rest.ids(range(rest.num_rows)) == ["e", "f"]
+    assert "2 of the 4 rows of 's1'" in caplog.text
+    assert apart_from([known], [training, rest])[1] is rest
+    with pytest.raises(DataError, match="every row of 's2' has a query or a passage that is trained on"):
+        apart_from([training], [known])

@@ -17,7 +17,7 @@ from mixlingua.cli.show import announce_evaluation, announce_training, show_outc
 from mixlingua.data.batches import View, ViewMaker, view_makers
 from mixlingua.data.build import build_store
 from mixlingua.data.datamodule import PairDataModule
-from mixlingua.data.groups import hold_out
+from mixlingua.data.groups import apart_from, hold_out
 from mixlingua.data.store import ParallelStore
 from mixlingua.data.tokenizer import PairTokenizer, sampled_cut
 from mixlingua.errors import ConfigError
@@ -45,21 +45,22 @@ logger = logging.getLogger(__name__)
 def open_stores(cfg: DictConfig) -> tuple[list[ParallelStore], list[ParallelStore]]:
     """The training and the validation stores of the chosen sources, converted on first use.
 
-    Of each training source, no more than data.max_rows rows. Validation rows come from data.validation_sources, or else
-    from the held-out share of the training sources.
-    Raises ConfigError where no source is chosen.
+    Of each training source, no more than data.max_rows rows. Validation rows come from data.validation_sources, without
+    those that share a text with a training row, or else from the held-out share of the training sources.
+    Raises ConfigError where no source is chosen, DataError where no row is left to validate with.
     """
     if not cfg.data.sources:
         raise ConfigError("data.sources is empty: choose one or several, such as data=[ntrex,tatoeba].")
     cache = Path(cfg.paths.cache) if cfg.paths.cache else cache_dir()
     train = [build_store(instantiate(source), cache) for source in cfg.data.sources.values()]
     validation = [build_store(instantiate(source), cache) for source in cfg.data.validation_sources.values()]
+    held_out: list[ParallelStore] = []
     if cfg.data.validation_fraction:
         divided = hold_out(train, cfg.data.validation_fraction, cache)
         train = [rest for rest, _ in divided]
-        validation = validation or [held_out for _, held_out in divided]
-    limited = [_limited(store, cfg.data.max_rows, seed=cfg.seed, source=source) for source, store in enumerate(train)]
-    return limited, validation
+        held_out = [share for _, share in divided]
+    train = [_limited(store, cfg.data.max_rows, seed=cfg.seed, source=source) for source, store in enumerate(train)]
+    return train, apart_from(train, validation) if validation else held_out
 
 
 def _limited(store: ParallelStore, max_rows: int | None, *, seed: int, source: int) -> ParallelStore:

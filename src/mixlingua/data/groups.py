@@ -4,8 +4,10 @@ Rows are linked by keys that they share; groups are the connected components. Wh
 and 8 for each link between two rows; keys are read in turn.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,8 @@ from mixlingua.data.rows import Side
 from mixlingua.data.store import SIDES, ParallelStore
 from mixlingua.errors import ConfigError, DataError
 from mixlingua.files import atomic_write, content_hash, lock
+
+logger = logging.getLogger(__name__)
 
 KeysOfRows = tuple[NDArray[np.int64], NDArray[np.int64]]  # (M,) keys, and (M,) the row of each
 Keys = Callable[[], KeysOfRows]
@@ -93,6 +97,36 @@ def hold_out(
         validation = store.subset(np.flatnonzero(chosen), f"{store.name} (held out)")
         divided.append((store.subset(np.flatnonzero(~chosen)), validation))
     return divided
+
+
+def apart_from(training: Sequence[ParallelStore], validation: Sequence[ParallelStore]) -> list[ParallelStore]:
+    """The validation stores without the rows that share a query or a passage with a training row, in any language.
+
+    How many these are is logged. Raises DataError where no row of a store is left.
+    """
+    rest = []
+    for store in validation:
+        columns = [store.text_keys(side, code) for code in store.languages for side in SIDES]
+        keys, rows = (np.concatenate(column) for column in zip(*columns, strict=True))
+        trained = np.zeros(len(keys), np.bool_)
+        for other in training:
+            for side, code in product(SIDES, other.languages):
+                trained |= np.isin(keys, other.text_keys(side, code)[0])
+        shared = np.zeros(store.num_rows, np.bool_)
+        shared[rows[trained]] = True
+        if shared.all():
+            raise DataError(
+                f"data.validation_sources: every row of '{store.name}' has a query or a passage that is trained on. "
+                "Take other rows to validate with, or data.validation_fraction=0.1."
+            )
+        if shared.any():
+            logger.warning(
+                "data.validation_sources: %d of the %d rows of '%s' have a query or a passage that is trained on. They "
+                "are left out of validation.", shared.sum(), store.num_rows, store.name,
+            )  # fmt: skip
+            store = store.subset(np.flatnonzero(~shared))
+        rest.append(store)
+    return rest
 
 
 def held_out_rows(stores: Sequence[ParallelStore], fraction: float) -> NDArray[np.bool_]:
