@@ -1,7 +1,9 @@
 """The web application: search, embeddings as OpenAI's API has them, a page for people, and what a supervisor asks."""
 
 import base64
+import hashlib
 import logging
+import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -21,10 +23,11 @@ from starlette.exceptions import HTTPException
 import mixlingua
 from mixlingua.data.rows import Side
 from mixlingua.errors import MixlinguaError
+from mixlingua.languages import language_name
+from mixlingua.report.page import rendered
 from mixlingua.search.retriever import Result, Retriever
 from mixlingua.serving.batching import MicroBatcher, OverloadError
 from mixlingua.serving.limits import Limits, Metrics, Rates, error_body
-from mixlingua.serving.page import content_policy, search_page
 from mixlingua.serving.settings import LOOPBACK, ServerSettings
 
 logger = logging.getLogger(__name__)
@@ -86,8 +89,8 @@ def create_app(
 
     # Its own pages of documentation load scripts from elsewhere; /openapi.json says the same.
     app = FastAPI(title="mixlingua", version=mixlingua.__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
-    page = search_page(service.describe(), examples, settings)
-    policy = content_policy(page)
+    page = _search_page(service.describe(), examples, settings)
+    policy = _content_policy(page)
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def show_page() -> HTMLResponse:
@@ -284,3 +287,33 @@ def _formatted(vector: NDArray[np.float32], encoding_format: str) -> str | list[
         return base64.b64encode(vector.astype("<f4").tobytes()).decode("ascii")
     values: list[float] = vector.tolist()
     return values
+
+
+def _search_page(
+    indexes: Sequence[Mapping[str, Any]], examples: Sequence[tuple[str, str]], settings: ServerSettings
+) -> str:
+    """The page as HTML. indexes: name, model, languages and documents of each. examples: language and query."""
+    languages = {code: language_name(code) for index in indexes for code in index["languages"]}
+    content = {
+        "indexes": indexes,
+        "languages": dict(sorted(languages.items(), key=lambda item: item[1])),
+        "examples": examples,
+        "needs_token": settings.token is not None,
+        "max_results": min(20, settings.max_results),
+    }
+    return rendered("search.html", content, package="mixlingua.serving")
+
+
+def _content_policy(page: str) -> str:
+    """A Content-Security-Policy under which a browser runs this page's script, uses its style, and nothing else."""
+
+    def hashes(tag: str) -> str:
+        return " ".join(
+            f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+            for text in re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        )
+
+    return (
+        f"default-src 'none'; script-src {hashes('script')}; style-src {hashes('style')}; img-src data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    )
