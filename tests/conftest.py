@@ -26,6 +26,14 @@ settings.register_profile("untimed", deadline=None)  # a time says more of the m
 settings.load_profile("untimed")
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All of tests/e2e runs whole commands."""
+    for item in items:
+        if item.path.parent.name == "e2e":
+            item.add_marker("whole")
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of public data sets: $MIXLINGUA_DATA, else ../shared/data beside the repository; skips where absent."""

@@ -61,6 +61,7 @@ class Kept(Logger):
                 self.values[key, step].append(value)
 
 
+@pytest.mark.whole
 def test_no_name_has_two_values_at_a_step(launch: Callable[..., int], monkeypatch: pytest.MonkeyPatch) -> None:
     """Measured in between, at the last step, and at the end with other weights; two batches a step; validated."""
     kept = Kept()

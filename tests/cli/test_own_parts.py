@@ -93,6 +93,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
+@pytest.mark.whole
 def test_own_parts_train_and_are_measured(own: Path) -> None:
     pytest.importorskip("mlflow", reason="pip install mlflow-skinny sqlalchemy alembic")
     done = run(

@@ -56,6 +56,7 @@ def start(probe: Path, *arguments: str, module: tuple[str, ...] = ()) -> subproc
     return subprocess.Popen(command, cwd=probe.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.whole
 def test_two_runs_of_one_moment_have_a_folder_each(probe: Path, tmp_path: Path) -> None:
     both = [start(probe, f"seed={seed}", f"hydra.run.dir=out/{SAME_TIME}") for seed in (1, 2)]
     for process in both:
@@ -68,6 +69,7 @@ def test_two_runs_of_one_moment_have_a_folder_each(probe: Path, tmp_path: Path) 
         assert f"seed: {seed:.0f}" in (folder / "config.yaml").read_text()
 
 
+@pytest.mark.whole
 def test_two_sweeps_of_one_moment_have_a_folder_each(probe: Path, tmp_path: Path) -> None:
     both = [start(probe, f"seed={seed}", f"hydra.sweep.dir=out/{SAME_TIME}", "-m") for seed in (1, 2)]
     for process in both:

@@ -73,6 +73,7 @@ def uninterrupted(kind, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("kind", "on_disk", "pause", "enough"), [("corpus", shards, 0.3, 32), ("answers", steps, 0.1, 55)]
 )
+@pytest.mark.whole
 def test_a_killed_evaluation_goes_on_where_it_was(start, tmp_path, monkeypatch, kind, on_disk, pause, enough):
     victim = start(kind, pause, "never.json")
     vectors = tmp_path / "cache" / "vectors"
@@ -97,6 +98,7 @@ def test_a_killed_evaluation_goes_on_where_it_was(start, tmp_path, monkeypatch, 
     )
 
 
+@pytest.mark.whole
 def test_two_processes_take_turns(start, tmp_path, monkeypatch):
     """Neither reads what the other removes."""
     both = [start("corpus", 0.02, "a.json"), start("corpus", 0.02, "b.json")]

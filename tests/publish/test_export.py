@@ -95,6 +95,7 @@ def test_a_format_that_is_not_known_and_packages_that_lack_are_named(monkeypatch
         export.check_format("onnx")
 
 
+@pytest.mark.whole
 def test_the_action_measures_what_8_bits_cost(launch, tmp_path, capsys):
     small = ["trainer.precision=32-true", "model=tiny"]
     assert launch("action=export", "to=onnx", "export.int8=true", *small, "hydra.run.dir=out") == 0

@@ -31,6 +31,7 @@ def trained(request, tmp_path_factory) -> list[dict]:
 
 
 @pytest.mark.parametrize("loss", distributed_worker.LOSSES)
+@pytest.mark.whole
 def test_many_processes_train_as_one(trained, loss):
     expected, expected_losses = distributed_worker.train(loss, 0, 1)
     for rank in trained:
