@@ -112,10 +112,10 @@ def benchmark(name: str, *, data: str | Path = "data", **options: Any) -> Task:
         raise ConfigError(f"benchmark({name!r}): it is one of {', '.join(names)}.{suggest(name, names)}")
     tree = {"paths": {"data": str(data), "cache": None}, "evaluation": _read("evaluation", name)}
     tasks = OmegaConf.create(tree).evaluation.tasks
-    if name not in tasks:
+    if len(tasks) > 1:
         raise ConfigError(f"benchmark({name!r}): it is several tasks ({', '.join(tasks)}); use action=evaluate.")
     try:
-        arguments: Any = OmegaConf.to_container(tasks[name], resolve=True)
+        arguments: Any = OmegaConf.to_container(next(iter(tasks.values())), resolve=True)
     except OmegaConfBaseException as error:
         raise ConfigError(f"benchmark({name!r}): it needs a whole configuration; use action=evaluate.") from error
     return instantiate(arguments | options)

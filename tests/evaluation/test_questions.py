@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+import mixlingua
 from mixlingua.errors import ConfigError, DataError
 from mixlingua.evaluation.benchmarks.questions import answer_sentences
 from mixlingua.evaluation.engines.in_memory import evaluate
@@ -68,7 +69,56 @@ def test_a_language_that_the_file_lacks_is_refused(tmp_path):
         answer_sentences(path, "own", languages=["fr"])
 
 
+NILE = {
+    "de": ["Kairo liegt am Nil.", "Dort wohnen zehn Millionen Menschen.", "Der Nil ist lang."],
+    "en": ["Cairo lies on the Nile.", "Ten million people live there.", "The Nile is long."],
+    "fr": ["Le Caire est sur le Nil.", "Dix millions de gens y vivent.", "Le Nil est long."],
+}
+
+
+@pytest.mark.parametrize(
+    ("answers", "number"),
+    [
+        ({"en": "ten million"}, 1),
+        ({"en": "Ten million of people", "de": "zehn Millionen"}, 1),  # inflected and with further words
+        ({"en": "Ten million", "de": "Kairo"}, None),  # the languages disagree
+        ({"en": "the Nile"}, None),  # said twice
+        ({"en": "Lake Victoria and many other far away Cairo places"}, None),  # mostly something else
+        ({"tr": "on milyon"}, None),  # in no language of the paragraph
+    ],
+)
+def test_the_sentence_of_an_answer_is_told_by_its_words(tmp_path, answers, number):
+    told = row("a", NILE, answers=answers)
+    path = write(tmp_path / "own.jsonl", told, row("b", answer_sentence=0))
+    task = answer_sentences(path, "own", locate=True)
+    assert task.passages["fr"].keys() == {"fr:a.0", "fr:a.1", "fr:a.2", "fr:b.0", "fr:b.1"}
+    if number is None:
+        assert task.queries["en"].keys() == {"b"}
+    else:
+        assert task.qrels["de"]["a"].keys() == {f"{language}:a.{number}" for language in NILE}
+    assert task.revision != answer_sentences(path, "own").revision
+
+
+def test_sentences_that_do_not_match_across_languages_tell_no_answer(tmp_path):
+    cut = row("a", NILE | {"fr": ["Le Caire est sur le Nil."]}, answers={"en": "ten million"})
+    task = answer_sentences(write(tmp_path / "own.jsonl", cut, row("b", answer_sentence=0)), "own", locate=True)
+    assert task.queries["en"].keys() == {"b"}
+
+
+def test_questions_that_match_an_expression_are_left_out(tmp_path):
+    path = write(tmp_path / "own.jsonl", row("which is not"), row("b"))
+    task = answer_sentences(path, "own", left_out=r"\bnot\b")
+    assert task.queries["de"].keys() == {"b"} and "en:which is not.0" in task.passages["en"]
+    with pytest.raises(ConfigError, match=r"left_out='\(' is no regular expression"):
+        answer_sentences(path, "own", left_out="(")
+    with pytest.raises(ConfigError, match="none that is not left out"):
+        answer_sentences(path, "own", left_out=".")
+
+
 def test_belebele_has_sentences_in_eleven_languages(shared_data):
     task = answer_sentences(shared_data / "qa" / "belebele.jsonl.gz", "belebele_sentences")
     assert task.num_queries == {"de": 898, "en": 898}
     assert len(task.passages) == 11 and min(task.num_passages.values()) > 1_700
+    told = mixlingua.benchmark("development", data=shared_data)
+    assert told.num_passages == task.num_passages and told.num_queries["en"] == told.num_queries["de"] > 350
+    assert all(len(relevant) == 11 for relevant in told.qrels["en"].values())

@@ -1,6 +1,9 @@
 """Own questions on own paragraphs, as retrieval of the sentences that answer: to choose settings by."""
 
-from collections.abc import Mapping, Sequence
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,9 @@ def answer_sentences(
     languages: Sequence[str] | None = None,
     licence: str = "see the file's source",
     note: str = "",
+    *,
+    locate: bool = False,
+    left_out: str | None = None,
 ) -> RetrievalTask:
     """Questions ask for the sentences of their paragraphs, in the language of the question or in another.
 
@@ -30,22 +36,39 @@ def answer_sentences(
     languages: of questions and sentences; null: all that the file has
     licence: of the file, for reports
     note: what a reader of the scores should know
+    locate: of a row whose `answer_sentence` is not known, look for the sentence that says its `answers`, as
+    `AnswerLocator` does; where none can be told, the row's questions are left out, and its sentences stay
+    left_out: questions of rows are left out where this regular expression is found in one; null: none
 
     Relevant is the sentence that `answer_sentence` numbers, in every language of the paragraph; every sentence of the
-    paragraph where it is absent or -1. Equal sentences of a language are one candidate; those without a letter or digit
-    are none. Questions may be in fewer languages than sentences.
-    Raises DataError with file and line for rows of another shape; ConfigError for a language that the file lacks.
+    paragraph where it is absent or -1 and is not looked for. Equal sentences of a language are one candidate; those
+    without a letter or digit are none. Questions may be in fewer languages than sentences.
+    Raises DataError with file and line for rows of another shape; ConfigError for a language that the file lacks, for
+    an expression that is none, and where no question is left.
     """
     path = Path(path)
+    try:
+        unwanted = re.compile(left_out) if left_out is not None else None
+    except re.error as error:
+        raise ConfigError(f"task {name}: left_out={left_out!r} is no regular expression ({error}).") from error
     rows = [(where, fields, _sentences(fields, where)) for where, fields in read_json_rows([path], QA_FIELDS)]
     known = sorted({language for _, _, sentences in rows for language in sentences})
     chosen = chosen_languages(name, languages, known)
+    locator = AnswerLocator(sentences for _, _, sentences in rows) if locate else None
 
     passages: dict[str, dict[str, str]] = {language: {} for language in chosen}
     id_by_text: dict[tuple[str, str], str] = {}
     queries: dict[str, dict[str, str]] = {}
     qrels: dict[str, dict[str, dict[str, int]]] = {}
     for where, fields, sentences in rows:
+        questions = texts_of(fields, "queries", where)
+        answer = _answer_sentence(fields, where)
+        if answer is None and locator is not None:
+            answer = locator(texts_of(fields, "answers", where), sentences)
+            if answer is None:
+                questions = {}
+        if unwanted is not None and any(map(unwanted.search, questions.values())):
+            questions = {}
         relevant: dict[str, int] = {}
         for language in chosen:
             for number, text in enumerate(sentences.get(language, [])):
@@ -53,19 +76,19 @@ def answer_sentences(
                     continue
                 key = id_by_text.setdefault((language, normalised(text)), f"{language}:{fields['id']}.{number}")
                 passages[language].setdefault(key, text)
-                if _answers(fields, number, where):
+                if answer in (None, number):
                     relevant[key] = 1
         if not relevant:
             raise DataError(f"{where}: no sentence of row '{fields['id']}' answers its question. Drop the row.")
-        for language, question in texts_of(fields, "queries", where).items():
+        for language, question in questions.items():
             if language in chosen:
                 queries.setdefault(language, {})[str(fields["id"])] = question
                 qrels.setdefault(language, {})[str(fields["id"])] = relevant
     if not queries:
-        raise ConfigError(f"task {name}: {path} has no question in {', '.join(chosen)}.")
+        raise ConfigError(f"task {name}: {path} has no question in {', '.join(chosen)}, or none that is not left out.")
     return RetrievalTask(
         name=name,
-        revision=f"sha256-{content_hash(path)[:16]}",
+        revision=f"sha256-{content_hash(path, str(locate), str(left_out))[:16]}",
         licence=licence,
         note=note,
         queries=queries,
@@ -91,8 +114,52 @@ def _sentences(fields: Mapping[str, Any], where: str) -> Sentences:
     return sentences
 
 
-def _answers(fields: Mapping[str, Any], number: int, where: str) -> bool:
+def _answer_sentence(fields: Mapping[str, Any], where: str) -> int | None:
     answer = fields.get("answer_sentence", -1)
     if not isinstance(answer, int) or isinstance(answer, bool):
         raise DataError(f"{where}: answer_sentence of row '{fields['id']}' is {answer!r}; it must be a whole number.")
-    return answer < 0 or number == answer
+    return answer if answer >= 0 else None
+
+
+class AnswerLocator:
+    """Tells which sentence of a paragraph says an answer: the one with most of its words, if that is clear.
+
+    Words count by the first six of their letters, with their inverse document frequency. The sentence must have half of
+    an answer's weight, and a fifth more than any other; so in every language that has the answer, and the same sentence
+    in all of them. Made for languages that write words apart.
+    """
+
+    SHARE, LEAD = 0.5, 0.2  # of an answer's weight
+
+    def __init__(self, paragraphs: Iterable[Sentences]) -> None:
+        """paragraphs: all of them, for the frequencies of words."""
+        self._counts: dict[str, Counter[str]] = {}
+        for sentences in paragraphs:
+            for language, texts in sentences.items():
+                counts = self._counts.setdefault(language, Counter())
+                for text in texts:
+                    counts.update({"": 1} | dict.fromkeys(_beginnings(text), 1))
+
+    def __call__(self, answers: Mapping[str, str], sentences: Sentences) -> int | None:
+        """The number of the sentence, from 0; None where it cannot be told."""
+        if len({len(texts) for texts in sentences.values()}) != 1:
+            return None
+        told = {
+            self._told(answers[language], sentences[language], language)
+            for language in answers
+            if language in sentences
+        }
+        return told.pop() if len(told) == 1 else None
+
+    def _told(self, answer: str, sentences: Sequence[str], language: str) -> int | None:
+        counts = self._counts[language]
+        weights = {word: math.log(1 + counts[""] / (1 + counts[word])) for word in _beginnings(answer)}
+        shares = [sum(weights[word] for word in weights.keys() & _beginnings(text)) for text in sentences]
+        first, second = sorted([*shares, 0.0], reverse=True)[:2]
+        clear = first >= self.SHARE * sum(weights.values()) and first - second > self.LEAD * sum(weights.values())
+        return shares.index(first) if clear else None
+
+
+def _beginnings(text: str) -> set[str]:
+    """Of words of three letters or more, and of numbers."""
+    return {word[:6] for word in re.findall(r"\w+", text.lower()) if len(word) > 2 or word.isdigit()}
