@@ -66,7 +66,10 @@ def shortened(command: str) -> list[str]:
         words.append("trainer.max_steps=3")
     elif not {"evaluation", "experiment"} & set(said):
         words += ["evaluation=[]"] if action == "train" else SMALL if action == "evaluate" else []
-    if "xquad_r" in said.get("evaluation", "") or said.get("experiment", "tune") != "tune":
+    if "xquad_r" in said.get("evaluation", "") or said.get("experiment", "tune") not in (
+        "tune",
+        "best_small_questions",
+    ):
         words = [word for word in words if not word.startswith("evaluation.tasks.xquad_r.articles")]
         words += XQUAD_R
     if action == "encode":
@@ -179,7 +182,7 @@ def made_runs(run: Callable[..., int], command: str) -> None:
     """The earlier runs that a command names: outputs/DATE/TIME, and multirun/DATE/TIME of two."""
     small = ("model=tiny", *(f"{key}={value}" for key, value in TRAINING.items()), *SMALL)
     logger = ["logger=[csv,wandb]"] if "dashboard" in command else []
-    for folder in ("outputs/DATE/TIME", "outputs/DATE/OTHER", "RUN", "runs/a", "path/to"):
+    for folder in ("outputs/DATE/TIME", "outputs/DATE/OTHER", "RUN", "runs/a", "runs/questions", "path/to"):
         named = re.search(rf"{folder}\b(?!/(mined|pairs))", command)
         if named and (f"run.dir={folder}" not in command or "resume=" in command):
             assert run(*small, f"hydra.run.dir={folder}", "overwrite=true") == 0
