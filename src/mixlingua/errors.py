@@ -60,6 +60,16 @@ class Interrupted(SystemExit):
         return f"interrupted by {self.signal.name}"
 
 
+def interruption_of(error: BaseException) -> Interrupted | None:
+    """The interruption that an error is, or during which it was raised.
+
+    A file that was being written, or a worker that got the signal too, may raise an error of its own meanwhile.
+    """
+    if isinstance(error, Interrupted) or error.__context__ is None:
+        return error if isinstance(error, Interrupted) else None
+    return interruption_of(error.__context__)
+
+
 @contextmanager
 def signals_interrupt() -> Iterator[None]:
     """While the body runs, SIGINT and SIGTERM raise Interrupted in the main thread.

@@ -54,15 +54,17 @@ def test_a_signal_while_training_says_how_to_go_on(start: Start, tmp_path: Path,
     wait_for(process, lambda: (tmp_path / "run/checkpoints/last.ckpt").exists())
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 128 + number
+    assert process.returncode == 128 + number, errors
     assert f"interrupted by {number.name}. " in errors and "Traceback" not in errors
     assert re.search(r"python run.py resume=\S*run hydra.run.dir=\S*run$", errors.strip().splitlines()[-1])
     status = read_status(tmp_path / "run")
     assert (status["state"], status["error"]) == ("interrupted", f"interrupted by {number.name}")
 
 
-def test_a_signal_outside_training(start: Start, tmp_path: Path) -> None:
-    (tmp_path / "slow_task.py").write_text("import time\n\ndef slow():\n    time.sleep(600)\n")
+@pytest.mark.parametrize("meanwhile", ["pass", "raise RuntimeError('a file was not written whole')"])
+def test_a_signal_outside_training(start: Start, tmp_path: Path, meanwhile: str) -> None:
+    body = f"try:\n        time.sleep(600)\n    finally:\n        {meanwhile}"
+    (tmp_path / "slow_task.py").write_text(f"import time\n\ndef slow():\n    {body}\n")
     folder = tmp_path / "own" / "evaluation"
     folder.mkdir(parents=True)
     (folder / "slow.yaml").write_text("# @package evaluation.tasks.slow\n_target_: slow_task.slow\n")

@@ -20,10 +20,10 @@ from mixlingua.cli.run_folder import check_unused, claim
 from mixlingua.cli.run_record import is_rank_zero, recorded
 from mixlingua.errors import (
     ConfigError,
-    Interrupted,
     PrunedError,
     errors_on_stderr,
     full_errors,
+    interruption_of,
     raise_problems,
     suggest,
     user_error,
@@ -100,9 +100,11 @@ def _run(cfg: DictConfig, run_dir: Path, overrides: list[str], *, multirun: bool
                 partial.write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
         try:
             metrics.update(_act(action, cfg, run_dir))
-        except Interrupted as interrupted:
+        except BaseException as error:
+            if (interrupted := interruption_of(error)) is None:
+                raise
             interrupted.what_next = _what_next(cfg.action, run_dir)
-            raise
+            raise interrupted from None
         finally:
             _release()
         if is_rank_zero() and cfg.objective is not None and cfg.objective not in metrics:
