@@ -26,7 +26,7 @@ SOURCE = REPOSITORY / "src" / "mixlingua"
 LACKING = (
     "could not be fetched|Get https|no GPU is visible|GPUs are visible here|this is no SLURM job|no checkpoint at"
     "|pip install hydra-|belongs here, with newstest2019|parts.SquaredDistance"
-    "|DIR/qa/belebele\\.jsonl\\.gz: no such file"
+    "|DIR/qa/belebele\\.jsonl\\.gz: no such file|averaging.models: .*: no such file"
 )
 # Commands that are no `python run.py`, with what runs them.
 OTHER_COMMANDS = {

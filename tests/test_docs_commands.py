@@ -66,10 +66,8 @@ def shortened(command: str) -> list[str]:
         words.append("trainer.max_steps=3")
     elif not {"evaluation", "experiment"} & set(said):
         words += ["evaluation=[]"] if action == "train" else SMALL if action == "evaluate" else []
-    if "xquad_r" in said.get("evaluation", "") or said.get("experiment", "tune") not in (
-        "tune",
-        "best_small_questions",
-    ):
+    on_xquad_r = said.get("experiment") not in (None, "tune", "best_small_questions")
+    if on_xquad_r or "xquad_r" in said.get("evaluation", ""):
         words = [word for word in words if not word.startswith("evaluation.tasks.xquad_r.articles")]
         words += XQUAD_R
     if action == "encode":

@@ -10,7 +10,7 @@ import torch
 import mixlingua
 from mixlingua.cli.main import main
 from mixlingua.data.readers.jsonl import JsonlReader
-from mixlingua.errors import ConfigError
+from mixlingua.errors import ConfigError, DataError
 from mixlingua.losses.distillation import Distillation
 from mixlingua.losses.infonce import InfoNCE
 from mixlingua.sampling.strategies import Crosslingual
@@ -94,3 +94,8 @@ def test_texts_that_training_cuts_are_told(caplog: pytest.LogCaptureFixture) -> 
 def test_what_cannot_work_is_refused_by_name(call, named: str) -> None:
     with pytest.raises(ConfigError, match=named.replace("?", r"\?")):
         call()
+
+
+def test_a_benchmark_may_have_another_name_than_its_task(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"belebele\.jsonl\.gz: no such file"):
+        mixlingua.benchmark("development", data=tmp_path)

@@ -60,14 +60,14 @@ class Interrupted(SystemExit):
         return f"interrupted by {self.signal.name}"
 
 
-def interruption_of(error: BaseException) -> Interrupted | None:
-    """The interruption that an error is, or during which it was raised.
+def interruption_of(error: BaseException | None) -> Interrupted | None:
+    """The interruption that an error is, or during which it was raised; None where there is none.
 
     A file that was being written, or a worker that got the signal too, may raise an error of its own meanwhile.
     """
-    if isinstance(error, Interrupted) or error.__context__ is None:
-        return error if isinstance(error, Interrupted) else None
-    return interruption_of(error.__context__)
+    while error is not None and not isinstance(error, Interrupted):
+        error = error.__context__
+    return error
 
 
 @contextmanager

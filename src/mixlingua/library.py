@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytorch_lightning as pl
 import yaml
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -24,7 +25,7 @@ from mixlingua.data.datamodule import PairDataModule
 from mixlingua.data.readers.jsonl import JsonlReader
 from mixlingua.data.rows import Reader, Side
 from mixlingua.data.tokenizer import sampled_cut
-from mixlingua.errors import ConfigError, suggest
+from mixlingua.errors import ConfigError, suggest, user_error
 from mixlingua.evaluation.results import AVERAGES, Average, TaskResult, without_shares
 from mixlingua.evaluation.suite import Task, evaluate_encoder
 from mixlingua.files import cache_dir, conf_folder
@@ -118,7 +119,10 @@ def benchmark(name: str, *, data: str | Path = "data", **options: Any) -> Task:
         arguments: Any = OmegaConf.to_container(next(iter(tasks.values())), resolve=True)
     except OmegaConfBaseException as error:
         raise ConfigError(f"benchmark({name!r}): it needs a whole configuration; use action=evaluate.") from error
-    return instantiate(arguments | options)
+    try:
+        return instantiate(arguments | options)
+    except InstantiationException as error:
+        raise user_error(error) or error from error
 
 
 class Figures:

@@ -6,7 +6,7 @@ import pytest
 
 from mixlingua.cli.configuration import compose
 from mixlingua.cli.train import make_plans, open_stores
-from mixlingua.data.store import ParallelStore
+from mixlingua.data.store import SIDES, ParallelStore
 
 
 @pytest.fixture
@@ -55,3 +55,14 @@ def test_a_schedule_knows_the_steps_of_the_training_and_validation_is_monolingua
     assert (plan.strategy.max_steps, plan.strategy.batches_per_step) == (60, 2)
     assert validation_plan is not None
     assert {validation_plan.batch(step).kind for step in range(8)} == {"monolingual"}
+
+
+def test_rows_to_validate_with_are_kept_apart_from_the_training_rows(cache: Path) -> None:
+    """Rows that data.max_rows leaves out of training may be validated with, unless a text of theirs is trained on."""
+    cfg = compose([f"paths.cache={cache}", "data.max_rows=100"])
+    cfg.data.validation_sources = {"atlas": cfg.data.sources.atlas}
+    (training,), (validation,) = open_stores(cfg)
+    assert training.num_rows == 100 and validation.num_rows > 0
+    for side in SIDES:
+        for language in training.languages:
+            assert not {*training.text_keys(side, language)[0]} & {*validation.text_keys(side, language)[0]}

@@ -75,6 +75,8 @@ def test_good_configurations_have_none(problems: Problems, overrides: str) -> No
             "augmentation=codeswitch_multilingual augmentation.probability=2",
             "augmentation.probability=2: a probability is within [0, 1]",
         ),
+        ("averaging.models=[nowhere]", "averaging.models: nowhere: no such file or folder."),
+        ("averaging.weights=[2,1]", "averaging.weights: there are no averaging.models."),
         ("resume=nowhere", "resume=nowhere: no checkpoint at nowhere."),
         ("evaluation.average=mikro", "evaluation.average=mikro: it is one of macro, micro. Did you mean 'micro'?"),
         ("action=evaluate evaluation=[]", "evaluation=[]: nothing to measure"),

@@ -61,20 +61,48 @@ def test_a_signal_while_training_says_how_to_go_on(start: Start, tmp_path: Path,
     assert (status["state"], status["error"]) == ("interrupted", f"interrupted by {number.name}")
 
 
-@pytest.mark.parametrize("meanwhile", ["pass", "raise RuntimeError('a file was not written whole')"])
-def test_a_signal_outside_training(start: Start, tmp_path: Path, meanwhile: str) -> None:
-    body = f"try:\n        time.sleep(600)\n    finally:\n        {meanwhile}"
-    (tmp_path / "slow_task.py").write_text(f"import time\n\ndef slow():\n    {body}\n")
-    folder = tmp_path / "own" / "evaluation"
-    folder.mkdir(parents=True)
-    (folder / "slow.yaml").write_text("# @package evaluation.tasks.slow\n_target_: slow_task.slow\n")
-    line = (f"--config-dir={folder.parent}", "action=evaluate", "model=tiny", "evaluation=[slow]", "hydra.run.dir=run")
-    process = start(*line, alone=True)
-    wait_for(process, lambda: (tmp_path / "run/status.json").exists())
+def own_part(place: Path, group: str, code: str, name: str) -> str:
+    """Make slow_task.py, which may touch "begun", and a choice `slow` of a group; the option that finds it."""
+    (place / "slow_task.py").write_text(f"import time\nfrom pathlib import Path\n\n{code}")
+    (place / "own" / group).mkdir(parents=True)
+    holder = "evaluation.tasks" if group == "evaluation" else group
+    (place / "own" / group / "slow.yaml").write_text(f"# @package {holder}.slow\n_target_: slow_task.{name}\n")
+    return f"--config-dir={place / 'own'}"
+
+
+def test_a_signal_outside_training(start: Start, tmp_path: Path) -> None:
+    code = "def slow():\n    Path('begun').touch()\n    time.sleep(600)\n"
+    option = own_part(tmp_path, "evaluation", code, "slow")
+    process = start(option, "action=evaluate", "model=tiny", "evaluation=[slow]", "hydra.run.dir=run", alone=True)
+    wait_for(process, (tmp_path / "begun").exists)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 143
     assert errors.strip().splitlines()[-1].startswith("interrupted by SIGTERM.")
+    assert read_status(tmp_path / "run")["state"] == "interrupted"
+
+
+WRITER = """
+from pytorch_lightning import Callback
+
+class Slow(Callback):
+    def on_train_start(self, trainer, module):
+        try:
+            Path("begun").touch()
+            time.sleep(600)
+        finally:
+            raise RuntimeError("a file was not written whole")
+"""
+
+
+def test_an_error_that_a_signal_causes_is_an_interruption(start: Start, tmp_path: Path) -> None:
+    """As of a file that was being written, or of a worker that got the signal too."""
+    process = start(own_part(tmp_path, "callbacks", WRITER, "Slow"), *LONG, "callbacks=[slow]")
+    wait_for(process, (tmp_path / "begun").exists)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143, errors
+    assert "interrupted by SIGTERM. " in errors and "Traceback" not in errors
     assert read_status(tmp_path / "run")["state"] == "interrupted"
 
 

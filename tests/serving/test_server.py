@@ -14,9 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import uvicorn
 from tests.browser import DESK, PHONE, Browser
 
 from mixlingua.errors import ConfigError
+from mixlingua.search.retriever import Retriever
 from mixlingua.serving.server import run_server
 from mixlingua.serving.settings import ServerSettings
 
@@ -168,3 +170,16 @@ def test_a_port_that_is_taken_is_named(retriever):
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=rf"server\.port={port}: cannot listen there"):
             run_server({"rivers": retriever}, ServerSettings(port=port), lambda address: None)
+
+
+def test_small_answers_are_sent_at_once(retriever: Retriever, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nagle's algorithm would keep an answer's body back until the client has confirmed its head."""
+    options: list[int] = []
+
+    def run(_: uvicorn.Server, sockets: list[socket.socket]) -> None:
+        with socket.create_connection(sockets[0].getsockname()), sockets[0].accept()[0] as connection:
+            options.append(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    monkeypatch.setattr(uvicorn.Server, "run", run)
+    run_server({"rivers": retriever}, ServerSettings(port=0), lambda address: None)
+    assert options == [1]

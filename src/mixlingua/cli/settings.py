@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from mixlingua.errors import MixlinguaError, raise_problems, suggest
@@ -103,6 +104,11 @@ class AveragingSettings:
             )
         if self.weights is not None and not self.models:
             problems.append("averaging.weights: there are no averaging.models. Name some, or leave it.")
+        problems += [
+            f"averaging.models: {folder}: no such file or folder. Name folders of finished runs, or of models."
+            for folder in self.models
+            if not Path(folder).is_dir()
+        ]
         raise_problems(problems)
 
 

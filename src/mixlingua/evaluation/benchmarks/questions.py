@@ -124,21 +124,21 @@ def _answer_sentence(fields: Mapping[str, Any], where: str) -> int | None:
 class AnswerLocator:
     """Tells which sentence of a paragraph says an answer: the one with most of its words, if that is clear.
 
-    Words count by the first six of their letters, with their inverse document frequency. The sentence must have half of
-    an answer's weight, and a fifth more than any other; so in every language that has the answer, and the same sentence
-    in all of them. Made for languages that write words apart.
+    A word counts by its first six letters. It weighs more the fewer sentences it is in. A sentence says an answer if it
+    has at least half of the answer's weight, and a fifth of it more than any other sentence. It must be the same
+    sentence in every language that has the answer. Made for languages that write words apart.
     """
 
     SHARE, LEAD = 0.5, 0.2  # of an answer's weight
 
     def __init__(self, paragraphs: Iterable[Sentences]) -> None:
         """paragraphs: all of them, for the frequencies of words."""
-        self._counts: dict[str, Counter[str]] = {}
+        self._num_sentences: Counter[str] = Counter()  # by language
+        self._num_with: Counter[tuple[str, str]] = Counter()  # sentences that have a word, by language and word
         for sentences in paragraphs:
             for language, texts in sentences.items():
-                counts = self._counts.setdefault(language, Counter())
-                for text in texts:
-                    counts.update({"": 1} | dict.fromkeys(_beginnings(text), 1))
+                self._num_sentences[language] += len(texts)
+                self._num_with.update((language, word) for text in texts for word in _beginnings(text))
 
     def __call__(self, answers: Mapping[str, str], sentences: Sentences) -> int | None:
         """The number of the sentence, from 0; None where it cannot be told."""
@@ -152,12 +152,15 @@ class AnswerLocator:
         return told.pop() if len(told) == 1 else None
 
     def _told(self, answer: str, sentences: Sequence[str], language: str) -> int | None:
-        counts = self._counts[language]
-        weights = {word: math.log(1 + counts[""] / (1 + counts[word])) for word in _beginnings(answer)}
-        shares = [sum(weights[word] for word in weights.keys() & _beginnings(text)) for text in sentences]
-        first, second = sorted([*shares, 0.0], reverse=True)[:2]
-        clear = first >= self.SHARE * sum(weights.values()) and first - second > self.LEAD * sum(weights.values())
-        return shares.index(first) if clear else None
+        weights = {
+            word: math.log(1 + self._num_sentences[language] / (1 + self._num_with[language, word]))
+            for word in _beginnings(answer)
+        }
+        whole = sum(weights.values())
+        parts = [sum(weights[word] for word in weights.keys() & _beginnings(text)) for text in sentences]
+        first, second = sorted([*parts, 0.0, 0.0], reverse=True)[:2]
+        clear = first >= self.SHARE * whole and first - second > self.LEAD * whole
+        return parts.index(first) if clear else None
 
 
 def _beginnings(text: str) -> set[str]:
