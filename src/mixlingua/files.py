@@ -180,8 +180,23 @@ def content_hash(*parts: str | bytes | Path) -> str:
 
 
 def cache_dir() -> Path:
-    """Where converted stores and weights are kept: $MIXLINGUA_CACHE, else ~/.cache/mixlingua."""
+    """Where all that is made or fetched once is kept: $MIXLINGUA_CACHE, else ~/.cache/mixlingua."""
     return Path(os.environ.get("MIXLINGUA_CACHE", Path.home() / ".cache" / "mixlingua"))
+
+
+@contextmanager
+def caching_in(folder: str | Path | None) -> Iterator[None]:
+    """A context in which `cache_dir` is the folder, in processes started meanwhile too; None: in which it stays."""
+    before = os.environ.get("MIXLINGUA_CACHE")
+    if folder is not None:
+        os.environ["MIXLINGUA_CACHE"] = str(Path(folder).absolute())
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ["MIXLINGUA_CACHE"] = before
+        else:
+            os.environ.pop("MIXLINGUA_CACHE", None)
 
 
 def conf_folder() -> Path:

@@ -5,11 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from omegaconf import DictConfig
 
 from mixlingua.cli.check import problems
 from mixlingua.cli.command_line import ACTIONS
 from mixlingua.cli.configuration import compose
 from mixlingua.errors import StorageError, user_error
+from mixlingua.files import cache_dir
 
 Launch = Callable[..., int]
 
@@ -33,6 +35,21 @@ def test_workers_that_do_not_fit_dev_shm_are_refused(
     assert launch(*options, "data.num_workers=2", "hydra.run.dir=two") == 2
     assert "data.num_workers=2: batches waiting in /dev/shm may take 0 MB" in capfd.readouterr().err
     assert launch(*options, "data.num_workers=1", "hydra.run.dir=one") == 0
+
+
+def test_the_configured_cache_is_that_of_the_run_and_of_nothing_after_it(
+    launch: Launch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path / "usual"))
+    found = []
+
+    def probe(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
+        found.append(cache_dir())
+        return {}
+
+    for options in (["paths.cache=here", "hydra.run.dir=one"], ["hydra.run.dir=two"]):
+        assert launch("action=probe", *options, probe=probe) == 0
+    assert found == [tmp_path / "here", tmp_path / "usual"]
 
 
 @pytest.mark.parametrize("command", [["hydra.run.dir=file/run"], ["hydra.sweep.dir=file/sweep", "-m"]])

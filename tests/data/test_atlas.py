@@ -8,6 +8,8 @@ import unicodedata
 from collections import Counter
 
 import pytest
+from babel import Locale
+from babel.localedata import locale_identifiers
 
 from mixlingua.data import atlas
 from mixlingua.data.atlas.facts import KINDS, load_facts, load_templates
@@ -161,8 +163,17 @@ def test_facts_known_to_be_true() -> None:
     assert answers["home/br"] == "country:FR"
     assert answers["own_name/fi"] == "own_name:suomi"
     assert answers["currency_code/CHF"] == "code:CHF"
-    # Several official languages, a currency changed after CLDR 47, an official language with its own passage.
-    assert not {"official_language/CH", "currency/BG", "home/fi"} & answers.keys()
+    # Locales disagree, several languages are official, a currency changed after CLDR 47, a passage is of its own.
+    assert not {"first_day/AO", "official_language/CH", "currency/BG", "home/fi"} & answers.keys()
+
+
+def test_a_country_has_one_first_day_in_all_of_its_languages() -> None:
+    days: dict[str, set[str]] = {}
+    for locale in map(Locale.parse, locale_identifiers()):
+        days.setdefault(str(locale.territory), set()).add(f"day:{locale.first_week_day}")
+    stated = {fact.subject.partition(":")[2]: fact.answer for fact in load_facts() if fact.kind == "first_day"}
+    assert stated == {country: answer for country, answer in stated.items() if days[country] == {answer}}
+    assert len(stated) > 100
 
 
 def test_first_letters_are_raised_as_turkish_does() -> None:

@@ -36,9 +36,11 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def make(folder, tmp_path):
+def make(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path / "cache"))
+
     def reader(languages=("en", "de"), max_negatives=2, path=folder):
-        return MmarcoReader(path, languages, max_negatives, "refs/convert/parquet", cache_root=tmp_path / "cache")
+        return MmarcoReader(path, languages, max_negatives, "refs/convert/parquet")
 
     return reader
 

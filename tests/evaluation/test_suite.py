@@ -1,15 +1,17 @@
 """Which engine measures a task, and a task type of one's own, as a user's package brings it."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mixlingua.errors import ConfigError
+from mixlingua.errors import ConfigError, DataError
 from mixlingua.evaluation.results import PerQueryTable, TaskResult
 from mixlingua.evaluation.run_folder import read_results, write_results
-from mixlingua.evaluation.suite import evaluate_task
+from mixlingua.evaluation.suite import evaluate_encoder, evaluate_task
 from mixlingua.evaluation.tasks import RetrievalTask
+from mixlingua.files import cache_dir
 
 
 @dataclass(frozen=True)
@@ -65,3 +67,45 @@ def test_its_own_engine_goes_before_that_of_its_type(two_languages, one_hot):
     fields = {name: getattr(two_languages, name) for name in RetrievalTask.__dataclass_fields__}
     values = [evaluate_task(task, one_hot).rows[0].value for task in (two_languages, Reversed(**fields))]
     assert not np.isclose(*values)
+
+
+@pytest.fixture
+def measured(pretrained, two_languages):
+    """What an encoder measures with kept vectors, and the number of texts that it read for it."""
+
+    def measure(change=None, *, keep=True, precision="32-true", **settings):
+        encoder = pretrained(**settings).load(0)
+        if change is not None:
+            change(encoder)
+        read = []
+        encoder.register_forward_pre_hook(lambda _, given: read.append(len(given[0]["input_ids"])))
+        (result,) = evaluate_encoder(encoder, [two_languages], token_budget=64, precision=precision, keep=keep)
+        return (result.rows, result.provenance), sum(read)
+
+    return measure
+
+
+def test_an_encoder_that_is_measured_again_reads_no_text_and_has_the_same_figures(measured):
+    plain, num_texts = measured(keep=False)
+    assert num_texts == 11
+    assert plain[1]["cut"]["query"]["num_cut"] == 3
+    assert measured() == (plain, num_texts)
+    assert measured() == (plain, 0)
+
+
+def test_vectors_of_another_encoder_or_precision_are_not_taken(measured):
+    _, num_texts = measured()
+
+    def shifted(encoder):
+        next(encoder.transformer.parameters()).data[0, 0] += 1
+
+    for differently in ({"change": shifted}, {"precision": "bf16-mixed"}, {"pooling": "cls"}, {"query_prefix": "x "}):
+        assert measured(**differently)[1] == num_texts, differently
+
+
+def test_a_kept_file_that_is_damaged_is_named(measured):
+    measured()
+    file = sorted(Path(cache_dir(), "measured").glob("*.npy"))[0]
+    file.write_bytes(file.read_bytes()[:-8])
+    with pytest.raises(DataError, match=rf"{file.name}: .* Remove this folder of the cache"):
+        measured()

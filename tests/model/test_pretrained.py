@@ -305,6 +305,15 @@ def test_weights_that_are_not_finite_are_refused(pretrained, plain, value):
         pretrained(name_or_path=str(plain)).load(seed=0)
 
 
+def test_finite_weights_whose_sum_is_not_are_taken(pretrained, plain):
+    tensors = load_file(plain / "model.safetensors")
+    next(iter(tensors.values())).fill_(3e38)
+    save_file(tensors, plain / "model.safetensors", metadata={"format": "pt"})
+    weights = list(pretrained(name_or_path=str(plain)).load(seed=0).parameters())
+    assert all(weight.isfinite().all() for weight in weights)
+    assert not all(weight.sum().isfinite() for weight in weights)
+
+
 def test_a_tokenizer_of_another_model_is_refused(pretrained, plain):
     file = plain / "tokenizer_config.json"
     added = {str(300 + i): {"content": f"<{i}>", "special": False} for i in range(50)}

@@ -28,7 +28,7 @@ from mixlingua.errors import (
     suggest,
     user_error,
 )
-from mixlingua.files import atomic_write
+from mixlingua.files import atomic_write, caching_in
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ def _run(cfg: DictConfig, run_dir: Path, overrides: list[str], *, multirun: bool
         claim(run_dir)  # a job of a sweep has not yet
         check_unused(run_dir, cfg, overrides)
     action = ACTIONS[cfg.action]
-    with recorded(run_dir, cfg.action, overrides) as metrics:
+    with caching_in(cfg.paths.cache), recorded(run_dir, cfg.action, overrides) as metrics:
         raise_problems(problems(cfg, action, overrides, multirun=multirun))
         if "trainer" in action.uses:
             _settle_precision(cfg)

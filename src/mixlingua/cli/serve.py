@@ -56,8 +56,7 @@ def _embedded_index(cfg: DictConfig) -> Path:
     """The index of atlas with the configured model, in the cache; made where it is not there."""
     chosen = {name: OmegaConf.to_container(cfg[name], resolve=True) for name in ("model", "index")}
     key = content_hash(REVISION, repr(chosen), str(cfg.seed), str(cfg.evaluation.precision))
-    cache = Path(cfg.paths.cache) if cfg.paths.cache else cache_dir()
-    folder = cache / "served" / key[:16]
+    folder = cache_dir() / "served" / key[:16]
     with lock(folder):
         if not (folder / MANIFEST).is_file():
             make_index(cfg, folder)

@@ -51,7 +51,7 @@ def open_stores(cfg: DictConfig) -> tuple[list[ParallelStore], list[ParallelStor
     """
     if not cfg.data.sources:
         raise ConfigError("data.sources is empty: choose one or several, such as data=[ntrex,tatoeba].")
-    cache = Path(cfg.paths.cache) if cfg.paths.cache else cache_dir()
+    cache = cache_dir()
     train = [build_store(instantiate(source), cache) for source in cfg.data.sources.values()]
     validation = [build_store(instantiate(source), cache) for source in cfg.data.validation_sources.values()]
     held_out: list[ParallelStore] = []

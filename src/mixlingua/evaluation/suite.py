@@ -17,12 +17,13 @@ from mixlingua.data.rows import Side
 from mixlingua.data.tokenizer import Cut, cut_of
 from mixlingua.errors import ConfigError
 from mixlingua.evaluation.corpus_tasks import AnswerTask, CorpusTask
-from mixlingua.evaluation.engines import answers, in_memory, on_disk, probe
+from mixlingua.evaluation.engines import answers, in_memory, on_disk
 from mixlingua.evaluation.results import TaskResult
 from mixlingua.evaluation.tasks import BitextTask, ProbeTask, RetrievalTask
 from mixlingua.files import content_hash
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.retrieval.encode import Encode, encode
+from mixlingua.retrieval.kept_vectors import kept_whole
 
 
 class Task(Protocol):
@@ -50,15 +51,16 @@ def each_task(made: Iterable[Task | list[Task]]) -> list[Task]:
 
 
 def evaluate_encoder(
-    encoder: BiEncoder, tasks: Sequence[Task], *, token_budget: int, precision: str
+    encoder: BiEncoder, tasks: Sequence[Task], *, token_budget: int, precision: str, keep: bool = False
 ) -> list[TaskResult]:
     """The result of each task, the same on all ranks; every rank must call this. Its provenance says, as "cut", how
     many distinct texts of each side were longer than the encoder reads (`Cut`).
 
-    token_budget, precision: as `mixlingua.retrieval.encode.encode` takes them. Rank zero shows a bar, which goes away.
+    token_budget, precision: as `mixlingua.retrieval.encode.encode` takes them. keep: whether the vectors are kept in
+    the cache, for an encoder that will be measured again. Rank zero shows a bar, which goes away.
     """
     with progress_bars() as bars:
-        encode_texts = TextEncoder(encoder, token_budget, precision, bars, "")
+        encode_texts = TextEncoder(encoder, token_budget, precision, bars, "", keep=keep)
         results = []
         for task in tasks:
             encode_texts.purpose, encode_texts.cut = task.name, {}
@@ -68,12 +70,18 @@ def evaluate_encoder(
         return results
 
 
+def _probe(task: ProbeTask, encode: Encode) -> TaskResult:
+    from mixlingua.evaluation.engines import probe  # with scikit-learn, which takes a second to import
+
+    return probe.evaluate(task, encode)
+
+
 ENGINES: dict[type, Callable[[Any, Encode], TaskResult]] = {
     RetrievalTask: in_memory.evaluate,
     BitextTask: in_memory.evaluate_bitext,
     CorpusTask: on_disk.evaluate,
     AnswerTask: answers.evaluate,
-    ProbeTask: probe.evaluate,
+    ProbeTask: _probe,
 }
 
 
@@ -110,9 +118,18 @@ class TextEncoder:
     cut: by side, the distinct texts so far and how many of them were cut; empty it where a new count begins.
     """
 
-    def __init__(self, encoder: BiEncoder, token_budget: int, precision: str, bars: Progress, purpose: str) -> None:
+    def __init__(
+        self,
+        encoder: BiEncoder,
+        token_budget: int,
+        precision: str,
+        bars: Progress,
+        purpose: str,
+        *,
+        keep: bool = False,
+    ) -> None:
         self.encoder, self.token_budget, self.precision = encoder, token_budget, precision
-        self.bars, self.purpose = bars, purpose
+        self.bars, self.purpose, self.keep = bars, purpose, keep
         self.cut: dict[Side, Cut] = {}
         self.latest_cut = Cut()
         self._latest: dict[Side, tuple[dict[str, int], Tensor]] = {}  # text -> its row, and (N, D)
@@ -143,6 +160,15 @@ class TextEncoder:
         self.cut[side] = self.cut.get(side, Cut()) + cut
 
     def _encoded(self, texts: Sequence[str], side: Side, lost: dict[str, int]) -> Tensor:
+        if not self.keep:
+            return self._computed(texts, side, lost)
+        parts = (self.fingerprint, str(self.token_budget), str(self.encoder.packed), side, *texts)
+        vectors = kept_whole(parts, len(texts), lambda: self._computed(texts, side, lost))
+        if not lost:  # not computed now, or none is cut
+            lost |= self.encoder.tokenizer.encode_counting(texts, side)[1]
+        return vectors
+
+    def _computed(self, texts: Sequence[str], side: Side, lost: dict[str, int]) -> Tensor:
         bar = self.bars.add_task(f"{self.purpose}: {side} vectors", total=None)
         vectors = encode(
             self.encoder,

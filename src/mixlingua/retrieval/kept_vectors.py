@@ -16,9 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mixlingua import distributed
 from mixlingua.errors import DataError
 from mixlingua.files import cache_dir, content_hash
-from mixlingua.retrieval.shards import write_vectors
+from mixlingua.retrieval.shards import read_vectors, write_vectors
 
 _FORMAT = "1"
 WRITE_AFTER = 4096  # vectors that are held in memory before they are written
@@ -34,6 +35,22 @@ def keys_of(token_ids: Sequence[Sequence[int]]) -> Keys:
     """The keys of texts, by their token ids without padding."""
     digests = (hashlib.blake2b(np.asarray(ids, np.int64).tobytes(), digest_size=16).digest() for ids in token_ids)
     return np.frombuffer(b"".join(digests), np.uint64).reshape(-1, 2)
+
+
+def kept_whole(parts: Sequence[str], num_texts: int, compute: Callable[[], Tensor]) -> Tensor:
+    """The (num_texts, D) float32 vectors of a list of texts, from the cache or computed and kept there as they are.
+
+    For what is measured: no vector is rounded, and none comes from a batch of other texts, so figures are the same
+    whether they were kept or not. parts: all that decides the vectors, and the texts. Every rank must call this.
+    Raises DataError where a kept file is damaged.
+    """
+    path = cache_dir() / "measured" / f"{content_hash(_FORMAT, torch.__version__, *parts)[:32]}.npy"
+    if all(distributed.all_gather_objects(path.is_file())):
+        return read_vectors(path, num_texts, _MEND)
+    vectors = compute()
+    if distributed.rank() == 0:
+        write_vectors(path, vectors)
+    return vectors
 
 
 class KeptVectors:

@@ -26,7 +26,8 @@ logger = logging.getLogger(__name__)
 class EvaluationCallback(Callback):
     """Evaluates the module's `encoder` on tasks, logs the averages and writes the run's result files.
 
-    It evaluates before training, unless the run is resumed, whose files are there already; every `every_n_steps`
+    It evaluates before training, unless the run is resumed, whose files are there already, and keeps these vectors in
+    the cache, since many runs begin with the same weights; every `every_n_steps`
     optimiser steps, which are logged only; and when EndOfTraining calls `measure_end`. `results_before` and
     `results_after` hold the results in the process that trained. Under a spawning strategy that is not the user's
     process: read the files.
@@ -65,7 +66,7 @@ class EvaluationCallback(Callback):
         """Evaluate the untrained weights, unless the run is resumed."""
         self._latest_step = trainer.global_step
         if self.before and trainer.global_step == 0:
-            self.results_before = self._evaluate(trainer, pl_module, "before training")
+            self.results_before = self._evaluate(trainer, pl_module, "before training", keep=True)
             self._write(self.results_before, 0, "before")
 
     def on_train_batch_end(
@@ -95,9 +96,11 @@ class EvaluationCallback(Callback):
         self.provenance["final_weights"] = weights
         self._write(self.results_after, trainer.global_step, "after")
 
-    def _evaluate(self, trainer: Trainer, pl_module: LightningModule, weights: str) -> list[TaskResult]:
+    def _evaluate(
+        self, trainer: Trainer, pl_module: LightningModule, weights: str, *, keep: bool = False
+    ) -> list[TaskResult]:
         results = evaluate_encoder(
-            _whole_encoder(pl_module), self.tasks, token_budget=self.token_budget, precision=self.precision
+            _whole_encoder(pl_module), self.tasks, token_budget=self.token_budget, precision=self.precision, keep=keep
         )
         self._latest_step, self._latest_results = trainer.global_step, results
         averages = without_shares({k: v for result in results for k, v in result.aggregate(self.average).items()})

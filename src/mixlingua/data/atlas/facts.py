@@ -166,11 +166,12 @@ def _currencies(countries: Iterable[str]) -> dict[str, str]:
 
 
 def _first_days(countries: Iterable[str]) -> dict[str, str]:
-    """The first day of the week, 0 = Monday, of each country on which CLDR's locales for it agree."""
-    days = defaultdict(set)
-    for locale in map(Locale.parse, locale_identifiers()):
-        days[locale.territory].add(locale.first_week_day)
-    return {country: str(min(days[country])) for country in countries if len(days[country]) == 1}
+    """The first day of the week, 0 = Monday, of each country. CLDR states one for all languages of a country; the few
+    exceptions are left out in world.toml."""
+    every = map(Locale.parse, locale_identifiers())
+    ours_last = sorted(every, key=lambda locale: locale.language in LANGUAGES)  # which are in memory for the names
+    locales = {locale.territory: locale for locale in ours_last}
+    return {country: str(locales[country].first_week_day) for country in countries if country in locales}
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,6 @@ class MmarcoReader:
     languages: those to read, each about 3 GB to fetch
     max_negatives: the first so many irrelevant passages of a pair in the triples become its negatives
     revision: of the hub's data set
-    cache_root: where `datasets` keeps what it converted; null: the cache folder of mixlingua
     name: of the source
 
     A pair lacks a language where its query or passage is missing or blank. Rows that share the query never meet in a
@@ -54,7 +53,6 @@ class MmarcoReader:
         languages: Sequence[str] = ("ar", "de", "en", "es", "hi", "ru", "zh"),
         max_negatives: int = 1,
         revision: str = "refs/convert/parquet",
-        cache_root: str | Path | None = None,
         name: str = "mmarco",
     ) -> None:
         for language in languages:
@@ -72,7 +70,7 @@ class MmarcoReader:
         self.max_negatives = max_negatives
         self.revision = revision
         self._folder = Path(path)
-        self._cache = (Path(cache_root) if cache_root else cache_dir()) / "datasets"
+        self._cache = cache_dir() / "datasets"
 
     def fingerprint(self) -> str:
         """A hash of the options and of the files, so that a built store is found again without a network.

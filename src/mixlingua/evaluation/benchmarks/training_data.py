@@ -51,7 +51,6 @@ def held_out(
     validation_fraction: float,
     rows: int = 200,
     languages: Sequence[str] | None = None,
-    cache: str | Path | None = None,
 ) -> RetrievalTask:
     """Queries of held-out rows, over the passages of the held-out rows of all sources, in every setting.
 
@@ -61,7 +60,6 @@ def held_out(
     validation_fraction: as in training
     rows: of each source at most, drawn at random, the same ones whatever the seed of a run
     languages: of queries and passages, trained on or not; those that no row has are left out; null: all of the sources
-    cache: the folder of the stores; null: the usual one
 
     Relevant are a row's passages in all languages, and those of rows whose query is the same text. Equal passages of a
     language are one candidate. Texts are equal where `mixlingua.data.rows.normalised` makes them so. Rows that have
@@ -72,7 +70,7 @@ def held_out(
     """
     if isinstance(rows, bool) or not isinstance(rows, int) or rows < 1:
         raise ConfigError(f"evaluation.tasks.held_out.rows={rows}: a whole number of rows of each source, at least 1.")
-    stores = _stores(sources, validation_fraction, Path(cache) if cache else cache_dir())
+    stores = _stores(sources, validation_fraction, cache_dir())
     known = sorted({language for store in stores.values() for language in store.languages})
     wanted = known if languages is None else [check_language(one, "task held_out") for one in languages]
     by_source = {name: list(islice(_usable_rows(name, store, wanted), rows)) for name, store in stores.items()}
