@@ -51,7 +51,7 @@ def make(tmp_path):
 
     def make(*rows, fraction=0.9, count=1000, languages=("de", "en"), **more):
         sources = {"listed": Rows([*rows, *(row(number) for number in range(100, 140))]), **more}
-        return held_out(sources, fraction, count, languages, tmp_path)
+        return held_out(sources, fraction, count, languages)
 
     return make
 
@@ -64,7 +64,7 @@ def held(tmp_path, rows, fraction):
 
 def test_the_rows_are_those_that_training_leaves_out(tmp_path):
     rows = [row(number) for number in range(200)]
-    task = held_out({"source": Rows(rows)}, 0.2, 1000, ["de", "en"], tmp_path)
+    task = held_out({"source": Rows(rows)}, 0.2, 1000, ["de", "en"])
     out, trained = held(tmp_path, rows, 0.2)
     assert out and trained
     assert set(task.queries["de"]) == set(task.queries["en"]) == {f"source:{name}" for name in out}
