@@ -96,9 +96,9 @@ class Server:
         self.port = int(found[1])
 
     def memory(self) -> float:
-        """Resident memory in MiB."""
+        """Its own memory in MiB, without pages of mapped files."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024  # type: ignore[index]
+        return int(re.search(r"RssAnon:\s+(\d+)", status)[1]) / 1024  # type: ignore[index]
 
     def stop(self) -> int:
         """End it by SIGTERM; its exit status."""

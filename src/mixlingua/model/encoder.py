@@ -166,10 +166,11 @@ class BiEncoder(nn.Module):
     def fingerprint(self) -> str:
         """Hexadecimal SHA-256 of all that decides its vectors: weights, pooling, tokenizer, prefixes, lengths."""
         tokenizer = self.tokenizer
-        words = json.loads(tokenizer.tokenizer.backend_tokenizer.to_str())
-        words.update(truncation=None, padding=None)  # left there by the latest call
-        settings = (words, self.pooling, self.layer_weights, tokenizer.prefix, tokenizer.max_length, str(self.dense))
-        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+        words = tokenizer.tokenizer.backend_tokenizer
+        words.no_truncation()  # left there by the latest call, as padding is; every call sets its own
+        words.no_padding()
+        settings = (self.pooling, self.layer_weights, tokenizer.prefix, tokenizer.max_length, str(self.dense))
+        digest = hashlib.sha256(json.dumps([words.to_str(), *settings], sort_keys=True).encode())
         for name, tensor in self.state_dict().items():
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
