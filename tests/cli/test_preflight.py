@@ -1,9 +1,12 @@
 """Problems of a composed configuration, all at once and before anything loads."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
+from mixlingua.cli.check import PLAIN, plain_problems
 from mixlingua.cli.check import problems as problems_of
 from mixlingua.cli.command_line import ACTIONS
 from mixlingua.cli.configuration import compose
@@ -51,6 +54,7 @@ def test_good_configurations_have_none(problems: Problems, overrides: str) -> No
         ("trainer.max_steps=2.5", "trainer.max_steps=2.5: a whole number"),
         ("data.batch_size=9 trainer=ddp_spawn", "data.batch_size=9: cannot be shared evenly by 2 processes; use 8."),
         ("data.languages=[de,xx]", "data.languages: unknown language 'xx'"),
+        ("data.batch_size=1", "data.batch_size=1: there is no passage that a query could be told from"),
         ("data.languages=[de,en,de]", "data.languages: de given more than once."),
         ("data=[]", "data=[]: nothing to train on"),
         ("data=jsonl", "data.sources.jsonl.path: needs a value; add data.sources.jsonl.path=... to the command."),
@@ -66,7 +70,7 @@ def test_good_configurations_have_none(problems: Problems, overrides: str) -> No
         ),
         ("model=folder", "model.name_or_path: needs a value"),
         ("adapter=lora adapter.rank=0", "adapter.rank=0: 1 or more; adapter=none is training without"),
-        ("adapter=lora adapter.targets=query", "adapter.targets=query: a list of linear layers"),
+        ("adapter=lora adapter.targets=query", "adapter.targets=query: a list or null is needed."),
         (
             "augmentation=codeswitch_bilingual augmentation.path=nowhere",
             "augmentation: nowhere: no such folder of dictionaries. Get https://",
@@ -87,8 +91,14 @@ def test_good_configurations_have_none(problems: Problems, overrides: str) -> No
         ("action=mine mining.num_negatives=0", "mining.num_negatives=0: must be a whole number"),
         ("action=mine mining.top_k=7", "mining.top_k=7: mining.num_negatives=8 cannot be chosen among so few"),
         ("action=mine mining.margin=-0.1", "mining.margin=-0.1: must be a difference of cosines"),
-        ("action=mine mining.margin=5%", "mining.margin=5%: must be a difference of cosines"),
-        ("action=mine mining.across_languages=de", "mining.across_languages=de: must be true or false"),
+        ("action=mine mining.margin=5%", "mining.margin=5%: a number or null is needed."),
+        ("action=mine mining.across_languages=de", "mining.across_languages=de: true or false is needed."),
+        ("evaluation.before=no", "evaluation.before=no: true or false is needed."),
+        ("data.languages=de", "data.languages=de: a list is needed."),
+        ("data.languages=[1]", "data.languages=[1]: a list in which each is a text is needed."),
+        ("model.name_or_path=5", "model.name_or_path=5: a text is needed. Quote it: model.name_or_path=\"'5'\""),
+        ("sampler.alpha=half", "sampler.alpha=half: a number is needed."),
+        ("evaluation.precision=bf16-mixd", "evaluation.precision=bf16-mixd: it is one of auto, bf16-mixed"),
         ("action=evaluate postprocess=centring data=[]", "data=[]: nothing to train on"),
         ("action=evaluate postprocess=centring data=jsonl", "data.sources.jsonl.path: needs a value"),
     ],
@@ -138,6 +148,34 @@ def test_several_machines_need_a_launcher(problems: Problems, monkeypatch: pytes
 def test_a_precision_that_training_does_not_have_is_named(problems: Problems, precision: str, hint: str) -> None:
     (found,) = problems(f"trainer.precision={precision}")
     assert found.startswith(f"trainer.precision={precision}: it is one of auto, bf16-mixed") and hint in found
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("seed=-1", "seed=-1: from 0 to 4294967295."),
+        ("seed=abc", "seed=abc: a whole number is needed."),
+        ("overwrite=no", "overwrite=no: true or false is needed."),
+        ("resume=5", "resume=5: a text or null is needed. Quote it: resume=\"'5'\""),
+        ("paths.data=[a]", "paths.data=['a']: a text is needed."),
+        ("runs=[a,5]", "runs=['a', 5]: a text or a list in which each is a text or null is needed."),
+        ("keep_teacher_vectors=maybe", "keep_teacher_vectors=maybe: true or false is needed."),
+    ],
+)
+def test_a_key_of_no_constructor_is_checked_before_anything_is_done(
+    launch: Callable[..., int], tmp_path: Path, capfd: pytest.CaptureFixture, override: str, said: str
+) -> None:
+    assert launch("action=probe", override, "hydra.run.dir=run", probe=lambda cfg, run_dir: {}) == 2
+    assert capfd.readouterr().err.strip() == f"error: {said}"
+    assert not (tmp_path / "run" / "status.json").exists()
+
+
+def test_every_key_of_no_constructor_has_a_type() -> None:
+    cfg = compose()
+    plain = {key for key, value in cfg.items() if not OmegaConf.is_config(value)}
+    groups = {"teacher", "corpus"}
+    assert plain - groups | {f"paths.{key}" for key in cfg.paths} == PLAIN.keys()
+    assert plain_problems(cfg) == []
 
 
 TRANSLATE = "action=translate translator=folder translator.name_or_path=x"

@@ -3,6 +3,7 @@
 Constructors are asked to refuse their values. Only what concerns several of them, or the machine, stands here.
 """
 
+import ast
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,13 +14,34 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mixlingua.cli.command_line import Action
-from mixlingua.cli.configuration import unknown_keys
+from mixlingua.cli.configuration import unknown_keys, wrong_type, wrong_types
 from mixlingua.cli.names import NAMED, no_trainer_argument
 from mixlingua.cli.run_record import checkpoint_of, translations_of
 from mixlingua.cli.settings import below
+from mixlingua.cli.signatures import needed
 from mixlingua.errors import problems_of, suggest
 
+# What the keys of conf/config.yaml take that belong to no constructor.
+PLAIN = {
+    **dict.fromkeys(("overwrite", "fair", "dry_run", "private", "keep_teacher_vectors"), "bool"),
+    **dict.fromkeys(("action", "to", "paths.data"), "str"),
+    **dict.fromkeys(("objective", "resume", "query", "language", "baseline", "run", "repo"), "str | None"),
+    **{"paths.cache": "str | None", "seed": "int", "k": "int", "runs": "str | list[str] | None"},
+}
 _SECTIONS = ("data", "evaluation")  # constructors of these check values; what they hold by name is built for itself
+
+
+def plain_problems(cfg: DictConfig) -> list[str]:
+    """What is wrong with the keys that belong to no constructor. They are needed before anything else is looked at."""
+    problems = []
+    for key, type_ in PLAIN.items():
+        value: Any = OmegaConf.select(cfg, key)
+        value = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+        if takes := needed(value, ast.parse(type_, mode="eval").body):
+            problems.append(wrong_type(key, value, takes))
+    if not problems and not 0 <= cfg.seed < 1 << 32:
+        problems.append(f"seed={cfg.seed}: from 0 to {(1 << 32) - 1}.")
+    return problems
 
 
 def problems(cfg: DictConfig, action: Action, overrides: Sequence[str] = (), *, multirun: bool = False) -> list[str]:
@@ -41,8 +63,12 @@ def problems(cfg: DictConfig, action: Action, overrides: Sequence[str] = (), *, 
     except OmegaConfBaseException as error:
         return [" ".join(str(error).split())]
     unknown = [problem for part in uses if part in tree for problem in unknown_keys(tree[part], part)]
+    types = [problem for part in uses if part in tree for problem in wrong_types(tree[part], part)]
     empty = [said for key, said in action.needs.items() if not OmegaConf.select(cfg, key)]
-    return [*unknown, *empty, *_together(tree, uses, multirun), *([] if unknown else _refusals(cfg, uses))]
+    found = [*unknown, *types, *empty]
+    if not types:
+        found += _together(tree, uses, multirun)
+    return found if unknown or types else [*found, *_refusals(cfg, uses)]
 
 
 def _missing_files(overrides: Sequence[str]) -> Iterator[str]:
@@ -86,6 +112,8 @@ def _of_trainer(tree: dict[str, Any], uses: Sequence[str], multirun: bool) -> It
         return
     yield from device_problems(trainer)
     yield from precision_problems(trainer["precision"])
+    if "evaluation" in uses and (measured := tree["evaluation"]["precision"]) != trainer["precision"]:
+        yield from precision_problems(measured, "evaluation")
     if trainer["strategy"] == "fsdp" and "averaging" in uses and tree["averaging"]["ema_decay"] is not None:
         yield "averaging.ema_decay: a moving average is not kept of weights that processes share (trainer=fsdp)."
     processes = num_processes(trainer)
@@ -94,6 +122,13 @@ def _of_trainer(tree: dict[str, Any], uses: Sequence[str], multirun: bool) -> It
         yield (
             f"data.batch_size={batch_size}: cannot be shared evenly by {processes} processes; "
             f"use {max(batch_size // processes, 1) * processes}."
+        )
+    losses = [str(loss.get("_target_")) for loss in tree["loss"].values()]
+    contrastive = all(loss.endswith((".InfoNCE", ".MultiPositive")) for loss in losses)
+    if "sampler" in uses and batch_size == 1 and not tree["data"]["num_negatives"] and contrastive:
+        yield (
+            "data.batch_size=1: there is no passage that a query could be told from, so nothing would be learnt. Use 2 "
+            "pairs or more, or hard negatives (data.num_negatives)."
         )
     if "translation" in uses and processes > 1:
         yield (

@@ -18,7 +18,7 @@ from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSou
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
-from mixlingua.cli.signatures import REQUIRED, UNREADABLE, signature
+from mixlingua.cli.signatures import REQUIRED, UNREADABLE, needed, signature
 from mixlingua.errors import suggest
 from mixlingua.files import conf_folder
 
@@ -45,6 +45,29 @@ def complete(node: Any) -> Any:
     }
     instantiation = {key: completed.pop(key) for key in INSTANTIATE_KEYS if key in completed}
     return instantiation | arguments | completed
+
+
+def wrong_types(node: Any, path: str) -> Iterator[str]:
+    """Yield a sentence for each value of a `_target_` node that is of no type that its argument is annotated with."""
+    if isinstance(node, list):
+        for index, item in enumerate(node):
+            yield from wrong_types(item, f"{path}[{index}]")
+    if not isinstance(node, dict):
+        return
+    known = signature(node["_target_"]) if isinstance(node.get("_target_"), str) else None
+    for key, value in node.items():
+        annotation = known.annotations.get(key) if known is not None else None
+        if annotation is not None and (takes := needed(value, annotation)):
+            yield wrong_type(f"{path}.{key}", value, takes)
+        else:
+            yield from wrong_types(value, f"{path}.{key}")
+
+
+def wrong_type(key: str, value: Any, takes: str) -> str:
+    """What to say of a value where its key takes something else."""
+    text = takes.startswith(("a text", "a path")) and isinstance(value, int | float)
+    way = f" Quote it: {key}=\"'{value}'\"" if text else ""
+    return f"{key}={'null' if value is None else value}: {takes} is needed.{way}"
 
 
 def unknown_keys(node: Any, path: str) -> Iterator[str]:

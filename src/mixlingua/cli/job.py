@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from mixlingua.cli.check import problems
+from mixlingua.cli.check import plain_problems, problems
 from mixlingua.cli.command_line import ACTIONS, Action
 from mixlingua.cli.configuration import CompletedSearchPath
 from mixlingua.cli.run_folder import check_unused, claim
@@ -84,6 +84,7 @@ def _leave_out(cfg: DictConfig, overrides: list[str]) -> None:
 
 
 def _run(cfg: DictConfig, run_dir: Path, overrides: list[str], *, multirun: bool) -> dict[str, float]:
+    raise_problems(plain_problems(cfg))
     if cfg.action not in ACTIONS:
         hint = suggest(str(cfg.action), ACTIONS)
         raise ConfigError(f"action={cfg.action}: no such action; it is one of {', '.join(ACTIONS)}.{hint}")

@@ -129,7 +129,7 @@ class EvaluationSettings:
     every_n_steps: int | None = None
     average: str = "macro"
     token_budget: int = 2048
-    precision: str = "32-true"
+    precision: str | int = "32-true"  # that of training, whose check names what is wrong
 
     def __post_init__(self) -> None:
         from mixlingua.evaluation.results import AVERAGES  # imports torch, which checking a command line does without

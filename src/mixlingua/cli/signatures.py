@@ -2,8 +2,8 @@
 
 import ast
 import importlib.util
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -20,11 +20,48 @@ UNREADABLE = _Unreadable()
 
 @dataclass(frozen=True)
 class Signature:
-    """defaults: each argument's default, REQUIRED or UNREADABLE, in order; takes_more: there is a **kwargs."""
+    """What a class or function takes.
+
+    defaults: each argument's default, REQUIRED or UNREADABLE, in order; takes_more: there is a **kwargs;
+    annotations: of the arguments that have one.
+    """
 
     name: str
     defaults: dict[str, Any]
     takes_more: bool = False
+    annotations: dict[str, ast.expr] = field(default_factory=dict)
+
+
+_FITS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "None": ("null", lambda value: value is None),
+    "bool": ("true or false", lambda value: isinstance(value, bool)),
+    "int": ("a whole number", lambda value: isinstance(value, int) and not isinstance(value, bool)),
+    "float": ("a number", lambda value: isinstance(value, int | float) and not isinstance(value, bool)),
+    "str": ("a text", lambda value: isinstance(value, str)),
+    "Path": ("a path", lambda value: isinstance(value, str)),
+}
+_LISTS = ("Sequence", "list", "tuple")
+
+
+def needed(value: Any, annotation: ast.expr) -> str:
+    """What an argument of this annotation takes, where the value is nothing of the kind; empty where it fits.
+
+    Read are None, bool, int, float, str, Path, lists of these and unions; any value fits the rest.
+    """
+    if isinstance(annotation, ast.BinOp):
+        either = [needed(value, annotation.left), needed(value, annotation.right)]
+        return " or ".join(either) if all(either) else ""
+    name = ast.unparse(annotation)
+    if name in _FITS:
+        description, fits = _FITS[name]
+        return "" if fits(value) else description
+    if isinstance(annotation, ast.Subscript) and ast.unparse(annotation.value) in _LISTS:
+        if not isinstance(value, list):
+            return "a list"
+        inner = annotation.slice.elts[0] if isinstance(annotation.slice, ast.Tuple) else annotation.slice
+        wrong = next((said for each in value if (said := needed(each, inner))), "")
+        return f"a list in which each is {wrong}" if wrong else ""
+    return ""
 
 
 @cache
@@ -98,9 +135,13 @@ class _Module:
         bases = [base for expression in node.bases if (base := self.base(expression)) is not None]
         if any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
             inherited = {name: value for base in reversed(bases) for name, value in base.defaults.items()}
-            return Signature(node.name, inherited | dict(self.fields(node)))
+            types = {name: type_ for base in reversed(bases) for name, type_ in base.annotations.items()}
+            types |= {
+                ast.unparse(inner.target): inner.annotation for inner in node.body if isinstance(inner, ast.AnnAssign)
+            }
+            return Signature(node.name, inherited | dict(self.fields(node)), annotations=types)
         if bases:
-            return Signature(node.name, bases[0].defaults, bases[0].takes_more)
+            return replace(bases[0], name=node.name)
         return None if node.bases else Signature(node.name, {})  # what another package's class takes is not known
 
     def base(self, expression: ast.expr) -> Signature | None:
@@ -138,7 +179,8 @@ class _Module:
         static = any(ast.unparse(decorator) == "staticmethod" for decorator in node.decorator_list)
         if is_method and not static:
             defaults.pop(positional[0].arg)
-        return Signature(name, defaults, takes_more=given.kwarg is not None)
+        types = {each.arg: each.annotation for each in [*positional, *given.kwonlyargs] if each.annotation is not None}
+        return Signature(name, defaults, given.kwarg is not None, types)
 
     def made_by(self, factory: str) -> Any:
         """What a default_factory makes: an empty container, or a class of ours, as a node that names it."""

@@ -99,11 +99,12 @@ def starts_itself_again(arguments: Mapping[str, Any]) -> bool:
     return strategy != "auto" or num_processes(arguments) > 1
 
 
-def precision_problems(precision: object) -> list[str]:
-    """What is wrong with trainer.precision."""
-    if precision in (choices := ("auto", *AUTOCAST, *PLAIN)):
+def precision_problems(precision: object, section: str = "trainer") -> list[str]:
+    """What is wrong with trainer.precision, or with evaluation.precision."""
+    choices = ("auto", *AUTOCAST, *PLAIN, *(["int8"] if section == "evaluation" else []))
+    if precision in choices:
         return []
-    problem = f"trainer.precision={precision}: it is one of {', '.join(choices)}.{suggest(str(precision), choices)}"
+    problem = f"{section}.precision={precision}: it is one of {', '.join(choices)}.{suggest(str(precision), choices)}"
     return [f"{problem} Training knows no int8; evaluation.precision=int8 does." if precision == "int8" else problem]
 
 
