@@ -1,12 +1,13 @@
 """Arguments read from source without importing it, and nodes completed with them."""
 
+import ast
 import sys
 from pathlib import Path
 
 import pytest
 
 from mixlingua.cli.configuration import complete, unknown_keys
-from mixlingua.cli.signatures import REQUIRED, UNREADABLE, signature
+from mixlingua.cli.signatures import REQUIRED, UNREADABLE, needed, signature
 
 SOURCE = '''
 raise ImportError("must not be imported")
@@ -119,3 +120,34 @@ def test_unknown_keys_are_named_with_the_nearest_argument() -> None:
     listed, near = unknown_keys(node, "loss")
     assert listed.startswith("loss.a[0].y: made takes no 'y'. It takes x.")
     assert near.startswith("loss.b.rat: Node takes no 'rat'. Did you mean 'rate'?")
+
+
+@pytest.mark.parametrize(
+    ("annotation", "good", "bad", "said"),
+    [
+        ("bool", [True, False], ["no", 0, 1, None], "true or false"),
+        ("int", [0, -3], [True, 1.5, "1", None], "a whole number"),
+        ("float", [0, 1.5], [False, "1e-4", None], "a number"),
+        ("str", ["5", ""], [5, True, None, ["a"]], "a text"),
+        ("str | Path", ["a"], [5, None], "a text or a path"),
+        ("int | str | None", [1, "a", None], [1.5, True, []], "a whole number or a text or null"),
+        ("Optional[bool]", [True, None], ["yes"], "true or false or null"),
+        ("Union[int, str]", [1, "a"], [None, 1.5], "a whole number or a text"),
+        ("Sequence[str]", [[], ["de"]], ["de", None, {}], "a list"),
+        ("list[float] | None", [[1, 0.5], None], [["a"], [1, True]], "a list in which each is a number or null"),
+        ("tuple[str, ...]", [["a", "b"]], [["a", 1]], "a list in which each is a text"),
+        ("Average", ["macro", 5, None], [], ""),
+        ("Mapping[str, Any]", [{}, "x"], [], ""),
+    ],
+)
+def test_values_of_another_type_than_the_annotation(annotation: str, good: list, bad: list, said: str) -> None:
+    parsed = ast.parse(annotation, mode="eval").body
+    assert [needed(value, parsed) for value in good] == [""] * len(good)
+    assert [needed(value, parsed) for value in bad] == [said] * len(bad)
+
+
+def test_annotations_of_bases_hold_too() -> None:
+    assert {name: ast.unparse(each) for name, each in signature("probe_package.Node").annotations.items()} == {
+        "size": "int", "rate": "float", "KIND": "ClassVar[str]", "_": "KW_ONLY", "names": "list[str]", "plain": "Plain",
+        "hidden": "int",
+    }  # fmt: skip

@@ -48,8 +48,8 @@ def needed(value: Any, annotation: ast.expr) -> str:
 
     Read are None, bool, int, float, str, Path, lists of these and unions; any value fits the rest.
     """
-    if isinstance(annotation, ast.BinOp):
-        either = [needed(value, annotation.left), needed(value, annotation.right)]
+    if len(members := _members(annotation)) > 1:
+        either = [needed(value, member) for member in members]
         return " or ".join(either) if all(either) else ""
     name = ast.unparse(annotation)
     if name in _FITS:
@@ -62,6 +62,16 @@ def needed(value: Any, annotation: ast.expr) -> str:
         wrong = next((said for each in value if (said := needed(each, inner))), "")
         return f"a list in which each is {wrong}" if wrong else ""
     return ""
+
+
+def _members(annotation: ast.expr) -> list[ast.expr]:
+    """Of a union, however it is written."""
+    if isinstance(annotation, ast.BinOp):
+        return [annotation.left, annotation.right]
+    if isinstance(annotation, ast.Subscript) and ast.unparse(annotation.value) in ("Optional", "Union"):
+        listed = annotation.slice.elts if isinstance(annotation.slice, ast.Tuple) else [annotation.slice]
+        return [*listed, *([ast.Constant(None)] if ast.unparse(annotation.value) == "Optional" else [])]
+    return [annotation]
 
 
 @cache
