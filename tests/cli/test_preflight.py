@@ -159,6 +159,7 @@ def test_a_precision_that_training_does_not_have_is_named(problems: Problems, pr
         ("resume=5", "resume=5: a text or null is needed. Quote it: resume=\"'5'\""),
         ("paths.data=[a]", "paths.data=['a']: a text is needed."),
         ("runs=[a,5]", "runs=['a', 5]: a text or a list in which each is a text or null is needed."),
+        ("seed=${nothing}", "seed: Interpolation key 'nothing' not found"),
         ("keep_teacher_vectors=maybe", "keep_teacher_vectors=maybe: true or false is needed."),
     ],
 )

@@ -136,6 +136,7 @@ def test_unknown_keys_are_named_with_the_nearest_argument() -> None:
         ("Sequence[str]", [[], ["de"]], ["de", None, {}], "a list"),
         ("list[float] | None", [[1, 0.5], None], [["a"], [1, True]], "a list in which each is a number or null"),
         ("tuple[str, ...]", [["a", "b"]], [["a", 1]], "a list in which each is a text"),
+        ("tuple[str, int]", [["a", 1]], [["a"], ["a", 1, 2]], "a list of 2"),
         ("Average", ["macro", 5, None], [], ""),
         ("Mapping[str, Any]", [{}, "x"], [], ""),
     ],

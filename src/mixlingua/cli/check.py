@@ -35,7 +35,11 @@ def plain_problems(cfg: DictConfig) -> list[str]:
     """What is wrong with the keys that belong to no constructor. They are needed before anything else is looked at."""
     problems = []
     for key, type_ in PLAIN.items():
-        value: Any = OmegaConf.select(cfg, key)
+        try:
+            value: Any = OmegaConf.select(cfg, key)
+        except OmegaConfBaseException as error:
+            problems.append(f"{key}: {' '.join(str(error).split())}")
+            continue
         value = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
         if takes := needed(value, ast.parse(type_, mode="eval").body):
             problems.append(wrong_type(key, value, takes))

@@ -58,8 +58,13 @@ def needed(value: Any, annotation: ast.expr) -> str:
     if isinstance(annotation, ast.Subscript) and ast.unparse(annotation.value) in _LISTS:
         if not isinstance(value, list):
             return "a list"
-        inner = annotation.slice.elts[0] if isinstance(annotation.slice, ast.Tuple) else annotation.slice
-        wrong = next((said for each in value if (said := needed(each, inner))), "")
+        inner = annotation.slice
+        each_of = inner.elts if isinstance(inner, ast.Tuple) else [inner] * len(value)
+        if each_of and ast.unparse(each_of[-1]) == "...":
+            each_of = each_of[:1] * len(value)
+        if len(each_of) != len(value):
+            return f"a list of {len(each_of)}"
+        wrong = next((said for each, of in zip(value, each_of, strict=True) if (said := needed(each, of))), "")
         return f"a list in which each is {wrong}" if wrong else ""
     return ""
 
