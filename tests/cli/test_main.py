@@ -124,6 +124,49 @@ def test_an_interrupted_sweep_stops(launch: Launch, tmp_path: Path) -> None:
     assert not (tmp_path / "sweep" / "1").exists()
 
 
+CONSTRUCTORS = """
+import os, signal
+
+class Sampler:
+    def __init__(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+class Writing(Sampler):
+    def __init__(self) -> None:
+        try:
+            super().__init__()
+        finally:
+            raise OSError("a file was not written whole")
+"""
+AT_IMPORT = """
+from mixlingua_constructors import Writing
+
+Writing()
+"""
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["mixlingua_constructors.Sampler", "mixlingua_constructors.Writing", "mixlingua_at_import.Sampler"],
+)
+def test_a_signal_while_the_configuration_is_checked_is_no_problem_of_it(
+    launch: Launch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], target: str
+) -> None:
+    """Also where a constructor, or an import, raises an error of its own because of it."""
+    (tmp_path / "mixlingua_constructors.py").write_text(CONSTRUCTORS)
+    (tmp_path / "mixlingua_at_import.py").write_text(AT_IMPORT)
+    (tmp_path / "conf" / "sampler").mkdir(parents=True)
+    (tmp_path / "conf" / "sampler" / "mine.yaml").write_text(f"_target_: {target}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for module in ("mixlingua_constructors", "mixlingua_at_import"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    assert launch("--config-dir=conf", "model=tiny", "sampler=mine", "hydra.run.dir=run") == 143
+    error = capfd.readouterr().err
+    assert error.splitlines()[-1].startswith("interrupted by SIGTERM.") and "Traceback" not in error
+    status = read_status(tmp_path / "run")
+    assert (status["state"], status["error"]) == ("interrupted", "interrupted by SIGTERM")
+
+
 def ends(how: str) -> Callable[[DictConfig, Path], dict[str, float]]:
     def probe(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         if how in ("SIGINT", "SIGTERM"):

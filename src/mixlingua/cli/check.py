@@ -19,7 +19,7 @@ from mixlingua.cli.names import NAMED, no_trainer_argument
 from mixlingua.cli.run_record import checkpoint_of, translations_of
 from mixlingua.cli.settings import below
 from mixlingua.cli.signatures import needed
-from mixlingua.errors import problems_of, suggest
+from mixlingua.errors import interruption_of, problems_of, suggest
 
 # What the keys of conf/config.yaml take that belong to no constructor.
 PLAIN = {
@@ -176,6 +176,7 @@ def _refusal(node: DictConfig, path: str) -> Iterator[str]:
     try:
         get_object(node._target_)
     except Exception as error:
+        _raise_interruption(error)
         yield f"{path}._target_: cannot import '{node._target_}' ({error.__cause__ or error})."
         return
     if node.get("_partial_", False) or group in ("logger", "callbacks"):
@@ -183,5 +184,12 @@ def _refusal(node: DictConfig, path: str) -> Iterator[str]:
     try:
         instantiate(node, _recursive_=path not in _SECTIONS)
     except Exception as error:
+        _raise_interruption(error)
         for problem in problems_of(error):
             yield problem if problem.startswith(path) else f"{path}: {problem}"
+
+
+def _raise_interruption(error: Exception) -> None:
+    """Raise the interruption during which an error was raised, where there was one: it is no problem of a value."""
+    if interrupted := interruption_of(error):
+        raise interrupted from None
