@@ -170,6 +170,18 @@ def names_in(path: Path) -> set[str]:
     return names
 
 
+@pytest.mark.parametrize("report", sorted((REPOSITORY / "tests" / "reports").glob("*.md")), ids=lambda file: file.stem)
+def test_every_test_that_a_report_names_is_there(report: Path) -> None:
+    """Its file is named with it, or is the last one that was named before it."""
+    file, content = "", ""
+    for named in re.findall(r"`([^`\n]*test_[^`\n]*)`", report.read_text(encoding="utf-8")):
+        path, name = (named, "") if named.endswith(".py") else named.rpartition("::")[::2]
+        if path:
+            file = path.removeprefix("tests/")
+            content = (REPOSITORY / "tests" / file).read_text(encoding="utf-8")
+        assert not name or re.search(rf"^def {name}\(", content, re.MULTILINE), f"{file} has no {name}"
+
+
 def test_the_answers_of_the_architecture_are_there() -> None:
     page = (DOCS / "architecture.md").read_text(encoding="utf-8")
     answers = re.findall(r"^\| .+\? \| `([\w/]+\.py)` \| `(\w+)` \|$", page, flags=re.MULTILINE)

@@ -1,5 +1,6 @@
 """Rows that belong together: the same question or passage in some language; and what is held out goes whole."""
 
+import threading
 from dataclasses import replace
 from itertools import combinations
 
@@ -13,6 +14,7 @@ from mixlingua.data.build import write_store
 from mixlingua.data.groups import apart_from, held_out_rows, hold_out, same_texts
 from mixlingua.data.rows import PairRow, normalised, unit_interval
 from mixlingua.errors import ConfigError, DataError
+from mixlingua.files import lock
 
 
 def row(name, query="", passage="", language="en", **fields):
@@ -68,9 +70,12 @@ def test_keys_in_many_pieces_give_the_same_groups(made, monkeypatch):
         ({"passage": "Öl"}, {"passage": " O\u0308l\n"}, True),
         ({"query": "Why?"}, {"query": "Why? "}, True),
         ({"passage": "Öl"}, {"passage": "Öl", "language": "de"}, True),
-        ({"passage_id": "x", "split_key": "one"}, {"passage_id": "x", "split_key": "two"}, False),
+        (
+            {"passage_id": "x", "split_key": f"id {HELD[40]}"},
+            {"passage_id": "x", "split_key": f"id {TRAINED[40]}"},
+            False,
+        ),
         ({"touches": ("x",)}, {"touches": ("y", "x")}, False),
-        ({"split_key": "one"}, {"split_key": "one"}, False),
     ],
 )
 def test_what_rows_share_keeps_them_together(made, shared, other, across):
@@ -81,9 +86,16 @@ def test_what_rows_share_keeps_them_together(made, shared, other, across):
         assert chosen[0] == chosen[1]
         assert chosen[2:] == [True] * 39 + [False] * 39
         chosen = held_out_rows(made([row(first, **shared), *more], [row(second, **other)]), 0.5).tolist()
-        if across:
-            assert chosen[0] == chosen[-1]
+        assert (chosen[0] == chosen[-1]) == across
         assert chosen[1:-1] == [True] * 39 + [False] * 39
+
+
+def test_a_document_stays_whole_where_a_text_moves_a_part_of_it(made):
+    """By itself the document is held out; one of its rows has the passage of an earlier row, which is not."""
+    document = {"split_key": f"id {HELD[0]}"}
+    rows = [row(TRAINED[0], passage="Oil"), row("a", passage="Oil", **document), row("b", **document)]
+    chosen = held_out_rows(made([*rows, *map(row, HELD[1:40] + TRAINED[1:40])]), 0.5).tolist()
+    assert chosen == [False] * 3 + [True] * 39 + [False] * 39
 
 
 def test_the_two_sides_are_stores_and_the_same_every_time(made, tmp_path):
@@ -100,6 +112,25 @@ def test_the_two_sides_are_stores_and_the_same_every_time(made, tmp_path):
     assert (train.name, validation.name) == ("s0", "s0 (held out)")
     assert [store.fingerprint for store in again] == [train.fingerprint, validation.fingerprint]
     assert train.fingerprint != validation.fingerprint
+
+
+def test_a_split_that_another_process_makes_is_waited_for(made, tmp_path):
+    """It is read once it is there, and not made again."""
+    stores = made([row(str(number)) for number in range(60)])
+    hold_out(stores, 0.2, tmp_path)
+    (file,) = (tmp_path / "splits").glob("*.npy")
+    other = ~np.load(file)
+    file.unlink()
+    found = []
+    waiting = threading.Thread(target=lambda: found.extend(hold_out(stores, 0.2, tmp_path)))
+    with lock(file):
+        waiting.start()
+        waiting.join(1.0)
+        assert waiting.is_alive() and not file.exists()
+        np.save(file, other)
+    waiting.join()
+    ((train, validation),) = found
+    assert (train.num_rows, validation.num_rows) == (np.count_nonzero(~other), np.count_nonzero(other))
 
 
 def test_a_group_of_linked_texts_that_is_larger_than_the_fraction_is_trained_on(made):

@@ -148,14 +148,20 @@ def test_of_several_places_the_counted_one_is_taken(folder, counted):
     assert row.passages["de"] == "Danach gibt es Anis an."
 
 
+RAIN = "It rained for a whole week. Then came the sun. It stayed."
+END = "So is it. Then came rain and cold for a whole week. Nobody liked it."  # 4 on from "it" is the next sentence
+
+
 @pytest.mark.parametrize("trimmed", [1, 4])
-def test_offsets_of_a_context_that_was_trimmed_mean_what_is_near_by(folder, trimmed):
-    """ "It" stands twice, and both offsets are too large by the blanks that the context has lost."""
-    context = "It rained for a whole week. Then came the sun. It stayed."
-    for start, passage in ((0, "It rained for a whole week."), (47, "It stayed.")):
-        asked = {"id": "1", "question": "What?", "answers": [{"text": "It", "answer_start": start + trimmed}]}
-        (folder / "en.json").write_text(json.dumps(document(context, asked)))
-        assert next(SquadReader({"en": folder / "en.json"}).rows()).passages["en"] == passage
+@pytest.mark.parametrize(
+    ("context", "text", "start", "passage"),
+    [(RAIN, "It", 0, "It rained for a whole week."), (RAIN, "It", 47, "It stayed."), (END, "it", 6, "So is it.")],
+)
+def test_offsets_of_a_context_that_was_trimmed_mean_what_is_near_by(folder, context, text, start, passage, trimmed):
+    """The text stands twice, and its offset is too large by the blanks that the context has lost."""
+    asked = {"id": "1", "question": "What?", "answers": [{"text": text, "answer_start": start + trimmed}]}
+    (folder / "en.json").write_text(json.dumps(document(context, asked)))
+    assert next(SquadReader({"en": folder / "en.json"}).rows()).passages["en"] == passage
 
 
 @pytest.mark.parametrize(("start", "text"), [(3, "um zehn"), (1, "n"), (9999, "😀")])

@@ -98,6 +98,17 @@ def test_a_given_hard_negative_that_answers_the_question_in_another_row_is_none(
     assert known_answers(batch) == [[0, 0], [0, 4], [0, 5], [1, 1], [2, 2], [3, 3]]
 
 
+def test_a_given_hard_negative_that_answers_several_questions_is_none_for_any_of_them(dataset, rows):
+    """Row 6, which is not in the batch, has the passage of row 0 and asks as row 1 does, which has it as a negative."""
+    listed = rows(8, num_negatives=1)
+    listed[6].passages.update(listed[0].passages)
+    listed[6].queries["en"] = listed[1].queries["en"]
+    listed[1].negatives["en"] = [listed[0].passages["en"]]
+    found = known_answers(dataset(listed, num_negatives=1)[0])
+    assert [query for query, passage in found if passage == 5] == [0, 1]
+
+
+
 def test_scores_are_those_of_the_passages_that_a_query_brings(dataset, rows):
     listed = [replace(row, scores={"en": [9.0, 0.0, 1.0, 2.0]}) for row in rows(4, num_negatives=3)]
     listed[2] = replace(listed[2], scores={"de": [9.0, 0.0, 1.0, 2.0]})

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ def tokens(encoder, text):
     return len(encoder.tokenizer.tokenizer(text)["input_ids"])
 
 
-LONG, LONGER, SHORT = "a b c " * 10, "x y z " * 20, "short"
+LONG, LONGER, LONGEST, SHORT = "a b c " * 10, "x y z " * 20, "u v w " * 30, "short"
 QUERIES = {"en": {"q": "which?", "r": "which? " * 30}}
 PASSAGES = {"en": {"p0": LONG, "p1": LONGER, "p2": SHORT, "p3": LONG, "p4": "other"}}
 QRELS = {"en": {"q": {"p0": 1}, "r": {"p2": 1}}}
@@ -62,9 +63,13 @@ def test_a_limit_counts_what_lies_behind_it(encoder):
 
 
 def test_pools_in_memory_count_each_distinct_text_once_and_in_each_task(encoder):
-    """The second task takes its vectors from the first, and has as many texts cut."""
-    tasks = [RetrievalTask(name, "1", "CC0", "", QUERIES, PASSAGES, QRELS) for name in ("one", "two")]
-    assert counted(encoder, *tasks) == [expected(encoder)] * 2
+    """The second task takes its vectors from the first, and the third all but one: what is cut counts in each."""
+    one, two = (RetrievalTask(name, "1", "CC0", "", QUERIES, PASSAGES, QRELS) for name in ("one", "two"))
+    three = replace(one, name="three", passages={"en": PASSAGES["en"] | {"p5": LONGEST}})
+    cut = expected(encoder)
+    lost = cut["passage"]["lost_tokens"] + tokens(encoder, LONGEST) - LIMIT
+    of_three = cut | {"passage": {"num_texts": 5, "num_cut": 3, "limit": LIMIT, "lost_tokens": lost}}
+    assert counted(encoder, one, two, three) == [cut, cut, of_three]
 
 
 @pytest.mark.parametrize("shard_size", [1, 2, 10])

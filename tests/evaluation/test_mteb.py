@@ -79,6 +79,18 @@ class OtherCorpora(Local):
         of_subset["corpus"] = of_subset["corpus"].map(lambda row: {"text": row["text"] + " mehr"})
 
 
+class AmongPassages(Local):
+    """Each query is a passage too, under its own id, as in ArguAna."""
+
+    ignore_identical_ids = True
+
+    def load_data(self, **_):
+        super().load_data()
+        for of_subset in (by_split["test"] for by_split in self.dataset.values()):
+            asked = [{**row, "title": ""} for row in of_subset["queries"]]
+            of_subset["corpus"] = Dataset.from_list([*of_subset["corpus"], *asked])
+
+
 @pytest.fixture(scope="module")
 def encoder():
     return load_encoder("tiny", query_prefix="query: ", passage_prefix="passage: ").module
@@ -129,6 +141,20 @@ def test_figures_are_those_of_mteb_and_its_files_are_written(encoder, tmp_path):
         name: as_given(entry["main_score"]) for name, entry in expected.items()
     }
     assert {entry["hf_subset"]: entry["languages"] for entry in read.scores["test"]} == SUBSETS
+
+
+def test_a_query_that_is_a_passage_too_does_not_find_itself_as_in_mteb(encoder):
+    results = measured(encoder, *mteb_tasks([AmongPassages()], pair_order="query_first"))
+    found = {
+        (row.query_language, row.passage_language): row.value
+        for result in results
+        for row in result.rows
+        if row.metric == "ndcg_at_10"
+    }
+    expected = by_mteb(encoder, AmongPassages())
+    assert {name: round(found[pair], 5) for name, pair in PAIRS.items()} == {
+        name: as_given(expected[name]["ndcg_at_10"]) for name in PAIRS
+    }
 
 
 def test_subsets_can_be_chosen_and_the_order_of_a_pair_be_said():

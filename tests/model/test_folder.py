@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense as TheirDense
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer, WeightedLayerPooling
@@ -139,6 +139,13 @@ def edit(file, **changes):
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
 
 
+def spoil(file):
+    """Make one weight infinite."""
+    tensors = load_file(file)
+    tensors["linear.bias"][0] = torch.inf
+    save_file(tensors, file)
+
+
 @pytest.mark.parametrize(
     ("break_it", "message"),
     [
@@ -162,6 +169,7 @@ def edit(file, **changes):
             "2_Dense/model.safetensors: cannot be read",
         ),
         (lambda f: edit(f / "2_Dense/config.json", out_features=5), "the weights do not fit config.json"),
+        (lambda f: spoil(f / "2_Dense/model.safetensors"), "2_Dense: linear.bias holds values that are not finite"),
     ],
 )
 def test_a_folder_that_cannot_be_followed_is_refused(dense_encoder, folder_encoder, tmp_path, break_it, message):

@@ -343,9 +343,9 @@ def test_the_recipe_of_labse_names_its_dense_layer():
     assert "layers: [Dense]" in (conf_folder() / "model" / "labse.yaml").read_text()
 
 
-@pytest.mark.parametrize("kind", ["camembert", "mpnet", "electra", "albert"])
+@pytest.mark.parametrize("kind", ["camembert", "mpnet", "electra", "albert", "layoutlm"])
 def test_a_folder_without_a_pooling_layer_is_pooled_by_the_mean(pretrained, plain, kind):
-    """Many folders are saved without one; only pooling=pooler needs it."""
+    """Many folders are saved without one; only pooling=pooler needs it. LayoutLM cannot be made without one."""
     with_architecture(plain, kind, pad_token_id=0)
     tensors = load_file(plain / "model.safetensors")
     kept = {name: tensor for name, tensor in tensors.items() if "pooler" not in name}

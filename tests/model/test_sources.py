@@ -1,10 +1,13 @@
 """Where weights are looked for, and what is said where there are none."""
 
 import importlib.util
+import shutil
+import threading
 
 import pytest
 
 from mixlingua.errors import ModelError
+from mixlingua.files import lock
 from mixlingua.model.weights import find_weights
 
 
@@ -34,6 +37,22 @@ def test_tiny_is_made_once_for_each_seed(cache):
     assert find_weights("tiny", revision=None, seed=11) == first
     assert (first / "model.safetensors").stat().st_mtime_ns == written
     assert find_weights("tiny", revision=None, seed=12) != first
+
+
+def test_weights_that_another_process_makes_are_waited_for(cache):
+    """They are taken as they are once they are there, and not made again."""
+    ready = find_weights("tiny", revision=None, seed=11)
+    target = ready.with_name(f"{ready.name.removesuffix('11')}13")
+    found = []
+    waiting = threading.Thread(target=lambda: found.append(find_weights("tiny", revision=None, seed=13)))
+    with lock(target):
+        waiting.start()
+        waiting.join(1.0)
+        assert waiting.is_alive() and not target.exists()
+        shutil.copytree(ready, target)
+    waiting.join()
+    assert found == [target]
+    assert (target / "model.safetensors").read_bytes() == (ready / "model.safetensors").read_bytes()
 
 
 @pytest.mark.parametrize("name", ["./nowhere", "/nowhere/at/all", "~/nowhere", "a/b/c", "bert"])
