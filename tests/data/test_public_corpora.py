@@ -9,7 +9,7 @@ import pytest
 
 from mixlingua.data.public_corpora import DOCUMENTS, PublicFile, public_corpora, public_corpus
 from mixlingua.data.readers.parallel import ParallelReader
-from mixlingua.data.readers.sentences import KEYED, keyed_sentences
+from mixlingua.data.readers.sentences import KEYED, Sentence, keyed_sentences, merged_sentences
 from mixlingua.errors import ConfigError, DataError
 from mixlingua.files import sha256
 from mixlingua.languages import check_language
@@ -245,3 +245,15 @@ def test_damaged_files_are_named(tmp_path, name, content, message):
         (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=message):
         list(keyed_sentences({"de": tmp_path / name}, "tmx" if name.endswith("zip") else "conllu"))
+
+
+def test_sentences_of_equal_english_text_are_one_however_it_is_written():
+    """With the id of the first, and the first translation into each language."""
+    sentences = [
+        Sentence("1", {"en": "A café.", "de": "Ein Café."}, "x:1"),
+        Sentence("2", {"en": " A cafe\u0301.", "de": "Das Café.", "fr": "Un café."}, "x:2"),
+        Sentence("3", {"de": "Tee."}, "x:3"),
+    ]
+    assert [(one.id, one.texts) for one in merged_sentences(sentences)] == [
+        ("1", {"en": "A café.", "de": "Ein Café.", "fr": "Un café."}), ("3", {"de": "Tee."}),
+    ]  # fmt: skip

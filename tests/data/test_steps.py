@@ -108,7 +108,6 @@ def test_a_given_hard_negative_that_answers_several_questions_is_none_for_any_of
     assert [query for query, passage in found if passage == 5] == [0, 1]
 
 
-
 def test_scores_are_those_of_the_passages_that_a_query_brings(dataset, rows):
     listed = [replace(row, scores={"en": [9.0, 0.0, 1.0, 2.0]}) for row in rows(4, num_negatives=3)]
     listed[2] = replace(listed[2], scores={"de": [9.0, 0.0, 1.0, 2.0]})

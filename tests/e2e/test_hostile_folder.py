@@ -49,6 +49,15 @@ def hostile(tmp_path: Path, made: Path) -> Path:
     config |= {"auto_map": {"AutoConfig": "evil.EvilConfig", "AutoModel": "evil.Evil", "AutoTokenizer": "evil.Evil"}}
     (model / "config.json").write_text(json.dumps(config))
     (model / "evil.py").write_text(code)
+    shutil.copytree(model, run / "remote")  # whose modules are not refused before its code could run
+    shutil.copytree(tiny_folder(0), run / "tokenizer")  # whose code is that of its tokenizer alone
+    tokenizer = json.loads((run / "tokenizer" / "tokenizer_config.json").read_text())
+    tokenizer |= {"tokenizer_class": "Evil", "auto_map": {"AutoTokenizer": ["evil.Evil", "evil.Evil"]}}
+    (run / "tokenizer" / "tokenizer_config.json").write_text(json.dumps(tokenizer))
+    shutil.copy(model / "evil.py", run / "tokenizer")
+    shutil.copytree(tiny_folder(0), run / "pickled")  # which has nothing wrong but its weights
+    (run / "pickled" / "model.safetensors").unlink()
+    shutil.copy(model / "pytorch_model.bin", run / "pickled")
     modules = [{"idx": 0, "name": "0", "path": "", "type": "evil.Evil"}]
     (model / "modules.json").write_text(json.dumps(modules))
     for folder in ("per_query", "translations", "csv", "wandb"):
@@ -84,6 +93,8 @@ def test_the_payload_would_act(hostile: Path, made: Path) -> None:
         "resume=hostile/checkpoints/last.ckpt",
         "model=folder model.name_or_path=hostile/model",
         "action=evaluate model=folder model.name_or_path=hostile/model",
+        "action=evaluate model=folder model.pooling=mean model.name_or_path=hostile/remote",
+        "action=evaluate model=folder model.pooling=mean model.name_or_path=hostile/pickled",
         "action=mine model=folder model.name_or_path=hostile/model",
         "action=translate resume=hostile translator=folder translator.name_or_path=hostile/model "
         "translation.languages=[de,en,fr,es]",
@@ -101,3 +112,12 @@ def test_no_code_of_the_folder_runs(
         assert not made.exists()
     assert status == 2
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_no_code_of_a_tokenizer_runs(launch: Launch, hostile: Path, made: Path) -> None:
+    """Its tokenizer.json is read instead, which holds no code."""
+    options = ["model=folder", "model.pooling=mean", "model.name_or_path=hostile/tokenizer", "hydra.run.dir=run"]
+    try:
+        assert launch("action=evaluate", *options) == 0
+    finally:
+        assert not made.exists()
