@@ -1,5 +1,6 @@
 """Several processes of one run, started as Lightning starts them: the command again, once for each."""
 
+import json
 import os
 import subprocess
 import sys
@@ -19,13 +20,15 @@ if __name__ == "__main__":
     main.main()
 """
 PROBE = """
+import json, os
 from pytorch_lightning.demos.boring_classes import BoringModel
 from mixlingua.training.trainer import build_trainer
 
 def run(cfg, run_dir):
     trainer = build_trainer(cfg.trainer, run_dir, [], [])
     trainer.fit(BoringModel())
-    (run_dir / f"rank{trainer.global_rank}").touch()
+    writer = json.loads((run_dir / "status.json").read_text())["pid"]
+    (run_dir / f"rank{trainer.global_rank}").write_text(json.dumps([os.getpid(), writer]))
     return {"world_size": trainer.world_size}
 """
 
@@ -40,8 +43,10 @@ def test_processes_of_a_run_share_one_folder_and_one_writes(tmp_path: Path, conf
         [sys.executable, "entry.py", *command.split(), "trainer.max_steps=2"], cwd=tmp_path, env=environment, check=True
     )
     (run_dir,) = tmp_path.glob("outputs/*/*")
-    assert {path.name for path in run_dir.glob("rank*")} == {"rank0", "rank1"}
+    seen = {path.name: json.loads(path.read_text()) for path in run_dir.glob("rank*")}
+    assert set(seen) == {"rank0", "rank1"}
+    (first, writer), (second, also) = seen["rank0"], seen["rank1"]
+    assert writer == also == first != second
     status = read_status(run_dir)
     assert status["state"] == "finished"
     assert status["metrics"] == {"world_size": 2}
-    assert not any("job.name" in override for override in status["overrides"])  # of the process that was started
