@@ -108,6 +108,38 @@ def test_a_given_hard_negative_that_answers_several_questions_is_none_for_any_of
     assert [query for query, passage in found if passage == 5] == [0, 1]
 
 
+def test_a_passage_that_answers_the_question_in_another_row_is_no_negative(dataset, rows):
+    """Row 6, which is not in the batch, asks as row 1 does, and its passage is that of row 0, in another language."""
+    listed = rows(8)
+    listed[6].queries["en"] = listed[1].queries["en"]
+    listed[6].passages["de"] = listed[0].passages["de"]
+    assert known_answers(dataset(listed)[0]) == [[0, 0], [1, 0], [1, 1], [2, 2], [3, 3]]
+
+
+def test_a_given_negative_of_another_question_may_answer_it_in_another_row(dataset, rows):
+    """Row 6, which is not in the batch, asks as row 1 does; its passage is a negative of row 0."""
+    listed = rows(8, num_negatives=1)
+    listed[6].queries["en"] = listed[1].queries["en"]
+    listed[0].negatives["en"] = [listed[6].passages["de"]]
+    found = known_answers(dataset(listed, num_negatives=1)[0])
+    assert [query for query, passage in found if passage == 4] == [1]
+
+
+def test_ranks_have_keys_of_one_shape_whichever_of_them_has_further_answers(dataset, rows):
+    def listed():
+        made = rows(8)
+        for row in (4, 5, 6, 7):
+            made[row].queries["en"] = made[3].queries["en"]
+            made[row].passages.update(made[row - 4].passages)
+        return made
+
+    whole = dataset(listed(), batch_size=4)[0]
+    assert known_answers(whole) == [[0, 0], [1, 1], [2, 2], [3, 0], [3, 1], [3, 2], [3, 3]]
+    shares = [dataset(listed(), batch_size=4, rank=rank, world_size=2)[0] for rank in (0, 1)]
+    for name in ("query_keys", "passage_keys"):
+        assert torch.equal(torch.cat([getattr(share, name) for share in shares]), getattr(whole, name))
+
+
 def test_scores_are_those_of_the_passages_that_a_query_brings(dataset, rows):
     listed = [replace(row, scores={"en": [9.0, 0.0, 1.0, 2.0]}) for row in rows(4, num_negatives=3)]
     listed[2] = replace(listed[2], scores={"de": [9.0, 0.0, 1.0, 2.0]})

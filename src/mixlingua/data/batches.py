@@ -159,8 +159,9 @@ class TrainBatch:
 
     queries: input_ids and attention_mask, (B, Lq) int64; passages: the same, (P, Lp). Passage i < B is query i's
     positive; then follow num_negatives passages for query 0, as many for query 1, and so on.
-    query_keys: (B, K + 2) int64; passage_keys: (P, K + 2) int64. The keys of a row are the store's keys and what is
-    known of its question and its passage; a hard negative has what is known of it, repeated. Passage j is a negative of
+    query_keys: (B, K + 2 + M) int64; passage_keys: (P, K + 2 + M) int64. The keys of a row are the store's keys and
+    what is known of its question and its passage; a query has those of M further passages that answer it in other rows;
+    a hard negative has what is known of it. Where there are fewer, one is repeated. Passage j is a negative of
     query q exactly where passage_keys[j] and query_keys[q] have no value in common: neither the row's own passage in
     any language, nor an answer to the same question, nor text that it contains.
     scores: (B, 1 + num_negatives) a teacher's scores of each query's own passages, NaN where there are none; None where
@@ -226,18 +227,22 @@ class StepDataset(Dataset[TrainBatch]):
         self._world_size = world_size
 
     def __getitem__(self, index: int) -> TrainBatch:
-        batch = self._plan.batch(index).slice(self._rank, self._world_size)
+        whole = self._plan.batch(index)
+        batch = whole.slice(self._rank, self._world_size)
         store = self._stores[batch.source_index]
         rows = batch.rows.tolist()
         queries = store.texts(rows, "query", batch.query_languages)
         positives = store.texts(rows, "passage", batch.passage_languages)
         negatives, scores = self._negatives(store, rows, batch)
+        further = store.further_answers(batch.rows, whole.rows, with_negatives=bool(self._num_negatives))
         keys = np.column_stack([store.keys[batch.rows], store.known[batch.rows]])
-        passage_keys = keys
+        query_keys = np.column_stack([keys, further])
+        passage_keys = np.column_stack([keys, np.repeat(keys[:, -1:], further.shape[1], axis=1)])
         if negatives:
             known = store.known_negatives(np.repeat(batch.rows, len(negatives) // len(rows)), negatives)
-            of_negatives = np.column_stack([np.repeat(known[:, 1:], store.keys.shape[1], axis=1), known])
-            passage_keys = np.concatenate([keys, of_negatives])
+            repeated = passage_keys.shape[1] - known.shape[1]
+            of_negatives = np.column_stack([np.repeat(known[:, 1:], repeated, axis=1), known])
+            passage_keys = np.concatenate([passage_keys, of_negatives])
         if self._augmentation is not None:
             queries = _augmented(self._augmentation, batch, "query", queries, first=0)
             positives = _augmented(self._augmentation, batch, "passage", positives, first=0)
@@ -245,7 +250,7 @@ class StepDataset(Dataset[TrainBatch]):
         return TrainBatch(
             queries=self._tokenizer.queries(queries),
             passages=self._tokenizer.passages([*positives, *negatives]),
-            query_keys=torch.from_numpy(keys),
+            query_keys=torch.from_numpy(query_keys),
             passage_keys=torch.from_numpy(passage_keys),
             index=index,
             kind=batch.kind,

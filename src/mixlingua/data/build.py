@@ -141,9 +141,13 @@ class StoreWriter:
         description.write_text(json.dumps(metadata, indent=1), encoding="utf-8")
 
     def _write_known(self, store: ParallelStore) -> None:
-        """Which rows ask and answer the same; and, for their negatives, which question every passage answers."""
+        """Which rows ask and answer the same; the answers of questions that have several; and, for the rows' negatives,
+        which question every passage answers."""
         known = np.stack([same_texts(store, side) for side in SIDES], axis=1)
         np.save(self._folder / "known.npy", known)
+        pairs = np.unique(known, axis=0)  # sorted by question
+        asked_again = pairs[1:, 0] == pairs[:-1, 0]
+        np.save(self._folder / "several.npy", pairs[np.append(False, asked_again) | np.append(asked_again, False)])
         if self._has_negatives:
             keys, rows = zip(*(store.text_keys("passage", language) for language in store.languages), strict=True)
             texts, first = np.unique(np.concatenate(keys), return_index=True)

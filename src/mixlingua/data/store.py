@@ -1,8 +1,8 @@
 """The parallel store, and how it is read: the same pairs in several languages, memory-mapped, reached by row number.
 
-A folder holds store.json, keys.npy, known.npy, coverage.npy (unless every row has every language), ids.arrow (columns
-of `IDS`) and, per language, a file such as de.arrow (columns of `TEXTS`, null where the row lacks the language); where
-rows have negatives, also passages.npy and answers.npy. The Arrow files have record batches of `batch_rows` rows, so
+A folder holds store.json, keys.npy, known.npy, several.npy, coverage.npy (unless every row has every language),
+ids.arrow (columns of `IDS`) and, per language, a file such as de.arrow (columns of `TEXTS`, null where the row lacks
+the language); where rows have negatives, also passages.npy and answers.npy. The Arrow files have record batches of `batch_rows` rows, so
 that row -> (batch, offset) is arithmetic. `data/build.py` makes stores.
 """
 
@@ -20,7 +20,8 @@ from mixlingua.errors import DataError
 from mixlingua.files import content_hash
 from mixlingua.sampling.rows import conflict_rate, count_rows, held_languages
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
+_MAX_ANSWERS = 64
 SIDES: tuple[Side, Side] = ("query", "passage")
 # query_key, passage_key: of the texts, as `rows` makes them.
 TEXTS = pa.schema(
@@ -112,6 +113,31 @@ class ParallelStore:
     def scores(self, rows: Sequence[int], languages: Sequence[str]) -> list[list[float]]:
         """The scores of the passage and the negatives of rows[i] in languages[i]; empty where there are none."""
         return self._values(rows, "scores", languages)
+
+    def further_answers(self, rows: np.ndarray, batch_rows: np.ndarray, *, with_negatives: bool) -> np.ndarray:
+        """(N, M) what is `known` of passages that answer the question of rows[i] in other rows, filled up with its own.
+
+        M is the same for all parts of a batch. batch_rows: of the whole batch; only answers among its passages count.
+        with_negatives: any answer may be there as a negative, so all count, of a question with no more than 64.
+        """
+        questions, passages = self._several.T
+        asked, own = np.asarray(self.known[batch_rows]).T
+        starts, ends = (np.searchsorted(questions, asked, side) for side in ("left", "right"))
+        answers: dict[int, list[int]] = {}
+        for place in np.flatnonzero(ends > starts):
+            found = passages[starts[place] : ends[place]]
+            among_all = with_negatives and len(found) <= _MAX_ANSWERS
+            answers[int(asked[place])] = (found if among_all else found[np.isin(found, own)]).tolist()
+        columns = max((len(listed) - 1 for listed in answers.values()), default=0)
+        filled = np.repeat(self.known[rows, 1:], columns, axis=1)
+        for row, (question, passage) in enumerate(self.known[rows].tolist() if columns else ()):
+            further = [answer for answer in answers.get(question, ()) if answer != passage]
+            filled[row, : len(further)] = further
+        return filled
+
+    @cached_property
+    def _several(self) -> np.ndarray:
+        return np.load(self.path / "several.npy", mmap_mode="r")
 
     def known_negatives(self, rows: np.ndarray, texts: Sequence[str]) -> np.ndarray:
         """(N, 2) what is `known` of texts that are negatives of rows[i]: a question that each answers, and its passage.
