@@ -2,8 +2,8 @@
 
 A folder holds store.json, keys.npy, known.npy, several.npy, coverage.npy (unless every row has every language),
 ids.arrow (columns of `IDS`) and, per language, a file such as de.arrow (columns of `TEXTS`, null where the row lacks
-the language); where rows have negatives, also passages.npy and answers.npy. The Arrow files have record batches of `batch_rows` rows, so
-that row -> (batch, offset) is arithmetic. `data/build.py` makes stores.
+the language); where rows have negatives, also passages.npy and answers.npy. The Arrow files have record batches of
+`batch_rows` rows, so that row -> (batch, offset) is arithmetic. `data/build.py` makes stores.
 """
 
 import json
