@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from omegaconf import OmegaConf
 
 from mixlingua.cli.command_line import spelled_out
 from mixlingua.cli.configuration import compose
-from mixlingua.files import read_status
-from mixlingua.search.folder import IndexFolder
+from mixlingua.cli.index import index
+from mixlingua.files import lock, read_status
+from mixlingua.search.folder import MANIFEST, IndexFolder
 
 Launch = Callable[..., int]
 CAIRO = "# Cairo\nCairo is the capital of Egypt, and it lies on the river Nile."
@@ -177,3 +179,16 @@ def test_paths_and_queries_are_spelled_out_for_hydra() -> None:
         "ü, é",
     ):
         assert compose(spelled_out([f"query={query}"])).query == query
+
+
+def test_changes_of_one_index_take_turns(launch: Launch, notes: Path, tmp_path: Path) -> None:
+    assert build(launch, notes) == 0
+    cfg = compose(spelled_out(["action=index", "index=idx", "index.delete=[cairo.md]"]))
+    waiting = threading.Thread(target=index, args=(cfg, tmp_path / "run"))
+    with lock(tmp_path / "idx" / MANIFEST):  # as another process that adds documents holds it
+        waiting.start()
+        waiting.join(1.0)
+        assert waiting.is_alive()
+        assert not IndexFolder.open(tmp_path / "idx").deleted.any()
+    waiting.join()
+    assert IndexFolder.open(tmp_path / "idx").deleted.sum() == 1

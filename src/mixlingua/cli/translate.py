@@ -12,7 +12,7 @@ from mixlingua.cli.run_record import translations_of
 from mixlingua.cli.show import LanguageReport, TranslationBar, announce_translation, show_translation
 from mixlingua.data.rows import PairRow, Reader
 from mixlingua.errors import DataError
-from mixlingua.files import atomic_folder, lock
+from mixlingua.files import atomic_folder
 from mixlingua.sampling.random import random_subset
 from mixlingua.translation.job import Job, Translation
 from mixlingua.translation.output import Accepted, completed, write_rejected, write_rows
@@ -39,8 +39,7 @@ def translate(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         sources.add(_rows(reader, number, cfg))
     pieces = Pieces(sources.texts, translator, settings.source, settings.piece_tokens)
     job = Job(translator, settings, sources, pieces, folder)
-    with lock(folder):
-        accepted, reports = _translate_all(cfg, job, run_dir)
+    accepted, reports = _translate_all(cfg, job, run_dir)
 
     def lookup(language: str, text: str) -> str | None:
         return accepted[language].get(sources.position(text))
