@@ -4,6 +4,7 @@ import io
 import json
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,6 @@ from omegaconf import OmegaConf
 
 from mixlingua.cli.command_line import spelled_out
 from mixlingua.cli.configuration import compose
-from mixlingua.cli.index import index
 from mixlingua.files import lock, read_status
 from mixlingua.search.folder import MANIFEST, IndexFolder
 
@@ -183,12 +183,16 @@ def test_paths_and_queries_are_spelled_out_for_hydra() -> None:
 
 def test_changes_of_one_index_take_turns(launch: Launch, notes: Path, tmp_path: Path) -> None:
     assert build(launch, notes) == 0
-    cfg = compose(spelled_out(["action=index", "index=idx", "index.delete=[cairo.md]"]))
-    waiting = threading.Thread(target=index, args=(cfg, tmp_path / "run"))
-    with lock(tmp_path / "idx" / MANIFEST):  # as another process that adds documents holds it
-        waiting.start()
-        waiting.join(1.0)
-        assert waiting.is_alive()
-        assert not IndexFolder.open(tmp_path / "idx").deleted.any()
-    waiting.join()
-    assert IndexFolder.open(tmp_path / "idx").deleted.sum() == 1
+    deleted = []
+
+    def change() -> None:
+        with lock(tmp_path / "idx" / MANIFEST):  # as another process holds it while it adds documents
+            time.sleep(3)
+            deleted.append(int(IndexFolder.open(tmp_path / "idx").deleted.sum()))
+
+    other = threading.Thread(target=change)
+    other.start()
+    assert launch("action=index", "index=idx", "index.delete=[cairo.md]", "hydra.run.dir=deleted") == 0
+    other.join()
+    deleted.append(int(IndexFolder.open(tmp_path / "idx").deleted.sum()))
+    assert deleted == [0, 1]
