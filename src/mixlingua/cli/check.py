@@ -38,7 +38,7 @@ def plain_problems(cfg: DictConfig) -> list[str]:
         try:
             value: Any = OmegaConf.select(cfg, key)
         except OmegaConfBaseException as error:
-            problems.append(f"{key}: {' '.join(str(error).split())}")
+            problems.append(f"{key}: {str(error).splitlines()[0]}")
             continue
         value = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
         if takes := needed(value, ast.parse(type_, mode="eval").body):

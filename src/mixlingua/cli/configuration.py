@@ -5,6 +5,7 @@ A file states only what makes the choice what it is. A source of configurations 
 overridden on the command line. A value's default therefore has one place: the constructor.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,8 +66,13 @@ def wrong_types(node: Any, path: str) -> Iterator[str]:
 
 def wrong_type(key: str, value: Any, takes: str) -> str:
     """What to say of a value where its key takes something else."""
-    text = takes.startswith(("a text", "a path")) and isinstance(value, int | float)
-    way = f" Quote it: {key}=\"'{value}'\"" if text else ""
+    way = ""
+    if takes.startswith(("a text", "a path")) and isinstance(value, int | float):
+        way = f" Quote it: {key}=\"'{value}'\""
+    elif isinstance(value, str) and re.fullmatch(r"[-+.\de]+|true|false", value, re.IGNORECASE):
+        way = (
+            f" '{value}' is a text here, as a variable of the environment is: ${{oc.decode:${{oc.env:NAME}}}} reads it."
+        )
     return f"{key}={'null' if value is None else value}: {takes} is needed.{way}"
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -58,7 +59,7 @@ def run_job(cfg: DictConfig) -> JobResult:
     """
     hydra = HydraConfig.get()
     run_dir = Path(hydra.runtime.output_dir)
-    overrides = list(hydra.overrides.task)
+    overrides: Any = OmegaConf.to_container(hydra.overrides.task, resolve=False)  # as typed, ${...} and all
     _leave_out(cfg, overrides)
     if hydra.mode != RunMode.MULTIRUN:
         with errors_on_stderr():  # before Hydra, which would print a traceback
