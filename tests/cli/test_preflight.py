@@ -156,8 +156,8 @@ def test_a_precision_that_training_does_not_have_is_named(problems: Problems, pr
         ("seed=-1", "seed=-1: from 0 to 4294967295."),
         (
             "seed='3'",
-            "seed=3: a whole number is needed. '3' is a text here, as a variable of the environment is: "
-            "${oc.decode:${oc.env:NAME}} reads it.",
+            "seed=3: a whole number is needed. '3' is a text here, as variables of the environment are; in YAML "
+            "${oc.decode:...} reads it.",
         ),
         ("seed=abc", "seed=abc: a whole number is needed."),
         ("overwrite=no", "overwrite=no: true or false is needed."),

@@ -70,9 +70,7 @@ def wrong_type(key: str, value: Any, takes: str) -> str:
     if takes.startswith(("a text", "a path")) and isinstance(value, int | float):
         way = f" Quote it: {key}=\"'{value}'\""
     elif isinstance(value, str) and re.fullmatch(r"[-+.\de]+|true|false", value, re.IGNORECASE):
-        way = (
-            f" '{value}' is a text here, as a variable of the environment is: ${{oc.decode:${{oc.env:NAME}}}} reads it."
-        )
+        way = f" '{value}' is a text here, as variables of the environment are; in YAML ${{oc.decode:...}} reads it."
     return f"{key}={'null' if value is None else value}: {takes} is needed.{way}"
 
 
