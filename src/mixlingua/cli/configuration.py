@@ -19,7 +19,7 @@ from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSou
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
-from mixlingua.cli.signatures import REQUIRED, UNREADABLE, needed, signature
+from mixlingua.cli.signatures import REQUIRED, UNREADABLE, Signature, needed, signature
 from mixlingua.errors import suggest
 from mixlingua.files import conf_folder
 
@@ -48,20 +48,34 @@ def complete(node: Any) -> Any:
     return instantiation | arguments | completed
 
 
-def wrong_types(node: Any, path: str) -> Iterator[str]:
-    """Yield a sentence for each value of a `_target_` node that is of no type that its argument is annotated with."""
+def _targets(node: Any, path: str) -> Iterator[tuple[str, dict[str, Any], Signature]]:
+    """Every `_target_` node in a nested container whose arguments are known, with its dotted path."""
     if isinstance(node, list):
         for index, item in enumerate(node):
-            yield from wrong_types(item, f"{path}[{index}]")
-    if not isinstance(node, dict):
-        return
-    known = signature(node["_target_"]) if isinstance(node.get("_target_"), str) else None
-    for key, value in node.items():
-        annotation = known.annotations.get(key) if known is not None else None
-        if annotation is not None and (takes := needed(value, annotation)):
-            yield wrong_type(f"{path}.{key}", value, takes)
-        else:
-            yield from wrong_types(value, f"{path}.{key}")
+            yield from _targets(item, f"{path}[{index}]")
+    if isinstance(node, dict):
+        known = signature(node["_target_"]) if isinstance(node.get("_target_"), str) else None
+        if known is not None:
+            yield path, node, known
+        for key, value in node.items():
+            yield from _targets(value, f"{path}.{key}")
+
+
+def unknown_keys(node: Any, path: str) -> Iterator[str]:
+    """Yield a sentence for each key of a `_target_` node that its target does not take, named by its dotted path."""
+    for place, target, known in _targets(node, path):
+        for key in target:
+            if not known.takes_more and key not in (*known.defaults, *INSTANTIATE_KEYS):
+                hint = suggest(str(key), known.defaults) or f" It takes {', '.join(known.defaults) or 'nothing'}."
+                yield f"{place}.{key}: {known.name} takes no '{key}'.{hint}"
+
+
+def wrong_types(node: Any, path: str) -> Iterator[str]:
+    """Yield a sentence for each value of a `_target_` node that is of no type that its argument is annotated with."""
+    for place, target, known in _targets(node, path):
+        for key, annotation in known.annotations.items():
+            if key in target and (takes := needed(target[key], annotation)):
+                yield wrong_type(f"{place}.{key}", target[key], takes)
 
 
 def wrong_type(key: str, value: Any, takes: str) -> str:
@@ -72,22 +86,6 @@ def wrong_type(key: str, value: Any, takes: str) -> str:
     elif isinstance(value, str) and re.fullmatch(r"[-+.\de]+|true|false", value, re.IGNORECASE):
         way = f" '{value}' is a text here, as variables of the environment are; in YAML ${{oc.decode:...}} reads it."
     return f"{key}={'null' if value is None else value}: {takes} is needed.{way}"
-
-
-def unknown_keys(node: Any, path: str) -> Iterator[str]:
-    """Yield a sentence for each key of a `_target_` node that its target does not take, named by its dotted path."""
-    if isinstance(node, list):
-        for index, item in enumerate(node):
-            yield from unknown_keys(item, f"{path}[{index}]")
-    if not isinstance(node, dict):
-        return
-    known = signature(node["_target_"]) if isinstance(node.get("_target_"), str) else None
-    for key, value in node.items():
-        if known is not None and not known.takes_more and key not in (*known.defaults, *INSTANTIATE_KEYS):
-            hint = suggest(str(key), known.defaults) or f" It takes {', '.join(known.defaults) or 'nothing'}."
-            yield f"{path}.{key}: {known.name} takes no '{key}'.{hint}"
-        else:
-            yield from unknown_keys(value, f"{path}.{key}")
 
 
 class CompletedFiles(ConfigSource):
