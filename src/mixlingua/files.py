@@ -188,8 +188,8 @@ def cache_dir() -> Path:
 def caching_in(folder: str | Path | None) -> Iterator[None]:
     """A context in which `cache_dir` is the folder, in processes started meanwhile too; None: in which it stays."""
     before = os.environ.get("MIXLINGUA_CACHE")
-    if folder is not None:
-        os.environ["MIXLINGUA_CACHE"] = str(Path(folder).absolute())
+    if folder:
+        os.environ["MIXLINGUA_CACHE"] = str(Path(folder).expanduser().absolute())
     try:
         yield
     finally:

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from mixlingua.cli.check import PLAIN, plain_problems
 from mixlingua.cli.check import problems as problems_of
 from mixlingua.cli.command_line import ACTIONS
-from mixlingua.cli.configuration import compose
+from mixlingua.cli.configuration import complete, compose, wrong_types
 
 Problems = Callable[..., list[str]]
 
@@ -182,6 +182,32 @@ def test_every_key_of_no_constructor_has_a_type() -> None:
     groups = {"teacher", "corpus"}
     assert plain - groups | {f"paths.{key}" for key in cfg.paths} == PLAIN.keys()
     assert plain_problems(cfg) == []
+
+
+def test_norwegian_that_yaml_reads_as_false_is_explained(
+    entry: Callable[[list[str]], int], tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text(
+        "# @package _global_\ndata:\n  languages: [no, en]\n  pivot: no\n"
+    )
+    assert entry(["--config-dir=.", "experiment=mine", "model=tiny"]) == 2
+    languages, pivot = capfd.readouterr().err.strip().splitlines()[1:]
+    for said, key in ((languages, "data.languages=[False, 'en']"), (pivot, "data.pivot=False")):
+        assert key in said and said.endswith("put such a text in quotes: 'no'.")
+
+
+def test_what_an_argument_is_by_default_is_never_of_a_wrong_type(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "careless.py").write_text("def loss(size: int = None, names: list[str] = (), weight: float = 1): ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    node = complete({"_target_": "careless.loss"})
+    assert list(wrong_types(node, "loss")) == []
+    assert list(wrong_types(node | {"size": True, "names": "a"}, "loss")) == [
+        "loss.size=True: a whole number is needed.",
+        "loss.names=a: a list is needed.",
+    ]
 
 
 TRANSLATE = "action=translate translator=folder translator.name_or_path=x"

@@ -58,6 +58,14 @@ def test_a_folder_without_a_readable_status_is_an_error(tmp_path: Path, content:
         with_arguments_of_resumed([f"resume={run}"])
 
 
+def test_a_key_that_refers_to_another_is_taken_as_it_was_typed(tmp_path: Path) -> None:
+    run = stopped_run(tmp_path / "run")
+    status = json.loads((run / "status.json").read_text())
+    recorded = ["data.sources.atlas.name=${seed}"]
+    (run / "status.json").write_text(json.dumps({**status, "overrides": recorded}))
+    assert with_arguments_of_resumed([f"resume={run}"]) == [*recorded, f"resume={run}"]
+
+
 @pytest.mark.parametrize(
     "recorded_argument",
     [
@@ -70,6 +78,8 @@ def test_a_folder_without_a_readable_status_is_an_error(tmp_path: Path, content:
         "++seed=1",
         "loss.infonce._target_=os.system",
         "loss={x:{_target_:os.system}}",
+        "model.name_or_path=${oc.env:SECRET}",
+        "loss.infonce='${oc.decode:\"{\\\\x5ftarget_: os.system}\"}'",
         "not an override",
     ],
 )

@@ -1,5 +1,6 @@
 """What a run meets around it: variables of W&B, little shared memory, folders that cannot be written."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +51,17 @@ def test_the_configured_cache_is_that_of_the_run_and_of_nothing_after_it(
     for options in (["paths.cache=here", "hydra.run.dir=one"], ["hydra.run.dir=two"]):
         assert launch("action=probe", *options, probe=probe) == 0
     assert found == [tmp_path / "here", tmp_path / "usual"]
+
+
+def test_a_server_bounds_what_is_kept_of_shapes_unless_the_environment_says_otherwise(
+    launch: Launch, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("LRU_CACHE_CAPACITY", "7")
+    monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "")
+    monkeypatch.delenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY")
+    assert launch("action=serve", "corpus=atlas", "model=tiny") == 2
+    assert "corpus: action=serve serves index=DIR" in capfd.readouterr().err
+    assert (os.environ["LRU_CACHE_CAPACITY"], os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"]) == ("7", "64")
 
 
 @pytest.mark.parametrize("command", [["hydra.run.dir=file/run"], ["hydra.sweep.dir=file/sweep", "-m"]])

@@ -127,9 +127,7 @@ def _of_trainer(tree: dict[str, Any], uses: Sequence[str], multirun: bool) -> It
             f"data.batch_size={batch_size}: cannot be shared evenly by {processes} processes; "
             f"use {max(batch_size // processes, 1) * processes}."
         )
-    losses = [str(loss.get("_target_")) for loss in tree["loss"].values()]
-    contrastive = all(loss.endswith((".InfoNCE", ".MultiPositive")) for loss in losses)
-    if "sampler" in uses and batch_size == 1 and not tree["data"]["num_negatives"] and contrastive:
+    if "sampler" in uses and batch_size == 1 and not tree["data"]["num_negatives"] and _in_batch_only(tree["loss"]):
         yield (
             "data.batch_size=1: there is no passage that a query could be told from, so nothing would be learnt. Use 2 "
             "pairs or more, or hard negatives (data.num_negatives)."
@@ -150,6 +148,11 @@ def _of_trainer(tree: dict[str, Any], uses: Sequence[str], multirun: bool) -> It
             f"trainer.num_nodes={trainer['num_nodes']}: this is no SLURM job; start it with srun, or with torchrun and "
             "hydra.run.dir=FOLDER so that all processes share one run folder."
         )
+
+
+def _in_batch_only(losses: dict[str, Any]) -> bool:
+    """Whether every loss tells a row from the others of its batch, and nothing else."""
+    return all(str(loss.get("_target_")).endswith((".InfoNCE", ".MultiPositive")) for loss in losses.values())
 
 
 def _refusals(cfg: DictConfig, uses: Sequence[str]) -> Iterator[str]:

@@ -71,19 +71,25 @@ def unknown_keys(node: Any, path: str) -> Iterator[str]:
 
 
 def wrong_types(node: Any, path: str) -> Iterator[str]:
-    """Yield a sentence for each value of a `_target_` node that is of no type that its argument is annotated with."""
+    """Yield a sentence for each value of a `_target_` node that is of no type that its argument is annotated with.
+
+    The argument's own default is never wrong, whatever the annotation says.
+    """
     for place, target, known in _targets(node, path):
         for key, annotation in known.annotations.items():
-            if key in target and (takes := needed(target[key], annotation)):
-                yield wrong_type(f"{place}.{key}", target[key], takes)
+            value, default = target.get(key, REQUIRED), known.defaults.get(key, REQUIRED)
+            if repr(value) != repr(default) and (takes := needed(value, annotation)):
+                yield wrong_type(f"{place}.{key}", value, takes)
 
 
 def wrong_type(key: str, value: Any, takes: str) -> str:
     """What to say of a value where its key takes something else."""
     way = ""
-    if takes.startswith(("a text", "a path")) and isinstance(value, int | float):
+    if "a text" in takes and any(isinstance(each, bool) for each in (value if isinstance(value, list) else [value])):
+        way = " YAML reads no and off as false, yes and on as true; put such a text in quotes: 'no'."
+    elif takes.startswith(("a text", "a path")) and isinstance(value, int | float):
         way = f" Quote it: {key}=\"'{value}'\""
-    elif isinstance(value, str) and re.fullmatch(r"[-+.\de]+|true|false", value, re.IGNORECASE):
+    elif isinstance(value, str) and re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?|true|false", value, re.IGNORECASE):
         way = f" '{value}' is a text here, as variables of the environment are; in YAML ${{oc.decode:...}} reads it."
     return f"{key}={'null' if value is None else value}: {takes} is needed.{way}"
 

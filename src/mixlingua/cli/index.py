@@ -199,7 +199,8 @@ def _arguments(cfg: DictConfig) -> dict[str, Any]:
 
 def _given_encoder(cfg: DictConfig) -> BiEncoder | None:
     """The encoder that the command names; None where it names none, so that the index's own is taken."""
-    named = any(text.startswith(("model=", "model.")) for text in HydraConfig.get().overrides.task)
+    typed: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    named = any(text.startswith(("model=", "model.")) for text in typed)
     return PretrainedEncoder(**_arguments(cfg)).load(cfg.seed) if named else None
 
 

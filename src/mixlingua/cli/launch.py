@@ -105,12 +105,14 @@ def _replaced(text: str, given: Container[str], left_out: tuple[str, ...]) -> bo
 def _check_recorded(text: str, run_dir: Path) -> None:
     """Raise ConfigError where a recorded argument is more than a value of a declared key.
 
-    The folder may come from anyone: what could choose other code or other files of configuration is refused.
+    The folder may come from anyone: what could choose other code or other files of configuration, or read the
+    environment, is refused. So is every resolver of OmegaConf, since oc.decode could spell what is refused.
     """
     override = _override(text)
     key = override.key_or_group if override is not None else ""
     added = override is not None and (override.is_add() or override.is_force_add()) and not key.startswith("trainer.")
-    if override is None or added or re.match(r"hydra\b", key) or "_target_" in text:
+    computed = re.search(r"\$\{[^}]*:", text)
+    if override is None or added or computed or re.match(r"hydra\b", key) or "_target_" in text:
         raise ConfigError(
             f"{run_dir / 'status.json'}: overrides has '{text}', which is not taken from a folder: it is no plain "
             "KEY=VALUE of a declared key. If you trust it, give it on the command line again."

@@ -162,7 +162,8 @@ class TextEncoder:
     def _encoded(self, texts: Sequence[str], side: Side, lost: dict[str, int]) -> Tensor:
         if not self.keep:
             return self._computed(texts, side, lost)
-        parts = (self.fingerprint, str(self.token_budget), str(self.encoder.packed), side, *texts)
+        settings = (self.token_budget, self.encoder.packed, self.encoder.device.type)
+        parts = (self.fingerprint, repr(settings), side, *texts)
         vectors = kept_whole(parts, len(texts), lambda: self._computed(texts, side, lost))
         if not lost:  # not computed now, or none is cut
             lost |= self.encoder.tokenizer.encode_counting(texts, side)[1]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import transformers
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -21,7 +22,7 @@ from mixlingua.errors import DataError
 from mixlingua.files import cache_dir, content_hash
 from mixlingua.retrieval.shards import read_vectors, write_vectors
 
-_FORMAT = "1"
+_FORMAT = "1"  # raise it when the same encoder comes to give other vectors
 WRITE_AFTER = 4096  # vectors that are held in memory before they are written
 Keys = NDArray[np.uint64]  # (N, 2), the two halves of a hash of 128 bits
 
@@ -44,7 +45,8 @@ def kept_whole(parts: Sequence[str], num_texts: int, compute: Callable[[], Tenso
     whether they were kept or not. parts: all that decides the vectors, and the texts. Every rank must call this.
     Raises DataError where a kept file is damaged.
     """
-    path = cache_dir() / "measured" / f"{content_hash(_FORMAT, torch.__version__, *parts)[:32]}.npy"
+    versions = (_FORMAT, torch.__version__, transformers.__version__)
+    path = cache_dir() / "measured" / f"{content_hash(*versions, *parts)[:32]}.npy"
     if all(distributed.all_gather_objects(path.is_file())):
         return read_vectors(path, num_texts, _MEND)
     vectors = compute()

@@ -27,10 +27,9 @@ class EvaluationCallback(Callback):
     """Evaluates the module's `encoder` on tasks, logs the averages and writes the run's result files.
 
     It evaluates before training, unless the run is resumed, whose files are there already, and keeps these vectors in
-    the cache, since many runs begin with the same weights; every `every_n_steps`
-    optimiser steps, which are logged only; and when EndOfTraining calls `measure_end`. `results_before` and
-    `results_after` hold the results in the process that trained. Under a spawning strategy that is not the user's
-    process: read the files.
+    the cache, since many runs begin with the same weights; every `every_n_steps` optimiser steps, which are logged
+    only; and when EndOfTraining calls `measure_end`. `results_before` and `results_after` hold the results in the
+    process that trained. Under a spawning strategy that is not the user's process: read the files.
     """
 
     def __init__(
