@@ -162,7 +162,8 @@ class TextEncoder:
     def _encoded(self, texts: Sequence[str], side: Side, lost: dict[str, int]) -> Tensor:
         if not self.keep:
             return self._computed(texts, side, lost)
-        settings = (self.token_budget, self.encoder.packed, self.encoder.device.type)
+        device = next(self.encoder.parameters()).device.type
+        settings = (self.token_budget, self.encoder.packed, device)
         parts = (self.fingerprint, repr(settings), side, *texts)
         vectors = kept_whole(parts, len(texts), lambda: self._computed(texts, side, lost))
         if not lost:  # not computed now, or none is cut
