@@ -292,7 +292,21 @@ def test_frozen_layers_are_the_lowest_ones(pretrained):
         pretrained(freeze_layers=99).load(seed=0)
 
 
-@pytest.mark.parametrize("change", [{"freeze_layers": -1}, {"chunk_size": 0}])
+def test_reinitialized_layers_are_the_highest_ones_by_seed(pretrained):
+    usual, *drawn = (
+        dict(pretrained(reinitialize_layers=count).load(seed=seed).transformer.named_parameters())
+        for count, seed in ((0, 3), (1, 3), (1, 3), (1, 4))
+    )
+    changed = {name for name in usual if not torch.equal(usual[name], drawn[0][name])}
+    assert changed and all("layer.1." in name for name in changed)
+    assert changed >= {name for name in usual if "layer.1." in name and "dense.weight" in name}
+    assert all(torch.equal(drawn[0][name], drawn[1][name]) for name in usual)
+    assert not all(torch.equal(drawn[0][name], drawn[2][name]) for name in usual)
+    with pytest.raises(ModelError, match=r"model\.reinitialize_layers=99: tiny has \d+ layers"):
+        pretrained(reinitialize_layers=99).load(seed=0)
+
+
+@pytest.mark.parametrize("change", [{"freeze_layers": -1}, {"reinitialize_layers": -1}, {"chunk_size": 0}])
 def test_numbers_of_layers_and_texts_that_make_no_sense(pretrained, change):
     with pytest.raises(ConfigError, match=rf"model\.{next(iter(change))}="):
         pretrained(**change)

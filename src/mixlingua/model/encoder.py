@@ -93,6 +93,24 @@ def freeze_lowest(transformer: nn.Module, num_frozen: int) -> None:
                 parameter.requires_grad_(False)
 
 
+def reinitialize_highest(transformer: PreTrainedModel, count: int, seed: int) -> None:
+    """Draw the weights of the highest `count` layers anew, as the architecture does before pretraining.
+
+    What comes after the layers, such as a last norm, is drawn anew with them; 0 leaves everything as it is.
+    Source: Zhang et al. 2021, "Revisiting Few-sample BERT Fine-tuning" (arXiv 2006.05987), section 5.
+    """
+    if not count:
+        return
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        new = dict(type(transformer)(transformer.config).named_parameters())
+    total = num_layers(transformer)
+    with torch.no_grad():
+        for name, parameter in transformer.named_parameters():
+            if depth_of(name, total) > total - count:
+                parameter.copy_(new[name])
+
+
 def has_optional_pooler(architecture: type[nn.Module]) -> bool:
     """Whether a transformer's own pooling layer may be left out."""
     return "add_pooling_layer" in inspect.signature(architecture.__init__).parameters

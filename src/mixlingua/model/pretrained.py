@@ -16,7 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from mixlingua.data.tokenizer import PairTokenizer
 from mixlingua.errors import ConfigError, ModelError, suggest
-from mixlingua.model.encoder import POOLINGS, BiEncoder, Pooling, freeze_lowest
+from mixlingua.model.encoder import POOLINGS, BiEncoder, Pooling, freeze_lowest, reinitialize_highest
 from mixlingua.model.folder_reader import FolderSettings, read_settings
 from mixlingua.model.weights import find_weights, load_tokenizer, load_transformer
 
@@ -45,6 +45,7 @@ class PretrainedEncoder:
     temperature: what losses divide scores by
     dropout: the probability in training; null: the transformer's own
     freeze_word_embeddings: train all but the word embeddings
+    reinitialize_layers: highest layers whose weights are drawn anew, by the run's seed, before training; 0: none
     freeze_layers: lowest layers that are not trained, and the embeddings with them; 0: none
     gradient_checkpointing: compute activations again in the backward pass, which saves memory and takes time
     chunk_size: texts whose activations are in memory at once in training (GradCache); null: the whole batch
@@ -69,6 +70,7 @@ class PretrainedEncoder:
     temperature: float = 0.05
     dropout: float | None = None
     freeze_word_embeddings: bool = False
+    reinitialize_layers: int = 0
     freeze_layers: int = 0
     gradient_checkpointing: bool = False
     chunk_size: int | None = None
@@ -91,8 +93,9 @@ class PretrainedEncoder:
         for key in ("max_query_length", "max_passage_length"):
             if (length := getattr(self, key)) is not None and length < 4:
                 raise ConfigError(f"model.{key}={length}: at least 4 tokens (two of them are special).")
-        if self.freeze_layers < 0:
-            raise ConfigError(f"model.freeze_layers={self.freeze_layers}: a number of layers, 0 for none.")
+        for key in ("freeze_layers", "reinitialize_layers"):
+            if (count := getattr(self, key)) < 0:
+                raise ConfigError(f"model.{key}={count}: a number of layers, 0 for none.")
         if self.chunk_size is not None and self.chunk_size < 1:
             raise ConfigError(f"model.chunk_size={self.chunk_size}: 1 text or more, or null for the whole batch.")
         if self.dropout is not None and not 0 <= self.dropout < 1:
@@ -139,8 +142,10 @@ class PretrainedEncoder:
                     layer.p = self.dropout
         if self.freeze_word_embeddings:
             transformer.get_input_embeddings().requires_grad_(False)
-        if self.freeze_layers > num_layers:
-            raise ModelError(f"model.freeze_layers={self.freeze_layers}: {self.name_or_path} has {num_layers} layers.")
+        for key in ("freeze_layers", "reinitialize_layers"):
+            if (count := getattr(self, key)) > num_layers:
+                raise ModelError(f"model.{key}={count}: {self.name_or_path} has {num_layers} layers.")
+        reinitialize_highest(transformer, self.reinitialize_layers, seed)
         freeze_lowest(transformer, self.freeze_layers)
         if self.gradient_checkpointing:
             transformer.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
