@@ -11,7 +11,6 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from hydra.types import RunMode
 from omegaconf import DictConfig
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -37,7 +36,7 @@ def launch(arguments: Sequence[str]) -> None:
     options = parsed(arguments)
     if set(options.for_hydra) - {"--run", "-r"}:  # --info and its like, which look at nothing but sys.argv
         return _hydra_alone()
-    check_command_line(arguments)
+    is_sweep = check_command_line(arguments)
     _let_launchers_import_this()
     try:
         with composer(options.config_dir):
@@ -46,7 +45,7 @@ def launch(arguments: Sequence[str]) -> None:
             given = (options.config_name, options.overrides)
             if options.cfg:
                 hydra.show_cfg(*given, options.cfg, options.package, options.resolve)
-            elif options.multirun or hydra.get_mode(*given) == RunMode.MULTIRUN:
+            elif is_sweep:
                 overrides = [*options.overrides, "hydra.mode=MULTIRUN"]  # each job is to know that there are others
                 batches = hydra.multirun(options.config_name, run_job, overrides)
                 _show_sweep([(list(job.overrides or []), job.return_value) for jobs in batches for job in jobs])

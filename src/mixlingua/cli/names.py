@@ -9,6 +9,7 @@ import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -42,8 +43,11 @@ _INSTEAD = dict.fromkeys(
 }  # fmt: skip
 
 
-def check_command_line(arguments: Sequence[str]) -> None:
-    """Raise ConfigError with every override that names no group, choice or key, each with its nearest valid name."""
+def check_command_line(arguments: Sequence[str]) -> bool:
+    """Whether the command is a sweep, by -m or by its configuration.
+
+    Raises ConfigError with every override that names no group, choice or key, each with its nearest valid name.
+    """
     options = parsed(arguments)
     if options.config_dir is not None and not options.config_dir.is_dir():
         raise ConfigError(f"--config-dir={options.config_dir}: no such folder.")
@@ -51,9 +55,12 @@ def check_command_line(arguments: Sequence[str]) -> None:
     with composer(options.config_dir):
         names = _Names(config_groups(options.config_dir), options.config_name, multirun)
         raise_problems(names.problems(options.overrides))
+    return names.multirun
 
 
 class _Names:
+    """multirun: whether the command is a sweep; what the configuration says of it is known after `problems`."""
+
     def __init__(self, groups: dict[str, list[str]], config_name: str, multirun: bool) -> None:
         self.groups = groups
         self.config_name = config_name
@@ -79,7 +86,7 @@ class _Names:
             else:
                 (choices if group in self.groups or group.startswith("hydra/") else keys).append(override)
         try:
-            trees = dict(self.trees(choices))
+            trees = dict(self.trees(choices)) if choices or keys else {}
         except HydraException as error:
             package = next((name for choice, name in _PLUGINS.items() if choice in str(error)), None)
             return [*problems, " ".join(str(error).split()) + (f" pip install {package} brings it." if package else "")]
@@ -170,6 +177,7 @@ class _Names:
             cfg = hydra.compose(self.config_name, first, return_hydra_config=True)
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             return [" ".join(str(error).split())]
+        self.multirun = self.multirun or cfg.hydra.mode == RunMode.MULTIRUN
         sweeper = cfg.hydra.sweeper._target_
         if self.multirun and cfg.objective is None and not sweeper.endswith(".BasicSweeper"):
             return [
