@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 from tests.documented import CONFIGS, DOCS, PAGES, README, REPOSITORY, blocks, command_lines, run_commands
 
 from mixlingua import files as fetch
@@ -49,8 +51,13 @@ def problems(command: list[str]) -> list[str]:
         return []
     overrides = [argument for argument in command if not argument.startswith("-")]
     (jobs,) = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(overrides), None)
-    cfg = compose(jobs[0])
-    return check.problems(cfg, ACTIONS[cfg.action], multirun="-m" in command)
+    with_hydra = compose(jobs[0], with_hydra=True)
+    cfg = OmegaConf.masked_copy(with_hydra, [key for key in with_hydra if key != "hydra"])
+    HydraConfig.instance().set_config(with_hydra)  # which ${hydra:...} reads
+    try:
+        return check.problems(cfg, ACTIONS[cfg.action], multirun="-m" in command)
+    finally:
+        HydraConfig.instance().cfg = None
 
 
 @pytest.fixture

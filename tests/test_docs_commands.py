@@ -27,6 +27,7 @@ TRAINING = {
 }  # fmt: skip
 SHORTER = {
     "model=e5_small_q4": "model=tiny", "model=e5_small": "model=tiny", "model@teacher=e5_small": "model@teacher=tiny",
+    "model.reinitialize_layers=6": "model.reinitialize_layers=1",
     "model.freeze_layers=6": "model.freeze_layers=1", "model.freeze_layers=0,6": "model.freeze_layers=0,1",
     "model=tiny,minilm,e5_small_q4": "model=tiny,minilm",
     "trainer.val_check_interval=10": "trainer.val_check_interval=1",
@@ -66,7 +67,7 @@ def shortened(command: str) -> list[str]:
         words.append("trainer.max_steps=3")
     elif not {"evaluation", "experiment"} & set(said):
         words += ["evaluation=[]"] if action == "train" else SMALL if action == "evaluate" else []
-    on_xquad_r = said.get("experiment") not in (None, "tune", "best_small_questions")
+    on_xquad_r = said.get("experiment", "tune").partition(",")[0] not in ("tune", "best_small_questions")
     if on_xquad_r or "xquad_r" in said.get("evaluation", ""):
         words = [word for word in words if not word.startswith("evaluation.tasks.xquad_r.articles")]
         words += XQUAD_R

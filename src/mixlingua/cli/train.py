@@ -32,7 +32,14 @@ from mixlingua.publish.card import write_card
 from mixlingua.sampling.plan import BatchPlan
 from mixlingua.sampling.random import random_subset
 from mixlingua.sampling.strategies import Monolingual
-from mixlingua.training.callbacks import BatchMix, EvaluationCallback, MovingAverage, SeedEachBatch, TrainingSpeed
+from mixlingua.training.callbacks import (
+    BatchMix,
+    EvaluationCallback,
+    FreedMemory,
+    MovingAverage,
+    SeedEachBatch,
+    TrainingSpeed,
+)
 from mixlingua.training.checkpoints import check_resumable, checkpoint_callbacks, copy_from_stopped_run
 from mixlingua.training.end_of_training import EndOfTraining, ModelAverage, StartShare, append_postprocess
 from mixlingua.training.module import RetrieverModule, Teacher
@@ -208,7 +215,7 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         evaluation=evaluation,
     )
     callbacks = [SeedEachBatch(cfg.seed), *checkpoints, *([average] if average else [])]
-    callbacks += [BatchMix(), TrainingSpeed(), evaluation, end]
+    callbacks += [BatchMix(), TrainingSpeed(), FreedMemory(), evaluation, end]
     callbacks += [instantiate(callback) for callback in cfg.callbacks.values()]
 
     with run_loggers(cfg, run_dir) as loggers:

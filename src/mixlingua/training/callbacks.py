@@ -1,5 +1,6 @@
-"""What a run does beside its steps: it measures, averages the weights, seeds, counts and times the batches."""
+"""What a run does beside its steps: it measures, averages the weights, seeds, counts, times, and frees memory."""
 
+import ctypes
 import logging
 import time
 from collections import Counter
@@ -236,3 +237,22 @@ class TrainingSpeed(_OfSteps):
         speeds = {"speed/pairs_per_second": self._pairs * rate, "speed/tokens_per_second": int(self._tokens) * rate}
         self._pairs, self._tokens, self._seconds = 0, 0, 0.0
         return speeds
+
+
+class FreedMemory(Callback):
+    """Gives the memory that batches have freed back to the system, every few batches of a run on a CPU.
+
+    The C library keeps it otherwise, in pieces of the sizes that each batch needed, and batches have many sizes: a
+    process grew to several times what its largest batch takes. Without effect where the library is not glibc.
+    """
+
+    def __init__(self, every: int = 10) -> None:
+        """every: batches; ten cost under a hundredth of the time."""
+        self.every = every
+        self._trim: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self._trim and trainer.strategy.root_device.type == "cpu" and batch_idx % self.every == self.every - 1:
+            self._trim(0)
