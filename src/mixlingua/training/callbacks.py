@@ -249,10 +249,11 @@ class FreedMemory(Callback):
     def __init__(self, every: int = 50) -> None:
         """every: so many batches. Once takes a third of a second, and the next batch fetches its pages anew."""
         self.every = every
-        self._trim: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if self._trim and trainer.strategy.root_device.type == "cpu" and batch_idx % self.every == self.every - 1:
-            self._trim(0)
+        if trainer.strategy.root_device.type == "cpu" and batch_idx % self.every == self.every - 1:
+            c_library = ctypes.CDLL(None)
+            if hasattr(c_library, "malloc_trim"):
+                c_library.malloc_trim(0)
