@@ -247,7 +247,7 @@ class FreedMemory(Callback):
     """
 
     def __init__(self, every: int = 50) -> None:
-        """every: so many batches. Once takes a third of a second, and the next batch fetches its pages anew."""
+        """every: so many batches. Once takes a third of a second, and the next batch a second more."""
         self.every = every
 
     def on_train_batch_end(
