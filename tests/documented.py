@@ -58,7 +58,8 @@ def _lines() -> Iterator[tuple[str, str]]:
     for path in sorted((DOCS / "results").glob("*.csv")):
         with path.open(encoding="utf-8", newline="") as file:
             rows = [row for row in csv.DictReader(file) if row["older_sources"] == "no"]
-        yield from ((row["command"], "") for row in rows if row.get("command", "").startswith(PROGRAM))
+        commands = [command for row in rows if (command := row.get("command", "")).startswith(PROGRAM)]
+        yield from ((command, "needs a GPU" if "trainer=gpu" in command else "") for command in commands)
 
 
 def run_commands() -> dict[str, str]:

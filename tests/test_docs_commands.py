@@ -36,6 +36,7 @@ SHORTER = {
 }  # fmt: skip
 LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh")
 XQUAD_R = ("evaluation.tasks.xquad_r.articles=2",)
+BEST = ("runs/best_0", "runs/best_1", "runs/best_2")  # of three seeds, in docs/results
 SMALL = ("evaluation=folder", "evaluation.tasks.folder.folder=docs/benchmark")
 PUBLIC = re.compile(r"\bdata=\[?(ntrex|qa|tico19|tatoeba)\b")  # sources that are files of their own
 FAST = {
@@ -181,7 +182,18 @@ def made_runs(run: Callable[..., int], command: str) -> None:
     """The earlier runs that a command names: outputs/DATE/TIME, and multirun/DATE/TIME of two."""
     small = ("model=tiny", *(f"{key}={value}" for key, value in TRAINING.items()), *SMALL)
     logger = ["logger=[csv,wandb]"] if "dashboard" in command else []
-    for folder in ("outputs/DATE/TIME", "outputs/DATE/OTHER", "RUN", "runs/a", "runs/questions", "path/to"):
+    for folder in (
+        "outputs/DATE/TIME",
+        "outputs/DATE/OTHER",
+        "RUN",
+        "runs/a",
+        "path/to",
+        "runs/alignment",
+        "runs/alignment_1200",
+        "runs/questions",
+        "runs/questions_1",
+        *BEST,
+    ):
         named = re.search(rf"{folder}\b(?!/(mined|pairs))", command)
         if named and (f"run.dir={folder}" not in command or "resume=" in command):
             assert run(*small, f"hydra.run.dir={folder}", "overwrite=true") == 0

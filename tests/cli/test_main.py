@@ -76,6 +76,15 @@ def test_a_finished_run_is_kept_unless_told_otherwise(
     assert read_status(tmp_path / "out")["metrics"] == {"half": 3.0}
 
 
+def test_jobs_of_a_sweep_that_share_a_folder_do_not_replace_one_another(
+    launch: Launch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    same = ("hydra.sweep.dir=sweep", "hydra.sweep.subdir=one")
+    assert launch("-m", "action=probe", "seed=4,6", *same, probe=half_seed) == 1
+    assert "one holds a finished run; choose another hydra.sweep.dir, or hydra.sweep.subdir" in capsys.readouterr().err
+    assert read_status(tmp_path / "sweep" / "one")["metrics"] == {"half": 2.0}
+
+
 def test_a_failing_job_is_named_at_once_and_stops_no_other(
     launch: Launch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

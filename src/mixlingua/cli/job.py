@@ -92,7 +92,7 @@ def _run(cfg: DictConfig, run_dir: Path, overrides: list[str], *, multirun: bool
         raise ConfigError(f"action={cfg.action}: no such action; it is one of {', '.join(ACTIONS)}.{hint}")
     if is_rank_zero():
         claim(run_dir)  # a job of a sweep has not yet
-        check_unused(run_dir, cfg, overrides)
+        check_unused(run_dir, cfg, overrides, multirun=multirun)
     action = ACTIONS[cfg.action]
     with caching_in(cfg.paths.cache), recorded(run_dir, cfg.action, overrides) as metrics:
         with _without_collection():

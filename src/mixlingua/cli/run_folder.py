@@ -88,8 +88,8 @@ def release() -> None:
         os.close(handle)
 
 
-def check_unused(run_dir: Path, cfg: DictConfig, overrides: Sequence[str]) -> None:
-    """Raise ConfigError where a folder holds results of another run, unless cfg.overwrite.
+def check_unused(run_dir: Path, cfg: DictConfig, overrides: Sequence[str], *, multirun: bool) -> None:
+    """Raise ConfigError where a folder holds results of another run, or job of a sweep, unless cfg.overwrite.
 
     Results of an unfinished run stand in nobody's way where it is resumed in its folder, or started again with the same
     arguments.
@@ -97,7 +97,8 @@ def check_unused(run_dir: Path, cfg: DictConfig, overrides: Sequence[str]) -> No
     if cfg.overwrite:
         return
     if holds_finished_run(run_dir):
-        raise ConfigError(f"{run_dir} holds a finished run; choose another hydra.run.dir, or give overwrite=true.")
+        key = "hydra.sweep.dir, or hydra.sweep.subdir where jobs share it" if multirun else "hydra.run.dir"
+        raise ConfigError(f"{run_dir} holds a finished run; choose another {key}, or give overwrite=true.")
     resumed = cfg.resume is not None and checkpoint_of(cfg.resume).resolve().parent.parent == run_dir.resolve()
     status = read_status(run_dir)
     results = sorted(
