@@ -13,7 +13,7 @@ import pytest
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, read_write
 from tests.documented import CONFIGS, DOCS, PAGES, README, REPOSITORY, blocks, command_lines, run_commands
 
 from mixlingua import files as fetch
@@ -53,6 +53,8 @@ def problems(command: list[str]) -> list[str]:
     (jobs,) = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(overrides), None)
     with_hydra = compose(jobs[0], with_hydra=True)
     cfg = OmegaConf.masked_copy(with_hydra, [key for key in with_hydra if key != "hydra"])
+    with read_write(with_hydra):
+        with_hydra.hydra.runtime.output_dir = "outputs/DATE/TIME"
     HydraConfig.instance().set_config(with_hydra)  # which ${hydra:...} reads
     try:
         return check.problems(cfg, ACTIONS[cfg.action], multirun="-m" in command)

@@ -1,5 +1,6 @@
 """From the command line to the end of a run or sweep, with a stub for the action."""
 
+import gc
 import json
 import os
 import re
@@ -40,6 +41,19 @@ def test_a_run_leaves_its_resolved_configuration_and_status(launch: Launch, tmp_
     status = read_status(tmp_path / "out")
     assert status["state"] == "finished"
     assert status["metrics"] == {"half": 1.5}
+
+
+@pytest.mark.parametrize("refused", [[], ["model=tiny", "trainer.precision=64"]])
+def test_garbage_is_collected_again_when_modules_are_imported(launch: Launch, refused: list[str]) -> None:
+    seen: list[bool] = []
+
+    def probe(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
+        seen.append(gc.isenabled())
+        return {}
+
+    status = launch(*(refused or ["action=probe"]), probe=probe)
+    assert (status, seen) == ((2, []) if refused else (0, [True]))
+    assert gc.isenabled()
 
 
 def test_an_error_for_the_user_is_one_message(

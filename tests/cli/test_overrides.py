@@ -92,6 +92,20 @@ def test_choices_of_a_further_folder_count(tmp_path: Path) -> None:
         check_command_line(["--config-dir", str(tmp_path), "experiment=min"])
 
 
+@pytest.mark.parametrize(
+    ("command", "is_sweep"),
+    [
+        ("", False),
+        ("seed=1", False),
+        ("-m seed=0,1", True),
+        ("hydra.mode=MULTIRUN", True),
+        ("experiment=alpha_sweep", True),
+    ],
+)
+def test_a_sweep_is_told_by_the_command_or_its_configuration(command: str, is_sweep: bool) -> None:
+    assert check_command_line(command.split()) == is_sweep
+
+
 def test_what_is_held_by_name_may_be_taken_out() -> None:
     """As the message says on settings of a loss, a source or a benchmark that is not chosen."""
     without = ["experiment=best_small", "loss=[distillation,relational]", "~loss.retention"]
