@@ -68,7 +68,11 @@ def shortened(command: str) -> list[str]:
         words.append("trainer.max_steps=3")
     elif not {"evaluation", "experiment"} & set(said):
         words += ["evaluation=[]"] if action == "train" else SMALL if action == "evaluate" else []
-    on_xquad_r = said.get("experiment", "tune").partition(",")[0] not in ("tune", "best_small_questions")
+    on_xquad_r = said.get("experiment", "tune").partition(",")[0] not in (
+        "tune",
+        "best_small_alignment",
+        "best_small_long_alignment",
+    )
     if on_xquad_r or "xquad_r" in said.get("evaluation", ""):
         words = [word for word in words if not word.startswith("evaluation.tasks.xquad_r.articles")]
         words += XQUAD_R

@@ -136,6 +136,10 @@ TABLES = {
             ("distance", "{rank_distance}"),
         ],
     ),
+    "recipe_runs": Table("recipes", [("run", "{model}"), *FIGURES], lambda row: row["kind"] == "run"),
+    "recipe_averages": Table(
+        "recipes", [("averaged 2:1 where nothing is said", "{model}"), *FIGURES], lambda row: row["kind"] == "average"
+    ),
     "best_joined": Table(
         "passage_transforms",
         [("model", "{model}"), *FIGURES],

@@ -108,7 +108,7 @@ def test_a_sweep_is_told_by_the_command_or_its_configuration(command: str, is_sw
 
 def test_what_is_held_by_name_may_be_taken_out() -> None:
     """As the message says on settings of a loss, a source or a benchmark that is not chosen."""
-    without = ["experiment=best_small", "loss=[distillation,relational]", "~loss.retention"]
-    check_command_line(["experiment=best_small_questions", "data=public_parallel", "~data.sources.qa"])
+    without = ["experiment=best_small_alignment", "loss=[distillation,relational]", "~loss.retention"]
+    check_command_line(["experiment=best_small", "data=public_parallel", "~data.sources.qa"])
     check_command_line(without)
     assert list(compose(without).loss) == ["distillation", "relational"]

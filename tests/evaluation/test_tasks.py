@@ -24,6 +24,13 @@ def test_what_a_task_knows_about_itself(two_languages):
     }
 
 
+def test_what_a_query_cannot_find_is_no_limit_of_recall(two_languages):
+    """As a sentence that asks for its translations: itself is no answer."""
+    excluded = {language: {query: tuple(list(grades)[:1]) for query, grades in judged.items() if len(grades) > 1}
+                for language, judged in two_languages.qrels.items()}  # fmt: skip
+    assert replace(two_languages, excluded=excluded).provenance()["most_recall_at_1"] == 1
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -1,5 +1,6 @@
 """NTREX-128 and Tatoeba: the real files where they are, small ones elsewhere."""
 
+import json
 import logging
 import zlib
 
@@ -8,8 +9,9 @@ import pytest
 import torch
 
 from mixlingua.data.public_corpora import public_corpus
-from mixlingua.errors import DataError
-from mixlingua.evaluation.benchmarks.translations import ntrex, tatoeba
+from mixlingua.data.readers.parallel import ParallelReader
+from mixlingua.errors import ConfigError, DataError
+from mixlingua.evaluation.benchmarks.translations import ntrex, parallel_sentences, tatoeba
 from mixlingua.evaluation.suite import evaluate_task
 
 # The languages whose files the project has seen.
@@ -141,3 +143,44 @@ def test_a_translator_finds_every_translation_in_the_real_tatoeba(shared_data):
     line = {text: number for side in task.bitexts["te", "en"] for number, text in enumerate(side)}
     result = evaluate_task(task, lambda texts, side: torch.eye(234)[[line[text] for text in texts]])
     assert {row.value for row in result.rows if row.metric in ("map", "recall_at_1")} == {1.0}
+
+
+@pytest.fixture
+def rows(tmp_path):
+    lines = [
+        {"id": "a", "fold": "dev", "texts": {"de": "Ja.", "en": "Yes.", "tr": "Evet."}},
+        {"id": "b", "fold": "dev", "texts": {"de": "Nein.", "en": "No."}},
+        {"id": "c", "fold": "train", "texts": {"de": "Gut.", "en": "Good."}},
+    ]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def test_a_parallel_source_asks_for_the_translations_that_there_are(rows):
+    task = parallel_sentences(ParallelReader(rows, "mine", fold="dev"), licence="CC0-1.0", note="Two.")
+    assert task.name == "mine" and task.licence == "CC0-1.0" and task.note == "Two."
+    assert task.queries == {"de": {"a": "Ja.", "b": "Nein."}, "en": {"a": "Yes.", "b": "No."}, "tr": {"a": "Evet."}}
+    assert task.qrels["de"] == {"a": {"de:a": 1, "en:a": 1, "tr:a": 1}, "b": {"de:b": 1, "en:b": 1}}
+    assert task.excluded["de"]["b"] == ("de:b",)
+    assert task.symmetric and task.settings == ("crosslingual", "multilingual")
+
+
+def test_a_sentence_without_a_translation_in_the_chosen_languages_asks_for_nothing_and_stays_in_the_pool(rows):
+    task = parallel_sentences(ParallelReader(rows, "mine", fold="dev"), ["tr", "de"])
+    assert task.queries == {"de": {"a": "Ja."}, "tr": {"a": "Evet."}}
+    assert task.passages["de"] == {"de:a": "Ja.", "de:b": "Nein."}
+
+    numbers = {"Ja.": 0, "Evet.": 0, "Nein.": 1}
+    result = evaluate_task(task, lambda texts, side: torch.eye(2)[[numbers[text] for text in texts]])
+    assert result.aggregate("macro")["mine/crosslingual/map"] == 1
+    assert result.aggregate("macro")["mine/multilingual/map"] == 1
+
+
+def test_what_is_no_parallel_benchmark_is_refused_by_name(rows):
+    with pytest.raises(ConfigError, match=r"task mine: source.pairing=next"):
+        parallel_sentences(ParallelReader(rows, "mine", pairing="next", fold="dev"))
+    with pytest.raises(ConfigError, match=r"task mine: no language 'fr'; it has de, en, tr"):
+        parallel_sentences(ParallelReader(rows, "mine", fold="dev"), ["de", "fr"])
+    with pytest.raises(ConfigError, match=r"task mine: languages=\[de\]"):
+        parallel_sentences(ParallelReader(rows, "mine", fold="dev"), ["de"])

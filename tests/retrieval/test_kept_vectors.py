@@ -55,6 +55,14 @@ def test_only_what_is_not_there_is_computed(tmp_path):
     assert asked == []
 
 
+def test_a_text_that_is_there_twice_is_computed_once(tmp_path):
+    ids, asked = [*texts(3, 3), *texts(1, 4)], []
+    kept = KeptVectors(tmp_path)
+    vectors = kept.complete(ids, DIM, lambda rows: asked.extend(rows) or vectors_of([ids[row] for row in rows]))
+    assert asked == [0, 1, 2, 3, 4]
+    assert torch.equal(vectors, vectors_of(ids).half().float())
+
+
 def test_texts_that_differ_in_a_token_or_in_length_have_keys_of_their_own():
     keys = keys_of([[1, 2, 3], [1, 2, 4], [1, 2], [1, 2, 3, 0], [3, 2, 1], []])
     assert len({tuple(key) for key in keys.tolist()}) == 6

@@ -106,11 +106,17 @@ class RetrievalTask:
     def most_recall_at_1(self) -> float:
         """What recall@1 is of an ideal system in the multilingual setting: 1/R of a query with R relevant passages.
 
-        The mean over queries, then over their languages.
+        What a query cannot find is none of them. The mean over queries, then over their languages.
         """
-        numbers = [[sum(grade > 0 for grade in grades.values()) for grades in of_language.values()]
-                   for of_language in self.qrels.values()]  # fmt: skip
-        return mean(mean(1 / number for number in of_language) for of_language in numbers)
+        by_language = []
+        for language, judged in self.qrels.items():
+            lost = self.excluded.get(language, {})
+            numbers = [
+                sum(grade > 0 and passage not in lost.get(query, ()) for passage, grade in grades.items())
+                for query, grades in judged.items()
+            ]
+            by_language.append(mean(1 / number for number in numbers))
+        return mean(by_language)
 
 
 def _problems(task: RetrievalTask) -> Iterator[str]:

@@ -109,15 +109,16 @@ class KeptVectors:
     def complete(self, token_ids: Sequence[Sequence[int]], dim: int, encode: Callable[[list[int]], Tensor]) -> Tensor:
         """(N, D) float32 vectors of texts; those that are not there are asked of `encode` by position, and are kept.
 
+        Each text is asked for once, however often it is there: an English sentence is both itself and its pivot side.
         All are rounded to float16, whether they were there or not, so that a run does not depend on it.
         """
         keys = keys_of(token_ids)
         vectors, found = self.get(keys, dim)
         if not found.all():
-            new = torch.nonzero(~found).squeeze(1)
-            encoded = encode(new.tolist()).float().cpu()
-            self.put(keys[new.numpy()], encoded)
-            vectors[new] = encoded.half().float()
+            _, first, of_text = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+            new = np.unique(first[of_text[~found.numpy()]])
+            self.put(keys[new], encode(new.tolist()))
+            vectors, _ = self.get(keys, dim)
         return vectors
 
     def _look(self) -> None:

@@ -1,4 +1,4 @@
-"""Sentences and their translations, aligned by line: NTREX-128 in all directions, and Tatoeba to and from English.
+"""Sentences and their translations: NTREX-128 and any parallel source in all directions, Tatoeba to and from English.
 
 Their files are those of `mixlingua.data.public_corpora`.
 """
@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from mixlingua.data.public_corpora import DOCUMENTS, PublicCorpus, PublicFile, public_corpus
+from mixlingua.data.readers.parallel import ParallelReader
+from mixlingua.errors import ConfigError
 from mixlingua.evaluation.benchmarks.common import (
     chosen_languages,
     naming_local_languages,
@@ -49,21 +51,69 @@ def ntrex(folder: str | Path, languages: Sequence[str] | None = None) -> Retriev
     for number, texts in read_aligned({language: path for language, (path,) in paths.items()}):
         for language, text in texts.items():
             lines[language][str(number)] = text
-    ids = list(lines[chosen[0]])
-    versions = {key: {f"{language}:{key}": 1 for language in chosen} for key in ids}
-    return RetrievalTask(
+    return _in_all_directions(
+        lines,
         name="ntrex",
         revision=revision,
         licence=corpus.licence,
         note="Sentences of 123 news articles with professional translations. Also a source of training data here: "
         "figures of a model that was trained with data=ntrex say nothing.",
-        queries=lines,
-        passages=with_language(lines),
-        qrels=dict.fromkeys(chosen, versions),
-        settings=("crosslingual", "multilingual"),
         files={published[language][0].name: sha256(path) for language, (path,) in paths.items()},
+    )
+
+
+def parallel_sentences(
+    source: ParallelReader, languages: Sequence[str] | None = None, *, licence: str = "see its source", note: str = ""
+) -> RetrievalTask:
+    """The sentences of a parallel source as a benchmark like `ntrex`: each asks for its translations.
+
+    source: a reader of sentences with their translations; its name is that of the task. A sentence need not be there in
+    every language
+    languages: a list such as [de, en, sw]; null: all that the source has
+    licence: of the text, for reports. note: what a reader of the figures should know
+
+    Raises ConfigError for a language that the source does not have, for only one, and for pairs of a sentence and what
+    follows it (pairing=next); DataError where a file is missing or malformed.
+    """
+    if source.pairing != "same":
+        raise ConfigError(f"task {source.name}: source.pairing={source.pairing}: translations need pairing=same.")
+    lines: dict[str, dict[str, str]] = {}
+    for row in source.rows():
+        for language, text in row.queries.items():
+            lines.setdefault(language, {})[row.id] = text
+    chosen = chosen_languages(source.name, languages, sorted(lines), at_least=2)
+    return _in_all_directions(
+        {language: lines[language] for language in chosen},
+        name=source.name,
+        revision=source.fingerprint()[:12],
+        licence=licence,
+        note=note,
+        files={},
+    )
+
+
+def _in_all_directions(
+    lines: Mapping[str, Mapping[str, str]], *, name: str, revision: str, licence: str, note: str, files: dict[str, str]
+) -> RetrievalTask:
+    """Sentences of each language, by number, that ask for those of the same number in other languages."""
+    languages_of: dict[str, list[str]] = {}
+    for language, sentences in lines.items():
+        for key in sentences:
+            languages_of.setdefault(key, []).append(language)
+    versions = {key: {f"{language}:{key}": 1 for language in has} for key, has in languages_of.items() if len(has) > 1}
+    asking = {language: {key: text for key, text in of.items() if key in versions} for language, of in lines.items()}
+    return RetrievalTask(
+        name=name,
+        revision=revision,
+        licence=licence,
+        note=note,
+        queries=asking,
+        passages=with_language(lines),
+        qrels={language: {key: versions[key] for key in asked} for language, asked in asking.items()},
+        settings=("crosslingual", "multilingual"),
+        files=files,
         symmetric=True,
-        excluded={language: {key: (f"{language}:{key}",) for key in ids} for language in chosen},
+        excluded={language: {key: (f"{language}:{key}",) for key in asked} for language, asked in asking.items()},
     )
 
 
