@@ -136,6 +136,17 @@ TABLES = {
             ("distance", "{rank_distance}"),
         ],
     ),
+    "public": Table(
+        "public",
+        [
+            ("benchmark", "{benchmark}"),
+            ("languages", "{languages}"),
+            ("figure", "{figure}"),
+            ("untrained", "{untrained}"),
+            ("best_small", "{best_small}"),
+        ],
+        text_columns=3,
+    ),
     "recipe_runs": Table("recipes", [("run", "{model}"), *FIGURES], lambda row: row["kind"] == "run"),
     "recipe_averages": Table(
         "recipes", [("averaged 2:1 where nothing is said", "{model}"), *FIGURES], lambda row: row["kind"] == "average"
