@@ -70,7 +70,8 @@ def parallel_sentences(
     source: a reader of sentences with their translations; its name is that of the task. A sentence need not be there in
     every language
     languages: a list such as [de, en, sw]; null: all that the source has
-    licence: of the text, for reports. note: what a reader of the figures should know
+    licence: of the text, for reports
+    note: what a reader of the figures should know
 
     Raises ConfigError for a language that the source does not have, for only one, and for pairs of a sentence and what
     follows it (pairing=next); DataError where a file is missing or malformed.
