@@ -1,4 +1,4 @@
-"""NTREX-128 and Tatoeba: the real files where they are, small ones elsewhere."""
+"""NTREX-128, Tatoeba and parallel sources: the real files where they are, small ones elsewhere."""
 
 import json
 import logging
@@ -7,7 +7,9 @@ import zlib
 import numpy as np
 import pytest
 import torch
+from hydra.utils import instantiate
 
+from mixlingua.cli.configuration import compose
 from mixlingua.data.public_corpora import public_corpus
 from mixlingua.data.readers.parallel import ParallelReader
 from mixlingua.errors import ConfigError, DataError
@@ -184,3 +186,12 @@ def test_what_is_no_parallel_benchmark_is_refused_by_name(rows):
         parallel_sentences(ParallelReader(rows, "mine", fold="dev"), ["de", "fr"])
     with pytest.raises(ConfigError, match=r"task mine: languages=\[de\]"):
         parallel_sentences(ParallelReader(rows, "mine", fold="dev"), ["de"])
+
+
+def test_the_real_flores_shares_no_sentence_with_what_is_trained_on(shared_data):
+    cfg = compose(["evaluation=flores", "data=flores", f"paths.data={shared_data}"])
+    task = instantiate(cfg.evaluation.tasks.flores)
+    trained = {row.queries["de"] for row in instantiate(cfg.data.sources.flores).rows()}
+    assert task.num_queries == dict.fromkeys(("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh"), 974)
+    assert len(trained) == 1034
+    assert not trained & set(task.queries["de"].values())
