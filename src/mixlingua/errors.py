@@ -3,6 +3,7 @@
 import difflib
 import errno
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -131,6 +132,25 @@ def user_error(error: BaseException | None) -> MixlinguaError | None:
         if isinstance(cause, MixlinguaError):
             return cause
     return next(filter(None, map(_denied, _chain(error))), None)
+
+
+_SOURCE = re.compile(r"\bdata\.sources\.[\w-]+")
+
+
+@contextmanager
+def source_named(key: str) -> Iterator[None]:
+    """Errors of the body that name a data source, as data.sources.NAME, name `key` in its place.
+
+    A reader knows its name alone. The same reader may stand in data.sources under another name, in
+    data.validation_sources, or in a benchmark.
+    """
+    try:
+        yield
+    except Exception as error:
+        told = user_error(error)
+        if told is None or not _SOURCE.search(str(told)):
+            raise
+        raise type(told)(_SOURCE.sub(key, str(told))) from error
 
 
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)

@@ -1,12 +1,16 @@
-"""From the data configuration to stores: the limit of rows."""
+"""From the data configuration to stores: the limit of rows, and what errors of readers name."""
 
 from pathlib import Path
 
 import pytest
+from omegaconf import DictConfig, OmegaConf
 
-from mixlingua.cli.configuration import compose
-from mixlingua.cli.train import make_plans, open_stores
+from mixlingua.cli.check import problems
+from mixlingua.cli.command_line import ACTIONS
+from mixlingua.cli.configuration import complete, compose
+from mixlingua.cli.train import make_plans, open_stores, open_tasks
 from mixlingua.data.store import SIDES, ParallelStore
+from mixlingua.errors import user_error
 
 
 @pytest.fixture(autouse=True)
@@ -66,3 +70,37 @@ def test_rows_to_validate_with_are_kept_apart_from_the_training_rows() -> None:
     for side in SIDES:
         for language in training.languages:
             assert not {*training.text_keys(side, language)[0]} & {*validation.text_keys(side, language)[0]}
+
+
+PLACES = {
+    "data.sources.mine": open_stores,
+    "data.validation_sources.mine": open_stores,
+    "evaluation.tasks.mine.source": open_tasks,
+}
+
+
+def with_reader(key: str, path: Path, **options: str) -> DictConfig:
+    """A configuration with a reader of parallel text at `key`, which is not the reader's name."""
+    reader = {"_target_": "mixlingua.data.readers.parallel.ParallelReader", "path": str(path), **options}
+    benchmark = {"_target_": "mixlingua.evaluation.benchmarks.translations.parallel_sentences", "source": reader}
+    chosen = complete(benchmark if key.endswith(".source") else reader)
+    cfg = compose(["evaluation=[]"])
+    OmegaConf.update(cfg, key.removesuffix(".source"), chosen, force_add=True)
+    return cfg
+
+
+@pytest.mark.parametrize("key", PLACES)
+def test_an_error_of_a_reader_names_the_key_where_it_stands(key: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"id": "a", "fold": "train", "texts": {"de": "Ja.", "en": "Yes."}}\n')
+    with pytest.raises(Exception, match="fold") as raised:
+        PLACES[key](with_reader(key, path, fold="trian"))
+    assert str(user_error(raised.value)).startswith(
+        f"{key}.fold is 'trian', and the rows are of train. Did you mean 'train'?"
+    )
+
+
+@pytest.mark.parametrize("key", PLACES)
+def test_a_refused_value_of_a_reader_is_told_by_its_key_before_data_are_read(key: str, tmp_path: Path) -> None:
+    (told,) = problems(with_reader(key, tmp_path / "missing", pairing="sam"), ACTIONS["train"])
+    assert told == f"{key}.pairing is 'sam'; choose one of same, next. Did you mean 'same'?"

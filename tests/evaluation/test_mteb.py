@@ -16,7 +16,7 @@ from mixlingua.errors import ConfigError, DataError
 from mixlingua.evaluation.benchmarks.common import transformed
 from mixlingua.evaluation.benchmarks.mteb import MtebEncoder, as_mteb_task, mteb_tasks
 from mixlingua.evaluation.run_folder import read_results, write_results
-from mixlingua.evaluation.suite import each_task, evaluate_encoder
+from mixlingua.evaluation.suite import evaluate_encoder
 from mixlingua.library import load_encoder
 from mixlingua.retrieval.passage_transforms import Joining
 
@@ -165,7 +165,7 @@ def test_subsets_can_be_chosen_and_the_order_of_a_pair_be_said():
 
 
 def test_different_corpora_in_a_language_are_tasks_of_their_own(encoder):
-    tasks = each_task([mteb_tasks([OtherCorpora()], pair_order="query_first")])
+    tasks = mteb_tasks([OtherCorpora()], pair_order="query_first")
     assert [task.name for task in tasks] == [f"LocalRetrieval_{name}" for name in ("de", "en", "de_en", "en_de")]
     expected = by_mteb(encoder, OtherCorpora())["en-de"]["ndcg_at_10"]
     (result,) = measured(encoder, tasks[3])

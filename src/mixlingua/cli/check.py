@@ -19,7 +19,7 @@ from mixlingua.cli.names import NAMED, no_trainer_argument
 from mixlingua.cli.run_record import checkpoint_of, translations_of
 from mixlingua.cli.settings import below
 from mixlingua.cli.signatures import needed
-from mixlingua.errors import interruption_of, problems_of, suggest
+from mixlingua.errors import interruption_of, problems_of, source_named, suggest
 
 # What the keys of conf/config.yaml take that belong to no constructor.
 PLAIN = {
@@ -185,7 +185,8 @@ def _refusal(node: DictConfig, path: str) -> Iterator[str]:
     if node.get("_partial_", False) or group in ("logger", "callbacks"):
         return
     try:
-        instantiate(node, _recursive_=path not in _SECTIONS)
+        with source_named(path if path.startswith("data.") else f"{path}.source"):
+            instantiate(node, _recursive_=path not in _SECTIONS)
     except Exception as error:
         _raise_interruption(error)
         for problem in problems_of(error):

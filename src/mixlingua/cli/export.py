@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.table import Table
 
+from mixlingua.cli.train import open_tasks
 from mixlingua.errors import ConfigError
 from mixlingua.evaluation.results import without_shares
 from mixlingua.evaluation.suite import TextEncoder, evaluate_task, progress_bars
@@ -103,7 +104,7 @@ def _cost_of_int8(cfg: DictConfig, encoder: BiEncoder, folder: Path, console: Co
     with progress_bars() as bars:
         plain = TextEncoder(encoder, budget, "32-true", bars, "model")
         small = OnnxEncoder(folder, encoder.tokenizer, INT8, token_budget=budget)
-        for task in (instantiate(node) for node in cfg.evaluation.tasks.values()):
+        for task in open_tasks(cfg):
             results = [evaluate_task(task, encode).aggregate(cfg.evaluation.average) for encode in (plain, small)]
             before, after = map(without_shares, results)
             for key in (key for key in before if key.rpartition("/")[2] in (task.main_metric, "rank_distance")):

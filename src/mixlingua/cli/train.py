@@ -20,10 +20,10 @@ from mixlingua.data.datamodule import PairDataModule
 from mixlingua.data.groups import apart_from, hold_out
 from mixlingua.data.store import ParallelStore
 from mixlingua.data.tokenizer import PairTokenizer, sampled_cut
-from mixlingua.errors import ConfigError
+from mixlingua.errors import ConfigError, source_named
 from mixlingua.evaluation.results import without_shares
 from mixlingua.evaluation.run_folder import write_results
-from mixlingua.evaluation.suite import each_task, evaluate_encoder
+from mixlingua.evaluation.suite import Task, evaluate_encoder
 from mixlingua.files import cache_dir
 from mixlingua.losses.base import TotalLoss
 from mixlingua.model.encoder import BiEncoder
@@ -59,8 +59,7 @@ def open_stores(cfg: DictConfig) -> tuple[list[ParallelStore], list[ParallelStor
     if not cfg.data.sources:
         raise ConfigError("data.sources is empty: choose one or several, such as data=[ntrex,tatoeba].")
     cache = cache_dir()
-    train = [build_store(instantiate(source), cache) for source in cfg.data.sources.values()]
-    validation = [build_store(instantiate(source), cache) for source in cfg.data.validation_sources.values()]
+    train, validation = _stores(cfg, "sources", cache), _stores(cfg, "validation_sources", cache)
     held_out: list[ParallelStore] = []
     if cfg.data.validation_fraction:
         divided = hold_out(train, cfg.data.validation_fraction, cache)
@@ -68,6 +67,27 @@ def open_stores(cfg: DictConfig) -> tuple[list[ParallelStore], list[ParallelStor
         held_out = [share for _, share in divided]
     train = [_limited(store, cfg.data.max_rows, seed=cfg.seed, source=source) for source, store in enumerate(train)]
     return train, apart_from(train, validation) if validation else held_out
+
+
+def _stores(cfg: DictConfig, group: str, cache: Path) -> list[ParallelStore]:
+    stores = []
+    for name, source in cfg.data[group].items():
+        with source_named(f"data.{group}.{name}"):
+            stores.append(build_store(instantiate(source), cache))
+    return stores
+
+
+def open_tasks(cfg: DictConfig) -> list[Task]:
+    """The chosen benchmarks, of which one choice may be several, such as those of mteb.
+
+    Raises what they raise, such as DataError for files that are missing.
+    """
+    tasks: list[Task] = []
+    for name, choice in cfg.evaluation.tasks.items():
+        with source_named(f"evaluation.tasks.{name}.source"):
+            made = instantiate(choice)
+        tasks += made if isinstance(made, list) else [made]
+    return tasks
 
 
 def _limited(store: ParallelStore, max_rows: int | None, *, seed: int, source: int) -> ParallelStore:
@@ -151,7 +171,7 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     plan, validation_plan = make_plans(cfg, stores, validation_stores)
     augmentation = instantiate(cfg.augmentation).load(cfg.seed) if cfg.augmentation else None
     postprocess = build_postprocess(cfg, stores)
-    tasks = each_task(instantiate(task) for task in cfg.evaluation.tasks.values())
+    tasks = open_tasks(cfg)
 
     # The model before training, which the teacher, the provenance and the share of the start are of.
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -240,7 +260,7 @@ def evaluate(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
 
     With a postprocess, the model that is measured is a new one; it is saved as after training.
     """
-    tasks = each_task(instantiate(task) for task in cfg.evaluation.tasks.values())
+    tasks = open_tasks(cfg)
     encoder = instantiate(cfg.model).load(cfg.seed)
     encoder.to(torch.device("cpu" if cfg.trainer.accelerator == "cpu" else "cuda"))
     announce_evaluation(cfg, run_dir, tasks)

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from mixlingua.cli.run_record import translations_of
 from mixlingua.cli.show import LanguageReport, TranslationBar, announce_translation, show_translation
 from mixlingua.data.rows import PairRow, Reader
-from mixlingua.errors import DataError
+from mixlingua.errors import DataError, source_named
 from mixlingua.files import atomic_folder
 from mixlingua.sampling.random import random_subset
 from mixlingua.translation.job import Job, Translation
@@ -35,8 +35,9 @@ def translate(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     known = [settings.source, *(code for code in settings.languages if code != settings.source)]
     translator = instantiate(cfg.translator).load(known, device=device, precision=cfg.trainer.precision)
     sources = SourceTexts(settings.source, settings.languages)
-    for number, reader in enumerate(readers):
-        sources.add(_rows(reader, number, cfg))
+    for number, (name, reader) in enumerate(zip(cfg.data.sources, readers, strict=True)):
+        with source_named(f"data.sources.{name}"):
+            sources.add(_rows(reader, number, cfg))
     pieces = Pieces(sources.texts, translator, settings.source, settings.piece_tokens)
     job = Job(translator, settings, sources, pieces, folder)
     accepted, reports = _translate_all(cfg, job, run_dir)

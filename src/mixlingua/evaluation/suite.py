@@ -3,7 +3,7 @@
 The callback of a training run and `action=evaluate` share it.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from typing import Any, Protocol
@@ -43,11 +43,6 @@ class Task(Protocol):
 
     def provenance(self) -> Mapping[str, object]:
         """What identifies the data, as plain values."""
-
-
-def each_task(made: Iterable[Task | list[Task]]) -> list[Task]:
-    """The tasks, of which one choice of a benchmark may be several, such as those of mteb."""
-    return [task for one in made for task in (one if isinstance(one, list) else [one])]
 
 
 def evaluate_encoder(
