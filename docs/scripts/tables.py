@@ -25,6 +25,7 @@ FIGURES: list[Column] = [
     ("multi mAP", "{multi_map}"),
     ("rank distance", "{rank_distance}"),
 ]
+OVER_SEEDS: list[Column] = [(title, f"{cell} ± {cell.replace('}', '_half_interval}')}") for title, cell in FIGURES]
 ZERO_SHOT: Column = (
     "el, vi: mono / cross / multi / rank distance",
     "{zero_shot_mono_map} / {zero_shot_cross_map} / {zero_shot_multi_map} / {zero_shot_rank_distance}",
@@ -61,15 +62,15 @@ class Table:
 
 
 def _cell(template: str, row: Row) -> str:
-    """The template filled in; empty where the row has none of its values."""
+    """The template filled in, without ± where there is no interval; empty where the row has none of its values."""
     names = re.findall(r"\{(\w+)\}", template)
     if not any(row[name] for name in names):
         return ""
-    return template.format(**{name: _with_separators(row[name]) for name in names})
+    return template.format(**{name: _with_separators(row[name]) for name in names}).removesuffix(" ± ")
 
 
 def _with_separators(value: str) -> str:
-    return f"{int(value):,}" if re.fullmatch(r"\d{4,}", value) else value
+    return f"{int(value):,}" if re.fullmatch(r"-?\d{4,}", value) else value
 
 
 def _interval(metric: str) -> str:
@@ -77,10 +78,21 @@ def _interval(metric: str) -> str:
 
 
 TABLES = {
-    "readme": Table(
-        "samplers",
-        [("batches", "{batches}"), *FIGURES],
-        lambda row: row["training_data"] == "NTREX",
+    "readme": Table("claim", [("batches", "{batches}"), *FIGURES], lambda row: row["set_up"] == "questions"),
+    "claim": Table("claim", [("set-up", "{set_up}"), ("batches", "{batches}"), *OVER_SEEDS], text_columns=2),
+    "claim_tests": Table(
+        "claim_tests",
+        [
+            ("set-up", "{set_up}"),
+            ("figure", "{figure}"),
+            ("hybrid against", "{parent}"),
+            ("paper: XLM-R, LaBSE", "{xlmr}, {labse}"),
+            ("difference", "{difference}"),
+            ("p after Holm", "{p_holm}"),
+            ("over seeds", "{seeds_low} to {seeds_high}"),
+            ("", "{verdict}"),
+        ],
+        text_columns=3,
     ),
     "samplers": Table(
         "samplers", [("training data", "{training_data}"), ("batches", "{batches}"), *FIGURES], text_columns=2
@@ -151,6 +163,7 @@ TABLES = {
     "recipe_averages": Table(
         "recipes", [("averaged 2:1 where nothing is said", "{model}"), *FIGURES], lambda row: row["kind"] == "average"
     ),
+    "recipe_after": Table("recipes", [("best_small, seed 0", "{model}"), *FIGURES], lambda row: row["kind"] == "after"),
     "best_joined": Table(
         "passage_transforms",
         [("model", "{model}"), *FIGURES],
@@ -205,10 +218,7 @@ TABLES = {
         "atlas_samplers",
         [
             ("batches", "{batches}"),
-            ("mono mAP", "{mono_map} ± {mono_map_half_interval}"),
-            ("cross mAP", "{cross_map} ± {cross_map_half_interval}"),
-            ("multi mAP", "{multi_map} ± {multi_map_half_interval}"),
-            ("rank distance", "{rank_distance} ± {rank_distance_half_interval}"),
+            *OVER_SEEDS,
         ],
         lambda row: row["batches"] != "untrained",
     ),
