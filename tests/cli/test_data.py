@@ -104,3 +104,10 @@ def test_an_error_of_a_reader_names_the_key_where_it_stands(key: str, tmp_path: 
 def test_a_refused_value_of_a_reader_is_told_by_its_key_before_data_are_read(key: str, tmp_path: Path) -> None:
     (told,) = problems(with_reader(key, tmp_path / "missing", pairing="sam"), ACTIONS["train"])
     assert told == f"{key}.pairing is 'sam'; choose one of same, next. Did you mean 'same'?"
+
+
+def test_a_choice_that_is_several_benchmarks_gives_all_of_them() -> None:
+    several = {"_target_": "builtins.list", "_args_": [["first", "second"]]}
+    one = {"_target_": "builtins.str", "_args_": ["third"]}
+    cfg = OmegaConf.create({"evaluation": {"tasks": {"several": several, "one": one}}})
+    assert open_tasks(cfg) == ["first", "second", "third"]

@@ -185,7 +185,7 @@ def _refusal(node: DictConfig, path: str) -> Iterator[str]:
     if node.get("_partial_", False) or group in ("logger", "callbacks"):
         return
     try:
-        with source_named(path if path.startswith("data.") else f"{path}.source"):
+        with source_named(f"{path}.source" if group == "evaluation.tasks" else path):
             instantiate(node, _recursive_=path not in _SECTIONS)
     except Exception as error:
         _raise_interruption(error)
