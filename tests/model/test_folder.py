@@ -8,7 +8,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense as TheirDense
-from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer, WeightedLayerPooling
+from sentence_transformers.sentence_transformer.modules import (
+    Normalize,
+    Pooling,
+    Transformer,
+    WeightedLayerPooling,
+    WordWeights,
+)
 from torch import nn
 
 from mixlingua.errors import ModelError
@@ -247,6 +253,75 @@ def test_weights_of_layers_that_do_not_fit_are_refused(pretrained, folder_encode
     (folder / "1_WeightedLayerPooling" / "model.safetensors").unlink()
     with pytest.raises(ModelError, match="pickled weights"):
         folder_encoder(folder)
+
+
+WEIGHTED = ("the mountains", "", "mountain", "the the unknown", "[new] mountain", "the " * 40)
+
+
+def test_sentence_transformers_reads_the_weights_of_tokens(
+    pretrained, unigram, folder_encoder, tmp_path, assert_same_vectors, vectors
+):
+    options = {"name_or_path": str(unigram), "layer_weights": [0.3, 0.7], "query_prefix": "the "}
+    encoder = pretrained(**options, sif=0.001).load(seed=0).eval()
+    save_folder(encoder, tmp_path / "model")
+    assert_same_vectors(encoder, tmp_path / "model", WEIGHTED)
+    again = folder_encoder(tmp_path / "model")
+    assert torch.equal(again.token_weights, encoder.token_weights)
+    unweighted = pretrained(**options).load(seed=0).eval()
+    assert again.fingerprint() == encoder.fingerprint() != unweighted.fingerprint()
+    for ours, theirs, plain in zip(
+        vectors(encoder, WEIGHTED), vectors(again, WEIGHTED), vectors(unweighted, WEIGHTED), strict=True
+    ):
+        assert torch.equal(ours, theirs)
+        assert (ours - plain).abs().max() > 0.01
+
+
+def test_weights_of_tokens_that_sentence_transformers_saved_are_read(
+    pretrained, unigram, folder_encoder, tmp_path, assert_same_vectors
+):
+    save_folder(pretrained(name_or_path=str(unigram), sif=0.001).load(seed=0), tmp_path / "ours")
+    theirs = SentenceTransformer(str(tmp_path / "ours"), device="cpu")
+    theirs[1] = WordWeights(theirs[1].vocab, {"\u2581mountain": 3.0, "s": 0.5}, unknown_word_weight=0.1)
+    theirs.save_pretrained(str(tmp_path / "theirs"))
+    assert_same_vectors(folder_encoder(tmp_path / "theirs"), theirs, WEIGHTED)
+
+
+def test_weights_of_tokens_that_do_not_fit_are_refused(pretrained, unigram, folder_encoder, tmp_path):
+    folder = tmp_path / "model"
+    save_folder(pretrained(name_or_path=str(unigram), sif=0.001).load(seed=0), folder)
+    place = folder / "1_WordWeights"
+    assert pretrained(name_or_path=str(folder), sif=0.001).load(0).token_weights is not None
+    with pytest.raises(ModelError, match=r"model\.sif=0\.01 but .* was saved with other weights of tokens"):
+        pretrained(name_or_path=str(folder), sif=0.01).load(0)
+    whole = load_file(place / "model.safetensors")["emb_layer.weight"]
+    for weights, message in (
+        (whole[:-1], r"weights of shape \(7, 1\), but config.json has a vocabulary of 8"),
+        (whole * 0, "finite and above 0"),
+        (whole * torch.nan, "finite and above 0"),
+        (-whole, "finite and above 0"),
+    ):
+        save_file({"emb_layer.weight": weights.contiguous()}, place / "model.safetensors")
+        with pytest.raises(ModelError, match=message):
+            folder_encoder(folder)
+    save_file({"emb_layer.weight": whole[:-1].contiguous()}, place / "model.safetensors")
+    config = json.loads((place / "config.json").read_text())
+    (place / "config.json").write_text(json.dumps(config | {"vocab": config["vocab"][:-1]}))
+    with pytest.raises(ModelError, match=r"weights of 7 tokens \(WordWeights\), but the tokenizer knows 8"):
+        folder_encoder(folder)
+    (place / "config.json").write_text(json.dumps(config | {"scale": 2}))
+    with pytest.raises(ModelError, match=r"config\.json: scale=2"):
+        folder_encoder(folder)
+    (place / "config.json").write_text(json.dumps(config))
+    (place / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match="pickled weights"):
+        folder_encoder(folder)
+
+
+def test_weights_of_tokens_stand_before_mean_pooling_alone(pretrained, unigram, folder_encoder, tmp_path):
+    save_folder(pretrained(name_or_path=str(unigram), sif=0.001).load(seed=0), tmp_path / "model")
+    (tmp_path / "model/2_Pooling/config.json").write_text(json.dumps({"pooling_mode": "cls"}))
+    with pytest.raises(ModelError, match=r"2_Pooling/config\.json: tokens have weights, .* not in cls"):
+        folder_encoder(tmp_path / "model")
 
 
 def test_what_the_weights_had_seen_stays_with_them(pretrained, folder_encoder, tmp_path):

@@ -104,6 +104,30 @@ def test_each_batch_alone_in_chunks_and_with_checkpointing_is_the_same():
         torch.testing.assert_close(recomputed[name], value, rtol=1e-4, atol=2e-6)
 
 
+@pytest.mark.parametrize("packed", [True, False])
+def test_tokens_count_by_their_weights_in_values_and_gradients(packed):
+    transformer = transformer_of("bert")
+    weights = torch.rand(100, generator=torch.Generator().manual_seed(2)) + 0.01
+    encoder = encoder_of(transformer, token_weights=weights, attn_implementation=None if packed else "eager")
+    features = batches(transformer)
+    vectors = encoder.encode_together(features)
+    found = gradients(transformer, vectors)
+    transformer.set_attn_implementation("eager")
+    expected_vectors = []
+    for of_batch in features:
+        states = transformer(**of_batch).last_hidden_state
+        rows = [
+            sum(weights[token] * state for token, state, real in zip(*row, strict=True) if real)
+            for row in zip(of_batch["input_ids"], states, of_batch["attention_mask"], strict=True)
+        ]
+        expected_vectors.append(normalize(torch.stack(rows), dim=-1))
+    expected = gradients(transformer, expected_vectors)
+    for one, other in zip(vectors, expected_vectors, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=2e-6)
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-4, atol=2e-6)
+
+
 def test_more_texts_than_a_group_holds():
     transformer = transformer_of("bert")
     encoder = encoder_of(transformer)

@@ -82,6 +82,21 @@ def test_more_weights_than_layers_are_refused(pretrained):
         pretrained(layer_weights=[1, 1, 1, 1]).load(seed=0)
 
 
+def test_tokens_weigh_by_their_inverse_frequency(pretrained, unigram):
+    """By hand: a / (a + p), p the tokenizer's probability of the token; 1 for special tokens, 0 for added ones."""
+    weights = pretrained(name_or_path=str(unigram), sif=0.01).load(seed=0).token_weights
+    special = 0.01 / 1.01
+    expected = [special, special, special, special, 0.01 / 0.26, 0.01 / 0.011, 0.01 / 0.06, 1.0]
+    torch.testing.assert_close(weights, torch.tensor(expected))
+
+
+def test_frequencies_that_the_tokenizer_does_not_know_and_other_pooling_are_refused(pretrained, unigram):
+    with pytest.raises(ModelError, match=r"model\.sif=0\.001: the tokenizer is a BPE model, .* model\.sif=null"):
+        pretrained(sif=0.001).load(seed=0)
+    with pytest.raises(ModelError, match=r"model\.pooling=cls: tokens have weights in mean pooling alone"):
+        pretrained(name_or_path=str(unigram), pooling="cls", sif=0.001).load(seed=0)
+
+
 SMALL = {
     "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8,
     "max_position_embeddings": 20, "pad_token_id": 1, "bos_token_id": 2, "eos_token_id": 3,
@@ -136,6 +151,10 @@ def test_a_folder_that_says_more_than_the_positions_hold_is_cut_there(folder_enc
             {"pooling": "meen"},
             r"model\.pooling=meen: choose one of cls, mean, lasttoken, pooler\. Did you mean 'mean'\?",
         ),
+        ({"sif": 0.0}, r"model\.sif=0\.0: a number above 0"),
+        ({"sif": -1.0}, r"model\.sif=-1\.0: a number above 0"),
+        ({"sif": float("inf")}, r"model\.sif=inf: a number above 0"),
+        ({"sif": float("nan")}, r"model\.sif=nan: a number above 0"),
         ({"max_query_length": 3}, r"model\.max_query_length=3: at least 4"),
         ({"max_passage_length": 0}, r"model\.max_passage_length=0: at least 4"),
     ],

@@ -56,6 +56,13 @@ def test_the_graph_gives_the_encoders_vectors_at_any_batch_size_and_length(folde
     torch.testing.assert_close(torch.from_numpy(vectors), expected, rtol=0, atol=1e-5)
 
 
+def test_tokens_count_by_their_weights_in_the_graph(tmp_path):
+    plain = load_encoder("tiny", pooling="mean", seed=3).module
+    weights = torch.rand(len(plain.tokenizer.tokenizer), generator=torch.Generator().manual_seed(0)) + 0.01
+    weighted = BiEncoder(plain.transformer, plain.tokenizer, pooling="mean", dense=[], token_weights=weights)
+    assert export_onnx(weighted, tmp_path / "onnx", int8=False) <= 1e-5  # the largest difference that it measured
+
+
 def test_the_encoder_is_left_as_it_was(encoder, tmp_path):
     packed, attention = encoder.packed, encoder.transformer.config._attn_implementation
     encoder.train()

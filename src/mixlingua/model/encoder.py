@@ -48,7 +48,8 @@ def _pooler(hidden: Tensor, mask: Tensor, pooler_output: Tensor | None) -> Tenso
     return pooler_output
 
 
-# From (N, L, H) states, and (N, L) where 1 is no padding, which may stand on either side.
+# From (N, L, H) states, and (N, L) where 0 is padding, which may stand on either side. Elsewhere is 1, or the
+# token's weight in the mean.
 POOLINGS: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {
     "cls": _cls,  # the vector of the first token
     "mean": _mean,  # the mean over tokens that are not padding
@@ -136,6 +137,8 @@ class BiEncoder(nn.Module):
     section 2.
     """
 
+    token_weights: Tensor | None
+
     def __init__(
         self,
         transformer: PreTrainedModel,
@@ -144,22 +147,27 @@ class BiEncoder(nn.Module):
         pooling: Pooling,
         dense: Sequence[PooledLayer],
         layer_weights: Sequence[float] = (1.0,),
+        token_weights: Tensor | None = None,
         chunk_size: int | None = None,
         attn_implementation: str | None = None,
         pretraining: str | None = None,
     ) -> None:
         """dense: the layers after pooling in their order. layer_weights: of the transformer's last layers, whose
-        states are averaged before they are pooled; the last one's last. chunk_size: texts whose activations are held at
-        once in training; None: those of all. attn_implementation: packed, or transformers' name of another; None:
-        packed where the architecture allows it. pretraining: what its weights had seen before they came here, for
-        readers of its scores. Raises ModelError for attention that the transformer does not have."""
+        states are averaged before they are pooled; the last one's last. token_weights: (V,) float32 above 0, by which
+        tokens count in pooling=mean; None: all alike. chunk_size: texts whose activations are held at once in training;
+        None: those of all. attn_implementation: packed, or transformers' name of another; None: packed where the
+        architecture allows it. pretraining: what its weights had seen before they came here, for readers of its scores.
+        Raises ModelError for attention that the transformer does not have, and for token_weights with other pooling."""
         super().__init__()
+        if token_weights is not None and pooling != "mean":
+            raise ModelError(f"model.pooling={pooling}: tokens have weights in mean pooling alone. Use model.sif=null.")
         self.chunk_size = chunk_size
         self.pretraining = pretraining
         self.transformer = transformer
         self.tokenizer = tokenizer
         self.pooling = pooling
         self.layer_weights = tuple(layer_weights)
+        self.register_buffer("token_weights", token_weights)
         transformer.config.output_hidden_states = len(self.layer_weights) > 1
         if getattr(transformer.config, "use_cache", False):
             transformer.config.use_cache = False  # nothing is generated
@@ -255,7 +263,8 @@ class BiEncoder(nn.Module):
         tokens, packing = pack(batches, varlen=self._attends_varlen())
         states = self._mixed(packed_states(self.transformer, tokens, packing))[0]
         if self.pooling == "mean":
-            return mean_of_texts(states, packing), states
+            weights = None if self.token_weights is None else self.token_weights[tokens]
+            return mean_of_texts(states, packing, weights), states
         if self.pooling == "lasttoken":
             return states[packing.bounds[1:].long() - 1], states
         first = first_of_texts(states, packing)
@@ -269,7 +278,10 @@ class BiEncoder(nn.Module):
         output = self.transformer(**features)
         states = self._mixed(output)
         pooler_output = output.pooler_output if self.pooling == "pooler" else None
-        return POOLINGS[self.pooling](states, features["attention_mask"], pooler_output), states
+        mask = features["attention_mask"]
+        if self.token_weights is not None:
+            mask = mask * self.token_weights[features["input_ids"]]
+        return POOLINGS[self.pooling](states, mask, pooler_output), states
 
     def _mixed(self, output: BaseModelOutputWithPooling) -> Tensor:
         if len(self.layer_weights) > 1:

@@ -7,6 +7,7 @@ sentence-transformers 6.2 reads and its early versions do not. What the library 
 weights were pre-trained on, stands in mixlingua.json. A LanguageCentring is named by its own class.
 """
 
+import json
 from importlib.metadata import version
 from pathlib import Path
 
@@ -46,6 +47,8 @@ def save_folder(encoder: BiEncoder, target: Path) -> None:
 
         if len(encoder.layer_weights) > 1:
             _write_layer_weights(encoder, place(f"{_MODULES}.WeightedLayerPooling", "WeightedLayerPooling"))
+        if encoder.token_weights is not None:
+            _write_token_weights(encoder, place(f"{_MODULES}.WordWeights", "WordWeights"))
         flags = {flag: mode == encoder.pooling for mode, flag in POOLING_FLAGS.items()}
         pooling = {"word_embedding_dimension": encoder.transformer.config.hidden_size, **flags, "include_prompt": True}
         write_json(place(f"{_MODULES}.Pooling", "Pooling") / "config.json", pooling)
@@ -62,6 +65,18 @@ def _write_layer_weights(encoder: BiEncoder, place: Path) -> None:
     sizes = {"word_embedding_dimension": config.hidden_size, "num_hidden_layers": config.num_hidden_layers}
     write_json(place / "config.json", {**sizes, "layer_start": first})
     save_file({"layer_weights": torch.tensor(encoder.layer_weights)}, place / "model.safetensors")
+
+
+def _write_token_weights(encoder: BiEncoder, place: Path) -> None:
+    assert encoder.token_weights is not None
+    weights = encoder.token_weights.detach().float().cpu()
+    tokens = encoder.tokenizer.tokenizer.convert_ids_to_tokens(list(range(len(weights))))
+    by_token = dict(zip(tokens, weights.tolist(), strict=True))
+    (place / "config.json").write_text(
+        json.dumps({"vocab": tokens, "word_weights": by_token, "unknown_word_weight": 1.0}, ensure_ascii=False),
+        encoding="utf-8",
+    )
+    save_file({"emb_layer.weight": weights[:, None].contiguous()}, place / "model.safetensors")
 
 
 def _write_settings(encoder: BiEncoder, folder: Path) -> None:

@@ -39,8 +39,9 @@ _LAYERS: dict[str, type[PooledLayer]] = {
 # What may stand behind what: the modules in the order in which mixlingua computes.
 _BEHIND: dict[str, tuple[str, ...]] = {
     "": ("Transformer",),
-    "Transformer": ("WeightedLayerPooling", "Pooling"),
-    "WeightedLayerPooling": ("Pooling",),
+    "Transformer": ("WeightedLayerPooling", "WordWeights", "Pooling"),
+    "WeightedLayerPooling": ("WordWeights", "Pooling"),
+    "WordWeights": ("Pooling",),
     "Pooling": tuple(_LAYERS),
     **dict.fromkeys(_LAYERS, tuple(_LAYERS)),
 }
@@ -50,7 +51,8 @@ _BEHIND: dict[str, tuple[str, ...]] = {
 class FolderSettings:
     """What a folder says of itself; None where it says nothing (a plain transformers folder says none of it).
 
-    layer_weights: of the last layers, whose states are averaged before pooling. layers: kind and folder of each module
+    layer_weights: of the last layers, whose states are averaged before pooling. token_weights: (V,) by which tokens
+    count in the mean. layers: kind and folder of each module
     after pooling. include_prompt: whether the prefix's tokens are pooled. lower_case: whether texts are lower-cased
     first. unclear_prefixes: why the prefixes cannot be told from the folder.
     """
@@ -59,6 +61,7 @@ class FolderSettings:
     modular: bool = False
     pooling: Pooling | None = None
     layer_weights: tuple[float, ...] | None = None
+    token_weights: torch.Tensor | None = None
     layers: tuple[tuple[str, Path], ...] = ()
     query_prefix: str | None = None
     passage_prefix: str | None = None
@@ -111,6 +114,8 @@ def read_settings(folder: Path) -> FolderSettings:
             _read_transformer(settings)
         elif kind == "WeightedLayerPooling":
             settings.layer_weights = _read_layer_weights(place, settings.transformer)
+        elif kind == "WordWeights":
+            settings.token_weights = _read_token_weights(place)
         elif kind == "Pooling":
             _read_pooling(place / "config.json", settings)
         else:
@@ -141,7 +146,7 @@ def _modules(file: Path) -> Iterator[tuple[str, Path]]:
         if not (package.startswith("sentence_transformers.") and kind in _BEHIND) and module != LanguageCentring.module:
             raise ModelError(
                 f"{file}: module '{module}' is not supported; mixlingua reads sentence-transformers' Transformer, "
-                f"WeightedLayerPooling, Pooling ({_pooling_names()}), Dense and Normalize, and its own "
+                f"WeightedLayerPooling, WordWeights, Pooling ({_pooling_names()}), Dense and Normalize, and its own "
                 f"{LanguageCentring.module.rpartition('.')[2]}."
             )
         parts = PureWindowsPath(path)  # which reads both kinds of slash
@@ -219,6 +224,8 @@ def _read_pooling(file: Path, settings: FolderSettings) -> None:
         if width and hidden and width != hidden:
             raise ModelError(f"{file}: {key} is {width}, but the transformer's hidden_size is {hidden}.")
     settings.pooling = SAVED_POOLINGS[modes[0]]
+    if settings.token_weights is not None and settings.pooling != "mean":
+        raise ModelError(f"{file}: tokens have weights, which counts in mean pooling alone, not in {settings.pooling}.")
     settings.include_prompt = stated.take("include_prompt", bool, True)
     stated.close()
 
@@ -247,6 +254,24 @@ def _read_layer_weights(place: Path, transformer: Path) -> tuple[float, ...]:
     if config.take("num_hidden_layers", int, num_layers) != num_layers:
         raise ModelError(f"{place / 'config.json'}: num_hidden_layers is {num_layers}, the transformer has another.")
     return tuple(weights.float().tolist())
+
+
+def _read_token_weights(place: Path) -> torch.Tensor:
+    """(V,). Raises ModelError where the weights are a pickle, cannot be read or do not fit their config.json."""
+    stated = SettingsFile(place / "config.json")
+    vocabulary = stated.take("vocab", list, [])
+    stated.ignore("word_weights", "unknown_word_weight")  # from which the table was made
+    stated.close()
+    weights = read_weights(place).get("emb_layer.weight", torch.empty(0, 1))
+    if weights.shape != (len(vocabulary), 1) or not len(vocabulary):
+        raise ModelError(
+            f"{place}: weights of shape {tuple(weights.shape)}, but config.json has a vocabulary of {len(vocabulary)}. "
+            "Copy the model folder again."
+        )
+    weights = weights.squeeze(1).float()
+    if not (weights > 0).all() or not torch.isfinite(weights).all():
+        raise ModelError(f"{place}: weights of tokens must be finite and above 0: a text of others would have no mean.")
+    return weights
 
 
 def _read_prompts(folder: Path, settings: FolderSettings, *, unit_length: bool) -> None:

@@ -105,9 +105,12 @@ def _first_position(transformer: PreTrainedModel) -> int:
     return 0 if transformer.config.model_type == "bert" else int(transformer.config.pad_token_id) + 1
 
 
-def mean_of_texts(states: Tensor, packing: Packing) -> Tensor:
-    """(N, H) float32: the mean over each text's tokens of states (T, H)."""
-    return torch.segment_reduce(states.float(), "mean", lengths=packing.lengths, axis=0)
+def mean_of_texts(states: Tensor, packing: Packing, weights: Tensor | None = None) -> Tensor:
+    """(N, H) float32: the mean over each text's tokens of states (T, H). weights: (T,) above 0; None: all alike."""
+    if weights is None:
+        return torch.segment_reduce(states.float(), "mean", lengths=packing.lengths, axis=0)
+    weighted = torch.segment_reduce(states.float() * weights[:, None], "sum", lengths=packing.lengths, axis=0)
+    return weighted / torch.segment_reduce(weights, "sum", lengths=packing.lengths, axis=0)[:, None]
 
 
 def first_of_texts(states: Tensor, packing: Packing) -> Tensor:

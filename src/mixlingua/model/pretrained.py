@@ -11,7 +11,7 @@ from typing import TypeVar
 import torch
 from tokenizers.normalizers import Lowercase
 from tokenizers.normalizers import Sequence as Normalizers
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from mixlingua.data.tokenizer import PairTokenizer
@@ -36,6 +36,9 @@ class PretrainedEncoder:
     revision: of a hub id: a branch, tag or commit
     pooling: cls (the first token's vector), mean (over tokens), lasttoken, or pooler (the transformer's own layer)
     layer_weights: of the last layers, whose states are averaged before pooling; null: the last layer alone
+    sif: smoothing a of the weights a / (a + p) by which tokens count in pooling=mean, p being their probability in the
+    tokenizer's own unigram model, 1 for special tokens (Arora et al. 2017, "A simple but tough-to-beat baseline for
+    sentence embeddings", eq. 3); .001 or so; null: all alike
     layers: kinds of the modules behind pooling that the folder must have, such as [Dense]; null: those that it has
     query_prefix: what stands before every query
     passage_prefix: what stands before every passage
@@ -61,6 +64,7 @@ class PretrainedEncoder:
     revision: str | None = None
     pooling: Pooling | None = None
     layer_weights: Sequence[float] | None = None
+    sif: float | None = None
     layers: Sequence[str] | None = None
     query_prefix: str | None = None
     passage_prefix: str | None = None
@@ -90,6 +94,8 @@ class PretrainedEncoder:
             object.__setattr__(self, "layer_weights", _weights(self.layer_weights))
             if self.pooling == "pooler":
                 raise ConfigError("model.layer_weights: pooling=pooler reads the last layer alone. Use cls or mean.")
+        if self.sif is not None and not 0 < self.sif < math.inf:
+            raise ConfigError(f"model.sif={self.sif}: a number above 0, such as 0.001, or null.")
         for key in ("max_query_length", "max_passage_length"):
             if (length := getattr(self, key)) is not None and length < 4:
                 raise ConfigError(f"model.{key}={length}: at least 4 tokens (two of them are special).")
@@ -132,6 +138,7 @@ class PretrainedEncoder:
             pooling=pooling,
             dense=settings.read_layers(transformer.config.hidden_size),
             layer_weights=weights,
+            token_weights=self._token_weights(tokenizer, settings),
             chunk_size=self.chunk_size,
             attn_implementation=self.attn_implementation,
             pretraining=self.pretraining or settings.pretraining,
@@ -161,6 +168,23 @@ class PretrainedEncoder:
                 f"Use model=folder model.name_or_path={self.name_or_path} to take the folder's own settings."
             )
         return configured if configured is not None else in_folder
+
+    def _token_weights(self, tokenizer: PreTrainedTokenizerBase, settings: FolderSettings) -> Tensor | None:
+        """(V,) those that `sif` asks for, or the folder's. Raises ModelError where they differ or cannot be had."""
+        if self.sif is None:
+            if settings.token_weights is not None and len(settings.token_weights) < len(tokenizer):
+                raise ModelError(
+                    f"{self.name_or_path}: weights of {len(settings.token_weights)} tokens (WordWeights), but the "
+                    f"tokenizer knows {len(tokenizer)}. They belong to different models; copy the folder again."
+                )
+            return settings.token_weights
+        weights = inverse_frequencies(tokenizer, self.sif)
+        if settings.token_weights is not None and not torch.equal(weights, settings.token_weights):
+            raise ModelError(
+                f"model.sif={self.sif} but {self.name_or_path} was saved with other weights of tokens. "
+                f"Use model=folder model.name_or_path={self.name_or_path} to take the folder's own settings."
+            )
+        return weights
 
     def _prefixes(self, settings: FolderSettings) -> dict[str, str]:
         """query_prefix and passage_prefix. Raises ModelError where the folder's are unclear, or left out of pooling."""
@@ -218,6 +242,25 @@ def _weights(configured: Sequence[float]) -> tuple[float, ...]:
             "which the last one is the last layer's."
         )
     return tuple(torch.tensor(given, dtype=torch.float32).tolist())
+
+
+def inverse_frequencies(tokenizer: PreTrainedTokenizerBase, smoothing: float) -> Tensor:
+    """(V,) float32 smooth inverse frequencies of the tokens, by the tokenizer's own unigram model.
+
+    Source: Arora et al. 2017, "A simple but tough-to-beat baseline for sentence embeddings", eq. 3. Raises ModelError
+    where the tokenizer has no such model.
+    """
+    model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
+    if model["type"] != "Unigram":
+        raise ModelError(
+            f"model.sif={smoothing}: the tokenizer is a {model['type']} model, which knows no probabilities of tokens. "
+            "Use a model with a SentencePiece unigram tokenizer, such as XLM-R, E5 or BGE-M3, or model.sif=null."
+        )
+    pieces = torch.tensor([score for _, score in model["vocab"]], dtype=torch.float64)
+    probabilities = torch.zeros(len(tokenizer), dtype=torch.float64)  # added tokens are in no unigram model
+    probabilities[: len(pieces)] = pieces.exp()
+    probabilities[tokenizer.all_special_ids] = 1.0
+    return (smoothing / (smoothing + probabilities)).float()
 
 
 def _load_tokenizer(settings: FolderSettings) -> PreTrainedTokenizerBase:
