@@ -160,6 +160,17 @@ def test_runs_are_found_in_natural_order_and_unfinished_ones_named(tmp_path: Pat
     ]  # fmt: skip
 
 
+def test_links_to_runs_are_followed_and_a_run_counts_once(tmp_path: Path) -> None:
+    write(tmp_path / "sweep" / "0")
+    chosen = tmp_path / "chosen"
+    chosen.mkdir()
+    (chosen / "best").symlink_to(tmp_path / "sweep" / "0")
+    (chosen / "again").symlink_to(tmp_path / "sweep")
+    (chosen / "round").symlink_to(chosen)
+    found, left_out = find_runs([str(chosen), str(tmp_path / "sweep")])
+    assert [run.folder.resolve() for run in found] == [(tmp_path / "sweep" / "0").resolve()] and left_out == []
+
+
 def test_places_without_runs_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"runs=.*/none: no such folder"):
         find_runs([str(tmp_path / "none")])

@@ -55,8 +55,13 @@ def find_runs(places: Sequence[str]) -> tuple[list[FinishedRun], list[str]]:
 
 
 def _run_folders(place: Path) -> Iterator[Path]:
-    """Folders of runs that have scores. Runs inside the folder of another run are not looked for."""
-    for folder, inner, files in os.walk(place):
+    """Folders of runs that have scores, links followed. Runs inside the folder of another run are not looked for."""
+    seen = set()
+    for folder, inner, files in os.walk(place, followlinks=True):
+        if (real := os.path.realpath(folder)) in seen:  # a link to what was looked through, such as a folder above it
+            inner.clear()
+            continue
+        seen.add(real)
         is_run = "status.json" in files or "metrics.json" in files
         if is_run and read_status(Path(folder)).get("action") not in _NO_SCORES:
             inner.clear()
