@@ -164,6 +164,11 @@ TABLES = {
         "recipes", [("averaged 2:1 where nothing is said", "{model}"), *FIGURES], lambda row: row["kind"] == "average"
     ),
     "recipe_after": Table("recipes", [("best_small, seed 0", "{model}"), *FIGURES], lambda row: row["kind"] == "after"),
+    "recipe_tokens": Table(
+        "recipes",
+        [("model", "{model}"), ("seed", "{seed}"), *FIGURES],
+        lambda row: row["kind"] == "tokens",
+    ),
     "best_joined": Table(
         "passage_transforms",
         [("model", "{model}"), *FIGURES],
