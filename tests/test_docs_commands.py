@@ -58,7 +58,8 @@ def shortened(command: str) -> list[str]:
     action = said.get("action", "train")
     if "--help" in words or "--cfg" in words or action in ("compare", "dashboard", "push"):
         return words
-    if not {"model", "resume"} & set(said) and "notes-index" not in said.get("index", ""):
+    # The tiny model's tokenizer has no unigram model, which model.sif reads.
+    if not {"model", "resume", "model.sif"} & set(said) and "notes-index" not in said.get("index", ""):
         words.append("model=tiny")
     if action == "train" and "resume" not in said:
         small = {key for key in TRAINING if said.get(key, "").isdigit() and int(said[key]) <= int(TRAINING[key])}

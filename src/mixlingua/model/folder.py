@@ -1,10 +1,11 @@
 """The sentence-transformers folder that mixlingua writes: what RUN/model is. folder_reader.py reads it.
 
 The layout is the one that every version since 2.0 reads: the transformer and its tokenizer at the top, modules.json,
-1_Pooling (after 1_WeightedLayerPooling, where several layers are pooled), 2_Dense, ..., N_Normalize, and the prefixes
-as prompts. Where queries and passages have different length limits, these are query_length and document_length, which
-sentence-transformers 6.2 reads and its early versions do not. What the library does not know, such as what the
-weights were pre-trained on, stands in mixlingua.json. A LanguageCentring is named by its own class.
+1_Pooling, 2_Dense, ..., N_Normalize, and the prefixes as prompts. WeightedLayerPooling stands before Pooling where
+several layers are pooled, WordWeights where tokens have weights. Where queries and passages have different length
+limits, these are query_length and document_length, which sentence-transformers 6.2 reads and its early versions do not.
+What the library does not know, such as what the weights were pre-trained on, stands in mixlingua.json. A
+LanguageCentring is named by its own class.
 """
 
 import json
@@ -69,7 +70,7 @@ def _write_layer_weights(encoder: BiEncoder, place: Path) -> None:
 
 def _write_token_weights(encoder: BiEncoder, place: Path) -> None:
     assert encoder.token_weights is not None
-    weights = encoder.token_weights.detach().float().cpu()
+    weights = encoder.token_weights.float().cpu()
     tokens = encoder.tokenizer.tokenizer.convert_ids_to_tokens(list(range(len(weights))))
     by_token = dict(zip(tokens, weights.tolist(), strict=True))
     (place / "config.json").write_text(

@@ -51,10 +51,10 @@ _BEHIND: dict[str, tuple[str, ...]] = {
 class FolderSettings:
     """What a folder says of itself; None where it says nothing (a plain transformers folder says none of it).
 
-    layer_weights: of the last layers, whose states are averaged before pooling. token_weights: (V,) by which tokens
-    count in the mean. layers: kind and folder of each module
-    after pooling. include_prompt: whether the prefix's tokens are pooled. lower_case: whether texts are lower-cased
-    first. unclear_prefixes: why the prefixes cannot be told from the folder.
+    layer_weights: of the last layers, whose states are averaged before pooling. token_weights: (V,) float32, by which
+    tokens count in the mean. layers: kind and folder of each module after pooling. include_prompt: whether the prefix's
+    tokens are pooled. lower_case: whether texts are lower-cased first. unclear_prefixes: why the prefixes cannot be
+    told from the folder.
     """
 
     transformer: Path
@@ -225,7 +225,7 @@ def _read_pooling(file: Path, settings: FolderSettings) -> None:
             raise ModelError(f"{file}: {key} is {width}, but the transformer's hidden_size is {hidden}.")
     settings.pooling = SAVED_POOLINGS[modes[0]]
     if settings.token_weights is not None and settings.pooling != "mean":
-        raise ModelError(f"{file}: tokens have weights, which counts in mean pooling alone, not in {settings.pooling}.")
+        raise ModelError(f"{file}: tokens have weights, which mean pooling alone takes, not {settings.pooling}.")
     settings.include_prompt = stated.take("include_prompt", bool, True)
     stated.close()
 
@@ -270,7 +270,7 @@ def _read_token_weights(place: Path) -> torch.Tensor:
         )
     weights = weights.squeeze(1).float()
     if not (weights > 0).all() or not torch.isfinite(weights).all():
-        raise ModelError(f"{place}: weights of tokens must be finite and above 0: a text of others would have no mean.")
+        raise ModelError(f"{place}: weights of tokens must be finite and above 0, or some texts would have no mean.")
     return weights
 
 
