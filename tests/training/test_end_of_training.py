@@ -120,6 +120,31 @@ def test_a_model_of_another_architecture_is_refused(module, tmp_path):
         ModelAverage(module.encoder, [tmp_path / "other"])
 
 
+def _pool_two_layers(encoder):
+    encoder.layer_weights = (0.25, 0.75)
+    encoder.transformer.config.output_hidden_states = True
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda e: setattr(e, "pooling", "cls"), r"model\.pooling=cls \(mean here\)"),
+        (_pool_two_layers, r"model\.layer_weights=\[0\.25, 0\.75\] \(\[1\.0\] here\)"),
+        (lambda e: e.tokenizer.prefix.update(query="ask: "), r"prefixes={'query': 'ask: '.* here\)"),
+        (
+            lambda e: setattr(e, "token_weights", torch.full((e.transformer.config.vocab_size,), 0.5)),
+            r"other weights of tokens \(model\.sif\)",
+        ),
+    ],
+)
+def test_a_model_that_reads_its_tokens_otherwise_is_refused(module, tmp_path, change, words):
+    other = deepcopy(module.encoder)
+    change(other)
+    save_folder(other, tmp_path / "other")
+    with pytest.raises(ConfigError, match=r"averaging\.models: .*other was trained with " + words):
+        ModelAverage(module.encoder, [tmp_path / "other"])
+
+
 def test_adapters_are_averaged_merged_and_mixed_with_the_start(module, fit, folder_encoder, tmp_path):
     start = {name: tensor.clone() for name, tensor in module.encoder.state_dict().items()}
     share = StartShare(module.encoder, 0.25)

@@ -62,7 +62,8 @@ class ModelAverage:
         model and of each folder, divided by their sum; None: all alike.
 
         Layers that the others have after those of the encoder, such as a projection, are left out. Raises ConfigError
-        for weights of another number and for models of another architecture, ModelError for folders that are no model.
+        for weights of another number, and for models of another architecture or that read and pool tokens otherwise,
+        ModelError for folders that are no model.
         """
         weights = [1.0] * (len(folders) + 1) if weights is None else [float(weight) for weight in weights]
         proper = len(weights) == len(folders) + 1 and all(math.isfinite(weight) and weight >= 0 for weight in weights)
@@ -75,7 +76,8 @@ class ModelAverage:
         self.share = weights[0] / sum(weights)
         self._others = {name: torch.zeros_like(parameter) for name, parameter in encoder.named_parameters()}
         for folder, weight in zip(self.folders, weights[1:], strict=True):
-            other = dict(PretrainedEncoder(str(folder)).load(seed=0).named_parameters())
+            model = PretrainedEncoder(str(folder)).load(seed=0)
+            other = dict(model.named_parameters())
             theirs = {name for name in other if name in self._others or not name.startswith("dense.")}
             differing = [
                 name
@@ -87,6 +89,11 @@ class ModelAverage:
                     f"averaging.models: {folder} is of another architecture: {len(differing)} weights, such as "
                     f"{differing[0]}, are in one model alone or of another shape. Average models that began as one."
                 )
+            if readings := _other_readings(encoder, model):
+                raise ConfigError(
+                    f"averaging.models: {folder} was trained with {' and '.join(readings)}. A mean of weights "
+                    "that are read in different ways is none of these models. Train all of them with the same."
+                )
             for name, total in self._others.items():
                 total.add_(other[name].detach(), alpha=weight / sum(weights))
 
@@ -95,6 +102,23 @@ class ModelAverage:
         with torch.no_grad():
             for name, parameter in encoder.named_parameters():
                 parameter.mul_(self.share).add_(self._others[name].to(parameter.device))
+
+
+def _other_readings(encoder: BiEncoder, other: BiEncoder) -> list[str]:
+    """How other turns tokens into a vector where encoder does it otherwise, in words."""
+    weights, theirs = encoder.token_weights, other.token_weights
+    alike = weights is theirs is None or (
+        weights is not None and theirs is not None and weights.shape == theirs.shape and torch.allclose(weights, theirs)
+    )
+    settings = [
+        ("model.pooling", encoder.pooling, other.pooling),
+        ("model.layer_weights", list(encoder.layer_weights), list(other.layer_weights)),
+        ("prefixes", encoder.tokenizer.prefix, other.tokenizer.prefix),
+    ]
+    differing = [f"{name}={value} ({mine} here)" for name, mine, value in settings if value != mine]
+    differing += [] if alike else ["other weights of tokens (model.sif)"]
+    same_words = encoder.tokenizer.tokenizer.get_vocab() == other.tokenizer.tokenizer.get_vocab()
+    return differing + ([] if same_words else ["another tokenizer"])
 
 
 def append_postprocess(
