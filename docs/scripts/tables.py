@@ -163,6 +163,7 @@ TABLES = {
     "recipe_averages": Table(
         "recipes", [("averaged 2:1 where nothing is said", "{model}"), *FIGURES], lambda row: row["kind"] == "average"
     ),
+    "recipe_starts": Table("recipes", [("averaged, seed 1", "{model}"), *FIGURES], lambda row: row["kind"] == "starts"),
     "recipe_after": Table("recipes", [("best_small, seed 0", "{model}"), *FIGURES], lambda row: row["kind"] == "after"),
     "recipe_tokens": Table(
         "recipes",

@@ -132,6 +132,7 @@ def test_a_run_that_is_killed_while_it_is_measured_is_measured(
         assert [again[name] for name in ("global_step", "PairDataModule")] == [4, state["PairDataModule"]]
     assert launch("hydra.run.dir=other", "resume=whole", *options, "averaging.start_share=0.9") == 0
     assert not same(weights(tmp_path / "other"), expected[1])
+    assert "dirpath" not in capfd.readouterr().err  # Lightning's notice of the other folder
 
 
 def test_resuming_in_another_folder_ends_like_one_run(launch: Launch, tmp_path: Path) -> None:
