@@ -204,4 +204,5 @@ def only_warnings() -> None:
     warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*")  # Lightning 2.6 on torch 2.13
     warnings.filterwarnings("ignore", message=r".*Total length of `list` across ranks is zero.*")  # no validation
     warnings.filterwarnings("ignore", message=r".*does not have many workers.*")  # data.num_workers is the user's
-    warnings.filterwarnings("ignore", message=r".*The dirpath has changed.*")  # resumed in another folder, as asked
+    # A resumed run has checkpoints already, and may go on in another folder.
+    warnings.filterwarnings("ignore", message=r".*(The dirpath has changed|Checkpoint directory .* is not empty).*")
