@@ -1,5 +1,6 @@
 """Which weights a run ends with: averages and mixtures worked out from the weights of each step."""
 
+import json
 import math
 from contextlib import nullcontext
 from copy import deepcopy
@@ -142,6 +143,17 @@ def test_a_model_that_reads_its_tokens_otherwise_is_refused(module, tmp_path, ch
     change(other)
     save_folder(other, tmp_path / "other")
     with pytest.raises(ConfigError, match=r"averaging\.models: .*other was trained with " + words):
+        ModelAverage(module.encoder, [tmp_path / "other"])
+
+
+def test_a_model_with_another_tokenizer_is_refused(module, tmp_path):
+    save_folder(module.encoder, tmp_path / "other")
+    file = tmp_path / "other" / "tokenizer.json"
+    tokenizer = json.loads(file.read_text(encoding="utf-8"))
+    vocabulary = tokenizer["model"]["vocab"]
+    vocabulary["a"], vocabulary["b"] = vocabulary["b"], vocabulary["a"]
+    file.write_text(json.dumps(tokenizer), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"other was trained with another tokenizer\."):
         ModelAverage(module.encoder, [tmp_path / "other"])
 
 

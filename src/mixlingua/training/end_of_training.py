@@ -105,20 +105,19 @@ class ModelAverage:
 
 
 def _other_readings(encoder: BiEncoder, other: BiEncoder) -> list[str]:
-    """How other turns tokens into a vector where encoder does it otherwise, in words."""
-    weights, theirs = encoder.token_weights, other.token_weights
-    alike = weights is theirs is None or (
-        weights is not None and theirs is not None and weights.shape == theirs.shape and torch.allclose(weights, theirs)
-    )
+    """How other turns a text into a vector where encoder does it otherwise, in words."""
     settings = [
         ("model.pooling", encoder.pooling, other.pooling),
         ("model.layer_weights", list(encoder.layer_weights), list(other.layer_weights)),
         ("prefixes", encoder.tokenizer.prefix, other.tokenizer.prefix),
     ]
-    differing = [f"{name}={value} ({mine} here)" for name, mine, value in settings if value != mine]
-    differing += [] if alike else ["other weights of tokens (model.sif)"]
-    same_words = encoder.tokenizer.tokenizer.get_vocab() == other.tokenizer.tokenizer.get_vocab()
-    return differing + ([] if same_words else ["another tokenizer"])
+    differing = [f"{name}={theirs} ({ours} here)" for name, ours, theirs in settings if ours != theirs]
+    token_weights = [torch.ones(1) if e.token_weights is None else e.token_weights for e in (encoder, other)]
+    if not torch.equal(*token_weights):
+        differing.append("other weights of tokens (model.sif)")
+    if encoder.tokenizer.tokenizer.get_vocab() != other.tokenizer.tokenizer.get_vocab():
+        differing.append("another tokenizer")
+    return differing
 
 
 def append_postprocess(
