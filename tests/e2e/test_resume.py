@@ -137,7 +137,7 @@ def test_a_run_that_is_killed_while_it_is_measured_is_measured(
 
 def test_resuming_in_another_folder_ends_like_one_run(launch: Launch, tmp_path: Path) -> None:
     options = ["optimizer.schedule=constant", "optimizer.lr=1e-2", "data.validation_fraction=0.4"]
-    options += ["data.validation_batches=1", "trainer.val_check_interval=2"]
+    options += ["loss=[infonce,queue]", "data.validation_batches=1", "trainer.val_check_interval=2"]
     assert launch(*options, "hydra.run.dir=whole", "trainer.max_steps=8") == 0
     assert launch(*options, "hydra.run.dir=first", "trainer.max_steps=4") == 0
     assert launch(*options, "hydra.run.dir=second", "trainer.max_steps=8", "resume=first") == 0

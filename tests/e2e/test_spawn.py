@@ -81,7 +81,7 @@ def test_two_processes_measure_what_one_does(start: Start, tmp_path: Path, witho
 
 def test_shared_weights_train_as_whole_ones(start: Start, tmp_path: Path, without_dropout: str) -> None:
     """FSDP2 over two processes, stopped half-way and resumed, against one process with all weights."""
-    options = [without_dropout, "optimizer.schedule=constant", "evaluation.every_n_steps=2"]
+    options = [without_dropout, "optimizer.schedule=constant", "evaluation.every_n_steps=2", "loss=[infonce,queue]"]
     fsdp = ["trainer=fsdp", "trainer.accelerator=cpu", "trainer.devices=2"]
     one = start(*options, "trainer.max_steps=4", "hydra.run.dir=one")
     half = start(*options, *fsdp, "trainer.max_steps=2", "hydra.run.dir=half")

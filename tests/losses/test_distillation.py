@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from mixlingua.errors import ConfigError
-from mixlingua.losses.distillation import Distillation, Relational, Retention
+from mixlingua.losses.base import TotalLoss
+from mixlingua.losses.distillation import Distillation, Queue, Relational, Retention
 
 X, Y = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
 
@@ -71,6 +72,8 @@ def test_a_teacher_of_another_size_is_refused_by_distance_and_not_by_ranking(ste
     made = step(vectors(3, 0), vectors(3, 1), **views)
     with pytest.raises(ConfigError, match="teacher's vectors have 8 components, the model's 5"):
         Distillation(sides="both")(made)
+    with pytest.raises(ConfigError, match="loss=queue: the teacher's vectors have 8 components, the model's 5"):
+        Queue()(made)
     assert Relational(temperature=0.1, teacher_temperature=0.1)(made) > 0
 
 
@@ -114,11 +117,84 @@ def test_relational_over_some_passages_is_that_without_the_others(step, vectors)
     torch.testing.assert_close(found, (q * (q.log() - log_p)).sum(1).mean())
 
 
+def pairs(step, vectors, seed, rows=4, present=None):
+    """A step of one process with the teacher's vectors of both sides."""
+    present = torch.ones(rows, dtype=torch.bool) if present is None else torch.tensor(present)
+    queries, passages, asked, answering = (vectors(rows, seed + place) for place in range(4))
+    return step(queries, passages, pivot_queries=(asked, present), pivot_passages=(answering, present))
+
+
+def divergence(vectors, taught, candidates, temperature):
+    """KL divergence from the teacher's softmax over the candidates to the model's, the mean over rows."""
+    log_p = (vectors @ candidates.T / temperature).log_softmax(1)
+    q = (taught @ candidates.T / temperature).softmax(1)
+    return (q * (q.log() - log_p)).sum(1).mean()
+
+
+def test_a_text_ranks_the_teachers_vectors_of_the_other_side_of_this_batch_and_of_those_before(step, vectors):
+    first, second, third = (pairs(step, vectors, seed) for seed in (0, 10, 20))
+    loss = Queue(size=6, temperature=0.3)
+
+    def taught(side, *made):
+        return torch.cat([one.views[f"pivot_{side}"].vectors for one in made])
+
+    def expected(now, passages, queries):
+        asked, answering = now.views["pivot_queries"].vectors, now.views["pivot_passages"].vectors
+        of_queries = divergence(now.queries, asked, passages, 0.3)
+        return (of_queries + divergence(now.passages, answering, queries, 0.3)) / 2
+
+    torch.testing.assert_close(loss(first), expected(first, taught("passages", first), taught("queries", first)))
+    both = [taught(side, first, second) for side in ("passages", "queries")]
+    torch.testing.assert_close(loss(second), expected(second, *both))
+    latest = [taught(side, first, second, third)[2:] for side in ("passages", "queries")]  # six, and the batch's four
+    torch.testing.assert_close(loss(third), expected(third, *latest))
+
+
+def test_a_queue_is_zero_for_the_teacher_itself(step, vectors):
+    loss = Queue(size=100, temperature=0.1)
+    for seed in range(3):
+        texts = {"queries": vectors(4, seed), "passages": vectors(4, seed + 10)}
+        made = step(*texts.values(), **{f"pivot_{side}": taught for side, taught in texts.items()})
+        assert loss(made).item() == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_queue_remembers_no_text_that_is_absent_and_none_of_a_validation(step, vectors):
+    now = pairs(step, vectors, 50)
+    loss, other = Queue(size=100, temperature=0.1), Queue(size=100, temperature=0.1)
+    partly = pairs(step, vectors, 0, present=[True, False, True, False])
+    loss(partly)
+    kept = [0, 2]
+    rows = step(
+        partly.queries[kept],
+        partly.passages[kept],
+        **{view: texts.vectors[kept] for view, texts in partly.views.items()},
+    )
+    other(rows)
+    loss.eval()
+    loss(pairs(step, vectors, 20))
+    loss.train()
+    torch.testing.assert_close(loss(now), other(now))
+    assert loss(pairs(step, vectors, 60, present=[False] * 4)).item() == 0.0
+
+
+def test_a_queue_goes_on_after_a_checkpoint_as_without_one(step, vectors, tmp_path):
+    loss, resumed = (TotalLoss({"queue": Queue(size=6, temperature=0.1)}) for _ in range(2))
+    for seed in range(3):
+        loss(pairs(step, vectors, 10 * seed))
+    torch.save(loss.remembered(), tmp_path / "state.pt")
+    resumed.remember(torch.load(tmp_path / "state.pt", weights_only=True))
+    later = pairs(step, vectors, 50)
+    fresh = Queue(size=6, temperature=0.1)(later)
+    assert resumed(later)[0].item() == loss(later)[0].item() != fresh.item()
+
+
 def test_gradients_are_finite_with_absent_rows(step, vectors):
     queries, present = vectors(4, 0).requires_grad_(), torch.tensor([True, False, True, False])
     views = {"pivot_queries": (vectors(4, 2), present), "pivot_passages": (vectors(4, 3), present)}
     made = step(queries, vectors(4, 1), **views)
-    (Relational(temperature=0.02, teacher_temperature=0.02)(made) + Distillation(sides="both")(made)).backward()
+    queue = Queue(temperature=0.02)
+    queue(made)
+    (Relational(temperature=0.02, teacher_temperature=0.02)(made) + Distillation()(made) + queue(made)).backward()
     assert torch.isfinite(queries.grad).all()
     assert queries.grad.abs().sum(1).gt(0).tolist() == present.tolist()
 
@@ -128,3 +204,7 @@ def test_values_that_make_no_sense():
         Distillation(sides="passages")
     with pytest.raises(ConfigError, match=r"teacher_temperature=0"):
         Relational(temperature=0.1, teacher_temperature=0.0)
+    with pytest.raises(ConfigError, match=r"loss\.queue\.size=0: how many texts are remembered, 1 or more"):
+        Queue(size=0)
+    with pytest.raises(ConfigError, match=r"loss\.queue\.temperature=0"):
+        Queue(temperature=0.0)

@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from mixlingua import distributed
 from mixlingua.data.batches import View
 from mixlingua.losses.base import TokenVectors, TotalLoss, ViewVectors
-from mixlingua.losses.distillation import Distillation, LanguageVariants, Relational
+from mixlingua.losses.distillation import Distillation, LanguageVariants, Queue, Relational
 from mixlingua.losses.infonce import InfoNCE, MultiPositive
 from mixlingua.losses.transport import Transport
 from mixlingua.training.module import gathered_step
@@ -33,6 +33,7 @@ LOSSES = {
     "hard": partial(infonce, hardness=0.5, own_margin=0.2, teacher_margin=0.0, dims=[DIM, 3]),
     "distillation": partial(Distillation, weight=1.0, sides="both"),
     "relational": partial(Relational, weight=1.0, temperature=0.1, teacher_temperature=0.2),
+    "queue": partial(Queue, weight=1.0, size=20, temperature=0.1),
     "variants": partial(LanguageVariants, weight=1.0, temperature=0.2),
     "multipositive": partial(MultiPositive, weight=1.0, temperature=0.1, variants=VARIANTS),
     "transport": partial(Transport, weight=1.0, sides="both", epsilon=0.1, iterations=20),

@@ -11,7 +11,7 @@ from torch.nn import functional
 from mixlingua.data.batches import View
 from mixlingua.data.rows import Side
 from mixlingua.errors import ConfigError, suggest
-from mixlingua.losses.base import StepInputs, StepLoss, above_zero
+from mixlingua.losses.base import StepInputs, StepLoss, ViewVectors, above_zero
 
 Sides = Literal["query", "passage", "both"]
 _CHOICES: dict[str, tuple[Side, ...]] = {"query": ("query",), "passage": ("passage",), "both": ("query", "passage")}
@@ -56,12 +56,16 @@ class Distillation(StepLoss):
 
     def _distance(self, step: StepInputs, vectors: Tensor, view: View) -> Tensor:
         taught = step.views[view].vectors
-        if vectors.shape[1] != taught.shape[1]:
-            raise ConfigError(
-                f"loss={self.name}: the teacher's vectors have {taught.shape[1]} components, the model's "
-                f"{vectors.shape[1]}. Choose a teacher of the same size, or loss=relational."
-            )
+        _check_same_size(self.name, vectors, taught)
         return step.mean_over(view, (vectors - taught).square().sum(1))
+
+
+def _check_same_size(loss: str, vectors: Tensor, taught: Tensor) -> None:
+    if vectors.shape[1] != taught.shape[1]:
+        raise ConfigError(
+            f"loss={loss}: the teacher's vectors have {taught.shape[1]} components, the model's {vectors.shape[1]}. "
+            "Choose a teacher of the same size, or loss=relational."
+        )
 
 
 class Retention(Distillation):
@@ -112,6 +116,68 @@ class Relational(StepLoss):
         log_q = functional.log_softmax(wanted.masked_fill(absent, -math.inf), 1)
         terms = torch.where(absent, 0.0, log_q.exp() * (log_q - log_p))
         return step.mean_over(View.PIVOT_QUERIES, terms.sum(1))
+
+
+class Queue(StepLoss):
+    """KL divergence from the teacher's distribution over its vectors of many pivot texts to the model's over the same.
+
+    The texts are those of the batch and of the batches before, whose vectors are remembered: the teacher is frozen, so
+    they never age. A text, in whatever language it is, is to rank them as the teacher ranks them for its pivot side:
+    a query those of passages, a passage those of queries. The batch alone has few that are close to one another.
+
+    weight: in the sum of losses
+    size: how many texts of each side are remembered
+    temperature: of the scores of both
+
+    Source: SEED (Fang et al. 2021, arXiv 2101.04731), section 3.2, with the other side of pairs in the queue.
+    """
+
+    def __init__(self, *, weight: float = 1.0, size: int = 8192, temperature: float = 0.02) -> None:
+        super().__init__(weight)
+        if size < 1:
+            raise ConfigError(f"loss.queue.size={size}: how many texts are remembered, 1 or more.")
+        self.size = size
+        self.temperature = above_zero("loss.queue.temperature", temperature)
+
+    @property
+    def views(self) -> dict[View, int]:
+        return {view: 1 for view in PIVOT.values()}
+
+    def forward(self, step: StepInputs) -> Tensor:
+        """The mean over this process's rows and over both sides, in nats. In training, it remembers the batch.
+
+        Raises ConfigError where the teacher's embeddings have another length.
+        """
+        asked, answering = PIVOT["query"], PIVOT["passage"]
+        candidates = {view: self._after_remembered(view, step.all_views[view]) for view in self.views}
+        of_queries = self._divergence(step, step.queries, asked, candidates[answering])
+        of_passages = self._divergence(step, step.passages[: len(step.queries)], answering, candidates[asked])
+        if self.training:
+            self.remembered = {
+                view: ViewVectors(texts.vectors[-self.size :], texts.present[-self.size :])
+                for view, texts in candidates.items()
+            }
+        return (of_queries + of_passages) / 2
+
+    def _after_remembered(self, view: View, new: ViewVectors) -> ViewVectors:
+        if view not in self.remembered:
+            return new
+        old, device = self.remembered[view], new.vectors.device
+        return ViewVectors(
+            torch.cat([old.vectors.to(device), new.vectors]), torch.cat([old.present.to(device), new.present])
+        )
+
+    def _divergence(self, step: StepInputs, vectors: Tensor, view: View, candidates: ViewVectors) -> Tensor:
+        taught = step.views[view]
+        _check_same_size("queue", vectors, taught.vectors)
+        # A row without any column would be no distribution; it does not count below.
+        absent = ~candidates.present[None, :] & taught.present[:, None]
+        log_p, log_q = (
+            functional.log_softmax((rows @ candidates.vectors.T / self.temperature).masked_fill(absent, -math.inf), 1)
+            for rows in (vectors, taught.vectors)
+        )
+        terms = torch.where(absent, 0.0, log_q.exp() * (log_q - log_p))
+        return step.mean_over(view, terms.sum(1))
 
 
 class LanguageVariants(StepLoss):

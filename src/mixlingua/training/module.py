@@ -217,8 +217,13 @@ class RetrieverModule(pl.LightningModule):
             self._log("temperature", torch.tensor(self.loss.temperature))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds what the weights of adapters do not tell; `check_resumable` compares it."""
+        """Adds what losses remember, and what the weights of adapters do not tell; `check_resumable` compares it."""
+        checkpoint["remembered"] = self.loss.remembered()
         checkpoint["adapter_alpha"] = adapter_alpha(self.encoder)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The losses remember what they did."""
+        self.loss.remember(checkpoint["remembered"])
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimiser and its schedule over trainer.max_steps."""
