@@ -212,6 +212,16 @@ def test_weights_alone_cannot_be_resumed(scripted, fit, run_dir):
         check_resumable(run_dir / "checkpoints" / "best.ckpt", scripted)
 
 
+def test_a_checkpoint_of_an_earlier_version_names_what_it_lacks(module, fit, run_dir):
+    fit(module)
+    path = run_dir / "checkpoints" / "last.ckpt"
+    checkpoint = read_checkpoint(path)
+    del checkpoint["remembered"]
+    torch.save(checkpoint, run_dir / "earlier.ckpt")
+    with pytest.raises(CheckpointError, match=r"earlier\.ckpt: an earlier version wrote it, without remembered\."):
+        check_resumable(run_dir / "earlier.ckpt", module)
+
+
 def test_another_models_checkpoint_names_the_first_difference(module, fit, run_dir):
     fit(module)
     path = run_dir / "checkpoints" / "last.ckpt"

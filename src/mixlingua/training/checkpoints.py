@@ -105,6 +105,8 @@ def check_resumable(path: Path, module: RetrieverModule) -> None:
     checkpoint = read_checkpoint(path)
     if "PairDataModule" not in checkpoint or "optimizer_states" not in checkpoint:
         raise CheckpointError(f"{path}: weights without a training state; only RUN/{LAST} can be resumed.")
+    if missing := [key for key in ("adapter_alpha", "remembered") if key not in checkpoint]:
+        raise CheckpointError(f"{path}: an earlier version wrote it, without {', '.join(missing)}. Start a new run.")
     saved = {name: tuple(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}
     current = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     for name in sorted(saved.keys() | current.keys()):
