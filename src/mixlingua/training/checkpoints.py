@@ -105,8 +105,6 @@ def check_resumable(path: Path, module: RetrieverModule) -> None:
     checkpoint = read_checkpoint(path)
     if "PairDataModule" not in checkpoint or "optimizer_states" not in checkpoint:
         raise CheckpointError(f"{path}: weights without a training state; only RUN/{LAST} can be resumed.")
-    if missing := [key for key in ("adapter_alpha", "remembered") if key not in checkpoint]:
-        raise CheckpointError(f"{path}: an earlier version wrote it, without {', '.join(missing)}. Start a new run.")
     saved = {name: tuple(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}
     current = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     for name in sorted(saved.keys() | current.keys()):
@@ -115,6 +113,8 @@ def check_resumable(path: Path, module: RetrieverModule) -> None:
                 f"{path}: belongs to another model: {name} is {saved.get(name, 'absent')} there and "
                 f"{current.get(name, 'absent')} here. Resume with the run's own model, adapter and loss."
             )
+    if missing := [key for key in ("adapter_alpha", "remembered") if key not in checkpoint]:
+        raise CheckpointError(f"{path}: an earlier version wrote it, without {', '.join(missing)}. Start a new run.")
     # The optimiser goes on with its saved settings whatever the configuration says, which must not go unsaid; and
     # the weights of adapters do not tell their alpha.
     group = checkpoint["optimizer_states"][0]["param_groups"][0]
