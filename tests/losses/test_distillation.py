@@ -158,9 +158,9 @@ def test_a_queue_is_zero_for_the_teacher_itself(step, vectors):
         assert loss(made).item() == pytest.approx(0.0, abs=1e-12)
 
 
-def test_a_queue_remembers_no_text_that_is_absent_and_none_of_a_validation(step, vectors):
-    now = pairs(step, vectors, 50)
-    loss, other = Queue(size=100, temperature=0.1), Queue(size=100, temperature=0.1)
+def test_a_queue_remembers_no_text_that_is_absent_and_a_validation_knows_no_queue(step, vectors):
+    now, later = pairs(step, vectors, 50), pairs(step, vectors, 60)
+    loss, other = (Queue(size=6, temperature=0.1) for _ in range(2))
     partly = pairs(step, vectors, 0, present=[True, False, True, False])
     loss(partly)
     kept = [0, 2]
@@ -171,10 +171,12 @@ def test_a_queue_remembers_no_text_that_is_absent_and_none_of_a_validation(step,
     )
     other(rows)
     loss.eval()
-    loss(pairs(step, vectors, 20))
+    torch.testing.assert_close(loss(later), Queue(temperature=0.1)(later))
     loss.train()
     torch.testing.assert_close(loss(now), other(now))
-    assert loss(pairs(step, vectors, 60, present=[False] * 4)).item() == 0.0
+    assert loss(pairs(step, vectors, 70, present=[False] * 4)).item() == 0.0
+    torch.testing.assert_close(loss(later), other(later))  # six texts, whatever rows without any came between
+    assert Queue()(pairs(step, vectors, 70, present=[False] * 4)).item() == 0.0
 
 
 def test_a_queue_goes_on_after_a_checkpoint_as_without_one(step, vectors, tmp_path):

@@ -104,7 +104,7 @@ def share_a_key(left: Tensor, right: Tensor) -> Tensor:
 class StepLoss(nn.Module, ABC):
     """Maps the embeddings of a step to a scalar; `weight` is its factor in the sum of several.
 
-    remembered: the embeddings of earlier batches that it looks at again, by view. They are saved in checkpoints.
+    remembered: (M, D) embeddings of earlier batches that it looks at again, by view. They are saved in checkpoints.
     """
 
     trains_texts = True  # whether the embeddings of whole texts have a gradient from it
@@ -112,7 +112,7 @@ class StepLoss(nn.Module, ABC):
     def __init__(self, weight: float) -> None:
         super().__init__()
         self.weight = weight
-        self.remembered: dict[View, ViewVectors] = {}
+        self.remembered: dict[View, Tensor] = {}
 
     @property
     def views(self) -> dict[View, int]:
@@ -181,17 +181,17 @@ class TotalLoss(nn.Module):
         temperatures = (getattr(loss, "temperature", None) for loss in self._typed.values())
         return next((float(value) for value in temperatures if isinstance(value, float)), None)
 
-    def remembered(self) -> dict[str, dict[str, tuple[Tensor, Tensor]]]:
-        """What each loss remembers, in plain containers: the vectors and which are present, by view."""
+    def remembered(self) -> dict[str, dict[str, Tensor]]:
+        """What each loss remembers, by the names of views, for checkpoints."""
         return {
-            name: {view.value: (texts.vectors, texts.present) for view, texts in loss.remembered.items()}
+            name: {view.value: vectors for view, vectors in loss.remembered.items()}
             for name, loss in self._typed.items()
         }
 
-    def remember(self, state: Mapping[str, Mapping[str, tuple[Tensor, Tensor]]]) -> None:
+    def remember(self, state: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Remember what `remembered` gave. A loss that is not in it starts with nothing."""
         for name, loss in self._typed.items():
-            loss.remembered = {View(view): ViewVectors(*texts) for view, texts in state.get(name, {}).items()}
+            loss.remembered = {View(view): vectors for view, vectors in state.get(name, {}).items()}
 
     def forward(self, step: StepInputs) -> tuple[Tensor, dict[str, Tensor]]:
         """The sum, a scalar, and each loss before its weight."""

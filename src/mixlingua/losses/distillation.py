@@ -11,7 +11,7 @@ from torch.nn import functional
 from mixlingua.data.batches import View
 from mixlingua.data.rows import Side
 from mixlingua.errors import ConfigError, suggest
-from mixlingua.losses.base import StepInputs, StepLoss, ViewVectors, above_zero
+from mixlingua.losses.base import StepInputs, StepLoss, above_zero
 
 Sides = Literal["query", "passage", "both"]
 _CHOICES: dict[str, tuple[Side, ...]] = {"query": ("query",), "passage": ("passage",), "both": ("query", "passage")}
@@ -125,6 +125,8 @@ class Queue(StepLoss):
     they never age. A text, in whatever language it is, is to rank them as the teacher ranks them for its pivot side:
     a query those of passages, a passage those of queries. The batch alone has few that are close to one another.
 
+    Validation neither remembers nor looks at what is remembered: its losses at different steps are to compare.
+
     weight: in the sum of losses
     size: how many texts of each side are remembered
     temperature: of the scores of both
@@ -144,40 +146,25 @@ class Queue(StepLoss):
         return {view: 1 for view in PIVOT.values()}
 
     def forward(self, step: StepInputs) -> Tensor:
-        """The mean over this process's rows and over both sides, in nats. In training, it remembers the batch.
+        """The mean over this process's rows and over both sides, in nats.
 
         Raises ConfigError where the teacher's embeddings have another length.
         """
         asked, answering = PIVOT["query"], PIVOT["passage"]
-        candidates = {view: self._after_remembered(view, step.all_views[view]) for view in self.views}
+        candidates = {view: step.all_views[view].vectors[step.all_views[view].present] for view in self.views}
+        if self.training:
+            for view, old in self.remembered.items():
+                candidates[view] = torch.cat([old.to(candidates[view].device), candidates[view]])
+            self.remembered = {view: vectors[-self.size :] for view, vectors in candidates.items()}
         of_queries = self._divergence(step, step.queries, asked, candidates[answering])
         of_passages = self._divergence(step, step.passages[: len(step.queries)], answering, candidates[asked])
-        if self.training:
-            self.remembered = {
-                view: ViewVectors(texts.vectors[-self.size :], texts.present[-self.size :])
-                for view, texts in candidates.items()
-            }
         return (of_queries + of_passages) / 2
 
-    def _after_remembered(self, view: View, new: ViewVectors) -> ViewVectors:
-        if view not in self.remembered:
-            return new
-        old, device = self.remembered[view], new.vectors.device
-        return ViewVectors(
-            torch.cat([old.vectors.to(device), new.vectors]), torch.cat([old.present.to(device), new.present])
-        )
-
-    def _divergence(self, step: StepInputs, vectors: Tensor, view: View, candidates: ViewVectors) -> Tensor:
-        taught = step.views[view]
-        _check_same_size("queue", vectors, taught.vectors)
-        # A row without any column would be no distribution; it does not count below.
-        absent = ~candidates.present[None, :] & taught.present[:, None]
-        log_p, log_q = (
-            functional.log_softmax((rows @ candidates.vectors.T / self.temperature).masked_fill(absent, -math.inf), 1)
-            for rows in (vectors, taught.vectors)
-        )
-        terms = torch.where(absent, 0.0, log_q.exp() * (log_q - log_p))
-        return step.mean_over(view, terms.sum(1))
+    def _divergence(self, step: StepInputs, vectors: Tensor, view: View, candidates: Tensor) -> Tensor:
+        taught = step.views[view].vectors
+        _check_same_size("queue", vectors, taught)
+        log_p, log_q = (functional.log_softmax(rows @ candidates.T / self.temperature, 1) for rows in (vectors, taught))
+        return step.mean_over(view, (log_q.exp() * (log_q - log_p)).sum(1))
 
 
 class LanguageVariants(StepLoss):
