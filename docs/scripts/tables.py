@@ -168,6 +168,7 @@ TABLES = {
         "recipes", [("alignment after 200 steps, seed 1", "{model}"), *FIGURES], lambda row: row["kind"] == "queue_200"
     ),
     "recipe_queue": Table("recipes", [("600 steps, seed 1", "{model}"), *FIGURES], lambda row: row["kind"] == "queue"),
+    "recipe_further": Table("recipes", [("seed 1", "{model}"), *FIGURES], lambda row: row["kind"] == "further"),
     "recipe_after": Table("recipes", [("best_small, seed 0", "{model}"), *FIGURES], lambda row: row["kind"] == "after"),
     "recipe_tokens": Table(
         "recipes",
