@@ -163,6 +163,9 @@ TABLES = {
     "recipe_averages": Table(
         "recipes", [("averaged 2:1 where nothing is said", "{model}"), *FIGURES], lambda row: row["kind"] == "average"
     ),
+    "recipe_short": Table(
+        "recipes", [("alignment of 200 steps, seed 1", "{model}"), *FIGURES], lambda row: row["kind"] == "short"
+    ),
     "recipe_starts": Table("recipes", [("averaged, seed 1", "{model}"), *FIGURES], lambda row: row["kind"] == "starts"),
     "recipe_queue_200": Table(
         "recipes", [("alignment after 200 steps, seed 1", "{model}"), *FIGURES], lambda row: row["kind"] == "queue_200"
