@@ -167,6 +167,9 @@ TABLES = {
     "recipe_short": Table(
         "recipes", [("alignment of 200 steps, seed 1", "{model}"), *FIGURES], lambda row: row["kind"] == "short"
     ),
+    "recipe_batches": Table(
+        "recipes", [("batches, seed 1", "{model}"), *FIGURES], lambda row: row["kind"] == "batches"
+    ),
     "recipe_starts": Table("recipes", [("averaged, seed 1", "{model}"), *FIGURES], lambda row: row["kind"] == "starts"),
     "recipe_queue_200": Table(
         "recipes", [("alignment after 200 steps, seed 1", "{model}"), *FIGURES], lambda row: row["kind"] == "queue_200"
