@@ -14,6 +14,7 @@ from mixlingua.errors import ConfigError, DataError
 from mixlingua.losses.distillation import Distillation
 from mixlingua.losses.infonce import InfoNCE
 from mixlingua.sampling.strategies import Crosslingual
+from mixlingua.training.optimizer import AdamW
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAIRS = REPOSITORY / "docs" / "pairs.jsonl"
@@ -70,6 +71,17 @@ def test_training_is_that_of_the_command(tmp_path: Path, monkeypatch: pytest.Mon
         encoder, PAIRS, steps=4, batch_size=2, seed=3, sampler=Crosslingual(), loss=losses, precision="32-true"
     )
     assert trained == logged
+
+
+def test_steps_of_several_batches_give_the_loss_of_each(tmp_path: Path) -> None:
+    def losses(steps: int, batches: int) -> list[float]:
+        encoder = mixlingua.load_encoder("tiny", seed=3)
+        optimizer = AdamW(lr=1e-12)  # so that no step changes what the next batch sees
+        return mixlingua.train(
+            encoder, PAIRS, steps=steps, batch_size=2, seed=3, optimizer=optimizer, accumulate_grad_batches=batches
+        )
+
+    assert losses(2, 2) == pytest.approx(losses(4, 1), abs=1e-4)
 
 
 def test_texts_that_training_cuts_are_told(caplog: pytest.LogCaptureFixture) -> None:

@@ -19,6 +19,7 @@ from pytorch_lightning import Callback
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
+from mixlingua import distributed
 from mixlingua.data.batches import view_makers
 from mixlingua.data.build import build_store
 from mixlingua.data.datamodule import PairDataModule
@@ -258,8 +259,10 @@ class _Losses(Callback):
     def __init__(self) -> None:
         self.losses: list[float] = []
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        self.losses.append(trainer.callback_metrics["train/loss"].item())
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: Any) -> None:
+        # What Lightning gives has been divided for the mean over the batches of an optimiser step.
+        loss = outputs["loss"] * trainer.accumulate_grad_batches
+        self.losses.append(distributed.all_gather(loss.detach()[None]).mean().item())
 
 
 def _readers(data: str | Path | Reader | Sequence[Reader]) -> list[Reader]:

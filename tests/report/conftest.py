@@ -83,8 +83,8 @@ def run_dir(tmp_path: Path) -> Path:
     (folder / "config.yaml").write_text(f"seed: 3\nnote: {HOSTILE}\n")
     (folder / "csv").mkdir()
     (folder / "csv" / "metrics.csv").write_text(
-        "step,batches/monolingual,batches/crosslingual,sources/atlas,train/loss,train/loss_crosslingual,"
-        "train/loss_monolingual\n0,,,,2.5,2.5,\n1,,,,0.5,2.5,0.5\n2,,,,0.4,2.5,0.4\n3,,,,1.5,1.5,0.4\n4,0.5,0.5,1.0,,,\n"
+        "step,batches/monolingual,batches/crosslingual,sources/atlas,train/monolingual,train/loss_crosslingual,"
+        "train/loss_monolingual\n0,,,,0,2.5,\n1,,,,1,2.5,0.5\n2,,,,1,2.5,0.4\n3,,,,0,1.5,0.4\n4,0.5,0.5,1.0,,,\n"
     )
     return folder
 

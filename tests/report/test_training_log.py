@@ -7,15 +7,16 @@ import pytest
 from mixlingua.report.run_page import read_training_log
 
 LINES = """\
-batches/crosslingual,batches/monolingual,epoch,sources/atlas,step,train/loss,train/loss_crosslingual,train/loss_monolingual,validation/loss,xquad_r/crosslingual/map
-,,,,0,,,,,0.5
-1.0,,,1.0,1,,,,,
-,,0,,0,2.0,2.0,,,
-0.5,0.5,,1.0,2,,,,,
-,,0,,1,0.5,2.0,0.5,,
-,,0,,1,,,,1.25,
-0.667,0.333,,1.0,3,,,,,
-,,0,,2,1.0,1.0,0.5,,
+batches/crosslingual,batches/monolingual,epoch,sources/atlas,step,train/loss,train/loss_crosslingual,train/loss_monolingual,train/monolingual,validation/loss,xquad_r/crosslingual/map
+,,,,0,,,,,,0.5
+1.0,,,1.0,1,,,,,,
+,,0,,0,2.0,2.0,,0.0,,
+0.5,0.5,,1.0,2,,,,,,
+,,0,,1,0.5,2.0,0.5,1.0,,
+,,0,,1,,,,,1.25,
+0.667,0.333,,1.0,3,,,,,,
+,,0,,2,1.0,1.0,0.5,0.0,,
+,,0,,3,0.9,1.1,0.7,0.5,,
 """
 
 
@@ -27,10 +28,13 @@ def run_dir(tmp_path: Path) -> Path:
 
 
 def test_a_loss_belongs_to_the_kind_of_its_step(run_dir: Path) -> None:
-    """Lightning repeats the latest loss of each kind in every row: a repetition is no measurement."""
+    """Lightning repeats the latest loss of each kind in every row: a repetition is no measurement.
+
+    A step of several batches, here the fourth, may have both kinds.
+    """
     log = read_training_log(run_dir)
     assert log is not None
-    assert log.losses == {"crosslingual": [(1, 2.0), (3, 1.0)], "monolingual": [(2, 0.5)]}
+    assert log.losses == {"crosslingual": [(1, 2.0), (3, 1.0), (4, 1.1)], "monolingual": [(2, 0.5), (4, 0.7)]}
     assert log.validation == [(2, 1.25)]
 
 

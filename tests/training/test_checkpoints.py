@@ -1,6 +1,8 @@
 """What a run leaves behind, which weights it ends with, and files that cannot be resumed."""
 
 import pickle
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ from tests.runs import same
 from torch.utils.data import DataLoader
 
 from mixlingua.errors import CheckpointError
+from mixlingua.losses.base import TotalLoss
+from mixlingua.training.callbacks import MovingAverage
 from mixlingua.training.checkpoints import check_resumable, checkpoint_callbacks, read_checkpoint
 from mixlingua.training.end_of_training import EndOfTraining
 from mixlingua.training.module import RetrieverModule
@@ -57,9 +61,14 @@ def run_dir(tmp_path) -> Path:
 def fit(toy_batches, run_dir):
     """Trains for four steps, by default with a validation after each."""
 
-    def run(module, *, every_n_steps=100, validates=False, patience=None, save_model=False, steps=4, **options):
-        callbacks = checkpoint_callbacks(run_dir, every_n_steps=every_n_steps, validates=validates, patience=patience)
-        callbacks.append(EndOfTraining(run_dir, restore_best=validates, save_model=save_model))
+    def run(
+        module, *, every_n_steps=100, validates=False, patience=None, save_model=False, steps=4, average=None, **options
+    ):
+        callbacks = checkpoint_callbacks(
+            run_dir, every_n_steps=every_n_steps, validates=validates, patience=patience, average=average
+        )
+        callbacks += [average] if average else []
+        callbacks.append(EndOfTraining(run_dir, average=average, restore_best=validates, save_model=save_model))
         trainer = pl.Trainer(
             max_steps=steps, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
             callbacks=callbacks, num_sanity_val_steps=0, val_check_interval=1 if validates else None,
@@ -117,6 +126,14 @@ def test_the_saved_model_has_the_weights_of_the_lowest_validation_loss(scripted,
     loaded = {f"encoder.{name}": tensor for name, tensor in folder_encoder(run_dir / "model").state_dict().items()}
     assert same(loaded, {name: t for name, t in scripted.seen[1].items() if name.startswith("encoder.")})
     SentenceTransformer(str(run_dir / "model"), device="cpu")
+
+
+def test_the_best_weights_are_those_of_the_moving_average_that_was_validated(scripted, fit, run_dir):
+    fit(scripted.script([3.0, 1.0, 2.0, 1.5]), validates=True, average=MovingAverage(0.5))
+    best = read_checkpoint(run_dir / "checkpoints" / "best.ckpt")
+    assert same(best["state_dict"], scripted.seen[1]) and same(scripted.state_dict(), scripted.seen[1])
+    last = read_checkpoint(run_dir / "checkpoints" / "last.ckpt")
+    assert same(last["state_dict"], scripted.seen[3]) and not same(last["current_model_state"], scripted.seen[3])
 
 
 def test_without_validation_the_saved_model_is_the_last_one(module, fit, run_dir, folder_encoder):
@@ -220,6 +237,32 @@ def test_a_checkpoint_of_an_earlier_version_names_what_it_lacks(module, fit, run
     torch.save(checkpoint, run_dir / "earlier.ckpt")
     with pytest.raises(CheckpointError, match=r"earlier\.ckpt: an earlier version wrote it, without remembered\."):
         check_resumable(run_dir / "earlier.ckpt", module)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lr": 1e-3}, r"optimizer\.lr was 0\.005, is 0\.001"),
+        ({"weight_decay": 0.1}, r"optimizer\.weight_decay was 0\.0, is 0\.1"),
+        ({"layer_decay": 0.9}, r"optimizer\.layer_decay was 1\.0, is 0\.9"),
+        ({}, r"averaging\.ema_decay was null, is set"),
+        ({"warmup_steps": 3}, None),
+    ],
+)
+def test_settings_that_a_resumed_run_would_not_take_over_are_named(module, fit, run_dir, changes, message):
+    fit(module)
+    module.optimizer = replace(module.optimizer, **changes)
+    expected = pytest.raises(CheckpointError, match=message) if message else nullcontext()
+    with expected:
+        check_resumable(run_dir / "checkpoints" / "last.ckpt", module, averages=not changes)
+
+
+def test_a_fixed_temperature_is_the_one_that_a_resumed_run_is_given(module, infonce, fit, run_dir):
+    fit(module)
+    module.loss = TotalLoss({"infonce": infonce(temperature=0.02)})
+    check_resumable(run_dir / "checkpoints" / "last.ckpt", module)
+    module.load_state_dict(read_checkpoint(run_dir / "checkpoints" / "last.ckpt")["state_dict"])
+    assert module.loss.temperature == pytest.approx(0.02)
 
 
 def test_another_models_checkpoint_names_the_first_difference(module, fit, run_dir):

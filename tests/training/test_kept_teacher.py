@@ -55,6 +55,18 @@ def test_kept_is_live_in_value_and_gradient_and_computed_once(cache, pretrained,
         module.on_train_end()
 
 
+def test_padding_on_the_left_is_no_part_of_a_text(cache, pretrained):
+    """A short text beside a longer one keeps its end, and is the same text alone."""
+    teacher = Teacher(pretrained().load(seed=5))
+    teacher.tokenizer.tokenizer.padding_side = "left"
+    live = Teacher(pretrained().load(seed=5)).encode_together([teacher.tokenizer.queries(WORDS)])[0]
+    teacher.keep("32-true")
+    beside = teacher.encode_together([teacher.tokenizer.queries(WORDS)])[0]
+    alone = teacher.encode_together([teacher.tokenizer.queries(WORDS[:1])])[0]
+    torch.testing.assert_close(beside, live, rtol=0, atol=2.0**-10)
+    assert torch.equal(alone, beside[:1])
+
+
 def test_a_text_of_both_sides_or_of_another_teacher_is_not_mistaken(cache, pretrained, module):
     def vectors(seed: int, **changes):
         teacher = Teacher(pretrained(**changes).load(seed=seed))

@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from mixlingua.errors import TrainingError
-from mixlingua.losses.base import TotalLoss
+from mixlingua.losses.base import StepLoss, TotalLoss
 from mixlingua.training.checkpoints import checkpoint_callbacks, read_checkpoint
 from mixlingua.training.optimizer import AdamW
 
@@ -69,6 +69,37 @@ def test_what_is_logged(module, toy_batches, fit):
     assert first["train/loss_monolingual"] == first["train/loss"]
     assert second["train/loss_crosslingual"] == second["train/loss"]
     assert first["train/temperature"] == pytest.approx(0.1)
+
+
+def test_what_is_logged_of_a_step_is_the_mean_over_its_batches(module, make_batch, fit):
+    """Of each kind, the mean over the batches of that kind."""
+    texts = ["alpha", "river", "stone"]
+    batches = [make_batch(index, texts[:size], texts[:size]) for index, size in enumerate((2, 3, 2, 3))]
+    kinds = ["monolingual", "crosslingual", "monolingual", "monolingual"]
+    batches = [replace(batch, kind=kind) for batch, kind in zip(batches, kinds, strict=True)]
+    losses = [loss_of(module, batch) for batch in batches]
+    logged = fit(module, batches, accumulate_grad_batches=4)[3]
+    assert logged["train/loss"] == pytest.approx(sum(losses) / 4, abs=1e-5)
+    assert logged["train/loss_monolingual"] == pytest.approx((losses[0] + losses[2] + losses[3]) / 3, abs=1e-5)
+    assert logged["train/loss_crosslingual"] == pytest.approx(losses[1], abs=1e-5)
+    assert logged["train/monolingual"] == 0.75
+
+
+def test_losses_are_computed_in_float32_whatever_the_precision(module, toy_batches):
+    """In bfloat16, scores would lie on a grid of .004."""
+    types = []
+
+    class Scores(StepLoss):
+        def forward(self, step) -> torch.Tensor:
+            scores = step.queries @ step.all_passages.T
+            types.append(scores.dtype)
+            return scores.sum()
+
+    module.loss = TotalLoss({"scores": Scores(weight=1.0)})
+    with torch.autocast("cpu", torch.bfloat16):
+        loss, _ = module.batch_loss(toy_batches(1)[0])
+    loss.backward()
+    assert types == [torch.float32]
 
 
 def test_the_loss_is_that_of_the_batchs_vectors(module, make_batch):

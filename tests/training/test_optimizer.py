@@ -99,8 +99,15 @@ def test_a_layers_rate_is_a_share_of_the_one_above():
         "dense.weight": 0.8, "dense.bias": 0.8, "layer.1.weight": 0.4, "layer.1.bias": 0.4,
         "layer.0.weight": 0.2, "layer.0.bias": 0.2, "embeddings.weight": 0.1, "embeddings.bias": 0.1,
     })  # fmt: skip
-    assert groups[0]["initial_lr"] == 0.8  # what resuming compares with optimizer.lr
+    assert groups[0]["initial_lr"] == 0.8
     assert len(adamw(lr=0.8).configure(module, max_steps=10)["optimizer"].param_groups) == 2
+
+
+def test_the_highest_rate_is_lr_where_nothing_is_trained_above_the_layers():
+    module = nn.ModuleDict({"layer": nn.ModuleList(nn.Linear(1, 1) for _ in range(3))})
+    module["layer"][2].requires_grad_(False)
+    groups = adamw(lr=0.8, layer_decay=0.5).configure(module, max_steps=10)["optimizer"].param_groups
+    assert [group["initial_lr"] for group in groups] == [0.8, 0.8, 0.4, 0.4]
 
 
 @pytest.mark.parametrize("decay", [0.0, 1.5, math.nan])

@@ -205,7 +205,7 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     )
     resume = checkpoint_of(cfg.resume) if cfg.resume else None
     if resume is not None:
-        check_resumable(resume, module)
+        check_resumable(resume, module, averages=averaging.ema_decay is not None)
 
     # What happens while training, and when it has ended.
     evaluation = EvaluationCallback(
@@ -220,10 +220,14 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         watch=watcher(cfg.objective),
     )
     validates = validation_plan is not None
-    checkpoints = checkpoint_callbacks(
-        run_dir, every_n_steps=cfg.checkpoint.every_n_steps, validates=validates, patience=cfg.checkpoint.patience
-    )
     average = MovingAverage(averaging.ema_decay) if averaging.ema_decay is not None else None
+    checkpoints = checkpoint_callbacks(
+        run_dir,
+        every_n_steps=cfg.checkpoint.every_n_steps,
+        validates=validates,
+        patience=cfg.checkpoint.patience,
+        average=average,
+    )
     end = EndOfTraining(
         run_dir,
         average=average,

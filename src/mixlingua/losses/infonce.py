@@ -84,6 +84,7 @@ class InfoNCE(StepLoss):
     (arXiv 2205.13147), eq. 1.
     """
 
+    log_scale: Tensor
     MAX_SCALE = 100.0  # a learned temperature stays at 0.01 or above, as in CLIP
 
     def __init__(
@@ -116,7 +117,10 @@ class InfoNCE(StepLoss):
         self.teacher_margin = teacher_margin
         self.dims = None if dims is None else tuple(dims)
         log_scale = torch.tensor(-math.log(temperature))
-        self.log_scale = nn.Parameter(log_scale, requires_grad=learn_temperature)
+        if learn_temperature:
+            self.log_scale = nn.Parameter(log_scale)
+        else:  # no state, so that a resumed run has the temperature that it is given
+            self.register_buffer("log_scale", log_scale, persistent=False)
 
     @property
     def views(self) -> dict[View, int]:

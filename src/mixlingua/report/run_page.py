@@ -22,7 +22,8 @@ from mixlingua.report.plain_table import PlainTable, plain_name, spoken
 from mixlingua.report.run_tables import SEEN, ZERO_SHOT, averages, figure_text, headline
 
 _SHOWN = 5  # worst queries of each setting on the page; worst_queries.json has more
-_LATEST, _LOSS, _VALIDATION = "train/loss", "train/loss_", "validation/loss"  # columns of csv/metrics.csv
+# Columns of csv/metrics.csv: the share of a step's batches that are monolingual, and losses.
+_MONOLINGUAL, _LOSS, _VALIDATION = "train/monolingual", "train/loss_", "validation/loss"
 
 
 @dataclass(frozen=True)
@@ -165,10 +166,12 @@ def read_training_log(run_dir: Path) -> TrainingLog | None:
     shares: dict[str, dict[str, float]] = {"batches": {}, "sources": {}}
     validation = []
     for row in rows:
+        share = float(row.get(_MONOLINGUAL, 0))
         for name, text in row.items():
             # Logged under the number of steps before it, and once more in each later row until another of its kind.
-            if name.startswith(_LOSS) and text == row[_LATEST]:
-                losses.setdefault(name.removeprefix(_LOSS), []).append((int(row["step"]) + 1, float(text)))
+            kind = name.removeprefix(_LOSS)
+            if kind != name and (share > 0 if kind == "monolingual" else share < 1):
+                losses.setdefault(kind, []).append((int(row["step"]) + 1, float(text)))
             elif name == _VALIDATION:
                 validation.append((int(row["step"]) + 1, float(text)))
         latest = {name: float(text) for name, text in row.items() if name.split("/")[0] in shares}

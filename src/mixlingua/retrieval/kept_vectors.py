@@ -22,7 +22,7 @@ from mixlingua.errors import DataError
 from mixlingua.files import cache_dir, content_hash
 from mixlingua.retrieval.shards import read_vectors, write_vectors
 
-_FORMAT = "1"  # raise it when the same encoder comes to give other vectors
+_FORMAT = "2"  # raise it when the same encoder comes to give other vectors
 WRITE_AFTER = 4096  # vectors that are held in memory before they are written
 Keys = NDArray[np.uint64]  # (N, 2), the two halves of a hash of 128 bits
 

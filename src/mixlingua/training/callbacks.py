@@ -4,7 +4,8 @@ import ctypes
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,15 @@ class MovingAverage(EMAWeightAveraging):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Nothing yet: the last weights are saved before `use` replaces them (see EndOfTraining)."""
+
+    @contextmanager
+    def in_place(self, trainer: Trainer, pl_module: LightningModule) -> Iterator[None]:
+        """The average is in the place of the weights, as while validating."""
+        self.on_validation_epoch_start(trainer, pl_module)
+        try:
+            yield
+        finally:
+            self.on_validation_epoch_end(trainer, pl_module)
 
     def use(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the average in the place of the last weights."""

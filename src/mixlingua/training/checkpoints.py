@@ -2,17 +2,18 @@
 
 import csv
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning import Callback
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from mixlingua.errors import CheckpointError
 from mixlingua.files import atomic_folder, atomic_write
-from mixlingua.model.lora import adapter_alpha
+from mixlingua.training.callbacks import MovingAverage
 from mixlingua.training.module import RetrieverModule
 
 VALIDATION_LOSS = "validation/loss"
@@ -23,13 +24,18 @@ BEST = "checkpoints/best.ckpt"
 
 
 def checkpoint_callbacks(
-    run_dir: Path, *, every_n_steps: int = 100, validates: bool = False, patience: int | None = None
+    run_dir: Path,
+    *,
+    every_n_steps: int = 100,
+    validates: bool = False,
+    patience: int | None = None,
+    average: MovingAverage | None = None,
 ) -> list[Callback]:
     """The callbacks that write run_dir/checkpoints while training.
 
     checkpoints/last.ckpt is written every every_n_steps optimiser steps; EndOfTraining writes it after the last one.
-    Where there is a validation loss, checkpoints/best.ckpt holds the weights with the lowest, and training stops after
-    `patience` validations without a lower one (None: it does not).
+    Where there is a validation loss, checkpoints/best.ckpt holds the weights with the lowest, those of `average` where
+    it is given, and training stops after `patience` validations without a lower one (None: it does not).
     """
     last, best = run_dir / LAST, run_dir / BEST
     callbacks: list[Callback] = [
@@ -41,6 +47,7 @@ def checkpoint_callbacks(
         callbacks.append(
             BestCheckpoint(
                 best.parent,
+                average=average,
                 filename=best.stem,
                 monitor=VALIDATION_LOSS,
                 save_weights_only=True,
@@ -65,7 +72,19 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """Remembers the lowest validation loss also where a run is resumed in another folder that has its best.ckpt."""
+    """Saves the weights that were validated, and remembers the lowest loss also where a run is resumed elsewhere.
+
+    average: its weights are those that are validated; None: the module's own are.
+    """
+
+    def __init__(self, dirpath: Path, *, average: MovingAverage | None = None, **options: Any) -> None:
+        super().__init__(dirpath, **options)
+        self._average = average
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save the weights where their loss is the lowest."""
+        with self._average.in_place(trainer, pl_module) if self._average else nullcontext():
+            super().on_validation_end(trainer, pl_module)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """The state as if saved in this folder; Lightning would begin anew and overwrite better weights."""
@@ -97,14 +116,17 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def check_resumable(path: Path, module: RetrieverModule) -> None:
+def check_resumable(path: Path, module: RetrieverModule, *, averages: bool = False) -> None:
     """Raises CheckpointError, naming the first difference, unless the file is a checkpoint of such a module.
 
-    Its weights must have the same names and shapes, its optimiser and adapter the same settings.
+    Its weights must have the same names and shapes, its optimiser and adapter the same settings. averages: whether the
+    run keeps a moving average, which the checkpoint must have or lack as well.
     """
     checkpoint = read_checkpoint(path)
     if "PairDataModule" not in checkpoint or "optimizer_states" not in checkpoint:
         raise CheckpointError(f"{path}: weights without a training state; only RUN/{LAST} can be resumed.")
+    if missing := [key for key in ("settings", "remembered") if key not in checkpoint]:
+        raise CheckpointError(f"{path}: an earlier version wrote it, without {', '.join(missing)}. Start a new run.")
     saved = {name: tuple(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}
     current = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     for name in sorted(saved.keys() | current.keys()):
@@ -113,22 +135,18 @@ def check_resumable(path: Path, module: RetrieverModule) -> None:
                 f"{path}: belongs to another model: {name} is {saved.get(name, 'absent')} there and "
                 f"{current.get(name, 'absent')} here. Resume with the run's own model, adapter and loss."
             )
-    if missing := [key for key in ("adapter_alpha", "remembered") if key not in checkpoint]:
-        raise CheckpointError(f"{path}: an earlier version wrote it, without {', '.join(missing)}. Start a new run.")
-    # The optimiser goes on with its saved settings whatever the configuration says, which must not go unsaid; and
-    # the weights of adapters do not tell their alpha.
-    group = checkpoint["optimizer_states"][0]["param_groups"][0]
-    settings = {
-        "optimizer.lr": (group["initial_lr"], module.optimizer.lr),
-        "optimizer.weight_decay": (group["weight_decay"], module.optimizer.weight_decay),
-        "adapter.alpha": (checkpoint["adapter_alpha"], adapter_alpha(module.encoder)),
-    }
-    for key, (saved_value, value) in settings.items():
-        if saved_value != value:
+    for key, value in module.lasting_settings().items():
+        if (saved_value := checkpoint["settings"].get(key)) != value:
             raise CheckpointError(
                 f"the checkpoint cannot be resumed: {key} was {saved_value!r}, is {value!r}. "
                 "Restore these settings, or start a new run."
             )
+    if ("averaging_state" in checkpoint) != averages:
+        was, now = ("null", "set") if averages else ("set", "null")
+        raise CheckpointError(
+            f"the checkpoint cannot be resumed: averaging.ema_decay was {was}, is {now}. "
+            "Restore this setting, or start a new run."
+        )
 
 
 # What the rest of a run builds on; what says that it is complete comes last.

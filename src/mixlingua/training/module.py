@@ -83,10 +83,9 @@ class Teacher:
 
 
 def _token_ids(features: dict[str, Tensor]) -> list[list[int]]:
-    """The ids of each text, without padding."""
-    lengths = features["attention_mask"].sum(1).tolist()
-    ids = features["input_ids"].tolist()
-    return [tokens[:length] for tokens, length in zip(ids, lengths, strict=True)]
+    """The ids of each text, without the padding on either side."""
+    texts = zip(features["input_ids"], features["attention_mask"].bool(), strict=True)
+    return [ids[mask].tolist() for ids, mask in texts]
 
 
 class RetrieverModule(pl.LightningModule):
@@ -108,7 +107,7 @@ class RetrieverModule(pl.LightningModule):
         self.optimizer = optimizer
         self.teacher = teacher
         self._unsharded: list[BiEncoder] = []  # of trainer=fsdp: what the weights are put together in
-        self._unchecked: list[tuple[TrainBatch, Tensor]] = []  # batches since the last optimiser step, their losses
+        self._unchecked: list[tuple[TrainBatch, dict[str, Tensor]]] = []  # batches since the last optimiser step
 
     def configure_model(self) -> None:
         """Under trainer=fsdp: share the encoder's weights among the processes, layer by layer."""
@@ -135,11 +134,9 @@ class RetrieverModule(pl.LightningModule):
     def training_step(self, batch: TrainBatch, batch_idx: int) -> Tensor:
         """The loss of one batch, a scalar in nats; `configure_gradient_clipping` checks and logs it."""
         loss, loss_values = self.batch_loss(batch)
-        self._unchecked.append((batch, _mean_over_processes(loss)))
-        self._log("monolingual", torch.tensor(float(batch.kind == "monolingual")))
-        if len(loss_values) > 1:
-            for name, value in loss_values.items():
-                self._log(name, _mean_over_processes(value))
+        parts = loss_values if len(loss_values) > 1 else {}
+        means = {name: _mean_over_processes(value) for name, value in {"loss": loss, **parts}.items()}
+        self._unchecked.append((batch, means))
         return loss
 
     def on_train_end(self) -> None:
@@ -158,7 +155,9 @@ class RetrieverModule(pl.LightningModule):
         views = {view: ViewVectors(vectors[view], texts.present) for view, texts in batch.views.items()}
         queries, passages = vectors[View.QUERIES], vectors[View.PASSAGES]
         step = gathered_step(queries, passages, batch.query_keys, batch.passage_keys, views, tokens, batch.scores)
-        total, loss_values = self.loss(step)
+        # Scores in bfloat16 would have a grid of .004, which a low temperature makes a quarter of a nat.
+        with torch.autocast(self.device.type, enabled=False):
+            total, loss_values = self.loss(step)
         return total, loss_values
 
     def _encoded(self, batch: TrainBatch) -> tuple[dict[View, Tensor], dict[View, TokenVectors]]:
@@ -201,25 +200,38 @@ class RetrieverModule(pl.LightningModule):
     def _check_and_log(self, gradient_norm: Tensor) -> None:
         """Waits for the device once in an optimiser step: for the norm and the losses of all its batches together.
 
-        They are logged from the CPU, so that neither a logger nor the progress bar waits for the device again.
+        Their means are logged from the CPU, so that neither a logger nor the progress bar waits for the device again.
         """
         unchecked, self._unchecked = self._unchecked, []
-        *losses, norm = torch.stack([*(loss.float() for _, loss in unchecked), gradient_norm.float()]).cpu()
-        for (batch, _), loss in zip(unchecked, losses, strict=True):
+        losses = [value.float() for _, values in unchecked for value in values.values()]
+        norm, *losses = torch.stack([gradient_norm.float(), *losses]).cpu()
+        values = torch.stack(losses).view(len(unchecked), -1)  # of each batch, the loss and its parts
+        for (batch, _), loss in zip(unchecked, values[:, 0], strict=True):
             if not loss.isfinite():
                 raise TrainingError(self._not_finite("the loss", loss, batch))
-            self._log("loss", loss, prog_bar=True)
-            self._log(f"loss_{batch.kind}", loss)
         if self.trainer.precision != "16-mixed" and not norm.isfinite():
             raise TrainingError(self._not_finite("the gradient norm", norm, unchecked[-1][0]))
+        for name, mean in zip(unchecked[0][1], values.mean(0), strict=True):
+            self._log(name, mean, prog_bar=name == "loss")
+        kinds = [batch.kind for batch, _ in unchecked]
+        for kind in sorted(set(kinds)):
+            self._log(f"loss_{kind}", values[[other == kind for other in kinds], 0].mean())
+        self._log("monolingual", torch.tensor(kinds.count("monolingual") / len(kinds)))
         self._log("gradient_norm", norm)
         if self.loss.temperature is not None:
             self._log("temperature", torch.tensor(self.loss.temperature))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds what losses remember, and what the weights of adapters do not tell; `check_resumable` compares it."""
+        """Adds what losses remember, and the settings that go on whatever is configured; `check_resumable` compares."""
         checkpoint["remembered"] = self.loss.remembered()
-        checkpoint["adapter_alpha"] = adapter_alpha(self.encoder)
+        checkpoint["settings"] = self.lasting_settings()
+
+    def lasting_settings(self) -> dict[str, float | None]:
+        """By key, the settings that the state of the optimiser and the weights of adapters hold or depend on."""
+        keys = ("lr", "weight_decay", "layer_decay")
+        return {f"optimizer.{key}": getattr(self.optimizer, key) for key in keys} | {
+            "adapter.alpha": adapter_alpha(self.encoder)
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The losses remember what they did."""

@@ -58,13 +58,14 @@ class AdamW:
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def _groups(self, module: nn.Module) -> list[dict[str, Any]]:
-        """Parameters by rate and weight decay, the highest rate first."""
-        top = num_layers(module) + 1
+        """Parameters by rate and weight decay, the highest rate first, which is lr wherever the topmost ones stand."""
+        trained = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
+        depths = {name: depth_of(name, num_layers(module)) for name in trained}
+        top = max(depths.values(), default=0)
         groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
-        for name, parameter in module.named_parameters():
-            if parameter.requires_grad:
-                below = 0 if self.layer_decay == 1 else top - depth_of(name, top - 1)
-                groups.setdefault((below, parameter.ndim <= 1), []).append(parameter)
+        for name, parameter in trained.items():
+            below = 0 if self.layer_decay == 1 else top - depths[name]
+            groups.setdefault((below, parameter.ndim <= 1), []).append(parameter)
         return [
             {
                 "params": groups[key],
