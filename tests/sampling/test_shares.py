@@ -56,6 +56,19 @@ def test_monolingual_steps_draw_the_languages_of_their_source_uniformly(make_sou
         assert chisquare(list(counts.values())).pvalue > UNLIKELY
 
 
+def test_sources_are_drawn_by_the_rows_that_the_kind_of_batch_can_use(make_source):
+    """2,000 rows of which a tenth has two languages, beside 200 that all have two."""
+    sources = [make_source(2000, "de en", having=(1.0, 0.1)), make_source(200, "de en")]
+    bilingual = sum(len(sources[0].has(row)) == 2 for row in range(2000))
+    assert 150 < bilingual < 250
+    plan = plan_of(sources, Hybrid(alpha=0.5))
+    drawn = Counter((batch.kind, batch.source_index) for batch in map(plan.batch, range(4000)))
+    for kind, rows in (("crosslingual", bilingual), ("monolingual", 2000)):
+        first, second = drawn[kind, 0], drawn[kind, 1]
+        low, high = binom.interval(1 - UNLIKELY, first + second, rows / (rows + 200))
+        assert low <= first <= high
+
+
 def test_crosslingual_rows_draw_ordered_pairs_uniformly_from_what_they_have(make_source):
     source = make_source(600, having=(0.9, 0.7, 0.5, 0.3))
     plan = plan_of([source], Crosslingual(), batch_size=40)

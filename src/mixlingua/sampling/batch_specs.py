@@ -1,6 +1,6 @@
 """Batch specs: the kinds of batches that each source can fill, in which languages. Checked before training."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -90,11 +90,12 @@ class BatchSpec:
 class BatchSpecs:
     """Every batch that the sources can fill.
 
-    sizes: rows of each source with one training language or more; notes: decisions that a user should know of.
+    sizes: by kind and source index, the source's rows that batches of the kind can use; notes: decisions that a user
+    should know of.
     """
 
     all: tuple[BatchSpec, ...]
-    sizes: tuple[int, ...]
+    sizes: Mapping[tuple[Kind, int], int]
     notes: tuple[str, ...]
 
 
@@ -124,7 +125,8 @@ def find_batch_specs(
     notes += [
         f"{language}: no source has it; it is not trained on" for language in languages if language not in present
     ]
-    return BatchSpecs(specs, tuple(source.size for source in by_source), tuple(notes))
+    sizes = {(spec.kind, spec.source_index): by_source[spec.source_index].size(spec.kind) for spec in specs}
+    return BatchSpecs(specs, sizes, tuple(notes))
 
 
 def _no_source(kind: Kind, strategy: Strategy, languages: Sequence[str], sources: Sequence[PairSource]) -> str:
@@ -167,7 +169,7 @@ class _Option:
 
 
 class _SourceSpecs:
-    """What one source can fill: `specs`, `notes`, `problems`, and `size`, its rows with a training language."""
+    """What one source can fill: `specs`, `notes` and `problems`."""
 
     def __init__(
         self, source_index: int, source: PairSource, strategy: Strategy, languages: Sequence[str], batch_size: int
@@ -178,7 +180,7 @@ class _SourceSpecs:
         self.notes: list[str] = []
         self.problems: list[str] = []
         trained = tuple(sorted(set(languages) & set(source.languages)))
-        *rows_of_each, self.size, self.bilingual_rows = count_rows(
+        *rows_of_each, self.trained_rows, self.bilingual_rows = count_rows(
             source, [*(((language,), 1) for language in trained), (trained, 1), (trained, 2)]
         )
         self.num_rows = {language: rows for language, rows in zip(trained, rows_of_each, strict=True) if rows}
@@ -204,6 +206,12 @@ class _SourceSpecs:
             self.notes.append(
                 f"{source.name}: only {', '.join(self.languages)}; it serves no batch of sampler={strategy.name}"
             )
+
+    def size(self, kind: Kind) -> int:
+        """The rows that batches of a kind can use."""
+        if kind == "english":
+            return self.num_rows["en"]
+        return self.bilingual_rows if kind == "crosslingual" else self.trained_rows
 
     def _add(self, kind: Kind) -> str:
         """Serve a kind in all languages that have rows enough; where none have, what the best ones have instead."""
@@ -243,7 +251,7 @@ class _SourceSpecs:
         elif len(self.languages) > 1:
             different = kind == "crosslingual"
             if self.bilingual_rows or not different:  # or else each row has one language, as questions often have
-                eligible = self.bilingual_rows if different else self.size
+                eligible = self.bilingual_rows if different else self.trained_rows
                 yield self._option(eligible, DrawnLanguages(self.languages, different))
 
     def _option(self, eligible: int, *row_languages: RowLanguages) -> _Option:

@@ -1,9 +1,9 @@
 """The batch plan: which rows, in which languages, at which step, as a pure function of (seed, step).
 
-A step gets, in this order, its kind (from the strategy), its source (in proportion to size^exponent), its batch spec
-(the languages, uniformly among what the source offers of the kind), its segment of the source's stream of rows, its
-rows from there, and the query and passage language of each row. `Schedule` draws the first four, for many steps at
-once; `BatchPlan.batch` takes the rows and draws their languages.
+A step gets, in this order, its kind (from the strategy), its source (in proportion to n^exponent for n usable rows),
+its batch spec (the languages, uniformly among what the source offers of the kind), its segment of the source's stream
+of rows, its rows from there, and the query and passage language of each row. `Schedule` draws the first four, for many
+steps at once; `BatchPlan.batch` takes the rows and draws their languages.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from mixlingua.sampling.random import KeyedPermutation, Purpose, uniforms, words
 from mixlingua.sampling.rows import PairSource, take_rows
 from mixlingua.sampling.strategies import Kind, Strategy
 
-_RULES = 1  # raise it when the same seed comes to give other batches: checkpoints of older rules are then refused
+_RULES = 2  # raise it when the same seed comes to give other batches: checkpoints of older rules are then refused
 _TOP_UPS = 100
 
 Source = TypeVar("Source", bound=PairSource)
@@ -226,7 +226,7 @@ class _KindTable:
             if spec.kind == kind:
                 by_source.setdefault(spec.source_index, []).append(position)
         self._sources = np.array(sorted(by_source))
-        sizes = np.array([specs.sizes[source_index] for source_index in self._sources], dtype=np.float64)
+        sizes = np.array([specs.sizes[kind, source_index] for source_index in sorted(by_source)], dtype=np.float64)
         weights = (sizes / sizes.max()) ** exponent
         self._bounds = np.cumsum(weights)[:-1] / weights.sum()  # between the sources, as parts of [0, 1)
         self._num_specs = np.array([len(by_source[source_index]) for source_index in self._sources])

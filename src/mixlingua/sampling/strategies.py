@@ -19,7 +19,8 @@ AlphaSchedule = Literal["linear", "cosine", "two_phase"]
 class Strategy(ABC):
     """A rule that gives every step its kind, and sources their share of the steps.
 
-    exponent: a source of n usable rows is drawn in proportion to n^exponent; 1 is by size, 0 is all alike.
+    exponent: a source of which n rows have the languages that a kind needs is drawn in proportion to n^exponent for
+    batches of that kind; 1 is by size, 0 is all alike.
     Raises ConfigError where the exponent is no finite number >= 0.
     """
 
