@@ -125,6 +125,16 @@ def test_a_given_negative_of_another_question_may_answer_it_in_another_row(datas
     assert [query for query, passage in found if passage == 4] == [1]
 
 
+def test_a_given_negative_that_touches_another_query_of_the_batch_is_none_for_it(dataset, rows):
+    """Row 6, which is not in the batch, contains text of rows 0 and 2. Its passage is given to row 0 as a negative."""
+    listed = rows(8, num_negatives=1)
+    touched = (listed[0].passage_id, listed[2].passage_id)
+    listed[6] = replace(listed[6], touches=touched)
+    listed[0].negatives["en"] = [listed[6].passages["en"]]
+    found = known_answers(dataset(listed, num_negatives=1)[0])
+    assert [query for query, passage in found if passage == 4] == [2]
+
+
 def test_ranks_have_keys_of_one_shape_whichever_of_them_has_further_answers(dataset, rows):
     def listed():
         made = rows(8)

@@ -100,12 +100,15 @@ def test_a_negative_is_known_by_its_passage_and_by_the_question_that_it_answers(
     ]
     store = write(tmp_path / "s", rows)
     (asked, first), (_, second), (other, third) = store.known.tolist()
-    found = store.known_negatives(np.array([0, 0, 0, 1, 1, 2]), ["c", " b", "x", "b", "d", "a"])
+    found = store.negative_keys(np.array([0, 0, 0, 1, 1, 2]), ["c", " b", "x", "b", "d", "a"])
     alone = text_key("x")
+    keys = [[id_key(row.passage_id), text_key(text)] for row, text in zip(rows, "bcd", strict=True)]
     assert found.tolist() == [
-        [asked, second], [asked, first], [alone, alone], [asked, first], [other, third], [asked, first],
+        [*keys[1], asked, second], [first, first, asked, first], [alone] * 4,
+        [*keys[0], asked, first], [*keys[2], other, third], [*keys[0], asked, first],
     ]  # fmt: skip
-    assert store.subset(np.array([1])).known_negatives(np.array([0]), ["b"]).tolist() == [[asked, first]]
+    subset = store.subset(np.array([1]))
+    assert subset.negative_keys(np.array([0]), ["b"]).tolist() == [[*keys[0], asked, first]]
 
 
 def test_scores_come_back_and_say_that_there_are_some(tmp_path, rows):

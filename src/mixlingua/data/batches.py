@@ -161,7 +161,8 @@ class TrainBatch:
     positive; then follow num_negatives passages for query 0, as many for query 1, and so on.
     query_keys: (B, K + 2 + M) int64; passage_keys: (P, K + 2 + M) int64. The keys of a row are the store's keys and
     what is known of its question and its passage; a query has those of M further passages that answer it in other rows;
-    a hard negative has what is known of it. Where there are fewer, one is repeated. Passage j is a negative of
+    a hard negative has the keys of a row that has it as its passage, but for those of its own row, and what is known of
+    it. Where there are fewer, one is repeated. Passage j is a negative of
     query q exactly where passage_keys[j] and query_keys[q] have no value in common: neither the row's own passage in
     any language, nor an answer to the same question, nor text that it contains.
     scores: (B, 1 + num_negatives) a teacher's scores of each query's own passages, NaN where there are none; None where
@@ -239,9 +240,8 @@ class StepDataset(Dataset[TrainBatch]):
         query_keys = np.column_stack([keys, further])
         passage_keys = np.column_stack([keys, np.repeat(keys[:, -1:], further.shape[1], axis=1)])
         if negatives:
-            known = store.known_negatives(np.repeat(batch.rows, len(negatives) // len(rows)), negatives)
-            repeated = passage_keys.shape[1] - known.shape[1]
-            of_negatives = np.column_stack([np.repeat(known[:, 1:], repeated, axis=1), known])
+            of_negatives = store.negative_keys(np.repeat(batch.rows, len(negatives) // len(rows)), negatives)
+            of_negatives = np.column_stack([of_negatives, np.repeat(of_negatives[:, -1:], further.shape[1], axis=1)])
             passage_keys = np.concatenate([passage_keys, of_negatives])
         if self._augmentation is not None:
             queries = _augmented(self._augmentation, batch, "query", queries, first=0)

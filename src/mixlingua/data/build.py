@@ -142,7 +142,7 @@ class StoreWriter:
 
     def _write_known(self, store: ParallelStore) -> None:
         """Which rows ask and answer the same; the answers of questions that have several; and, for the rows' negatives,
-        which question every passage answers."""
+        which question every passage answers and which row has it."""
         known = np.stack([same_texts(store, side) for side in SIDES], axis=1)
         np.save(self._folder / "known.npy", known)
         pairs = np.unique(known, axis=0)  # sorted by question
@@ -151,8 +151,9 @@ class StoreWriter:
         if self._has_negatives:
             keys, rows = zip(*(store.text_keys("passage", language) for language in store.languages), strict=True)
             texts, first = np.unique(np.concatenate(keys), return_index=True)
-            questions, passages = known[np.concatenate(rows)[first]].T
-            np.save(self._folder / "passages.npy", np.stack([texts, passages, questions], axis=1))
+            first_rows = np.concatenate(rows)[first]
+            questions, passages = known[first_rows].T
+            np.save(self._folder / "passages.npy", np.stack([texts, passages, questions, first_rows], axis=1))
             np.save(self._folder / "answers.npy", np.unique(paired(known[:, 0], known[:, 1])))
 
     def _flush(self) -> None:

@@ -20,7 +20,7 @@ from mixlingua.errors import DataError
 from mixlingua.files import content_hash
 from mixlingua.sampling.rows import conflict_rate, count_rows, held_languages
 
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 _MAX_ANSWERS = 64
 SIDES: tuple[Side, Side] = ("query", "passage")
 # query_key, passage_key: of the texts, as `rows` makes them.
@@ -85,7 +85,12 @@ class ParallelStore:
 
     @cached_property
     def keys(self) -> np.ndarray:
-        return self._of_rows(np.load(self.path / "keys.npy", mmap_mode="r"))
+        return self._of_rows(self._all_keys)
+
+    @cached_property
+    def _all_keys(self) -> np.ndarray:
+        """Those of all rows of the files."""
+        return np.load(self.path / "keys.npy", mmap_mode="r")
 
     @cached_property
     def known(self) -> np.ndarray:
@@ -139,11 +144,13 @@ class ParallelStore:
     def _several(self) -> np.ndarray:
         return np.load(self.path / "several.npy", mmap_mode="r")
 
-    def known_negatives(self, rows: np.ndarray, texts: Sequence[str]) -> np.ndarray:
-        """(N, 2) what is `known` of texts that are negatives of rows[i]: a question that each answers, and its passage.
+    def negative_keys(self, rows: np.ndarray, texts: Sequence[str]) -> np.ndarray:
+        """(N, K + 2) the keys of texts that are negatives of rows[i]: `keys` of a row that has the text as its passage,
+        then what is `known` of it, a question that it answers, and its passage.
 
-        That is the row's own question where one of the rows that ask it has the text as its passage. Where no row has
-        it, both numbers are the key of the text.
+        The question is the row's own where one of the rows that ask it has the text as its passage. Keys that rows[i]
+        has too are left out: what the source gives as a negative is one, whatever else they share, and no other row
+        with such a key is in the batch. Where no row has the text, all numbers are its key.
         """
         keys = np.array([text_key(text) for text in texts], np.int64)
         passages, answers = self._passages
@@ -153,7 +160,10 @@ class ParallelStore:
         own = np.asarray(self.known[rows, 0])
         answers_own = np.isin(paired(own, passage), answers)
         question = np.where(answers_own, own, np.where(found, passages[places, 2], keys))
-        return np.stack([question, passage], axis=1)
+        of_passage = self._all_keys[passages[places, 3]]
+        shared = (of_passage[:, :, None] == self.keys[rows][:, None, :]).any(axis=2)
+        of_passage = np.where(shared | ~found[:, None], passage[:, None], of_passage)
+        return np.column_stack([of_passage, question, passage])
 
     @cached_property
     def _passages(self) -> tuple[np.ndarray, np.ndarray]:
