@@ -4,7 +4,7 @@ import csv
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 import yaml
 
-from mixlingua.evaluation.results import PerQueryTable, TaskResult
+from mixlingua.comparison.variations import Curve
+from mixlingua.evaluation.results import Average, PerQueryTable, TaskResult
 from mixlingua.evaluation.run_folder import write_results
+from mixlingua.report.figures import curve_picture
 
 Launch = Callable[..., int]
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -33,27 +35,32 @@ def sweep(tmp_path: Path) -> Path:
     return tmp_path / "sweep"
 
 
-def write_run(folder: Path, sampler: str, seed: int, revision: str = "r1") -> None:
+def write_run(
+    folder: Path, sampler: str, seed: int, revision: str = "r1", english: int = 40, average: Average = "macro",
+    further: Sequence[str] = (),
+) -> None:  # fmt: skip
+    """english: questions in English. further: of the command line."""
     ids, rng = [f"q{number}" for number in range(40)], np.random.default_rng(seed)
-    quality = 0.5 + GAINS[sampler] + 0.2 * rng.random(80)
+    quality = 0.5 + GAINS[sampler] + 0.2 * rng.random(40 + english)
     tables = {
-        "monolingual": (["de"] * 40 + ["en"] * 40, {"map": quality}),
-        "crosslingual": (["en"] * 40 + ["de"] * 40, {"map": quality / 2}),
-        "multilingual": (["all"] * 80, {"map": quality / 3, "rank_distance": np.round(100 * quality)}),
+        "monolingual": (["de"] * 40 + ["en"] * english, {"map": quality}),
+        "crosslingual": (["en"] * 40 + ["de"] * english, {"map": quality / 2}),
+        "multilingual": (["all"] * len(quality), {"map": quality / 3, "rank_distance": np.round(100 * quality)}),
     }
     per_query = {
-        setting: PerQueryTable(ids * 2, ["de"] * 40 + ["en"] * 40, passages, values)
+        setting: PerQueryTable(ids + ids[:english], ["de"] * 40 + ["en"] * english, passages, values)
         for setting, (passages, values) in tables.items()
     }
-    about: dict[str, Any] = {"revision": revision, "languages": ["de", "en"], "num_queries": {"de": 40, "en": 40},
-                             "num_candidates": {"de": 50, "en": 50}, "main_metric": "map"}  # fmt: skip
+    about: dict[str, Any] = {"revision": revision, "languages": ["de", "en"],
+                             "num_queries": {"de": 40, "en": english}, "num_candidates": {"de": 50, "en": 50},
+                             "main_metric": "map"}  # fmt: skip
     provenance = {"seed": seed, "pretraining": "has seen SQuAD"}
-    write_results(folder, [TaskResult("tiny_r", about, per_query)], provenance)
+    write_results(folder, [TaskResult("tiny_r", about, per_query)], provenance, average=average)
     config = {
         "action": "train", "seed": seed, "paths": {"data": "data"}, "model": {"name_or_path": "tiny"},
         "data": {"sources": {"atlas": {}}}, "sampler": {"_target_": f"mixlingua.sampling.strategies.{sampler}"},
     }  # fmt: skip
-    overrides = [f"sampler={sampler.lower()}", f"seed={seed}"]
+    overrides = [f"sampler={sampler.lower()}", f"seed={seed}", *further]
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     (folder / "status.json").write_text(json.dumps({"state": "finished", "action": "train", "overrides": overrides}))
 
@@ -95,6 +102,30 @@ def test_equal_commands_write_equal_files(launch: Launch, sweep: Path, tmp_path:
     for file in (*(f"comparison.{suffix}" for suffix in ("md", "tex", "csv", "json")), "report.html"):
         first, second = ((tmp_path / name / file).read_bytes() for name in ("a", "b"))
         assert first == second
+
+
+@pytest.mark.parametrize("average", ["macro", "micro"])
+def test_curves_and_tables_have_one_average_whatever_the_runs_have(
+    launch: Launch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, average: str
+) -> None:
+    """Two runs of equal values, of which one reported macro averages and the other micro ones."""
+    for alpha, own in ((0.3, "macro"), (0.5, "micro")):
+        folder = tmp_path / "sweep" / own
+        write_run(folder, "Hybrid", 0, english=4, average=own, further=[f"sampler.alpha={alpha}"])
+        config = yaml.safe_load((folder / "config.yaml").read_text())
+        config["sampler"]["alpha"] = alpha
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    drawn: list[Curve] = []
+    picture = curve_picture
+    monkeypatch.setattr(
+        "mixlingua.cli.compare.curve_picture", lambda curve, *given: drawn.append(curve) or picture(curve, *given)
+    )
+    command = ("action=compare", f"runs={tmp_path / 'sweep'}", "comparison.resamples=50", "hydra.run.dir=out")
+    assert launch(*command, f"evaluation.average={average}") == 0
+    ((_, points),) = drawn[0].panels[0].lines
+    rows = json.loads((tmp_path / "out" / "comparison.json").read_text())["rows"]
+    expected = [row["value"] for row in rows if (row["scope"], row["setting"]) == ("average", "monolingual")]
+    assert [value for values in points.values() for value in values] == pytest.approx(expected)
 
 
 def test_one_run_is_shown_without_tests(launch: Launch, sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:

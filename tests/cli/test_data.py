@@ -10,7 +10,7 @@ from mixlingua.cli.command_line import ACTIONS
 from mixlingua.cli.configuration import complete, compose
 from mixlingua.cli.train import make_plans, open_stores, open_tasks
 from mixlingua.data.store import SIDES, ParallelStore
-from mixlingua.errors import user_error
+from mixlingua.errors import ConfigError, user_error
 
 
 @pytest.fixture(autouse=True)
@@ -106,8 +106,19 @@ def test_a_refused_value_of_a_reader_is_told_by_its_key_before_data_are_read(key
     assert told == f"{key}.pairing is 'sam'; choose one of same, next. Did you mean 'same'?"
 
 
+def with_benchmarks(*names: str) -> DictConfig:
+    """A configuration with a choice that is all but the last of these benchmarks, and one that is the last."""
+    *first, last = ({"_target_": "types.SimpleNamespace", "name": name} for name in names)
+    several = {"_target_": "builtins.list", "_args_": [first]}
+    return OmegaConf.create({"evaluation": {"tasks": {"several": several, "one": last}}})
+
+
 def test_a_choice_that_is_several_benchmarks_gives_all_of_them() -> None:
-    several = {"_target_": "builtins.list", "_args_": [["first", "second"]]}
-    one = {"_target_": "builtins.str", "_args_": ["third"]}
-    cfg = OmegaConf.create({"evaluation": {"tasks": {"several": several, "one": one}}})
-    assert open_tasks(cfg) == ["first", "second", "third"]
+    assert [task.name for task in open_tasks(with_benchmarks("first", "second", "third"))] == [
+        "first", "second", "third",
+    ]  # fmt: skip
+
+
+def test_benchmarks_of_one_name_are_refused_when_they_are_opened() -> None:
+    with pytest.raises(ConfigError, match=r"More than one task is named 'first', .*evaluation\.tasks\.KEY\.name=NAME"):
+        open_tasks(with_benchmarks("first", "second", "first"))

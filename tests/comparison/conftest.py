@@ -95,7 +95,8 @@ def write(tmp_path: Path) -> Callable[..., Path]:
             columns = {metric: np.concatenate([values[metric] for values in own.values()]) for metric in metrics}
             tables[setting] = PerQueryTable(*(list(column) for column in zip(*rows, strict=True)), columns)
         about = {"revision": "1", "languages": ["de", "en"], "num_queries": {"de": 3, "en": 2},
-                 "num_candidates": {"de": 3, "en": 3}, "main_metric": "map", **changes}  # fmt: skip
+                 "num_candidates": {"de": 3, "en": 3}, "main_metric": "map",
+                 "passage_transforms": "by 0.05", **changes}  # fmt: skip
         write_results(tmp_path / name, [TaskResult(task, about, tables)], {"seed": 0})
         return tmp_path / name
 

@@ -105,6 +105,7 @@ def test_settings_out_of_range_are_refused(setting, key):
     ("changes", "message"),
     [({"revision": "2"}, r"small revision: 1 in .*one, 2 in .*other"),
      ({"num_queries": {"de": 2, "en": 2}}, r"small num_queries: de 3, en 2 in .*one, de 2, en 2 in .*other"),
+     ({"passage_transforms": "by 1.0"}, r"small passage_transforms: by 0.05 in .*one, by 1.0 in .*other"),
      ({"languages": ["de"]}, r"small languages: de en in .*one, de in .*other"),
      ({"ids": ("x1", "x2", "x3")}, r"6 questions are in one of .* only: q1 q2 q3 x1")],
 )  # fmt: skip

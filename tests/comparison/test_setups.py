@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from mixlingua.comparison.runs import FinishedRun, find_runs
-from mixlingua.comparison.setups import Setup, baselines, setups
+from mixlingua.comparison.setups import Setup, baselines, settings_of, setups
 from mixlingua.errors import ConfigError, DataError
 
 from .conftest import finished_run as run
@@ -40,6 +40,22 @@ def test_moved_data_are_the_same_data() -> None:
     assert labels(run(), moved) == ["hybrid"]
     moved.config["data"]["sources"]["ntrex"]["path"] = "/elsewhere/other"
     assert len(labels(run(), moved)) == 2
+
+
+def test_only_paths_in_the_folder_of_data_are_moved() -> None:
+    """`data`, where it is looked for by default, is part of other values too."""
+    near, far = run(), run("seed=1")
+    for moved, folder in ((near, "data"), (far, "/elsewhere")):
+        moved.config["paths"]["data"] = folder
+        moved.config["data"]["sources"] = {
+            "atlas": {"_target_": "mixlingua.data.atlas.AtlasReader", "name": "metadata", "path": folder},
+            "own": {"paths": [f"{folder}/a.jsonl", f"{folder}/b.jsonl"], "beside": "database/c.jsonl"},
+        }
+    assert labels(near, far) == ["hybrid"]
+    settings = settings_of(near)
+    assert settings["data.sources.atlas._target_"] == "mixlingua.data.atlas.AtlasReader"
+    assert settings["data.sources.own.paths"] == "${paths.data}/a.jsonl,${paths.data}/b.jsonl"
+    assert settings["data.sources.own.beside"] == "database/c.jsonl"
 
 
 @pytest.mark.parametrize(

@@ -39,10 +39,9 @@ PASSAGES = {"en": {"p0": LONG, "p1": LONGER, "p2": SHORT, "p3": LONG, "p4": "oth
 QRELS = {"en": {"q": {"p0": 1}, "r": {"p2": 1}}}
 
 
-def counted(encoder, *tasks):
-    return [
-        result.provenance["cut"] for result in evaluate_encoder(encoder, tasks, token_budget=64, precision="32-true")
-    ]
+def counted(encoder, *tasks, keep=False):
+    results = evaluate_encoder(encoder, tasks, token_budget=64, precision="32-true", keep=keep)
+    return [result.provenance["cut"] for result in results]
 
 
 def expected(encoder):
@@ -70,6 +69,16 @@ def test_pools_in_memory_count_each_distinct_text_once_and_in_each_task(encoder)
     lost = cut["passage"]["lost_tokens"] + tokens(encoder, LONGEST) - LIMIT
     of_three = cut | {"passage": {"num_texts": 5, "num_cut": 3, "limit": LIMIT, "lost_tokens": lost}}
     assert counted(encoder, one, two, three) == [cut, cut, of_three]
+
+
+def test_vectors_of_the_cache_count_also_behind_a_task_that_has_cut_texts(encoder):
+    """What the second task adds to the first is counted whether its vectors are computed, kept, or both."""
+    one = RetrievalTask("one", "1", "CC0", "", QUERIES, PASSAGES, QRELS)
+    two = replace(one, name="two", passages={"en": PASSAGES["en"] | {"p5": LONGEST}})
+    plain = counted(encoder, one, two)
+    assert [task["passage"]["num_cut"] for task in plain] == [2, 3]
+    for _ in range(2):
+        assert counted(encoder, one, two, keep=True) == plain
 
 
 @pytest.mark.parametrize("shard_size", [1, 2, 10])

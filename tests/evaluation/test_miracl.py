@@ -7,12 +7,15 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from mixlingua.comparison.runs import read_run
 from mixlingua.errors import DataError
 from mixlingua.evaluation.benchmarks.common import table
 from mixlingua.evaluation.benchmarks.miracl import MIRACL, miracl, mr_tydi
 from mixlingua.evaluation.benchmarks.trec_files import read_trec_qrels
+from mixlingua.evaluation.run_folder import write_results
 from mixlingua.evaluation.suite import evaluate_task
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -128,6 +131,28 @@ def test_the_real_judgements(shared_data, tmp_path, caplog):
     result = evaluate_task(small, ByHash())
     assert result.provenance["num_candidates"] == {"bn": 3729, "yo": 942}
     assert {row.query_language: row.num_queries for row in result.rows} == {"bn": 411, "yo": 119}
+
+
+@pytest.mark.parametrize("benchmark", [miracl, mr_tydi])
+def test_questions_of_different_languages_are_never_one(tmp_path, benchmark):
+    """Each language numbers its own: q1 in Swahili and q1 in Yoruba, or Thai, ask for different things."""
+    languages = ("sw", "yo") if benchmark is miracl else ("sw", "th")
+    for language, name in zip(languages, ("swahili", "thai"), strict=True):
+        archive = tmp_path / f"mrtydi-v1.1-{name}"
+        if benchmark is miracl:
+            for kind, content in FILES.items():
+                (tmp_path / f"{kind}.miracl-v1.0-{language}-dev.tsv").write_text(content)
+            write_docs(tmp_path / f"miracl-corpus-v1.0-{language}" / "docs-0.jsonl", DOCS)
+        else:
+            write_docs(archive / "corpus.jsonl", DOCS)
+            for file, content in TYDI.items():
+                (archive / file).write_text(content)
+    result = evaluate_task(benchmark(tmp_path, languages, shard_size=2), ByHash())
+    table = result.per_query["monolingual"]
+    assert list(table.query_ids) == [f"{language}:{number}" for language in languages for number in (1, 2)]
+    write_results(tmp_path / "run", [result], {})
+    values = read_run(tmp_path / "run").tasks[result.task]
+    assert len(values.questions) == 4 and (np.isfinite(values.values).sum(axis=1) == 1).all()
 
 
 TYDI = {"topic.test.tsv": FILES["topics"], "qrels.test.txt": "1 Q0 7#0 1\n2 Q0 8#0 1\n"}

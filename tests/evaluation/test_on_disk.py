@@ -187,6 +187,27 @@ def test_an_error_on_the_first_rank_ends_all(on_ranks, monkeypatch):
     assert seen == ["full"] * 3
 
 
+def test_a_text_that_one_rank_reads_otherwise_ends_all(on_ranks):
+    *world, _ = random_world(0, ties=False)
+    seen = []
+
+    def run():
+        task = corpus_task(*world, keep_vectors=True)
+        corpus = task.corpora["de"]
+        assert task.censuses["de"].num_passages == len(corpus.texts)
+        if distributed.rank() == 2:
+            corpus.texts = corpus.texts | {list(corpus.texts)[-1]: "rewritten"}
+        try:
+            evaluate_task(task, ByHash())
+        except DataError as error:
+            seen.append(str(error))
+
+    on_ranks(3, run)
+    told = "task world: corpus de: changed while it was read. Evaluate again once nothing writes to it."
+    assert seen == [told] * 3
+    assert not list((cache_dir() / "vectors").glob("*/*.npy"))
+
+
 def test_an_evaluation_that_stopped_goes_on_where_it_was(monkeypatch):
     """One corpus searched, one half encoded: the rest alone is encoded, and the values are the same."""
     queries, passages, qrels, _ = random_world(0, ties=False)

@@ -82,7 +82,8 @@ def test_texts_of_both_are_encoded_once(biased, monkeypatch):
     assert encoded == [("query", 4), ("passage", 4)]
     assert [result.task for result in results] == ["biased", "biased_joined", "other"]
     longer = {"de": biased.passages["de"], "en": biased.passages["en"] | {"en2": "00 1"}}
-    suite.evaluate_encoder(object(), [biased, replace(biased, passages=longer)], token_budget=8, precision="32-true")
+    tasks = [biased, replace(biased, name="longer", passages=longer)]
+    suite.evaluate_encoder(object(), tasks, token_budget=8, precision="32-true")
     assert encoded[2:] == [("query", 4), ("passage", 4), ("passage", 1)], "another call, and one passage more"
     others = replace(
         biased, passages={name: {key: f"0{text}" for key, text in own.items()} for name, own in longer.items()}

@@ -8,14 +8,16 @@ import pytest
 from datasets import Dataset
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+from tokenizers.normalizers import Lowercase
+from torch.nn import ReLU
 
-from mixlingua.evaluation.sentence_evaluator import LanguagePairEvaluator
+from mixlingua.evaluation.sentence_evaluator import LanguagePairEvaluator, _Encode
 from mixlingua.evaluation.suite import evaluate_encoder
 from mixlingua.evaluation.tasks import BitextTask
 from mixlingua.library import load_encoder
 
 sys.path.insert(0, str(Path(__file__).parent))
-from worlds import worded
+from worlds import corpus_task, worded
 
 
 @pytest.fixture
@@ -60,6 +62,46 @@ def test_other_tasks_than_retrieval_in_pools_can_be_evaluated(model):
     figures = evaluator(model)
     assert evaluator.primary_metric == "lines_crosslingual_recall_at_1"
     assert "lines_crosslingual_recall_at_1" in figures and "lines_de_en_recall_at_1" not in figures
+
+
+CHANGES = {
+    "weights": lambda model: model[0].model.embeddings.LayerNorm.bias.data.add_(1),
+    "prompts": lambda model: model.prompts.update(query="ask: "),
+    "query length": lambda model: setattr(model[0], "query_length", 8),
+    "document length": lambda model: setattr(model[0], "document_length", 8),
+    "length": lambda model: setattr(model, "max_seq_length", 32),
+    "pooling": lambda model: setattr(model[1], "pooling_mode", "cls"),
+    "components": lambda model: setattr(model, "truncate_dim", 8),
+    "activation": lambda model: setattr(model[0].model.encoder.layer[0].intermediate, "intermediate_act_fn", ReLU()),
+    "tokenizer": lambda model: setattr(model.tokenizer.backend_tokenizer, "normalizer", Lowercase()),
+    "side of cutting": lambda model: setattr(model.tokenizer, "truncation_side", "left"),
+}
+
+
+def test_all_that_decides_the_vectors_decides_which_are_used_again(folder):
+    def fingerprint(change=lambda model: None):
+        model = SentenceTransformer(str(folder), device="cpu")
+        change(model)
+        return _Encode(model, 2).fingerprint, model
+
+    plain, model = fingerprint()
+    found = {name: fingerprint(change)[0] for name, change in CHANGES.items()}
+    assert len({plain, *found.values()}) == 1 + len(CHANGES), found
+    model.encode(["one", "two three"])
+    assert _Encode(model, 2).fingerprint == plain, "a call is no change"
+
+
+def test_a_shorter_document_length_uses_no_vectors_that_were_kept(model):
+    passages = {"de": {"p0": "eins " * 40 + "zwei", "p1": "eins " * 40 + "drei"}}
+    task = corpus_task({"de": {"q": "zwei"}}, passages, {"de": {"q": {"p0": 1}}}, keep_vectors=True)
+    encoded = []
+    encode_document = model.encode_document
+    model.encode_document = lambda texts, **given: encoded.append(len(texts)) or encode_document(texts, **given)
+    for length, num_texts in ((128, 2), (128, 0), (16, 2)):
+        encoded.clear()
+        model[0].document_length = length
+        LanguagePairEvaluator(task)(model)
+        assert sum(encoded) == num_texts, length
 
 
 def test_the_trainer_evaluates_with_it(task, model, tmp_path):

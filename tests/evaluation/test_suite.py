@@ -69,6 +69,13 @@ def test_its_own_engine_goes_before_that_of_its_type(two_languages, one_hot):
     assert not np.isclose(*values)
 
 
+def test_tasks_of_one_name_are_refused_before_anything_is_encoded(two_languages):
+    """Their figures would be averaged, and the values per query of the second would replace those of the first."""
+    tasks = [two_languages, replace(two_languages, name="other"), replace(two_languages, revision="2")]
+    with pytest.raises(ConfigError, match=rf"More than one task is named '{two_languages.name}', .*a name of its own"):
+        evaluate_encoder(object(), tasks, token_budget=64, precision="32-true")
+
+
 @pytest.fixture
 def measured(pretrained, two_languages):
     """What an encoder measures with kept vectors, and the number of texts that it read for it."""

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from mixlingua.errors import DataError, ModelError, StorageError
-from mixlingua.retrieval.corpus import take_census
+from mixlingua.retrieval.corpus import Passage, take_census
 from mixlingua.retrieval.search import on_grid
 from mixlingua.retrieval.shards import VectorShards, encode_corpus
 
@@ -26,7 +26,7 @@ def shards(cache):
     shards.start()
     for shard in range(shards.num_shards):
         rows = shards.positions(shard)
-        shards.write(shard, IDS[rows.start : rows.stop], VECTORS[rows.start : rows.stop])
+        shards.write(shard, IDS[rows.start : rows.stop], f"read {shard}", VECTORS[rows.start : rows.stop])
     return shards
 
 
@@ -34,6 +34,7 @@ def test_vectors_and_ids_come_back(shards):
     assert shards.num_shards == 3 and shards.missing() == []
     assert torch.equal(torch.cat(list(shards)), VECTORS)
     assert [name for shard in range(3) for name in shards.ids(shard)] == IDS
+    assert [shards.read(shard) for shard in range(3)] == ["read 0", "read 1", "read 2"]
     assert isinstance(np.load(shards.folder / "00002.npy", mmap_mode="r"), np.memmap)
 
 
@@ -44,7 +45,7 @@ def test_single_rows_from_several_shards(shards):
 
 def test_the_manifest_says_what_the_vectors_are(shards, cache):
     assert json.loads((shards.folder / "manifest.json").read_text()) == {
-        "format": 1, "fingerprint": "encoder", "corpus": "corpus", "num_passages": 10, "shard_size": 4,
+        "format": 2, "fingerprint": "encoder", "corpus": "corpus", "num_passages": 10, "shard_size": 4,
     }  # fmt: skip
     assert shards.folder.parent == cache / "vectors"
     others = [
@@ -87,9 +88,9 @@ def test_a_full_disk_leaves_no_shard(shards, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(StorageError, match="the disk is full"):
-            shards.write(2, IDS[8:], VECTORS[8:])
+            shards.write(2, IDS[8:], "read 2", VECTORS[8:])
     assert shards.missing() == [2]
-    assert sorted(path.suffix for path in shards.folder.iterdir()) == [".json"] * 4 + [".npy"] * 2
+    assert sorted(path.suffix for path in shards.folder.iterdir()) == [".json"] * 4 + [".npy"] * 2 + [".sha256"] * 3
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
@@ -102,7 +103,7 @@ def test_the_writer_says_that_a_device_is_full(shards, monkeypatch):
 
     monkeypatch.setattr(Path, "open", opened)
     with pytest.raises(StorageError, match=r"00002\.npy: cannot be written, the disk is full"):
-        shards.write(2, IDS[8:], torch.zeros(2, 100_000))
+        shards.write(2, IDS[8:], "read 2", torch.zeros(2, 100_000))
 
 
 TEXTS = {f"p{number}": f"text {number % 7}" for number in range(20)}
@@ -162,14 +163,55 @@ def test_only_missing_shards_are_encoded_and_nothing_is_read_where_none_is(cache
     assert len(again.calls) == 2 and corpus.read == read + 1, "the census alone"
 
 
-def test_a_corpus_that_changes_meanwhile_is_refused(cache, list_corpus):
+CHANGES = {
+    "a passage less": lambda entries: entries[:-1],
+    "half of the passages": lambda entries: entries[:10],
+    "a passage more": lambda entries: [*entries, Passage("p20", "text")],
+    "another text": lambda entries: [Passage("p0", "another"), *entries[1:]],
+    "another last text": lambda entries: [*entries[:-1], Passage("p19", "another")],
+    "another id": lambda entries: [Passage("other", "text 0"), *entries[1:]],
+    "another order": lambda entries: entries[::-1],
+}
+
+
+@pytest.fixture
+def counted(cache, list_corpus):
+    """A corpus, its census and where its vectors go, in four shards."""
     corpus = list_corpus(TEXTS)
     census = take_census(corpus, (), "corpus")
-    shards = VectorShards("jittery", census.identity, census.num_passages, 6)
-    del corpus.entries[-1]
+    return corpus, census, VectorShards("jittery", census.identity, census.num_passages, 5)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_corpus_that_changes_meanwhile_is_refused_and_its_vectors_are_removed(counted, change):
+    corpus, census, shards = counted
+    corpus.entries = CHANGES[change](corpus.entries)
     with pytest.raises(DataError, match="task x: changed while it was read"):
         encode_corpus(corpus, census, Jittery(), shards, "task x")
-    assert shards.missing() == [3]
+    assert not shards.folder.exists()
+
+
+@pytest.mark.parametrize("stop", [1, 2])
+def test_what_a_stopped_attempt_read_otherwise_is_not_gone_on_with(counted, monkeypatch, stop):
+    """The corpus changed before the attempt that was stopped, and was changed back before the next one."""
+    corpus, census, shards = counted
+    entries, corpus.entries = corpus.entries, CHANGES["another text"](corpus.entries)
+    write, written = VectorShards.write, iter(range(stop))
+
+    def stopping(*given):
+        if next(written, None) is None:
+            raise KeyboardInterrupt
+        write(*given)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(VectorShards, "write", stopping)
+        encode_corpus(corpus, census, Jittery(), shards, "task x")
+    assert len(shards.missing()) == 4 - stop
+    corpus.entries = entries
+    with pytest.raises(DataError, match="task x: changed while it was read"):
+        encode_corpus(corpus, census, Jittery(), shards, "task x")
+    encode_corpus(corpus, census, Jittery(), shards, "task x")
+    assert shards.missing() == []
 
 
 def test_vectors_that_are_not_finite_are_refused(cache, list_corpus):

@@ -33,7 +33,7 @@ def compare(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     runs, left_out = runs_of(cfg)
     groups, remarks = setups(runs)
     against = baselines(groups, cfg.baseline)
-    systems = {group.label: [read_run(run.folder) for run in group.runs] for group in groups}
+    systems = {group.label: [read_run(run.folder, settings.average) for run in group.runs] for group in groups}
     tasks, partial = common_tasks([run for members in systems.values() for run in members])
     differing = curves(variations(groups, systems), systems, tasks, settings.curve_metric)
     pictures = {_file_of(curve.task, curve.variable): curve_picture(curve, settings.confidence) for curve in differing}

@@ -23,7 +23,7 @@ from mixlingua.data.tokenizer import PairTokenizer, sampled_cut
 from mixlingua.errors import ConfigError, source_named
 from mixlingua.evaluation.results import without_shares
 from mixlingua.evaluation.run_folder import write_results
-from mixlingua.evaluation.suite import Task, evaluate_encoder
+from mixlingua.evaluation.suite import Task, evaluate_encoder, refuse_repeated_names
 from mixlingua.files import cache_dir
 from mixlingua.losses.base import TotalLoss
 from mixlingua.model.encoder import BiEncoder
@@ -80,13 +80,14 @@ def _stores(cfg: DictConfig, group: str, cache: Path) -> list[ParallelStore]:
 def open_tasks(cfg: DictConfig) -> list[Task]:
     """The chosen benchmarks, of which one choice may be several, such as those of mteb.
 
-    Raises what they raise, such as DataError for files that are missing.
+    Raises what they raise, such as DataError for files that are missing, and ConfigError where two have one name.
     """
     tasks: list[Task] = []
     for name, choice in cfg.evaluation.tasks.items():
         with source_named(f"evaluation.tasks.{name}.source"):
             made = instantiate(choice)
         tasks += made if isinstance(made, list) else [made]
+    refuse_repeated_names(tasks)
     return tasks
 
 

@@ -11,11 +11,12 @@ import numpy as np
 import yaml
 
 from mixlingua.errors import DataError
+from mixlingua.evaluation.results import MACRO, Average, aggregate
 from mixlingua.evaluation.run_folder import QuestionValues, read_question_values, read_results
 from mixlingua.files import read_status
 
-# Keys of a task's provenance that must be equal; its revision changes whenever a score may change.
-_SAME_DATA = ("revision", "languages", "num_queries", "num_candidates", "main_metric")
+# Keys of a task's provenance that must be equal; revision and transforms change whenever a score may change.
+_SAME_DATA = ("revision", "languages", "num_queries", "num_candidates", "main_metric", "passage_transforms")
 _NO_SCORES = ("compare", "dashboard", "mine")  # actions whose folders hold no scores of a model
 
 
@@ -108,8 +109,8 @@ def _unusable(folder: Path, status: Mapping[str, Any]) -> str:
 class EvaluatedRun:
     """The scores of a run.
 
-    name: its folder, for messages. provenance: that of report.json. tasks: values per question, by task. averages: as
-    in metrics.json.
+    name: its folder, for messages. provenance: that of report.json. tasks: values per question, by task. averages: by
+    key, as in metrics.json, which may have another average.
     """
 
     name: str
@@ -118,22 +119,25 @@ class EvaluatedRun:
     averages: Mapping[str, float]
 
 
-def read_run(run_dir: Path) -> EvaluatedRun:
-    """Read a run folder's report and values per question. Raises DataError as `read_results` does."""
+def read_run(run_dir: Path, average: Average = MACRO) -> EvaluatedRun:
+    """Read a run folder's report and values per question. Raises DataError as `read_results` does.
+
+    average: of its averages, one for all runs that are compared, whatever each of them reported.
+    """
     results = read_results(run_dir)
     described = results.provenance.get("tasks", {})
     tasks = {
         task: read_question_values(run_dir, task, described[task]["main_metric"], results.rows)
         for task in dict.fromkeys(row.task for row in results.rows)
     }
-    return EvaluatedRun(str(run_dir), results.provenance, tasks, results.aggregate())
+    return EvaluatedRun(str(run_dir), results.provenance, tasks, aggregate(results.rows, average))
 
 
 def common_tasks(runs: Sequence[EvaluatedRun]) -> tuple[list[str], list[str]]:
     """The tasks that every run has, and those that only some have.
 
     Raises DataError, naming every difference, where there is no common task, or the runs were evaluated on different
-    revisions, languages or queries of one.
+    revisions, passage transforms, languages or queries of one.
     """
     every = list(dict.fromkeys(task for run in runs for task in run.tasks))
     common = [task for task in every if all(task in run.tasks for run in runs)]
@@ -145,7 +149,7 @@ def common_tasks(runs: Sequence[EvaluatedRun]) -> tuple[list[str], list[str]]:
         raise DataError(
             "These runs were not evaluated on the same data, so their scores do not compare:\n"
             + "\n".join(f"  {problem}" for problem in problems)
-            + "\nEvaluate them on one revision (action=evaluate), or name those that share one: runs=[A,B]."
+            + "\nEvaluate them in the same way (action=evaluate), or name those that were: runs=[A,B]."
         )
     return common, [task for task in every if task not in common]
 

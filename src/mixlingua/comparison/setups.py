@@ -94,11 +94,8 @@ def setups(runs: Sequence[FinishedRun]) -> tuple[list[Setup], list[str]]:
 def settings_of(run: FinishedRun) -> Settings:
     """What a run's scores depend on: the values of its configuration by dotted key, and whether it was trained."""
     data_folder = str(run.config["paths"]["data"])
-    settings: dict[str, Hashable] = {"action": run.action}
-    for key, value in _leaves(run.config):
-        if _counts(key, run):
-            settings[key] = value.replace(data_folder, "${paths.data}") if isinstance(value, str) else value
-    return settings
+    values = {key: value for key, value in _leaves(run.config, data_folder) if _counts(key, run)}
+    return {"action": run.action, **values}
 
 
 def _counts(key: str, run: FinishedRun) -> bool:
@@ -112,13 +109,20 @@ def _within(key: str, names: Sequence[str]) -> bool:
     return any(key == name or key.startswith(f"{name}.") for name in names)
 
 
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Hashable]]:
+def _leaves(tree: Mapping[str, Any], data_folder: str, prefix: str = "") -> Iterator[tuple[str, Hashable]]:
     for key, value in tree.items():
         if isinstance(value, dict) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from _leaves(value, data_folder, f"{prefix}{key}.")
+        elif isinstance(value, list):
+            yield f"{prefix}{key}", ",".join(str(_wherever(part, data_folder)) for part in value)
         else:
-            plain = ",".join(map(str, value)) if isinstance(value, list) else None if value == {} else value
-            yield f"{prefix}{key}", plain
+            yield f"{prefix}{key}", None if value == {} else _wherever(value, data_folder)
+
+
+def _wherever(value: Any, data_folder: str) -> Any:
+    """A path in the folder of data without it: data that were moved are the same data."""
+    inside = isinstance(value, str) and (value == data_folder or value.startswith(f"{data_folder}/"))
+    return f"${{paths.data}}{value.removeprefix(data_folder)}" if inside else value
 
 
 def _overrides_of(run: FinishedRun) -> dict[str, str]:

@@ -79,10 +79,19 @@ class _Encode:
 
     @property
     def fingerprint(self) -> str:
-        """Of the weights: vectors on disk are theirs alone."""
-        weights = ((name, value.detach().cpu().contiguous()) for name, value in self.model.state_dict().items())
-        parts = [part for name, value in weights for part in (name, value.view(torch.uint8).numpy().tobytes())]
-        return content_hash(*parts, repr(self.model.prompts))
+        """Of all that decides the vectors: weights, what each module is and how it is set, tokenizers, prompts, and the
+        numbers of tokens and components that are left."""
+        model = self.model
+        parts: list[str | bytes] = []
+        for name, value in model.state_dict().items():
+            parts += [name, value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()]
+        for name, module in model.named_modules():
+            settings = module.get_config_dict() if hasattr(module, "get_config_dict") else module.extra_repr()
+            parts.append(repr((name, type(module).__qualname__, settings)))
+            if module is not model and (tokenizer := getattr(module, "tokenizer", None)) is not None:
+                parts.append(_serialised(tokenizer))
+        applied = (model.prompts, model.default_prompt_name, model.max_seq_length, model.truncate_dim)
+        return content_hash(*parts, repr(applied))
 
     def __call__(self, texts: Sequence[str], side: Side) -> Tensor:
         encode = self.model.encode_query if side == "query" else self.model.encode_document
@@ -90,3 +99,13 @@ class _Encode:
             list(texts), batch_size=self.batch_size, normalize_embeddings=True, convert_to_tensor=True
         )
         return vectors.detach().float().cpu()
+
+
+def _serialised(tokenizer: Any) -> str:
+    """What decides the tokens of a text. Of a tokenizer in Python alone, what it prints as."""
+    words = getattr(tokenizer, "backend_tokenizer", None)
+    if words is None:
+        return str(tokenizer.to_str()) if hasattr(tokenizer, "to_str") else repr(tokenizer)
+    words.no_truncation()  # left there by the latest call, as padding is; every call sets its own
+    words.no_padding()
+    return f"{words.to_str()} {tokenizer.truncation_side} {tokenizer.padding_side}"

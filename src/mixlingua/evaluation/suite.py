@@ -3,6 +3,7 @@
 The callback of a training run and `action=evaluate` share it.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
@@ -45,6 +46,16 @@ class Task(Protocol):
         """What identifies the data, as plain values."""
 
 
+def refuse_repeated_names(tasks: Sequence[Task]) -> None:
+    """Raise ConfigError, naming them, where tasks share a name: their figures and files are told apart by it."""
+    if repeated := [name for name, count in Counter(task.name for task in tasks).items() if count > 1]:
+        raise ConfigError(
+            f"More than one task is named {' and '.join(map(repr, repeated))}, so that their results would be mixed. "
+            "Give each a name of its own (evaluation.tasks.KEY.name=NAME where the benchmark takes one; in Python "
+            "dataclasses.replace(task, name=NAME)), or measure them in runs of their own."
+        )
+
+
 def evaluate_encoder(
     encoder: BiEncoder, tasks: Sequence[Task], *, token_budget: int, precision: str, keep: bool = False
 ) -> list[TaskResult]:
@@ -52,8 +63,10 @@ def evaluate_encoder(
     many distinct texts of each side were longer than the encoder reads (`Cut`).
 
     token_budget, precision: as `mixlingua.retrieval.encode.encode` takes them. keep: whether the vectors are kept in
-    the cache, for an encoder that will be measured again. Rank zero shows a bar, which goes away.
+    the cache, for an encoder that will be measured again. Rank zero shows a bar, which goes away. Raises ConfigError
+    before anything is encoded where two tasks have one name.
     """
+    refuse_repeated_names(tasks)
     with progress_bars() as bars:
         encode_texts = TextEncoder(encoder, token_budget, precision, bars, "", keep=keep)
         results = []
@@ -160,9 +173,14 @@ class TextEncoder:
         device = next(self.encoder.parameters()).device.type
         settings = (self.token_budget, self.encoder.packed, device)
         parts = (self.fingerprint, repr(settings), side, *texts)
-        vectors = kept_whole(parts, len(texts), lambda: self._computed(texts, side, lost))
-        if not lost:  # not computed now, or none is cut
-            lost |= self.encoder.tokenizer.encode_counting(texts, side)[1]
+        counts: list[dict[str, int]] = []  # one, of these texts alone, where their vectors are computed now
+
+        def compute() -> Tensor:
+            counts.append({})
+            return self._computed(texts, side, counts[0])
+
+        vectors = kept_whole(parts, len(texts), compute)
+        lost |= counts[0] if counts else self.encoder.tokenizer.encode_counting(texts, side)[1]
         return vectors
 
     def _computed(self, texts: Sequence[str], side: Side, lost: dict[str, int]) -> Tensor:

@@ -38,8 +38,9 @@ def refuse_problems(task: str, problems: Iterable[str]) -> None:
 class RetrievalTask:
     """A retrieval benchmark, checked when it is made.
 
-    name: as it stands in metric keys. revision: changes whenever a score may change. note: what a reader of its scores
-    should know about the data. queries: language -> query id -> text; parallel queries share their id. passages:
+    name: as it stands in metric keys. revision: of all but the transforms; changes whenever a score may change. note:
+    what a reader of its scores should know. queries: language -> query id -> text; parallel queries share their id, and
+    others do not, since those with one id are one question in comparisons. passages:
     language -> passage id -> text; ids are unique over all languages. A language may have queries or passages alone.
     qrels: query language -> query id -> passage id (of any language) -> grade; a grade above 0 is relevant.
     files: SHA-256 by name of the files it was read from. symmetric: queries and passages are texts of one kind, such as

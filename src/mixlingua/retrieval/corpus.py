@@ -183,15 +183,18 @@ class SubCorpus:
 class Census:
     """What one reading of a corpus found.
 
-    identity: hexadecimal SHA-256 of all ids and texts in order, whatever the files. num_passages: N. positions: from 0,
-    of those of the wanted ids that the corpus has. copies: (K, 2), for every passage whose text an earlier passage has,
-    its position and that of the first passage with the text; ascending.
+    identity: changes with any id or text, and with their order. num_passages: N. positions: from 0, of those of the
+    wanted ids that the corpus has. copies: (K, 2), for every passage whose text an earlier passage has, its position
+    and that of the first passage with the text; ascending. of_content: whether the identity is the hexadecimal SHA-256
+    of the `record` of every passage in order, whatever the files, as that of `take_census` is. Another identity is for
+    a corpus that cannot change.
     """
 
     identity: str
     num_passages: int
     positions: Mapping[str, int]
     copies: NDArray[np.int64]
+    of_content: bool = False
 
 
 Digests = NDArray[np.uint64]
@@ -215,9 +218,9 @@ def take_census(corpus: Corpus, wanted: Collection[str], name: str) -> Census:
     with tempfile.TemporaryFile(dir=cache_dir()) as spool:
         try:
             for num_passages, passage in enumerate(corpus.passages(), start=1):
-                record = _digest(passage.id) + _digest(passage.text)
-                identity.update(record)
-                spool.write(record)
+                digests = record(passage)
+                identity.update(digests)
+                spool.write(digests)
                 if passage.id in wanted:
                     positions.setdefault(passage.id, num_passages - 1)
             spool.flush()
@@ -227,7 +230,12 @@ def take_census(corpus: Corpus, wanted: Collection[str], name: str) -> Census:
             raise DataError(f"{name}: no passages; a corpus needs at least one.")
         _refuse_repeated_ids(corpus, repeats(lambda: _digests(spool, _IDS), num_passages))
         copies = repeats(lambda: _digests(spool, _TEXTS), num_passages)
-        return Census(identity.hexdigest(), num_passages, positions, copies)
+        return Census(identity.hexdigest(), num_passages, positions, copies, of_content=True)
+
+
+def record(passage: Passage) -> bytes:
+    """32 bytes that stand for the id and the text of a passage."""
+    return _digest(passage.id) + _digest(passage.text)
 
 
 def _digest(text: str) -> bytes:

@@ -3,10 +3,11 @@
 `encoded` is the whole life of the vectors; `VectorShards` is a folder of them, and `encode_corpus` fills it.
 """
 
+import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -23,7 +24,7 @@ from mixlingua import distributed
 from mixlingua.data.tokenizer import Cut
 from mixlingua.errors import DataError, StorageError
 from mixlingua.files import atomic_write, cache_dir, content_hash, lock, remove_locked
-from mixlingua.retrieval.corpus import Census, Corpus, Passage
+from mixlingua.retrieval.corpus import Census, Corpus, Passage, record
 from mixlingua.retrieval.encode import CountsCutTexts, Encode, encode_checked
 from mixlingua.retrieval.search import on_grid
 
@@ -45,8 +46,9 @@ def encoded(
     """The stored vectors of each corpus, which no other process touches meanwhile.
 
     dim: D, of a vector. Shards that are there are not encoded again. In the end the vectors are removed unless `keep`;
-    where an error or a signal ends the search they stay, for the next attempt. Every rank must enter this. Raises what
-    `encode_corpus` raises, and StorageError before anything is encoded where the disk has too little room.
+    where an error or a signal ends the search they stay, for the next attempt, unless the corpus changed. Every rank
+    must enter this. Raises what `encode_corpus` raises, and StorageError before anything is encoded where the disk has
+    too little room.
     """
     stored = [
         VectorShards(encode.fingerprint, census.identity, census.num_passages, shard_size) for _, census, _ in corpora
@@ -102,17 +104,17 @@ def read_vectors(path: Path, num_rows: int, mend: str) -> Tensor:
     return torch.from_numpy(array)
 
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
 class VectorShards:
-    """A folder of 00000.npy, ... ((n, D) float32 rows), their ids in 00000.ids.json, ..., the count of texts that were
-    cut in 00000.cut.json, ..., and manifest.json.
+    """A folder of 00000.npy, ... ((n, D) float32 rows), their ids in 00000.ids.json, ..., what had been read until then
+    in 00000.sha256, ..., the count of texts that were cut in 00000.cut.json, ..., and manifest.json.
 
     The fields decide the vectors, and thereby the folder: the encoder's fingerprint, the corpus' identity (of its
-    census), its number of passages, and how many of them a shard has. A shard is there once its .npy is; its ids are
-    written first. Shards are written in order, by one process.
+    census), its number of passages, and how many of them a shard has. A shard is there once its .npy is; the other
+    files are written first. Shards are written in order, by one process.
     """
 
     fingerprint: str
@@ -144,8 +146,9 @@ class VectorShards:
         """Which passages of the corpus a shard holds."""
         return range(shard * self.shard_size, min((shard + 1) * self.shard_size, self.num_passages))
 
-    def write(self, shard: int, ids: Sequence[str], vectors: Tensor, cut: Cut | None = None) -> None:
-        """Add a shard: n ids and (n, D) float32 vectors. cut: of its texts, where they were counted.
+    def write(self, shard: int, ids: Sequence[str], read: str, vectors: Tensor, cut: Cut | None = None) -> None:
+        """Add a shard: n ids and (n, D) float32 vectors. read: hexadecimal SHA-256 of the `record` of every passage of
+        the corpus up to its last one. cut: of its texts, where they were counted.
 
         Raises StorageError where the disk is full.
         """
@@ -155,6 +158,8 @@ class VectorShards:
                 partial.write_text(json.dumps(asdict(cut)), encoding="utf-8")
         with atomic_write(self._path(shard, "ids.json")) as partial:
             partial.write_text(json.dumps(list(ids), ensure_ascii=False), encoding="utf-8")
+        with atomic_write(self._path(shard, "sha256")) as partial:
+            partial.write_text(read, encoding="utf-8")
         write_vectors(self._path(shard, "npy"), vectors)
 
     def vectors(self, shard: int) -> Tensor:
@@ -166,6 +171,10 @@ class VectorShards:
         """The ids of a shard's passages, in the order of its rows."""
         ids: list[str] = json.loads(self._path(shard, "ids.json").read_text(encoding="utf-8"))
         return ids
+
+    def read(self, shard: int) -> str:
+        """The SHA-256 of what had been read of the corpus when the shard was written, as `write` takes it."""
+        return self._path(shard, "sha256").read_text(encoding="utf-8")
 
     def cut(self, shards: Iterable[int]) -> Cut:
         """The texts of some shards that were cut, as far as they were counted."""
@@ -202,27 +211,45 @@ def encode_corpus(corpus: Corpus, census: Census, encode: Encode, shards: Vector
     """Write the shards that are missing. name: what to call the corpus in messages.
 
     Every rank must call this and reads the corpus; rank 0 alone writes. A text that an earlier passage has is not
-    encoded again but gets the vector of that passage, so that the two tie whatever shards they are in. Raises DataError
-    where the corpus is no longer what the census read, ModelError where a vector is not finite, StorageError where the
-    disk is full.
+    encoded again but gets the vector of that passage, so that the two tie whatever shards they are in. Raises
+    ModelError where a vector is not finite, StorageError where the disk is full.
+
+    Raises DataError on all ranks, and removes all shards, where the corpus is no longer what the census read, on any
+    rank: other ids or texts, more or fewer passages. Shards of an attempt that was stopped must be of the same reading
+    too. The last shard is not written before the whole is known to be right. So where no shard is missing, nothing is
+    read, and what became of the corpus since does not matter. Of a corpus that cannot change (`Census.of_content`), the
+    number of passages is checked, and that all readings are equal.
     """
-    missing = distributed.on_first_rank(lambda: _start(shards, name))
+    there = distributed.on_first_rank(lambda: _start(shards, name))
     if isinstance(encode, CountsCutTexts):
-        there = set(range(shards.num_shards)) - missing
         encode.count(distributed.on_first_rank(lambda: shards.cut(there)), "passage")
-    if not missing:
+    if len(there) == shards.num_shards:
         return
-    passages = corpus.passages()
+    passages, read = corpus.passages(), hashlib.sha256()
+    changed = False
     for shard in range(shards.num_shards):
         batch = list(islice(passages, shards.shard_size))
-        if len(batch) != len(shards.positions(shard)):
-            raise DataError(f"{name}: changed while it was read. Evaluate again once nothing writes to it.")
-        if shard in missing:
-            _encode_shard(shard, batch, census, encode, shards, name)
+        for passage in batch:
+            read.update(record(passage))
+        digest, last = read.hexdigest(), shard == shards.num_shards - 1
+        changed |= len(batch) != len(shards.positions(shard)) or digest != there.get(shard, digest)
+        if last:
+            changed |= next(passages, None) is not None or (census.of_content and digest != census.identity)
+        if shard not in there or last:
+            _refuse_changed(changed, shards, name)
+        if shard not in there:
+            _encode_shard(shard, batch, digest, census, encode, shards, name)
 
 
-def _start(shards: VectorShards, name: str) -> set[int]:
-    """Write the manifest, and say what is missing."""
+def _refuse_changed(changed: bool, shards: VectorShards, name: str) -> None:
+    """Every rank must call this. changed: whether the corpus did, as this rank reads it."""
+    if any(distributed.all_gather_objects(changed)):
+        distributed.on_first_rank(shards.remove)
+        raise DataError(f"{name}: changed while it was read. Evaluate again once nothing writes to it.")
+
+
+def _start(shards: VectorShards, name: str) -> Mapping[int, str]:
+    """Write the manifest, and say what is missing. Returns what was read for each shard that is there."""
     shards.start()
     missing = set(shards.missing())
     if missing:
@@ -234,11 +261,11 @@ def _start(shards: VectorShards, name: str) -> set[int]:
             shards.num_shards - len(missing),
             shards.folder,
         )
-    return missing
+    return {shard: shards.read(shard) for shard in range(shards.num_shards) if shard not in missing}
 
 
 def _encode_shard(
-    shard: int, passages: list[Passage], census: Census, encode: Encode, shards: VectorShards, name: str
+    shard: int, passages: list[Passage], read: str, census: Census, encode: Encode, shards: VectorShards, name: str
 ) -> None:
     start = shards.positions(shard).start
     first, last = np.searchsorted(census.copies[:, 0], [start, start + len(passages)])
@@ -256,7 +283,7 @@ def _encode_shard(
         if len(copies):
             vectors.append(shards.at(copies[:, 1]))
         order = torch.from_numpy(np.argsort(np.concatenate([rows, copies[:, 0] - start])))
-        shards.write(shard, [passage.id for passage in passages], torch.cat(vectors)[order], cut)
+        shards.write(shard, [passage.id for passage in passages], read, torch.cat(vectors)[order], cut)
         if (shard + 1) * 10 // shards.num_shards > shard * 10 // shards.num_shards:
             logger.info("%s: %d of %d shards are there", name, shard + 1, shards.num_shards)
 

@@ -63,11 +63,11 @@ def settings_of(languages: Sequence[str]) -> tuple[str, ...]:
     return SETTINGS if len(languages) > 1 else ("monolingual",)
 
 
-def with_language(passages: Texts) -> Texts:
-    """Passages by ids that are unique over all languages: "7" in German becomes "de:7"."""
+def with_language(texts: Texts) -> Texts:
+    """Texts by ids that are unique over all languages: "7" in German becomes "de:7"."""
     return {
-        language: {f"{language}:{passage}": text for passage, text in texts.items()}
-        for language, texts in passages.items()
+        language: {f"{language}:{key}": text for key, text in of_language.items()}
+        for language, of_language in texts.items()
     }
 
 
@@ -183,7 +183,7 @@ def transformed(
     """The task as NAME_suffix: the same queries, passages, judgements and settings, over transformed passages.
 
     The passages of all languages are transformed together; monolingual and cross-lingual queries then search those in
-    one language.
+    one language. The revision stays that of the data: comparisons look at the transforms as well.
 
     task: whose passages are transformed
     suffix: of the new task's name

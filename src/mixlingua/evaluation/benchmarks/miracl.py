@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from mixlingua.errors import DataError
-from mixlingua.evaluation.benchmarks.common import chosen_languages, published_file, table, warn_of_others
+from mixlingua.evaluation.benchmarks.common import (
+    chosen_languages,
+    published_file,
+    table,
+    warn_of_others,
+    with_language,
+)
 from mixlingua.evaluation.benchmarks.folder import pooled
 from mixlingua.evaluation.benchmarks.trec_files import num_judgements, plain_or_gz, read_trec_qrels, read_tsv_queries
 from mixlingua.evaluation.corpus_tasks import LOCAL, SHARD_SIZE, CorpusTask
@@ -130,10 +136,13 @@ def _task(
     **storage: Any,
 ) -> CorpusTask:
     """files: language -> kind -> file. The revision begins with "local", with a warning, where they are not the
-    published ones."""
+    published ones. Each language numbers questions of its own, so "7" in Swahili becomes "sw:7"."""
     queries = {language: read_tsv_queries(of_language["queries"]) for language, of_language in files.items()}
     qrels = {
-        (language, language): read_trec_qrels(of_language["judgements"], queries[language])
+        (language, language): {
+            f"{language}:{query}": grades
+            for query, grades in read_trec_qrels(of_language["judgements"], queries[language]).items()
+        }
         for language, of_language in files.items()
     }
     listed = [(language, kind, path) for language, of_language in files.items() for kind, path in of_language.items()]
@@ -148,7 +157,7 @@ def _task(
         release=LOCAL if others else version,
         licence="Apache-2.0; passages from Wikipedia, CC BY-SA",
         note=release.note,
-        queries=queries,
+        queries=with_language(queries),
         corpora=pooled(corpora, qrels, pool),
         qrels=qrels,
         main_metric=release.main_metric,

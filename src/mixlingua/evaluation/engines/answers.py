@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,6 +24,7 @@ from mixlingua.evaluation.corpus_tasks import AnswerTask
 from mixlingua.evaluation.metrics import SUCCESS, Floats, RelevantRanks, ranks_from_counts
 from mixlingua.evaluation.results import PerQueryTable, TaskResult
 from mixlingua.files import atomic_write, cache_dir, content_hash
+from mixlingua.retrieval.corpus import record
 from mixlingua.retrieval.encode import Encode, encode_checked
 from mixlingua.retrieval.search import count_below, on_grid
 from mixlingua.retrieval.shards import SearchedCorpus, VectorShards, encoded
@@ -109,7 +111,8 @@ def find_first_answers(task: AnswerTask, queries: Tensor, shards: VectorShards, 
     """Search the corpus of a task. queries: (N, L, D) float32 on the grid. path: where the state of the search is kept.
 
     Every rank must call this. Rank 0 searches; the ranks meet after each shard, so that none waits for longer than a
-    shard takes. Raises DataError where the corpus is no longer what was encoded, StorageError where the disk is full.
+    shard takes. Raises StorageError where the disk is full, and DataError where the corpus is no longer what was
+    encoded: by ids and texts where answers are looked for in the texts that are encoded, else by ids alone.
     """
     first, done = distributed.on_first_rank(lambda: FirstAnswers.load(path, queries))
     answering = _answering(task, shards, after=done)
@@ -131,12 +134,16 @@ def find_first_answers(task: AnswerTask, queries: Tensor, shards: VectorShards, 
 def _answering(task: AnswerTask, shards: VectorShards, after: int) -> Iterator[Answering]:
     """Which passages of each shard, but for the first `after`, answer which questions."""
     index = AnswerIndex(list(task.answers.values()))
-    passages = task.answer_corpus.passages()
+    passages, read = task.answer_corpus.passages(), hashlib.sha256()
+    encoded_texts = task.answer_corpus == task.corpus
     for shard in range(shards.num_shards):
         batch = list(islice(passages, len(shards.positions(shard))))
+        for passage in batch:
+            read.update(record(passage))
         if shard < after:
             continue
-        if [passage.id for passage in batch] != shards.ids(shard):
+        other_texts = encoded_texts and read.hexdigest() != shards.read(shard)
+        if other_texts or [passage.id for passage in batch] != shards.ids(shard):
             raise DataError(f"{task.where}: changed while it was read. Evaluate again once nothing writes to it.")
         yield index.answered(passage.text for passage in batch)
 
