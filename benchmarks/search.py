@@ -157,7 +157,7 @@ def _build(folder: Path, factory: str, number: int) -> dict[str, Any]:
     index = _index(folder).changed(index=settings.record(), generation=number)
     started = time.monotonic()
     settings.check(index.manifest.dim, index.num_rows)
-    index = index.changed(**settings.fill(index, 0, ()))
+    index = index.changed(**settings.fill(index, 0))
     seconds = time.monotonic() - started
     index.commit()
     shutil.copy(folder / "index.json", folder / f"{number}.json")

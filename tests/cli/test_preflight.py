@@ -151,6 +151,30 @@ def test_a_precision_that_training_does_not_have_is_named(problems: Problems, pr
 
 
 @pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ("trainer.precision=bf16-true", None),
+        ("action=evaluate trainer.precision=bf16-true", "evaluation.precision=bf16-true: the weights are held in 32"),
+        ("evaluation.precision=16-true", "evaluation.precision=16-true: the weights are held in 32-true"),
+        (
+            "trainer.precision=64-true evaluation.precision=32-true",
+            "evaluation.precision=32-true: the weights are held in 64-true",
+        ),
+        ("trainer.precision=bf16-true postprocess=projection", "trainer.precision=bf16-true: layers of a postprocess"),
+        (
+            "trainer.strategy=fsdp trainer.precision=bf16-true",
+            "evaluation.precision=bf16-true: the weights are held in",
+        ),
+    ],
+)
+def test_a_precision_that_the_weights_do_not_have_is_named(
+    problems: Problems, overrides: str, said: str | None
+) -> None:
+    found = problems(overrides)
+    assert len(found) == (said is not None) and all(problem.startswith(str(said)) for problem in found)
+
+
+@pytest.mark.parametrize(
     ("override", "said"),
     [
         ("seed=-1", "seed=-1: from 0 to 4294967295."),

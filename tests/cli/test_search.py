@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import sys
 import threading
 import time
@@ -35,8 +36,12 @@ def notes(tmp_path: Path) -> Path:
     return folder
 
 
+LAYER = ("postprocess=projection", "postprocess.languages=[de,en]", "postprocess.rows_per_language=4")
+
+
 def build(launch: Launch, notes: Path, *more: str) -> int:
-    return launch("action=index", f"corpus={notes.name}", "model=tiny", "hydra.run.dir=idx", *more)
+    precision = "trainer.precision=32-true"
+    return launch("action=index", f"corpus={notes.name}", "model=tiny", precision, "hydra.run.dir=idx", *more)
 
 
 def test_a_folder_is_indexed_and_searched(
@@ -94,8 +99,30 @@ def test_documents_are_added_replaced_and_deleted(launch: Launch, notes: Path, t
     assert IndexFolder.open(tmp_path / "idx").num_documents == {}
 
 
+def test_documents_are_deleted_together_with_what_is_added(
+    launch: Launch, notes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert build(launch, notes) == 0
+    change = ("action=index", "index=idx", "corpus=more.jsonl", "index.delete=[cairo.md]")
+    (tmp_path / "more.jsonl").write_text('{"id": "nile", "text": "The Nile"')
+    assert launch(*change, "hydra.run.dir=bad") == 2
+    assert "more.jsonl:1" in capsys.readouterr().err
+    assert IndexFolder.open(tmp_path / "idx").num_documents == {"de": 1, "en": 1}
+    (tmp_path / "more.jsonl").write_text('{"id": "nile", "text": "The Nile is a river.", "language": "fr"}')
+    assert launch(*change, "hydra.run.dir=good") == 0
+    assert "1 documents deleted" in capsys.readouterr().out
+    folder = IndexFolder.open(tmp_path / "idx")
+    assert (folder.num_documents, folder.manifest.generation) == ({"de": 1, "fr": 1}, 2)
+
+
+@pytest.mark.parametrize("layer", [(), LAYER])
 def test_a_stopped_build_is_resumed(
-    launch: Launch, notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    launch: Launch,
+    notes: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    layer: tuple[str, ...],
 ) -> None:
     from mixlingua.search.build import Build
 
@@ -104,22 +131,97 @@ def test_a_stopped_build_is_resumed(
 
     with monkeypatch.context() as context:
         context.setattr(Build, "encode", stopped)
-        assert build(launch, notes) != 0
+        assert build(launch, notes, *layer) != 0
     assert launch("action=search", "index=idx", "query=x") == 2
     assert "was not finished. Go on with it by resume=idx hydra.run.dir=idx" in capsys.readouterr().err
     assert launch("resume=idx", "hydra.run.dir=elsewhere") == 2
     assert "an index is finished in its own folder" in capsys.readouterr().err
-    assert launch("resume=idx", "hydra.run.dir=idx") == 0
+    right: tuple[str, ...] = ()
+    if layer:
+        assert launch("resume=idx", "hydra.run.dir=idx", "seed=1", "evaluation.precision=bf16-mixed") == 2
+        assert "fitted with other settings (seed, evaluation.precision, weights)" in capsys.readouterr().err
+        right = ("seed=0", "evaluation.precision=32-true")
+    assert launch("resume=idx", "hydra.run.dir=idx", *right) == 0
     assert IndexFolder.open(tmp_path / "idx").num_documents == {"de": 1, "en": 1}
 
 
 def test_a_fitted_layer_is_kept_in_the_index(launch: Launch, notes: Path, tmp_path: Path) -> None:
-    layer = ("postprocess=projection", "postprocess.languages=[de,en]", "postprocess.rows_per_language=4")
-    assert build(launch, notes, *layer) == 0
+    assert build(launch, notes, *LAYER) == 0
     assert (tmp_path / "idx" / "model" / "modules.json").exists()
     (tmp_path / "idx").rename(tmp_path / "moved")
     assert launch("action=search", "index=moved", "query=x", "hydra.run.dir=found") == 0
     assert len(json.loads((tmp_path / "found" / "results.json").read_text())) == 2
+
+
+def test_what_overwrites_an_index_is_as_a_new_one(launch: Launch, notes: Path, tmp_path: Path) -> None:
+    """Another model behind a layer, another precision, no layer: nothing of what was there is taken."""
+
+    def held(folder: Path) -> tuple[object, list[bytes], bool]:
+        vectors = [file.read_bytes() for file in sorted((folder / "vectors").iterdir())]
+        return IndexFolder.open(folder).manifest.model, vectors, (folder / "model").exists()
+
+    assert build(launch, notes, *LAYER) == 0
+    before = []
+    for number, changed in enumerate([(*LAYER, "seed=1"), ("seed=1",), ("seed=1", "evaluation.precision=bf16-mixed")]):
+        before.append(held(tmp_path / "idx"))
+        assert build(launch, notes, *changed, "overwrite=true") == 0
+        assert build(launch, notes, *changed, f"hydra.run.dir=new{number}") == 0
+        assert held(tmp_path / "idx") == held(tmp_path / f"new{number}")
+        assert held(tmp_path / "idx") not in before
+
+
+def test_overwriting_keeps_a_model_that_is_not_the_indexs(launch: Launch, notes: Path, tmp_path: Path) -> None:
+    assert build(launch, notes) == 0
+    (tmp_path / "idx" / "model").mkdir()
+    assert build(launch, notes, "overwrite=true") == 0
+    assert (tmp_path / "idx" / "model").is_dir()
+
+
+def test_one_of_several_processes_fits_the_layer(
+    launch: Launch, notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second process waits for what the first writes."""
+    assert build(launch, notes, *LAYER, "hydra.run.dir=one") == 0
+
+    def write() -> None:
+        time.sleep(3)
+        for name in ("rows", "vectors", "reading.json", "model"):
+            source, target = tmp_path / "one" / name, tmp_path / "idx" / name
+            (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
+
+    def fitted(*arguments: object, **more: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("mixlingua.cli.index.append_postprocess", fitted)
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    (tmp_path / "idx").mkdir()
+    first = threading.Thread(target=write)
+    first.start()
+    assert build(launch, notes, *LAYER) == 0
+    first.join()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["index=idx", "index.delete=[cairo.md]"], "index=idx: an index is changed by one process, and there are 2"),
+        (["corpus=notes, all", "model=tiny", "overwrite=true", "hydra.run.dir=idx"], "Remove the folder first"),
+    ],
+)
+def test_what_one_process_does_is_refused_to_several(
+    launch: Launch,
+    notes: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    said: str,
+) -> None:
+    assert build(launch, notes) == 0
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert launch("action=index", "hydra.run.dir=again", *arguments) == 2
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -133,6 +235,13 @@ def test_a_fitted_layer_is_kept_in_the_index(launch: Launch, notes: Path, tmp_pa
         (["action=search", "index=idx", "query= "], "query: it is empty"),
         (["action=search", "index=idx", "query=x", "model=tiny", "seed=5"], "Vectors of different models"),
         (["action=search", "index=idx", "query=x", "language=de", "fair=true"], "cannot be fair to others"),
+        (["action=search", "index=idx", "query=x", "evaluation.precision=bf16-mixed"], "was built in 32-true"),
+        (["action=search", "index=idx", "query=x", "postprocess=projection"], "postprocess: the index in idx has"),
+        (["action=serve", "index=idx", "model=tiny", "seed=5"], "Vectors of different models"),
+        (["action=serve", "index=idx", "trainer.precision=bf16-mixed"], "was built in 32-true"),
+        (["action=serve", "postprocess=projection"], "postprocess: action=serve fits no layer"),
+        (["action=index", "index=idx", "corpus=notes, all", *LAYER], "postprocess: the index in idx has a model"),
+        (["action=index", "index=idx", "corpus=notes, all", "evaluation.precision=int8"], "was built in 32-true"),
         (["action=index", "index=idx"], "there is an index already"),
         (["action=index", "index=idx", "index.factory=HNSW32"], "index.factory"),
         (["action=index", "index=idx", "index.delete=[x]"], "index.delete: no document x in"),
@@ -144,8 +253,14 @@ def test_a_fitted_layer_is_kept_in_the_index(launch: Launch, notes: Path, tmp_pa
     ],
 )
 def test_mistakes_are_named(
-    launch: Launch, notes: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str | None
+    launch: Launch,
+    notes: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    said: str | None,
 ) -> None:
+    monkeypatch.setattr("mixlingua.cli.serve.run_server", lambda *_: None)
     assert build(launch, notes) == 0
     capsys.readouterr()
     given = [] if "action=search" in arguments or "index=idx" in arguments else ["model=tiny"]
@@ -195,4 +310,9 @@ def test_changes_of_one_index_take_turns(launch: Launch, notes: Path, tmp_path: 
     assert launch("action=index", "index=idx", "index.delete=[cairo.md]", "hydra.run.dir=deleted") == 0
     other.join()
     deleted.append(int(IndexFolder.open(tmp_path / "idx").deleted.sum()))
-    assert deleted == [0, 1]
+    other = threading.Thread(target=change)
+    other.start()
+    assert build(launch, notes, "overwrite=true") == 0
+    other.join()
+    deleted.append(int(IndexFolder.open(tmp_path / "idx").deleted.sum()))
+    assert deleted == [0, 1, 1, 0]

@@ -6,11 +6,15 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from huggingface_hub import ModelCard
 from sentence_transformers import SentenceTransformer
 
+from mixlingua import load_encoder
 from mixlingua.errors import ConfigError, DataError
+from mixlingua.model.folder import save_folder
+from mixlingua.model.language_layers import fit_language_centring
 from mixlingua.publish.card import CARD, CardSettings, missing_from, write_card
 
 
@@ -71,9 +75,27 @@ def test_figures_stand_by_language_with_the_change_and_the_bias(trained):
 
 
 def test_the_example_of_a_card_runs(trained, capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", ModelCard.load(trained / "model" / CARD).text, re.DOTALL)
-    exec(code.replace("path/to/model", str(trained / "model")), {"SentenceTransformer": SentenceTransformer})
+    text = ModelCard.load(trained / "model" / CARD).text
+    _run_example(text, trained)
     assert "tensor([[" in capsys.readouterr().out
+    assert "pip install mixlingua" not in text
+
+
+def test_the_example_of_a_card_runs_where_a_layer_is_a_class_of_mixlingua(run_dir, capsys):
+    encoder = load_encoder(str(run_dir / "model")).module
+    vectors = torch.randn(2, 200, encoder.embedding_dim, generator=torch.Generator().manual_seed(0))
+    encoder.append(fit_language_centring(dict(zip(("de", "en"), vectors, strict=True))))
+    save_folder(encoder, run_dir / "model")
+    write_card(run_dir)
+    text = ModelCard.load(run_dir / "model" / CARD).text
+    _run_example(text, run_dir)
+    assert "tensor([[" in capsys.readouterr().out
+    assert "pip install mixlingua" in text
+
+
+def _run_example(text: str, run: Path) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(code.replace("path/to/model", str(run / "model")), {"SentenceTransformer": SentenceTransformer})
 
 
 def test_a_card_names_the_base_model_its_licence_and_what_it_had_seen(run_dir):

@@ -11,6 +11,7 @@ from torch import nn
 from mixlingua import load_encoder
 from mixlingua.errors import ConfigError, ModelError
 from mixlingua.model.encoder import BiEncoder
+from mixlingua.model.language_layers import fit_language_centring
 from mixlingua.model.layers import Dense
 from mixlingua.publish import export
 from mixlingua.publish.export import INPUTS, OUTPUT, export_onnx, export_sentence_transformers
@@ -91,6 +92,17 @@ def test_a_graph_that_gives_other_vectors_is_refused_and_not_written(encoder, tm
 def test_sentence_transformers_reads_the_exported_folder(encoder, tmp_path):
     difference, asked = export_sentence_transformers(encoder, tmp_path / "st")
     assert asked and difference <= 1e-6
+
+
+def test_sentence_transformers_is_allowed_mixlinguas_own_class(tmp_path):
+    centred = load_encoder("tiny", seed=3).module
+    directions = torch.eye(centred.embedding_dim)
+    noise = torch.randn(2, 200, centred.embedding_dim, generator=torch.Generator().manual_seed(0))
+    vectors = {name: torch.nn.functional.normalize(directions[n] + 0.3 * noise[n], dim=1)
+               for n, name in enumerate(("de", "en"))}  # fmt: skip
+    centred.append(fit_language_centring(vectors))
+    difference, asked = export_sentence_transformers(centred, tmp_path / "st")
+    assert asked and difference <= 1e-5
 
 
 def test_a_format_that_is_not_known_and_packages_that_lack_are_named(monkeypatch):

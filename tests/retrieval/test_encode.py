@@ -49,7 +49,7 @@ class MeanEncoder(nn.Module):
     def forward(self, features):
         self.shapes.append(tuple(features["input_ids"].shape))
         self.grad_enabled = torch.is_grad_enabled()
-        weights = features["attention_mask"].unsqueeze(-1).float()
+        weights = features["attention_mask"].unsqueeze(-1).to(self.tokens.weight.dtype)
         pooled = (self.tokens(features["input_ids"]) * weights).sum(1) / weights.sum(1)
         return nn.functional.normalize(self.dropout(self.layer(pooled)), dim=1)
 
@@ -173,5 +173,10 @@ def test_progress_ends_at_the_number_of_distinct_texts():
 def test_wrong_settings_are_named():
     with pytest.raises(ConfigError, match=r"precision: 'bf16-mixd' .*Did you mean 'bf16-mixed'"):
         run(MeanEncoder(), precision="bf16-mixd")
+    for precision, dtype in (("bf16-true", torch.bfloat16), ("16-true", torch.float16), ("64-true", torch.float64)):
+        with pytest.raises(ConfigError, match=rf"precision: '{precision}' .* these are torch.float32.* Use 32-true"):
+            run(MeanEncoder(), precision=precision)
+        encoder = MeanEncoder().to(dtype)
+        assert torch.isfinite(run(encoder, precision=precision)).all()
     with pytest.raises(ConfigError, match="token_budget: 0"):
         run(MeanEncoder(), token_budget=0)

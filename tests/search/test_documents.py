@@ -46,6 +46,25 @@ def test_fields_have_the_names_that_are_given(tmp_path: Path) -> None:
     assert [found[:4] for found in Documents(path, fields).documents()] == [("x", "H", "B", "pt")]
 
 
+@pytest.mark.parametrize("name", ["docs.jsonl", "docs.parquet", "docs.md"])
+@pytest.mark.parametrize(("key", "given", "near"), [("language", "langauge", "lang"), ("title", "titel", "title")])
+def test_a_field_that_is_nowhere_is_refused_by_its_key(
+    tmp_path: Path, name: str, key: str, given: str, near: str
+) -> None:
+    entry = {"id": "a", "title": "Nile", "text": "A river.", "lang": "en"}
+    if name.endswith("parquet"):
+        pq.write_table(pa.Table.from_pylist([entry]), tmp_path / name)
+    elif name.endswith("md"):
+        (tmp_path / name).write_text("---\ntitle: Nile\nlang: en\n---\nA river.\n")
+    else:
+        lines(tmp_path / name, [entry])
+    with pytest.raises(DataError, match=rf"corpus.fields.{key}=.*Did you mean '{near}'"):
+        list(Documents(str(tmp_path / name), Fields(**{key: given})).documents())
+    lines(tmp_path / "z.jsonl", [{"id": "b", "text": "Another."}, {"id": "c", "text": "One more.", given: "de"}])
+    if not (name.endswith("parquet") and key == "language"):  # of a table, columns are known before
+        assert len(list(Documents(str(tmp_path), Fields(**{key: given})).documents())) == 3
+
+
 def test_a_folder_of_texts_with_titles_front_matter_and_hidden_files(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / ".git").mkdir()

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
@@ -13,7 +14,7 @@ from mixlingua.retrieval.search import on_grid, top
 from mixlingua.search.build import delete
 from mixlingua.search.encoding import Encoding
 from mixlingua.search.engines import FaissSettings, exact
-from mixlingua.search.folder import IndexFolder
+from mixlingua.search.folder import IndexFolder, remove_index
 from mixlingua.search.settings import IndexSettings
 
 from .conftest import animals, document, make
@@ -132,6 +133,44 @@ def test_milvus_lite_is_brute_force(tmp_path: Path, encoding: Encoding, language
     )
     everything = engine.search(queries(encoding), 1000, None)
     assert everything.rows.shape[1] == (~folder.deleted).sum()
+    engine.client.close()
+
+
+def test_milvus_lite_finds_what_index_json_says(
+    tmp_path: Path, encoding: Encoding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An addition that dies before index.json is written loses nothing; what Milvus has not deleted is not found."""
+    settings = milvus()
+    folder = make(tmp_path, animals(), encoding, settings)
+    asked = folder.gathered(folder.rows_of_documents(pa.array(["d1", "d7"])))
+
+    def check() -> None:
+        opened = IndexFolder.open(tmp_path)
+        engine = settings.open(opened)
+        np.testing.assert_array_equal(engine.search(asked, 10, None).rows, brute_force(opened, asked, 10))
+        engine.client.close()
+
+    def killed(folder: IndexFolder) -> None:
+        raise KeyboardInterrupt
+
+    more = [document("d1", "something else", "fr"), document("d7", "and more", "fr")]
+    with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
+        context.setattr(IndexFolder, "commit", killed)
+        make(tmp_path, more, encoding, settings, folder)
+    check()
+    with monkeypatch.context() as context:
+        context.setattr(type(settings), "forget", lambda *_: None)
+        make(tmp_path, more, encoding, settings, folder)
+    check()
+
+
+def test_a_new_index_in_milvus_lite_is_of_the_kind_that_is_asked_for(tmp_path: Path, encoding: Encoding) -> None:
+    make(tmp_path, animals(), encoding, milvus())
+    settings = milvus(index_type="IVF_FLAT", index_params={"nlist": 4}, search_params={"nprobe": 4})
+    remove_index(tmp_path)
+    engine = settings.open(make(tmp_path, animals(), encoding, settings))
+    assert engine.client.describe_index("mixlingua", "vector")["index_type"] == "IVF_FLAT"
+    assert (engine.search(queries(encoding), 10, None).rows >= 0).all()
     engine.client.close()
 
 

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,11 +16,11 @@ from mixlingua.errors import ConfigError, DataError, ModelError, StorageError
 from mixlingua.model.pretrained import PretrainedEncoder
 from mixlingua.retrieval.passage_transforms import HubCorrection, Joining, PassageTransforms
 from mixlingua.search import build as building
-from mixlingua.search.build import Build, delete, empty_index
+from mixlingua.search.build import Build, delete, empty_index, rows_to_delete
 from mixlingua.search.card import write_card
 from mixlingua.search.encoding import Encoding
 from mixlingua.search.engines import FaissSettings
-from mixlingua.search.folder import IndexFolder
+from mixlingua.search.folder import IndexFolder, remove_index
 from mixlingua.search.retriever import Retriever, settings_of
 from mixlingua.search.windows import titled
 
@@ -84,6 +85,17 @@ def test_a_stopped_build_of_other_documents_is_not_gone_on_with(tmp_path: Path, 
     make(tmp_path, animals(20), encoding)
     assert Retriever.load(tmp_path).count == 20
     assert len(list((tmp_path / "vectors").glob("*.npy"))) == len(IndexFolder.open(tmp_path).manifest.shards)
+
+
+def test_a_stopped_build_in_another_precision_is_not_gone_on_with(tmp_path: Path, encoding: Encoding) -> None:
+    make(tmp_path, animals(), encoding)
+    mixed = replace(encoding, model={**encoding.model, "precision": "bf16-mixed"})
+    build = Build(empty_index(tmp_path, SETTINGS, mixed), Listed(animals()), SETTINGS, mixed, lambda *_: None)
+    build.read()
+    assert not (tmp_path / "index.json").exists(), "it would name vectors that are gone"
+    make(tmp_path, animals(), mixed)
+    make(tmp_path / "whole", animals(), mixed)
+    assert content(tmp_path) == content(tmp_path / "whole")
 
 
 def _one_of_three(path: Path, position: int) -> None:
@@ -154,13 +166,36 @@ def test_a_search_in_progress_goes_on_while_documents_are_added(tmp_path: Path, 
     assert Retriever.load(tmp_path).search("dog cat", k=5)[0].id != before[0].id
 
 
-def test_everything_deleted_leaves_an_index_that_finds_nothing(tmp_path: Path, encoding: Encoding) -> None:
-    folder = make(tmp_path, animals(3), encoding)
-    delete(folder, SETTINGS, encoding, ["d0", "d1", "d2"])
+@pytest.mark.parametrize("change", ["added to", "overwritten"])
+def test_a_retriever_that_has_not_searched_yet_is_not_touched_by_a_change(
+    tmp_path: Path, encoding: Encoding, change: str
+) -> None:
+    settings = FaissSettings(shard_size=32, transforms=PassageTransforms(0, Joining()))
+    folder = make(tmp_path, animals(), encoding, settings)
+    folder = delete(folder, settings, encoding, ["d5"])
+    expected = Retriever.load(tmp_path).search("dog cat", k=5)
+    opened = Retriever.load(tmp_path)
+    if change == "overwritten":
+        remove_index(tmp_path)
+    else:
+        make(tmp_path, [document("new", "dog cat")], encoding, settings, delete(folder, settings, encoding, ["d6"]))
+    assert opened.search("dog cat", k=5) == expected
+    assert opened.languages == ("de", "en")
+
+
+@pytest.mark.parametrize("transforms", [PassageTransforms(), PassageTransforms(0.3, Joining(), HubCorrection(0.4, 1))])
+def test_everything_deleted_leaves_an_index_that_finds_nothing(
+    tmp_path: Path, encoding: Encoding, transforms: PassageTransforms
+) -> None:
+    settings = FaissSettings(shard_size=32, transforms=transforms)
+    folder = make(tmp_path, animals(6), encoding, settings)
+    folder = delete(folder, settings, encoding, [f"d{number}" for number in range(6)])
     retriever = Retriever.load(tmp_path)
     assert (retriever.count, retriever.languages, retriever.search("dog"), retriever.search("dog", fair=True)) == (
         0, (), [], []
     )  # fmt: skip
+    make(tmp_path, animals(6), encoding, settings, folder)
+    assert len(Retriever.load(tmp_path).search("dog")) == 6
 
 
 def test_transforms_are_those_of_the_evaluation(tmp_path: Path, encoding: Encoding) -> None:
@@ -185,6 +220,12 @@ def test_a_language_with_too_few_documents_for_the_transforms_is_named(tmp_path:
         make(tmp_path, animals(9), encoding, FaissSettings(transforms=PassageTransforms(0, None, HubCorrection())))
     with pytest.raises(ConfigError, match=r"index.transforms.joining: .* all are in en"):
         make(tmp_path / "b", [document("a", "x")], encoding, FaissSettings(transforms=PassageTransforms(0, Joining())))
+    settings = FaissSettings(transforms=PassageTransforms(0, Joining()))
+    folder = make(tmp_path / "c", animals(4), encoding, settings)
+    german = rows_to_delete(folder, ["d0", "d3"])
+    build = Build(folder, Listed([document("a", "x")]), settings, encoding, lambda *_: None, german)
+    with pytest.raises(ConfigError, match=r"index.transforms.joining: .* all are in en"):
+        build.cost(build.read())
 
 
 def test_empty_documents_are_left_out_by_name_and_repeated_ids_refused(tmp_path: Path, encoding: Encoding) -> None:

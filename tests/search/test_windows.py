@@ -68,6 +68,19 @@ def test_smaller_windows_and_long_titles(tokenizer) -> None:
     assert " ".join(window.text for window in cut) == " ".join(SENTENCES)
 
 
+def test_a_prefix_and_a_title_that_leave_no_room_are_named() -> None:
+    long = PretrainedEncoder(**{**TINY, "passage_prefix": "Represent this passage of a document: "}).load(0).tokenizer
+    with pytest.raises(ConfigError, match=r"index.windows.tokens=32: test:d: the prefix and .* take \d+ tokens"):
+        windows(long, " ".join(SENTENCES), "A title of " * 29 + "words", tokens=32, overlap=0)
+
+
+def test_a_character_of_more_tokens_than_there_is_room_for_is_a_unit(tokenizer) -> None:
+    """The title leaves room for one token; the bytes of an emoji are four."""
+    text = "a 😀😀 b and more of it"
+    cut = windows(tokenizer, text, "title " * 9, tokens=16, overlap=0)
+    assert "".join(window.text for window in cut).replace(" ", "") == text.replace(" ", "")
+
+
 @given(text=st.text(st.sampled_from("ab .。!?\n中文ไทय\u200b😀"), max_size=400), overlap=st.integers(0, 30))
 def test_any_text_is_cut_without_loss(tokenizer, text: str, overlap: int) -> None:
     text = text.strip()

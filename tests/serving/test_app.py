@@ -1,6 +1,7 @@
 """What the server answers, and what it refuses with which words."""
 
 import base64
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,6 +9,8 @@ import numpy as np
 import pytest
 
 from mixlingua.errors import ConfigError
+from mixlingua.search.folder import IndexFolder
+from mixlingua.search.retriever import Retriever
 from mixlingua.serving.app import create_app
 from mixlingua.serving.limits import Rates
 from mixlingua.serving.settings import ServerSettings
@@ -190,6 +193,38 @@ def test_a_page_with_a_name_of_its_own_does_not_reach_a_local_server(client):
     answer = client().get("/search", params={"query": "a"}, headers={"host": "evil.example"})
     assert answer.status_code == 421 and "evil.example" in answer.json()["error"]["message"]
     assert client(host="0.0.0.0").get("/health", headers={"host": "evil.example"}).status_code == 200
+    assert client().get("/health", headers={"host": "["}).status_code == 421
+    other = client(host="127.0.0.2")
+    assert other.get("/health", headers={"host": "127.0.0.2:8000"}).status_code == 200
+    assert other.get("/health", headers={"host": "evil.example"}).status_code == 421
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [("127.0.0.2", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("3com.example", False)],
+)
+def test_a_server_is_local_where_only_this_machine_reaches_it(host, local):
+    assert ServerSettings(host=host).is_local == local
+
+
+def test_models_of_other_weights_have_other_names(retriever, index, tmp_path):
+    """A layer that was fitted for an index makes a model of its own; a name may stand for other weights too."""
+    from fastapi.testclient import TestClient
+
+    def served(name, arguments, weights):
+        folder = shutil.copytree(index, tmp_path / name)
+        model = {**retriever.folder.manifest.model, "fingerprint": weights}
+        model["arguments"] = {**model["arguments"], "name_or_path": arguments}
+        return Retriever(IndexFolder.open(folder).changed(model=model), retriever.encoding)
+
+    own = {name: served(name, "model", name) for name in ("a", "b")}
+    others = {"c": served("c", "tiny", "c"), "d": served("d", "tiny", retriever.folder.manifest.model["fingerprint"])}
+    app = create_app({"rivers": retriever, **own, **others}, ServerSettings())
+    with TestClient(app, base_url="http://localhost") as shared:
+        health = shared.get("/health").json()
+        assert [each["model"] for each in health["indexes"]] == ["tiny", "a", "b", "c/tiny", "tiny"]
+        assert health["models"] == ["tiny", "a", "b", "c/tiny"]
+        assert shared.post("/embed", json={"input": "x", "model": "c/tiny-query"}).status_code == 200
 
 
 def test_health_and_metrics(client):

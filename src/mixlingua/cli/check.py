@@ -93,7 +93,7 @@ def _together(tree: dict[str, Any], uses: Sequence[str], multirun: bool) -> Iter
     if (resume := tree["resume"]) is not None and "data" in uses:
         if tree["action"] == "translate" and not translations_of(resume).is_dir():
             yield f"resume={resume}: no translations at {translations_of(resume)}."
-        if tree["action"] not in ("translate", "encode") and not checkpoint_of(resume).is_file():
+        if tree["action"] not in ("translate", "encode", "index") and not checkpoint_of(resume).is_file():
             yield f"resume={resume}: no checkpoint at {checkpoint_of(resume)}."
     if multirun and "logger" in uses and "WANDB_RUN_ID" in os.environ and "wandb" in tree["logger"]:
         yield (
@@ -105,6 +105,7 @@ def _together(tree: dict[str, Any], uses: Sequence[str], multirun: bool) -> Iter
 
 
 def _of_trainer(tree: dict[str, Any], uses: Sequence[str], multirun: bool) -> Iterator[str]:
+    from mixlingua.retrieval.encode import AUTOCAST, PLAIN
     from mixlingua.training.trainer import device_problems, num_processes, precision_problems, starts_itself_again
 
     trainer = tree["trainer"]
@@ -118,6 +119,15 @@ def _of_trainer(tree: dict[str, Any], uses: Sequence[str], multirun: bool) -> It
     yield from precision_problems(trainer["precision"])
     if "evaluation" in uses and (measured := tree["evaluation"]["precision"]) != trainer["precision"]:
         yield from precision_problems(measured, "evaluation")
+    converted = "loss" in uses and trainer["precision"] in PLAIN and trainer["strategy"] != "fsdp"
+    held = trainer["precision"] if converted else "32-true"  # FSDP gathers whole weights in it
+    if "evaluation" in uses and (measured := tree["evaluation"]["precision"]) in PLAIN and measured != held:
+        yield (
+            f"evaluation.precision={measured}: the weights are held in {held}, and are not converted to be measured or "
+            f"to encode. Use {held}, or {' or '.join(AUTOCAST)}; where nothing is said, it is trainer.precision."
+        )
+    if held != "32-true" and tree["postprocess"]:
+        yield f"trainer.precision={held}: layers of a postprocess are in 32-true. Use {' or '.join(AUTOCAST)}."
     if trainer["strategy"] == "fsdp" and "averaging" in uses and tree["averaging"]["ema_decay"] is not None:
         yield "averaging.ema_decay: a moving average is not kept of weights that processes share (trainer=fsdp)."
     processes = num_processes(trainer)

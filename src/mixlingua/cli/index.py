@@ -9,14 +9,16 @@ import platform
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
+from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.markup import escape
@@ -27,15 +29,15 @@ from mixlingua.cli.show import duration, plan_table
 from mixlingua.cli.train import open_stores
 from mixlingua.errors import ConfigError, MixlinguaError
 from mixlingua.evaluation.suite import progress_bars
-from mixlingua.files import atomic_write, lock
+from mixlingua.files import atomic_write, lock, read_json
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.folder import save_folder
 from mixlingua.model.pretrained import PretrainedEncoder
-from mixlingua.search.build import Build, Cost, delete, empty_index
+from mixlingua.search.build import Build, Cost, delete, empty_index, rows_to_delete, share, wait
 from mixlingua.search.card import engine_line, language_line, notes, write_card
 from mixlingua.search.documents import Atlas, Corpus
 from mixlingua.search.encoding import OWN_MODEL, Encoding
-from mixlingua.search.folder import MANIFEST, ExistingIndex, IndexFolder
+from mixlingua.search.folder import FITTED, MANIFEST, ExistingIndex, IndexFolder, remove_index
 from mixlingua.search.reading import Progress, Reading
 from mixlingua.search.retriever import Result, Retriever, check_search, settings_of
 from mixlingua.search.settings import IndexSettings
@@ -48,8 +50,15 @@ def index(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     Every process of torchrun or srun calls this; all but the first only encode, and return nothing.
     """
     settings = instantiate(cfg.index)
+    position, processes = share()
     if not isinstance(settings, ExistingIndex):
-        folder = _build(cfg, run_dir, settings)
+        with lock(run_dir / MANIFEST) if position == 0 else nullcontext():
+            folder = _build(cfg, run_dir, settings)
+    elif processes > 1:
+        raise ConfigError(
+            f"index={settings.path}: an index is changed by one process, and there are {processes}. Start the command "
+            "without torchrun or srun."
+        )
     else:
         with lock(Path(settings.path).expanduser() / MANIFEST):
             folder = _changed(cfg, settings)
@@ -74,36 +83,70 @@ def _build(cfg: DictConfig, run_dir: Path, settings: IndexSettings) -> IndexFold
         raise ConfigError(
             f"resume={cfg.resume}: an index is finished in its own folder; add hydra.run.dir={cfg.resume}."
         )
-    if cfg.overwrite and not cfg.resume:
-        (run_dir / MANIFEST).unlink(missing_ok=True)
+    position, processes = share()
+    if cfg.overwrite and not cfg.resume and position == 0:
+        if processes > 1 and ((run_dir / "rows").exists() or (run_dir / FITTED).exists()):
+            raise ConfigError(
+                f"overwrite=true: {run_dir} holds an index, and the other {processes - 1} processes may have begun to "
+                "read it. Remove the folder first, or choose another hydra.run.dir."
+            )
+        remove_index(run_dir)
     encoding = _new_encoding(cfg, run_dir)
     corpus = instantiate(cfg.corpus) if cfg.corpus else Atlas()
     return _added(empty_index(run_dir, settings, encoding), corpus, settings, encoding)
 
 
 def _changed(cfg: DictConfig, existing: ExistingIndex) -> IndexFolder | None:
-    """An index with documents more, or fewer."""
-    folder: IndexFolder | None = IndexFolder.open(existing.path)
+    """An index with documents more, or fewer; both at once where both are asked for."""
+    folder = IndexFolder.open(existing.path)
     ids = existing.ids()
     if not ids and not cfg.corpus:
         raise ConfigError(
             f"index={existing.path}: there is an index already; add documents by corpus=PATH, or take some out by "
             "'index.delete=[ID,ID]'."
         )
-    assert folder is not None
+    check_known_model(cfg, folder)
     settings = settings_of(folder)
-    encoding = Encoding.of_index(folder, _given_encoder(cfg), token_budget=cfg.evaluation.token_budget)
+    encoding = Encoding.of_index(folder, given_encoder(cfg), token_budget=cfg.evaluation.token_budget)
     encoding.encoder.to(_device(cfg))
+    changed: IndexFolder | None
+    if cfg.corpus:
+        changed = _added(folder, instantiate(cfg.corpus), settings, encoding, rows_to_delete(folder, ids))
+    else:
+        changed = delete(folder, settings, encoding, ids)
     if ids:
-        folder = delete(folder, settings, encoding, ids)
         print(f"{len(set(ids)):,} documents deleted.")
-    return _added(folder, instantiate(cfg.corpus), settings, encoding) if cfg.corpus else folder
+    return changed
 
 
-def _added(base: IndexFolder, corpus: Corpus, settings: IndexSettings, encoding: Encoding) -> IndexFolder | None:
-    """The index with the documents of a corpus; None in a process that only helps to encode them."""
+def check_known_model(cfg: DictConfig, folder: IndexFolder) -> None:
+    """Raise ConfigError for a postprocess, or a precision that was typed, where an index has another one already."""
+    if cfg.postprocess:
+        raise ConfigError(
+            f"postprocess: the index in {folder.path} has a model already, to which no layer is added. Make a new "
+            "index with it, by another hydra.run.dir and without index=DIR, or leave it out (postprocess=none)."
+        )
+    built_in, given = str(folder.manifest.model["precision"]), str(cfg.evaluation.precision)
+    if given != built_in and (typed := _typed("evaluation.precision", "trainer.precision")):
+        raise ConfigError(
+            f"{typed[-1]}: the index in {folder.path} was built in {built_in}, and all texts are encoded as its "
+            "documents were. Leave it out, or build the index again."
+        )
+
+
+def _added(
+    base: IndexFolder,
+    corpus: Corpus,
+    settings: IndexSettings,
+    encoding: Encoding,
+    gone: NDArray[np.int64] | None = None,
+) -> IndexFolder | None:
+    """The index with the documents of a corpus; None in a process that only helps to encode them.
+
+    gone: rows of the index that are taken out of it at the same time.
+    """
     with _bars() as progress:
-        build = Build(base, corpus, settings, encoding, progress)
+        build = Build(base, corpus, settings, encoding, progress, gone)
         reading = build.read()
         cost = build.cost(reading)
         if build.position == 0:
@@ -169,22 +212,48 @@ def _announce(
 def _new_encoding(cfg: DictConfig, run_dir: Path) -> Encoding:
     """The configured encoder; with a postprocess, a new one that is saved in the index."""
     arguments = _arguments(cfg)
-    encoder = PretrainedEncoder(**arguments).load(cfg.seed)
-    encoder.to(_device(cfg))
+    recipe = PretrainedEncoder(**arguments)
     if cfg.postprocess:
         target = run_dir / OWN_MODEL
-        if not target.exists():
-            stores, _ = open_stores(cfg)
-            append_postprocess(
-                encoder, instantiate(cfg.postprocess), stores, seed=cfg.seed, token_budget=cfg.evaluation.token_budget,
-                precision=cfg.evaluation.precision,
-            )  # fmt: skip
-            save_folder(encoder, target)
+        if share()[0] == 0:
+            _fit(cfg, recipe, run_dir)
+        wait(target.exists)
         arguments = {"name_or_path": OWN_MODEL, "pretraining": cfg.model.pretraining}
-        encoder = PretrainedEncoder(**{**arguments, "name_or_path": str(target)}).load(cfg.seed).to(_device(cfg))
+        recipe = PretrainedEncoder(**{**arguments, "name_or_path": str(target)})
+    encoder = recipe.load(cfg.seed).to(_device(cfg))
     return Encoding.of(
         encoder, arguments, cfg.seed, precision=cfg.evaluation.precision, token_budget=cfg.evaluation.token_budget
     )
+
+
+def _fit(cfg: DictConfig, recipe: PretrainedEncoder, run_dir: Path) -> None:
+    """Write the encoder with the layer of the postprocess, unless a stopped build has done so with equal settings.
+
+    Raises ConfigError where the folder holds a model of other settings.
+    """
+    encoder = recipe.load(cfg.seed)
+    given: Any = OmegaConf.to_container(cfg, resolve=True)
+    settings = {name: given[name] for name in ("model", "postprocess", "seed")}
+    settings |= {"data": {name: given["data"][name] for name in ("sources", "validation_fraction", "max_rows")}}
+    settings |= {"evaluation.precision": given["evaluation"]["precision"], "weights": encoder.fingerprint()}
+    target, record = run_dir / OWN_MODEL, run_dir / FITTED
+    if target.exists():
+        known = read_json(record) if record.exists() else {}
+        if changed := [name for name in settings if known.get(name) != settings[name]]:
+            raise ConfigError(
+                f"{target}: a model that was fitted with other settings ({', '.join(changed)}). Give those that are in "
+                f"{record}, or choose another hydra.run.dir."
+            )
+        return
+    with atomic_write(record) as partial:
+        partial.write_text(json.dumps(settings, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    encoder.to(_device(cfg))
+    stores, _ = open_stores(cfg)
+    append_postprocess(
+        encoder, instantiate(cfg.postprocess), stores, seed=cfg.seed, token_budget=cfg.evaluation.token_budget,
+        precision=cfg.evaluation.precision,
+    )  # fmt: skip
+    save_folder(encoder, target)
 
 
 def _arguments(cfg: DictConfig) -> dict[str, Any]:
@@ -197,11 +266,16 @@ def _arguments(cfg: DictConfig) -> dict[str, Any]:
     return dict(arguments)
 
 
-def _given_encoder(cfg: DictConfig) -> BiEncoder | None:
+def given_encoder(cfg: DictConfig) -> BiEncoder | None:
     """The encoder that the command names; None where it names none, so that the index's own is taken."""
-    typed: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
-    named = any(text.startswith(("model=", "model.")) for text in typed)
-    return PretrainedEncoder(**_arguments(cfg)).load(cfg.seed) if named else None
+    return PretrainedEncoder(**_arguments(cfg)).load(cfg.seed) if _typed("model") else None
+
+
+def _typed(*keys: str) -> list[str]:
+    """What was typed for these keys, and for those below them."""
+    arguments: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    beginnings = tuple(f"{key}{sign}" for key in keys for sign in "=.")
+    return [text for text in arguments if text.lstrip("+").startswith(beginnings)]
 
 
 def _device(cfg: DictConfig) -> torch.device:
@@ -223,8 +297,9 @@ def search(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     RUN/results.json holds the results of a query; of several, RUN/results.jsonl holds a line for each.
     """
     check_search([cfg.query] if cfg.query is not None else [], cfg.k, cfg.language, cfg.fair)
+    check_known_model(cfg, IndexFolder.open(cfg.index.path))
     retriever = Retriever.load(
-        cfg.index.path, encoder=_given_encoder(cfg), device=str(_device(cfg)), token_budget=cfg.evaluation.token_budget
+        cfg.index.path, encoder=given_encoder(cfg), device=str(_device(cfg)), token_budget=cfg.evaluation.token_budget
     )
     console = Console()
     if cfg.query is not None:

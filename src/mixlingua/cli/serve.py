@@ -9,11 +9,12 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from mixlingua.cli.index import check_known_model, given_encoder
 from mixlingua.cli.index import index as make_index
 from mixlingua.data.atlas import REVISION, evaluation_split
 from mixlingua.errors import ConfigError, Interrupted
 from mixlingua.files import cache_dir, content_hash, lock
-from mixlingua.search.folder import MANIFEST
+from mixlingua.search.folder import MANIFEST, IndexFolder
 from mixlingua.search.retriever import Retriever
 from mixlingua.serving.server import check_installed, run_server
 from mixlingua.serving.settings import ServerSettings
@@ -28,16 +29,23 @@ _EXAMPLES = ("en", "de", "ar", "hi", "zh")  # languages of the questions that th
 def serve(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     """Serve `index=DIR` and the indexes of server.more; without an index, the embedded passages. Ends by a signal.
 
-    Returns the number of documents. Raises ConfigError where packages are not installed or the address is taken,
-    DataError where a folder holds no index.
+    Returns the number of documents. Raises ConfigError where packages are not installed or the address is taken, and
+    for settings that an index has already, DataError where a folder holds no index, ModelError for another model than
+    that of `index=DIR`.
     """
     check_installed()
     for name in _CACHES_OF_SHAPES:
         os.environ.setdefault(name, "64")
     if cfg.corpus:
         raise ConfigError("corpus: action=serve serves index=DIR. Make that first, by action=index with this corpus.")
+    if cfg.postprocess:
+        raise ConfigError(
+            "postprocess: action=serve fits no layer. Make an index with it, by action=index, and serve index=DIR."
+        )
     settings: ServerSettings = instantiate(cfg.server)
     embedded = cfg.index.get("path") is None
+    if not embedded:
+        check_known_model(cfg, IndexFolder.open(cfg.index.path))
     first = _embedded_index(cfg) if embedded else Path(cfg.index.path)
     folders = {"atlas" if embedded else _name(first): first}
     for more in map(Path, settings.more):
@@ -46,7 +54,11 @@ def serve(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         folders[_name(more)] = more
     device = "cpu" if cfg.trainer.accelerator == "cpu" else "cuda"
     budget = cfg.evaluation.token_budget
-    retrievers = {name: Retriever.load(path, device=device, token_budget=budget) for name, path in folders.items()}
+    given = None if embedded else given_encoder(cfg)
+    retrievers = {
+        name: Retriever.load(path, encoder=given if path == first else None, device=device, token_budget=budget)
+        for name, path in folders.items()
+    }
     try:
         run_server(retrievers, settings, lambda address: _announce(address, retrievers, settings), _examples(embedded))
     except Interrupted as interrupted:

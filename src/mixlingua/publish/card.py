@@ -22,6 +22,7 @@ from mixlingua.evaluation.run_folder import RunResults, read_results
 from mixlingua.files import atomic_write
 from mixlingua.languages import language_name
 from mixlingua.model.folder_reader import read_settings
+from mixlingua.model.language_layers import LanguageCentringModule
 from mixlingua.report.page import choice_text, plain_name, plain_text, spoken
 
 if TYPE_CHECKING:  # the client of the hub takes a second to import
@@ -267,10 +268,17 @@ def _use(run: TrainedRun, name: str) -> Iterator[str]:
     prefixes = [settings.query_prefix or "", settings.passage_prefix or ""]
     stated = f" It puts `{prefixes[0]}` before a question and `{prefixes[1]}` before a passage by itself."
     yield "sentence-transformers reads the folder." + (stated if any(prefixes) else "")
+    trusted = ""
+    if any(kind == LanguageCentringModule.__name__ for kind, _ in settings.layers):
+        yield (
+            "One of its layers is a class of mixlingua, which must be installed: `pip install mixlingua`. "
+            "sentence-transformers imports that class where `trust_remote_code=True` allows it."
+        )
+        trusted = ", trust_remote_code=True"
     lines = [
         "from sentence_transformers import SentenceTransformer",
         "",
-        f'model = SentenceTransformer("{name if "/" in name else "path/to/model"}")',
+        f'model = SentenceTransformer("{name if "/" in name else "path/to/model"}"{trusted})',
         'queries = model.encode_query(["An welchem Fluss liegt Kairo?"])',
         'passages = model.encode_document(["Cairo lies on the Nile.", "Bern lies on the Aare."])',
         "print(model.similarity(queries, passages))",

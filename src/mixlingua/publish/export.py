@@ -23,6 +23,7 @@ from mixlingua.errors import ConfigError, ModelError, suggest
 from mixlingua.files import atomic_folder, sha256
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.folder import save_folder
+from mixlingua.model.language_layers import LanguageCentring
 from mixlingua.model.pretrained import PretrainedEncoder
 from mixlingua.retrieval.encode import encode, length_sorted_batches
 
@@ -79,7 +80,12 @@ def export_sentence_transformers(encoder: BiEncoder, folder: Path) -> tuple[floa
     if asked:
         from sentence_transformers import SentenceTransformer
 
-        theirs = SentenceTransformer(str(folder), device="cpu")
+        # Its name for a class of mixlingua, which is here already. Nothing else of the folder is run.
+        own_class = any(isinstance(layer, LanguageCentring) for layer in encoder.dense)
+        nothing = {"trust_remote_code": False}
+        theirs = SentenceTransformer(
+            str(folder), device="cpu", trust_remote_code=own_class, model_kwargs=nothing, config_kwargs=nothing
+        )
         differences.append(_difference(ours["query"], theirs.encode_query(_SAMPLE)))
         differences.append(_difference(ours["passage"], theirs.encode_document(_SAMPLE)))
     _check(max(differences), "sentence_transformers", folder)

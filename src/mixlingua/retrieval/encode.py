@@ -70,10 +70,12 @@ def encode(
     encoder: maps token features to (n, D) and has `tokenizer` and `embedding_dim`. It runs where its parameters are, in
     evaluation mode, without gradients, and gets back the mode it came in. token_budget: the most tokens of a batch (a
     longer text is a batch of its own); padding counts where the encoder pads its texts. precision: as Lightning names
-    it; "*-mixed" runs under autocast; "int8" multiplies in integers, on CPUs. lost: gets each text that is longer than
-    the encoder reads, and how many of its tokens are cut off.
+    it; "*-mixed" runs under autocast; "*-true" computes in that of the weights, which must have it already unless it is
+    "32-true"; "int8" multiplies in integers, on CPUs. lost: gets each text that is longer than the encoder reads, and
+    how many of its tokens are cut off.
     Texts with equal token ids are encoded once, so their vectors are equal to the bit.
-    Every rank must call this with the same texts. Raises ConfigError for an unknown precision or a budget below 1.
+    Every rank must call this with the same texts. Raises ConfigError for an unknown precision, one that the weights do
+    not have, or a budget below 1.
     """
     if token_budget < 1:
         raise ConfigError(f"token_budget: {token_budget} is not a number of tokens; use 1 or more.")
@@ -136,7 +138,7 @@ def _gather(rows: list[int], vectors: Tensor) -> list[tuple[list[int], Tensor]]:
 
 
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
-PLAIN = ("32-true", "bf16-true", "16-true", "64-true")
+PLAIN = {"32-true": torch.float32, "bf16-true": torch.bfloat16, "16-true": torch.float16, "64-true": torch.float64}
 
 
 def _computing(encoder: BiEncoder, precision: str, device: torch.device) -> AbstractContextManager[object]:
@@ -146,6 +148,12 @@ def _computing(encoder: BiEncoder, precision: str, device: torch.device) -> Abst
     if precision in AUTOCAST:
         return torch.autocast(device.type, dtype=AUTOCAST[precision])
     if precision in PLAIN:
+        weights = next(encoder.parameters()).dtype
+        if precision != "32-true" and weights != PLAIN[precision]:
+            raise ConfigError(
+                f"precision: '{precision}' is for weights that training holds in it; these are {weights}, and are not "
+                f"converted. Use 32-true, {', '.join(AUTOCAST)} or int8."
+            )
         return nullcontext()
     choices = (*AUTOCAST, *PLAIN, "int8")
     raise ConfigError(f"precision: '{precision}' is none of {', '.join(choices)}.{suggest(precision, choices)}")

@@ -26,12 +26,11 @@ from mixlingua.retrieval.shards import write_vectors
 from mixlingua.search.documents import Corpus
 from mixlingua.search.encoding import Encoding
 from mixlingua.search.engines import exact
-from mixlingua.search.folder import IndexFolder, Manifest
+from mixlingua.search.folder import MANIFEST, READING, IndexFolder, Manifest
 from mixlingua.search.reading import Progress, Reader, Reading
 from mixlingua.search.settings import IndexSettings
 from mixlingua.search.windows import titled
 
-_READING = "reading.json"  # says that all documents of a build were read, and what they are
 _ARRIVED = ".process-"  # files by which the first process knows that another one takes part
 _SAMPLE = 64  # texts by which the rate of encoding is measured
 _RECALL_AT = 10
@@ -79,10 +78,13 @@ class Build:
         settings: IndexSettings,
         encoding: Encoding,
         progress: Progress,
+        gone: NDArray[np.int64] | None = None,
     ) -> None:
-        """base: the index that is added to; one without shards for a new one."""
+        """base: the index that is added to; one without shards for a new one. gone: rows of it that are taken out when
+        the documents are put in."""
         self.base, self.corpus, self.settings, self.encoding = base, corpus, settings, encoding
         self.progress = progress
+        self.gone = np.zeros(0, np.int64) if gone is None else gone
         self.first_shard = len(base.manifest.shards)
         self.position, self.processes = share()
 
@@ -90,12 +92,14 @@ class Build:
         """The documents as rows on disk, read by the first process. Raises DataError for what is wrong with them."""
         key = content_hash(
             self.corpus.identity(), repr(self.settings.windows), str(self.settings.shard_size), str(self.first_shard),
-            str(self.encoding.model["fingerprint"]),
+            str(self.encoding.model["fingerprint"]), str(self.encoding.model["precision"]),
         )  # fmt: skip
-        file = self.base.path / _READING
+        file = self.base.path / READING
         if self.position:
-            _wait(lambda: Reading.of_file(file, key) is not None)
+            wait(lambda: Reading.of_file(file, key) is not None)
             (self.base.path / f"{_ARRIVED}{self.position}").touch()
+        elif not self.first_shard:
+            (self.base.path / MANIFEST).unlink(missing_ok=True)  # of an index whose files are replaced
         if known := Reading.of_file(file, key):
             return known
         file.unlink(missing_ok=True)
@@ -114,7 +118,8 @@ class Build:
         folder = self._with(reading)
         dim = self._searched_dim
         self.settings.check(dim, folder.num_rows)
-        self._check_transforms(folder)
+        if self.settings.transforms_vectors:
+            self._check_transforms(folder, self._all_gone(folder, reading))
         done = sum(folder.manifest.shards[shard] for shard in self._new(reading) if folder.vectors_file(shard).exists())
         first, last = int(folder.starts[self.first_shard]), folder.num_rows
         sample = np.random.default_rng(0).choice(np.arange(first, last), min(_SAMPLE, last - first), replace=False)
@@ -154,29 +159,38 @@ class Build:
     def finish(self, folder: IndexFolder, reading: Reading, about: Mapping[str, Any]) -> IndexFolder:
         """Put all vectors into the engine, once the other processes have made theirs, and commit the index.
 
-        Documents that the index had under the same ids are replaced. about: figures for the card.
+        Documents that the index had under the same ids are replaced, and those of `gone` are taken out. about: figures
+        for the card.
         """
         others = [self.base.path / f"{_ARRIVED}{number}" for number in range(1, self.processes)]
-        _wait(lambda: all(marker.exists() for marker in others))
-        _wait(lambda: all(folder.vectors_file(shard).exists() for shard in self._new(reading)))
+        wait(lambda: all(marker.exists() for marker in others))
+        wait(lambda: all(folder.vectors_file(shard).exists() for shard in self._new(reading)))
         for marker in others:
             marker.unlink()
-        ids = [pc.filter(folder.table(shard).column("document"), pc.equal(folder.table(shard).column("number"), 0))
-               for shard in self._new(reading)]  # fmt: skip
-        replaced = self.base.rows_of_documents(pa.concat_arrays(ids)) if self.first_shard else np.zeros(0, np.int64)
+        gone = self._all_gone(folder, reading)
         corpus = {**self.corpus.describe(), **about, "documents": reading.num_documents,
                   "windows": reading.num_windows, "tokens": reading.num_tokens, "languages": reading.languages,
                   "detected": reading.num_detected, "left_out": reading.left_out}  # fmt: skip
         corpora = [*self.base.manifest.about.get("corpora", ()), corpus]
-        return _commit(self.base, folder, self.settings, self.encoding, replaced, {"corpora": corpora})
+        return _commit(self.base, folder, self.settings, self.encoding, gone, {"corpora": corpora})
 
     @property
     def _searched_dim(self) -> int:
         return self.encoding.dim + (self.settings.transforms.hub_correction is not None)
 
-    def _check_transforms(self, folder: IndexFolder) -> None:
+    def _all_gone(self, folder: IndexFolder, reading: Reading) -> NDArray[np.int64]:
+        """The rows of the index that are taken out, and those of documents that are replaced."""
+        if not self.first_shard:
+            return self.gone
+        ids = [pc.filter(folder.table(shard).column("document"), pc.equal(folder.table(shard).column("number"), 0))
+               for shard in self._new(reading)]  # fmt: skip
+        return np.union1d(self.gone, self.base.rows_of_documents(pa.concat_arrays(ids)))
+
+    def _check_transforms(self, folder: IndexFolder, gone: NDArray[np.int64]) -> None:
         steps = self.settings.transforms
-        windows = {name: int(folder.of_language(name).sum()) for name in folder.languages}
+        found = {name: int(folder.of_language(name).sum() - folder.of_language(name)[gone].sum())
+                 for name in folder.languages}  # fmt: skip
+        windows = {name: count for name, count in found.items() if count}
         if steps.joining and len(windows) < 2:
             raise ConfigError(
                 f"index.transforms.joining: needs documents in two languages or more; all are in {', '.join(windows)}."
@@ -199,6 +213,11 @@ def empty_index(path: Path, settings: IndexSettings, encoding: Encoding) -> Inde
 
 def delete(base: IndexFolder, settings: IndexSettings, encoding: Encoding, ids: Sequence[str]) -> IndexFolder:
     """Take documents out of an index. Raises DataError, naming them, for ids that it does not have."""
+    return _commit(base, base, settings, encoding, rows_to_delete(base, ids), {})
+
+
+def rows_to_delete(base: IndexFolder, ids: Sequence[str]) -> NDArray[np.int64]:
+    """The rows of documents. Raises DataError, naming them, for ids that the index does not have."""
     rows = base.rows_of_documents(pa.array(ids, pa.string()))
     known = set(base.document_ids(rows.tolist()))
     if unknown := [name for name in ids if name not in known]:
@@ -208,7 +227,7 @@ def delete(base: IndexFolder, settings: IndexSettings, encoding: Encoding, ids: 
             f"index.delete: no document {named}{more} in {base.path}. Nothing was deleted; ids are "
             "shown by action=search in RUN/results.json."
         )
-    return _commit(base, base, settings, encoding, rows, {})
+    return rows
 
 
 def _commit(
@@ -226,13 +245,15 @@ def _commit(
         folder = folder.changed(deleted=name)
     started = time.monotonic()
     first_row = base.num_rows
-    if settings.transforms_vectors:
+    if settings.transforms_vectors and not folder.deleted.all():
         folder, first_row = _transformed(folder, settings.transforms), 0  # every vector may be another one now
-    folder = folder.changed(**settings.fill(folder, first_row, gone))
+    folder = folder.changed(**settings.fill(folder, first_row))
     about = {**base.manifest.about, **about, "engine_seconds": time.monotonic() - started}
     about["recall"] = _recall(folder, settings, encoding)
     finished = folder.changed(about=about)
     finished.commit()
+    if len(gone):
+        settings.forget(finished)
     for name in ("searched", "engine", "deleted"):
         old, new = getattr(base.manifest, name), getattr(finished.manifest, name)
         if old is not None and old != new and old != "vectors":
@@ -285,6 +306,7 @@ def _recall(folder: IndexFolder, settings: IndexSettings, encoding: Encoding) ->
     return {f"recall_at_{_RECALL_AT}": float(share), "queries": len(texts)}
 
 
-def _wait(ready: Callable[[], bool]) -> None:
+def wait(ready: Callable[[], bool]) -> None:
+    """Return once another process has done what is waited for."""
     while not ready():
         time.sleep(_POLL)

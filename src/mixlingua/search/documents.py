@@ -5,7 +5,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -117,17 +117,24 @@ class Documents(Corpus):
         return sum(1 for _ in _visible(path)) - len(self.files) if path.is_dir() else 0
 
     def documents(self) -> Iterator[Document]:
-        """Every document, file by file; those of no text too."""
+        """Every document, file by file; those of no text too.
+
+        Raises DataError in the end where a field for titles or languages was named that is nowhere.
+        """
         top = Path(self.path).expanduser()
+        named = _Named(self.fields)
         for file in self.files:
             if file.name.endswith(_TEXTS):
-                yield self._of_text_file(file, file.relative_to(top).as_posix() if top.is_dir() else file.name)
+                yield self._of_text_file(file, file.relative_to(top).as_posix() if top.is_dir() else file.name, named)
             elif file.name.endswith(_TABLES):
-                yield from self._of_table(file)
+                yield from self._of_table(file, named)
             else:
                 for number, line in read_lines(file):
                     where = f"{file}:{number}"
-                    yield self._of_entry(parse_fields(line, where), where)
+                    entry = parse_fields(line, where)
+                    named.look_in(entry)
+                    yield self._of_entry(entry, where)
+        named.check(self.path)
 
     def identity(self) -> str:
         """Of the settings, and of each file's name, size and time of change."""
@@ -143,7 +150,7 @@ class Documents(Corpus):
         return {"path": str(Path(self.path).expanduser().absolute()), "files": len(self.files),
                 "files_passed_over": self.passed_over}  # fmt: skip
 
-    def _of_text_file(self, file: Path, name: str) -> Document:
+    def _of_text_file(self, file: Path, name: str, named: "_Named") -> Document:
         with open_binary(file) as opened:
             raw = opened.read()
         try:
@@ -164,6 +171,7 @@ class Documents(Corpus):
                 text = text[found.end() :]
             else:
                 front = {}
+        named.look_in(front)
         title = front.get(self.fields.title)
         if not isinstance(title, str):
             heading = _HEADING.search(text)
@@ -172,11 +180,12 @@ class Documents(Corpus):
                 text = text[heading.end() :]
         return Document(name, title, text.strip(), self._language(front, str(file)), str(file))
 
-    def _of_table(self, file: Path) -> Iterator[Document]:
+    def _of_table(self, file: Path, named: "_Named") -> Iterator[Document]:
         try:
             table = pq.ParquetFile(file)
             names = table.schema_arrow.names
             self._check_names(names, f"{file}:")
+            named.look_in(names)
             wanted = {self.fields.title, self.fields.text, self.fields.language or "language", "lang"}
             wanted |= {self.fields.id} if self.fields.id else set(ID_FIELDS)
             number = 0
@@ -220,6 +229,28 @@ class Documents(Corpus):
                 "the language detected, or give one for all: corpus.language=de."
             )
         return code or UNDETERMINED
+
+
+class _Named:
+    """The fields for titles and languages that the user named, as long as no entry was seen to have them."""
+
+    def __init__(self, fields: Fields) -> None:
+        given = {"title": fields.title, "language": fields.language}
+        self._missing = {key: name for key, name in given.items() if name not in (None, getattr(Fields, key))}
+        self._names: list[str] = []  # of the first entry that has any
+
+    def look_in(self, names: Collection[str]) -> None:
+        """The fields of an entry, or the columns of a table."""
+        self._names = self._names or list(names)
+        self._missing = {key: name for key, name in self._missing.items() if name not in names}
+
+    def check(self, path: str) -> None:
+        """Raise DataError for the first of those that are nowhere."""
+        for key, name in self._missing.items():
+            raise DataError(
+                f"corpus.fields.{key}={name}: nothing in {path} has such a field; the first entry has "
+                f"{', '.join(map(str, self._names)) or 'none'}.{suggest(str(name), map(str, self._names))}"
+            )
 
 
 def _visible(folder: Path) -> Iterator[Path]:

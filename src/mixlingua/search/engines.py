@@ -89,7 +89,7 @@ class FaissSettings(IndexSettings):
             size = dim * (1 if "SQ8" in self.factory else 4) + 8 * _links(self.factory) + 16
         return num_rows * int(size)
 
-    def fill(self, folder: IndexFolder, first_row: int, gone: NDArray[np.int64]) -> Mapping[str, Any]:
+    def fill(self, folder: IndexFolder, first_row: int) -> Mapping[str, Any]:
         """Write engine-N.faiss, which holds every row; deleted rows are passed over when it is searched."""
         if self.is_exact:
             return {}
@@ -105,6 +105,9 @@ class FaissSettings(IndexSettings):
         with atomic_write(file) as partial:
             (faiss.write_index_binary if self.is_binary else faiss.write_index)(index, str(partial))
         return {"engine": file.name}
+
+    def forget(self, folder: IndexFolder) -> None:
+        """Nothing: files of faiss keep their rows."""
 
     def open(self, folder: IndexFolder) -> Engine:
         """The index, memory-mapped. Raises DataError where a file of it is damaged or missing."""

@@ -2,10 +2,12 @@
 
 index.json says what belongs to the index, and is replaced last: a reader finds the old index or the new one. Beside it
 are rows/00000.arrow, ... (the windows of the documents, memory-mapped), vectors/00000.npy, ... (their vectors),
-deleted-N.npy (rows that are no longer found), and what an engine searches instead of the vectors (`engines.py`).
+deleted-N.npy (rows that are no longer found), and what an engine searches instead of the vectors (`engines.py`). With
+a postprocess, model/ is the encoder, and fitted.json says what its layer was fitted with.
 """
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -23,6 +25,8 @@ from mixlingua.retrieval.shards import read_vectors
 
 FORMAT = 1
 MANIFEST = "index.json"
+READING = "reading.json"  # says that all documents of a build were read, and what they are
+FITTED = "fitted.json"  # what the layer of the index's own model was fitted with
 ROW = pa.schema({"document": pa.string(), "language": pa.string(), "title": pa.string(), "text": pa.string(),
                  "number": pa.int32()})  # fmt: skip
 
@@ -89,6 +93,16 @@ class IndexFolder:
         except (TypeError, KeyError, AssertionError) as error:
             raise DataError(f"{file}: damaged ({error}). Build the index again.") from error
         return cls(path, manifest)
+
+    def hold(self) -> None:
+        """Open every file that a search reads, so that a change of the index may remove it meanwhile.
+
+        Raises DataError where one is damaged or missing.
+        """
+        self.of_language(None)
+        for shard, _ in self.blocks():
+            self.table(shard)
+            self.searched(shard)
 
     def changed(self, **fields: Any) -> Self:
         """The same folder with other fields in its manifest, which `commit` writes."""
@@ -246,6 +260,14 @@ def write_rows(file: Path, rows: Sequence[Row]) -> None:
     columns = [pa.array([getattr(row, name) for row in rows], ROW.field(name).type) for name in ROW.names]
     with atomic_write(file) as partial, pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, ROW) as writer:
         writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=ROW))
+
+
+def remove_index(path: Path) -> None:
+    """Remove the index in a folder, or what a stopped build has left there; index.json goes first."""
+    own_model = ["model"] if (path / FITTED).exists() else []  # any other is not the index's
+    patterns = (MANIFEST, READING, "rows", "vectors", "searched-*", "engine-*", "deleted-*", *own_model, FITTED)
+    for found in [found for pattern in patterns for found in path.glob(pattern)]:
+        shutil.rmtree(found) if found.is_dir() else found.unlink()
 
 
 def _no_index(path: Path) -> str:

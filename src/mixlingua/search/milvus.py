@@ -3,6 +3,7 @@
 Milvus holds the vector and the language of each row, and finds rows. The rows' texts stay in the index's folder.
 """
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,13 +11,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mixlingua.errors import ConfigError, DataError
 from mixlingua.search.engines import exact
 from mixlingua.search.folder import IndexFolder
 from mixlingua.search.settings import Engine, Found, IndexSettings, Vectors
 
+logger = logging.getLogger(__name__)
 TOKEN = "MILVUS_TOKEN"  # the environment variable that holds USER:PASSWORD or an API key; it is written nowhere
 _MOST = 16384  # rows that Milvus returns for a query at most
 _AT_ONCE = 1000  # rows that are sent together
@@ -61,22 +62,33 @@ class MilvusSettings(IndexSettings):
         """Of the embedded file; a cluster stores elsewhere."""
         return 0 if "://" in self.uri else num_rows * (4 * dim + 32)
 
-    def fill(self, folder: IndexFolder, first_row: int, gone: NDArray[np.int64]) -> Mapping[str, Any]:
-        """Send the rows of the new shards, or all where first_row is 0, and delete those that are gone."""
+    def fill(self, folder: IndexFolder, first_row: int) -> Mapping[str, Any]:
+        """Send the rows of the new shards, or all where first_row is 0."""
         client = self._client(folder.path)
         try:
             self._make_collection(client, folder)
             for shard, start in folder.blocks():
                 if start >= first_row:
                     self._send(client, folder, shard, start)
-            for begin in range(0, len(gone), _AT_ONCE):
-                client.delete(self.collection, ids=[int(row) for row in gone[begin : begin + _AT_ONCE]])
             client.flush(self.collection)
         except _pymilvus().MilvusException as error:
             raise DataError(f"index.uri={self.uri}: Milvus refuses the rows ({error.message}).") from error
         finally:
             client.close()
         return {}
+
+    def forget(self, folder: IndexFolder) -> None:
+        """Delete them. A warning is all where that fails, since `Milvus.search` passes them over."""
+        rows = np.flatnonzero(folder.deleted).tolist()  # with those that an earlier change could not delete
+        client = self._client(folder.path)
+        try:
+            for begin in range(0, len(rows), _AT_ONCE):
+                client.delete(self.collection, ids=rows[begin : begin + _AT_ONCE])
+            client.flush(self.collection)
+        except _pymilvus().MilvusException as error:
+            logger.warning("index.uri=%s: Milvus still holds deleted rows (%s)", self.uri, error.message)
+        finally:
+            client.close()
 
     def open(self, folder: IndexFolder) -> Engine:
         """A connection to the collection. Raises DataError where it is not there."""
@@ -106,7 +118,9 @@ class MilvusSettings(IndexSettings):
                     f"index.collection={self.collection}: there is such a collection already, of '{found}'. Choose "
                     "another name, or drop it."
                 )
-            return
+            if folder.manifest.generation > 1:
+                return
+            client.drop_collection(self.collection)  # of an index that was here before, or of a stopped build
         kinds = _pymilvus().DataType
         schema = client.create_schema(auto_id=False, enable_dynamic_field=False, description=owner)
         schema.add_field("row", kinds.INT64, is_primary=True)
@@ -152,7 +166,8 @@ class Milvus:
         rows = np.full((len(queries), count), -1, np.int64)
         for number, of_query in enumerate(hits):
             for place, hit in enumerate(of_query):
-                scores[number, place], rows[number, place] = hit["distance"], hit["row"]
+                if allowed[hit["row"]]:  # a row may be deleted in the index, and still be in Milvus
+                    scores[number, place], rows[number, place] = hit["distance"], hit["row"]
         short = (rows < 0).any(axis=1)
         if short.any():
             scores[short], rows[short] = exact(queries[short], self.folder, count, allowed)

@@ -46,6 +46,7 @@ class Retriever:
         """Use `load`, unless both are there already."""
         self.folder, self.encoding = folder, encoding
         self.settings = settings_of(folder)
+        folder.hold()
         self.engine = self.settings.open(folder)
 
     @classmethod

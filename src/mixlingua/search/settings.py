@@ -74,11 +74,16 @@ class IndexSettings(ABC):
         """About how much is written beside the vectors."""
 
     @abstractmethod
-    def fill(self, folder: IndexFolder, first_row: int, gone: NDArray[np.int64]) -> Mapping[str, Any]:
+    def fill(self, folder: IndexFolder, first_row: int) -> Mapping[str, Any]:
         """Make what is searched hold all rows of the folder, where it may hold those before `first_row` already.
 
-        gone: rows among those before that are no longer to be found. Returns the changed fields of the manifest.
+        Returns the changed fields of the manifest, which `IndexFolder.commit` is still to write: until then, searches
+        of the index as it was find what they found.
         """
+
+    @abstractmethod
+    def forget(self, folder: IndexFolder) -> None:
+        """Take deleted rows out of what is searched, once the index is committed. Searches do not depend on it."""
 
     @abstractmethod
     def open(self, folder: IndexFolder) -> Engine:

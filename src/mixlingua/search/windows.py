@@ -83,6 +83,12 @@ class Windowing:
             document = document._replace(title=_shortened(document.title, tokenizer, limit // 2))
             before = len(tokenizer.tokenizer(titled(tokenizer.prefix["passage"] + document.title, ""))["input_ids"])
             room = limit - before - _SLACK
+        if room < 1:
+            raise ConfigError(
+                f"index.windows.tokens={limit}: {document.where}: the prefix and the beginning of the title take "
+                f"{before} tokens, which leaves no room for the text. Use longer windows, or a shorter "
+                "model.passage_prefix."
+            )
         starts = _token_starts(document.text, tokenizer)
         ends = _unit_ends(document.text, document.language or UNDETERMINED, starts, room)
         counts = np.diff(np.searchsorted(starts, [0, *ends]))  # tokens of each unit
@@ -131,7 +137,10 @@ def _unit_ends(text: str, language: str, starts: np.ndarray, room: int) -> list[
     for end in ends:
         stop = int(np.searchsorted(starts, end))
         while stop - (token := int(np.searchsorted(starts, begin))) > room:
-            at = int(starts[token + room])
+            following = int(np.searchsorted(starts, begin, side="right"))
+            if following >= stop:  # tokens of one character alone
+                break
+            at = int(starts[max(token + room, following)])
             blank = max(text.rfind(" ", begin, at), text.rfind("\n", begin, at)) + 1
             begin = blank if blank > int(starts[token + room // 2]) else at
             units.append(begin)

@@ -25,6 +25,7 @@ from mixlingua.data.rows import Side
 from mixlingua.errors import MixlinguaError
 from mixlingua.languages import language_name
 from mixlingua.report.page import rendered
+from mixlingua.search.encoding import OWN_MODEL
 from mixlingua.search.retriever import Result, Retriever
 from mixlingua.serving.batching import MicroBatcher, OverloadError
 from mixlingua.serving.limits import Limits, Metrics, Rates, error_body
@@ -156,7 +157,7 @@ def create_app(
     app.add_middleware(
         Limits,
         metrics=service.metrics,
-        hosts=LOOPBACK if settings.is_local else None,
+        hosts=tuple(dict.fromkeys((*LOOPBACK, settings.host.lower()))) if settings.is_local else None,
         max_bytes=settings.max_bytes,
         rates=Rates(settings.rate, 2 * settings.rate) if settings.rate else None,
         timeout=settings.timeout,
@@ -173,9 +174,10 @@ class _Service:
         self.metrics = Metrics(["/", "/search", "/v1/embeddings", "/embed", "/v1/models", "/health", "/metrics"])
         # One thread: torch has threads of its own, and a tokenizer serves one at a time.
         self.executor = ThreadPoolExecutor(1, thread_name_prefix="compute")
+        self.models_of = _model_ids(self.retrievers)
         self.models: dict[str, Retriever] = {}
-        for retriever in self.retrievers.values():
-            self.models.setdefault(_model_id(retriever), retriever)
+        for name, retriever in self.retrievers.items():
+            self.models.setdefault(self.models_of[name], retriever)
         self._searches = {
             name: self._batcher(_searching(retriever), "search") for name, retriever in self.retrievers.items()
         }
@@ -195,7 +197,7 @@ class _Service:
     def describe(self) -> list[dict[str, Any]]:
         """Name, model, languages and number of documents of each index."""
         return [
-            {"name": name, "model": _model_id(each), "languages": list(each.languages), "documents": each.count}
+            {"name": name, "model": self.models_of[name], "languages": list(each.languages), "documents": each.count}
             for name, each in self.retrievers.items()
         ]
 
@@ -242,8 +244,23 @@ class _Service:
         }
 
 
+def _model_ids(retrievers: Mapping[str, Retriever]) -> dict[str, str]:
+    """What clients call the model of each index.
+
+    An index's own model, to which a layer was fitted, has the name of the index. Other weights under a name that is
+    taken have the index's name before it.
+    """
+    fingerprints: dict[str, str] = {}
+    ids = {}
+    for index, retriever in retrievers.items():
+        name = index if retriever.model_name == OWN_MODEL else _model_id(retriever)
+        weights = str(retriever.folder.manifest.model["fingerprint"])
+        ids[index] = name if fingerprints.setdefault(name, weights) == weights else f"{index}/{name}"
+    return ids
+
+
 def _model_id(retriever: Retriever) -> str:
-    """What clients call the model: a hub id or a package's name; of a folder, no more than its last names."""
+    """A hub id or a package's name; of a folder, no more than its last names."""
     path = Path(retriever.model_name)
     if not path.is_dir():
         return retriever.model_name

@@ -140,7 +140,7 @@ class Limits:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         path = scope["path"]
         if self.hosts is not None:
-            host = urlsplit(f"//{headers.get('host', '')}").hostname
+            host = _host(headers.get("host", ""))
             if host not in self.hosts:
                 raise RefusalError(421, "host", f"this server answers as {' or '.join(self.hosts)}, not as {host!r}")
         if path in _OPEN:
@@ -182,6 +182,14 @@ class Limits:
             headers.append((b"connection", b"close"))  # the rest of the body is not read
         await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+
+def _host(header: str) -> str | None:
+    """The name in a Host header, without the port; None where it holds none."""
+    try:
+        return urlsplit(f"//{header}").hostname
+    except ValueError:
+        return None
 
 
 def error_body(status: int, message: str, code: str | None = None) -> dict[str, Any]:

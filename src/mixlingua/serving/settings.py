@@ -61,4 +61,7 @@ class ServerSettings:
     @property
     def is_local(self) -> bool:
         """Whether only this machine reaches it."""
-        return self.host in LOOPBACK or (self.host[:1].isdigit() and ipaddress.ip_address(self.host).is_loopback)
+        try:
+            return self.host in LOOPBACK or ipaddress.ip_address(self.host).is_loopback
+        except ValueError:  # a name
+            return False
