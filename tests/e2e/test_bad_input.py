@@ -16,6 +16,7 @@ from mixlingua.files import atomic_write
 from mixlingua.training.checkpoints import read_checkpoint
 
 Launch = Callable[..., int]
+STATE = ("state_dict", "PairDataModule", "optimizer_states", "settings", "remembered")  # of a checkpoint
 
 
 @pytest.fixture
@@ -116,7 +117,7 @@ def test_a_model_that_is_not_there_offline(refused: Callable[..., str], monkeypa
         (lambda file: torch.save({"weights": torch.ones(2)}, file), "other.ckpt: holds no training state"),
         (lambda file: torch.save({"state_dict": {}}, file), "other.ckpt: weights without a training state"),
         (
-            lambda file: torch.save({"state_dict": {}, "PairDataModule": {}, "optimizer_states": []}, file),
+            lambda file: torch.save({key: {} for key in STATE}, file),
             "other.ckpt: belongs to another model: encoder.",
         ),
         (lambda file: None, "no checkpoint at other.ckpt"),
@@ -142,6 +143,22 @@ def test_a_folder_with_a_finished_run_is_left_alone(
     assert "run holds a finished run; choose another hydra.run.dir, or give overwrite=true." in capfd.readouterr().err
     assert held == {path: path.read_bytes() for path in held}
     assert launch("evaluation=[]", "hydra.run.dir=run", "trainer.max_steps=2", "overwrite=true") == 0
+
+
+def test_what_an_overwritten_run_has_left_is_no_result_of_the_new_one(
+    launch: Launch, tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    run = tmp_path / "run"
+    assert launch("evaluation=[]", "hydra.run.dir=run", "trainer.max_steps=1") == 0
+    left = ["metrics_before.json", "report_before.json", "checkpoints/best.ckpt", "heatmap_atlas.png"]
+    for name in (*left, "mine.txt"):
+        (run / name).write_text("of the earlier run")
+    again = ["evaluation=[]", "evaluation.before=false", "hydra.run.dir=run", "trainer.max_steps=1", "overwrite=true"]
+    assert launch(*again, "model=folder", "model.name_or_path=run/model") == 2
+    assert "this run begins with run/model, which lies in the folder that it overwrites" in capfd.readouterr().err
+    assert (run / "metrics_before.json").exists()
+    assert launch(*again) == 0
+    assert [name for name in (*left, "mine.txt") if (run / name).exists()] == ["mine.txt"]
 
 
 @pytest.mark.parametrize("name", ["last.ckpt", "model", "jsonl-"])

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mixlingua.evaluation.results import ResultRow
+from mixlingua.report.groups import languages_of
 from mixlingua.report.run_tables import averages, before_after_table, headline
 
 MAIN = {"atlas": {"main_metric": "map"}}
@@ -37,6 +38,14 @@ def test_table_shows_before_after_and_change(before: list[ResultRow], after: lis
         "cross-lingual mAP": ["0.400", "0.500", "+0.100", "0.200", "0.300", "+0.100"],
         "rank distance": ["600", "300", "-300", "1,200", "600", "-600"],
     }
+
+
+def test_languages_of_passages_alone_are_languages_too(after: list[ResultRow]) -> None:
+    """Questions in German and English, passages in Greek too: all are shown together where nothing was trained."""
+    rows = [row for row in after if row.query_language != "el"]
+    assert languages_of(rows) == ["de", "el", "en"]
+    assert headline(None, rows, languages_of(rows), MAIN).groups == ["seen"]
+    assert "with el, which were never trained on" in headline(None, rows, ["de", "en"], MAIN).note
 
 
 def test_micro_averages_weigh_by_queries(after: list[ResultRow]) -> None:

@@ -28,6 +28,7 @@ PLAIN = {
     **dict.fromkeys(("objective", "resume", "query", "language", "baseline", "run", "repo"), "str | None"),
     **{"paths.cache": "str | None", "seed": "int", "k": "int", "runs": "str | list[str] | None"},
 }
+_RESUMABLE = ("train", "translate", "encode", "index")
 _SECTIONS = ("data", "evaluation")  # constructors of these check values; what they hold by name is built for itself
 
 
@@ -90,11 +91,25 @@ def _missing_files(overrides: Sequence[str]) -> Iterator[str]:
 
 def _together(tree: dict[str, Any], uses: Sequence[str], multirun: bool) -> Iterator[str]:
     """What concerns several parts, or the machine."""
-    if (resume := tree["resume"]) is not None and "data" in uses:
-        if tree["action"] == "translate" and not translations_of(resume).is_dir():
+    if (resume := tree["resume"]) is not None:
+        if (action := tree["action"]) not in _RESUMABLE:
+            yield (
+                f"resume={resume}: action={action} goes on with nothing; {', '.join(_RESUMABLE)} do. Start the command "
+                "again. For the model of a run: model=folder model.name_or_path=RUN/model."
+            )
+        elif action == "translate" and not translations_of(resume).is_dir():
             yield f"resume={resume}: no translations at {translations_of(resume)}."
-        if tree["action"] not in ("translate", "encode", "index") and not checkpoint_of(resume).is_file():
+        elif action == "train" and not checkpoint_of(resume).is_file():
             yield f"resume={resume}: no checkpoint at {checkpoint_of(resume)}."
+        elif action in ("encode", "index") and not Path(resume).is_dir():
+            yield f"resume={resume}: no such folder."
+    patience, data = tree["checkpoint"]["patience"], tree["data"]
+    validates = data["validation_fraction"] or data["validation_sources"]
+    if tree["action"] == "train" and patience is not None and not validates:
+        yield (
+            f"checkpoint.patience={patience}: it waits for a lower validation loss, and there is none. Hold rows out "
+            "(data.validation_fraction=0.1), or leave it out."
+        )
     if multirun and "logger" in uses and "WANDB_RUN_ID" in os.environ and "wandb" in tree["logger"]:
         yield (
             f"WANDB_RUN_ID={os.environ['WANDB_RUN_ID']} in the environment: all jobs of the sweep would be this one "

@@ -50,7 +50,11 @@ ACTIONS = {
         "the vectors of a source's texts, or of a file of texts",
         ("data", "model", "trainer", "evaluation", "encode"),
     ),
-    "mine": Action("mixlingua.cli.mine:mine_negatives", "find hard negatives", ("data", "model", "trainer", "mining")),
+    "mine": Action(
+        "mixlingua.cli.mine:mine_negatives",
+        "find hard negatives",
+        ("data", "model", "trainer", "evaluation", "mining"),
+    ),
     "translate": Action(
         "mixlingua.cli.translate:translate",
         "make parallel pairs of those in one language",

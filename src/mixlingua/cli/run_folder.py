@@ -7,6 +7,7 @@ import fcntl
 import json
 import logging
 import os
+import shutil
 import socket
 from collections.abc import Sequence
 from datetime import datetime
@@ -99,7 +100,7 @@ def check_unused(run_dir: Path, cfg: DictConfig, overrides: Sequence[str], *, mu
     if holds_finished_run(run_dir):
         key = "hydra.sweep.dir, or hydra.sweep.subdir where jobs share it" if multirun else "hydra.run.dir"
         raise ConfigError(f"{run_dir} holds a finished run; choose another {key}, or give overwrite=true.")
-    resumed = cfg.resume is not None and checkpoint_of(cfg.resume).resolve().parent.parent == run_dir.resolve()
+    resumed = _goes_on_in(run_dir, cfg)
     status = read_status(run_dir)
     results = sorted(
         path.name
@@ -112,6 +113,35 @@ def check_unused(run_dir: Path, cfg: DictConfig, overrides: Sequence[str], *, mu
             f"'{status['state']}'. Choose another hydra.run.dir, go on with it by resume={run_dir}, or give "
             "overwrite=true."
         )
+
+
+# What train and evaluate write, and what a reader of the folder takes for results of the run that wrote last.
+_RESULTS = ("metrics*.json", "report*.json", "report.html", "per_query*", "worst_queries.json", "heatmap_*.png",
+            "languages_*.png", "checkpoints", "model", "adapter", "csv", "tensorboard")  # fmt: skip
+
+
+def remove_overwritten(run_dir: Path, cfg: DictConfig) -> None:
+    """With overwrite=true, remove the results of the run that the folder holds, so that none stands beside new ones.
+
+    Of a run that goes on in its folder, nothing is removed. Raises ConfigError where this run begins with weights that
+    would be removed. Rank 0 alone acts.
+    """
+    if not cfg.overwrite or _goes_on_in(run_dir, cfg) or not is_rank_zero():
+        return
+    teacher = [cfg.teacher.name_or_path] if cfg.teacher else []
+    for path in map(str, (cfg.model.name_or_path, *teacher, *cfg.averaging.models)):
+        if Path(path).resolve().is_relative_to(run_dir.resolve()):
+            raise ConfigError(
+                f"overwrite=true: this run begins with {path}, which lies in the folder that it overwrites. Choose "
+                "another hydra.run.dir."
+            )
+    for found in [found for pattern in _RESULTS for found in run_dir.glob(pattern)]:
+        shutil.rmtree(found) if found.is_dir() else found.unlink()
+
+
+def _goes_on_in(run_dir: Path, cfg: DictConfig) -> bool:
+    """Whether the run that is resumed is the one in this folder."""
+    return cfg.resume is not None and checkpoint_of(cfg.resume).resolve().parent.parent == run_dir.resolve()
 
 
 def _settled(config: DictConfig, kind: str) -> Path:

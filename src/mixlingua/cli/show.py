@@ -35,7 +35,7 @@ from mixlingua.evaluation.suite import Task
 from mixlingua.files import atomic_write
 from mixlingua.mining.pool import MiningRows
 from mixlingua.model.encoder import BiEncoder
-from mixlingua.report.groups import group_tables
+from mixlingua.report.groups import group_tables, languages_of
 from mixlingua.report.logged import log_outcome
 from mixlingua.report.page import choice_text, cut_notes
 from mixlingua.report.pairs import language_shares, pair_values, save_heatmap, save_share_heatmap
@@ -185,7 +185,7 @@ def show_outcome(run_dir: Path, loggers: list[Logger], seen_languages: list[str]
     log_outcome(loggers, run_dir, after.rows, main_metrics)
     console = Console()
     if after.rows:
-        seen = seen_languages or sorted({row.query_language for row in after.rows})
+        seen = seen_languages or languages_of(after.rows)
         console.print(before_after_table(before, after.rows, seen, after.provenance["tasks"], after.average))
         for table in group_tables(before, after.rows, main_metrics, after.average):
             console.print("", table)

@@ -45,6 +45,11 @@ def groups_of(row: HasLanguages) -> Iterator[str]:
                 yield same if len(values) == 1 else different
 
 
+def languages_of(rows: Iterable[HasLanguages]) -> list[str]:
+    """The languages of queries and of passages, sorted."""
+    return sorted({code for row in rows for code in (row.query_language, row.passage_language)} - {ALL_LANGUAGES})
+
+
 def groups_among(rows: Iterable[HasLanguages]) -> list[str]:
     """The groups that rows fall into, in the order of tables; a kind that does not tell any two rows apart has none."""
     present = {group for row in rows for group in groups_of(row)}
@@ -54,8 +59,7 @@ def groups_among(rows: Iterable[HasLanguages]) -> list[str]:
 
 def groups_note(rows: Iterable[HasLanguages]) -> str:
     """How rows are counted, and their languages whose class, script or family is not known."""
-    named = {language for row in rows for language in (row.query_language, row.passage_language)} - {ALL_LANGUAGES}
-    unknown = sorted(code for code in named if None in (resource_class(code), script(code), family(code)))
+    unknown = [code for code in languages_of(rows) if None in (resource_class(code), script(code), family(code))]
     text = "A pair counts by its language with fewer resources (Joshi et al. 2020)."
     return text + (f" Not grouped, because unknown: {', '.join(unknown)}." if unknown else "")
 

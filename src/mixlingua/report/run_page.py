@@ -15,7 +15,7 @@ from mixlingua.evaluation.run_folder import (
     values_by_language,
 )
 from mixlingua.report.figures import Picture, Point, loss_picture, spread_picture
-from mixlingua.report.groups import group_tables
+from mixlingua.report.groups import group_tables, languages_of
 from mixlingua.report.page import choice_text, cut_notes, data_rows, file_rows, provenance_rows, write_page
 from mixlingua.report.pairs import difference_matrix, language_shares, pair_values, share_matrix, value_matrix
 from mixlingua.report.plain_table import PlainTable, plain_name, spoken
@@ -49,7 +49,7 @@ def write_run_page(run_dir: Path, times: Sequence[tuple[str, str]]) -> Path:
     """
     after = read_results(run_dir)
     before = read_results(run_dir, "before").rows if (run_dir / "metrics_before.json").exists() else None
-    languages = sorted({row.query_language for row in after.rows})
+    languages = languages_of(after.rows)
     seen = after.provenance.get("training_languages", languages)
     zero_shot = [language for language in languages if language not in seen]
     log = read_training_log(run_dir)

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from mixlingua.evaluation.results import MACRO, SETTINGS, Average, ResultRow, mean_of_rows
 from mixlingua.mining.mine import FILTERS
+from mixlingua.report.groups import languages_of
 from mixlingua.report.plain_table import PlainTable, plain_name, spoken
 
 SEEN, ZERO_SHOT = "seen", "zero-shot"
@@ -112,7 +113,7 @@ def headline(
             if any(key in new for key in keys):
                 lines.append((label, [Change(metric, old.get(key), new.get(key)) for key in keys]))
     note = f"Averages over {'languages or pairs' if average == MACRO else 'all queries'}."
-    if unseen := sorted({row.query_language for row in after} - set(seen)):
+    if unseen := [language for language in languages_of(after) if language not in seen]:
         note += f" Zero-shot: with {', '.join(unseen)}, which were never trained on."
     for task in dict.fromkeys(key[0] for key in new if key[1:3] == ("multilingual", "recall_at_1")):
         if (most := tasks[task].get("most_recall_at_1", 1)) < 1:
