@@ -4,13 +4,13 @@ Hydra takes plugins from this namespace only. Its released Optuna plugin pins Op
 `tell` of a current Optuna, and gives up trials that a pruner sees no hope for.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from mixlingua.errors import ConfigError, PrunedError, suggest
 
 _BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+_ASIDE = ("hydra", "logger", "overwrite", "paths")  # sections that change no trial's figures
 _running: list[Any] = []  # the trial whose job runs in this process
 
 
@@ -27,7 +28,7 @@ class OptunaSweeper(Sweeper):
 
     params: key -> what is searched, in Hydra's words, such as interval(0,1), tag(log,interval(1e-5,1e-3)), range(1,10)
     and choice(a,b); those on the command line replace them
-    n_trials: of this command; a study that is in hydra.sweep.dir already is continued
+    n_trials: of this command; a study that is in hydra.sweep.dir already is continued, with the same settings only
     n_jobs: trials proposed at once, for launchers that run them side by side
     direction: of the objective: maximize or minimize
     seed: of the proposals
@@ -83,8 +84,14 @@ class OptunaSweeper(Sweeper):
         ]
         space = {key: _distribution(override) for key, override in swept.items()}
         assert self.config is not None and self.launcher is not None, "Hydra calls setup before sweep"
+        interval = "evaluation.every_n_steps"
+        if self.prune and interval not in space and OmegaConf.select(self.config, interval) is None:
+            raise ConfigError(
+                f"hydra.sweeper.prune=true: trials are given up by figures measured in between. Set {interval}=N, "
+                "or prune=false."
+            )
         folder = Path(self.config.hydra.sweep.dir)
-        study = self._study(folder)
+        study = self._study(folder, self._settings(space))
         jobs: list[Any] = []
         while len(jobs) < self.n_trials:
             trials = [study.ask(space) for _ in range(min(self.n_jobs, self.n_trials - len(jobs)))]
@@ -105,7 +112,21 @@ class OptunaSweeper(Sweeper):
             OmegaConf.save(OmegaConf.create(best), folder / "optimization_results.yaml")
         return [jobs]
 
-    def _study(self, folder: Path) -> Any:
+    def _settings(self, space: Mapping[str, Any]) -> dict[str, Any]:
+        """By key, all that decides what the figures of trials mean, and from where their values are drawn."""
+        assert self.config is not None
+        tree: Any = OmegaConf.to_container(self.config, resolve=False)
+        searched = [key.lstrip("+") for key in space if key not in tree["hydra"]["runtime"]["choices"]]  # no groups
+        fixed = {
+            key: value
+            for key, value in _leaves({name: part for name, part in tree.items() if name not in _ASIDE})
+            if not any(f"{key}.".startswith(f"{name}.") for name in searched)
+        }
+        drawn = {key: str(distribution) for key, distribution in space.items()}
+        return {"hydra.sweeper.direction": self.direction, **fixed, **drawn}
+
+    def _study(self, folder: Path, settings: dict[str, Any]) -> Any:
+        """The study in the folder, or a new one. Raises ConfigError where its trials had other settings."""
         import optuna
         from optuna.storages import JournalStorage
         from optuna.storages.journal import JournalFileBackend
@@ -118,6 +139,9 @@ class OptunaSweeper(Sweeper):
             direction=StudyDirection[self.direction.upper()],
             load_if_exists=True,
         )
+        if not study.trials and not study.user_attrs:
+            study.set_user_attr("settings", settings)
+        _check_continued(folder, study.user_attrs.get("settings"), settings)
         # A study that is continued would be given its first proposals again by the same seed.
         seed = self.seed + len(study.trials)
         study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=self.startup)
@@ -153,22 +177,74 @@ def watcher(objective: str | None) -> Callable[[int, Mapping[str, float]], None]
     return watch
 
 
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values of a nested dictionary; an empty one is a value."""
+    for name, value in tree.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _check_continued(folder: Path, stored: Mapping[str, Any] | None, settings: Mapping[str, Any]) -> None:
+    """Raise ConfigError that names each setting in which a study's trials differ from those that would follow."""
+    if stored is None:
+        raise ConfigError(
+            f"hydra.sweep.dir={folder}: an earlier version wrote its study, without settings. Choose another folder."
+        )
+    different = [
+        f"{key} was {stored.get(key)!r}, is {settings.get(key)!r}"
+        for key in dict.fromkeys([*stored, *settings])
+        if stored.get(key) != settings.get(key)
+    ]
+    if different:
+        raise ConfigError(
+            f"hydra.sweep.dir={folder}: its study cannot be continued: {'; '.join(different)}. "
+            "Restore these settings, or choose another folder."
+        )
+
+
 def _distribution(override: Override) -> Any:
     """What Optuna draws a key from. Raises ConfigError where the words of Hydra have no counterpart."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     value: Any = override.value()
-    if isinstance(value, IntervalSweep):
-        assert value.start is not None and value.end is not None
-        log = "log" in value.tags
-        if isinstance(value.start, int) and isinstance(value.end, int) and "int" in value.tags:
-            return IntDistribution(value.start, value.end, log=log)
-        return FloatDistribution(float(value.start), float(value.end), log=log)
-    if isinstance(value, RangeSweep) and all(isinstance(part, int) for part in (value.start, value.stop, value.step)):
-        return IntDistribution(int(value.start), int(value.stop) - 1, step=int(value.step))  # type: ignore[arg-type]
-    if not override.is_discrete_sweep():
-        raise ConfigError(f"{override.input_line}: interval, range of whole numbers and choice are what is searched.")
+    numbers = value.range() if isinstance(value, RangeSweep) and value.step > 0 else None
+    if problem := _unsearchable(value, numbers):
+        raise ConfigError(f"{override.input_line}: {problem}")
+    log = "log" in value.tags
+    try:
+        if isinstance(numbers, range):
+            return IntDistribution(numbers[0], numbers[-1], step=numbers.step, log=log)
+        if isinstance(value, IntervalSweep):
+            low, high = _ends(value)
+            if isinstance(low, int) or "int" in value.tags:  # int(interval(4,12)), tag(int,interval(4,12))
+                return IntDistribution(int(low), int(high), log=log)
+            return FloatDistribution(low, high, log=log)
+    except ValueError as error:
+        raise ConfigError(f"{override.input_line}: {error}") from None
     return CategoricalDistribution(list(override.sweep_string_iterator()))
+
+
+def _unsearchable(value: Any, numbers: Any) -> str:
+    """Why words of Hydra are refused; empty where they are not. numbers: of a range with a positive step."""
+    if not isinstance(value, ChoiceSweep | IntervalSweep | RangeSweep):
+        return "interval, range and choice are what is searched."
+    if isinstance(value, RangeSweep) and value.step <= 0:
+        return f"the step of a range is {value.step}; it must be above 0."
+    if isinstance(numbers, range) and not numbers:
+        return "the range is empty."
+    takes = ("int", "log") if isinstance(numbers, range) or isinstance(value, IntervalSweep) else ()
+    if unknown := sorted(value.tags.difference(takes)):
+        return f"unknown tag {', '.join(unknown)}; it takes {' and '.join(takes) or 'none'}."
+    if isinstance(value, IntervalSweep) and "int" in value.tags and any(end % 1 for end in _ends(value)):
+        return "an interval of whole numbers needs whole ends."
+    return ""
+
+
+def _ends(interval: IntervalSweep) -> tuple[float, float]:
+    assert interval.start is not None and interval.end is not None
+    return interval.start, interval.end
 
 
 def _typed(value: Any) -> str:

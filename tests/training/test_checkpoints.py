@@ -14,10 +14,11 @@ from torch.utils.data import DataLoader
 
 from mixlingua.errors import CheckpointError
 from mixlingua.losses.base import TotalLoss
+from mixlingua.model.encoder import BiEncoder
 from mixlingua.training.callbacks import MovingAverage
 from mixlingua.training.checkpoints import check_resumable, checkpoint_callbacks, read_checkpoint
 from mixlingua.training.end_of_training import EndOfTraining
-from mixlingua.training.module import RetrieverModule
+from mixlingua.training.module import RetrieverModule, Teacher
 from mixlingua.training.optimizer import AdamW
 
 
@@ -255,6 +256,35 @@ def test_settings_that_a_resumed_run_would_not_take_over_are_named(module, fit, 
     expected = pytest.raises(CheckpointError, match=message) if message else nullcontext()
     with expected:
         check_resumable(run_dir / "checkpoints" / "last.ckpt", module, averages=not changes)
+
+
+def test_another_teacher_is_refused_and_each_is_read_once(module, pretrained, fit, run_dir, monkeypatch):
+    module.teacher = Teacher(pretrained().load(seed=5))
+    computed = []
+    fingerprint = BiEncoder.fingerprint
+    monkeypatch.setattr(BiEncoder, "fingerprint", lambda encoder: computed.append(encoder) or fingerprint(encoder))
+    fit(module, every_n_steps=1)
+    path = run_dir / "checkpoints" / "last.ckpt"
+    check_resumable(path, module)
+    assert len(computed) == 1
+    module.teacher = Teacher(pretrained().load(seed=5))
+    check_resumable(path, module)
+    for other in (Teacher(pretrained().load(seed=6)), None):
+        module.teacher = other
+        with pytest.raises(CheckpointError, match=r"cannot be resumed: teacher was '\w+', is (None|'\w+')\."):
+            check_resumable(path, module)
+
+
+def test_a_checkpoint_of_an_earlier_version_says_nothing_of_its_teacher(module, pretrained, fit, run_dir):
+    fit(module)
+    checkpoint = read_checkpoint(run_dir / "checkpoints" / "last.ckpt")
+    del checkpoint["settings"]["teacher"]
+    path = run_dir / "earlier.ckpt"
+    torch.save(checkpoint, path)
+    check_resumable(path, module)
+    module.teacher = Teacher(pretrained().load(seed=5))
+    with pytest.raises(CheckpointError, match=r"earlier\.ckpt: an earlier version wrote it, without teacher\."):
+        check_resumable(path, module)
 
 
 def test_a_fixed_temperature_is_the_one_that_a_resumed_run_is_given(module, infonce, fit, run_dir):

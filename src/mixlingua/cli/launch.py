@@ -75,12 +75,13 @@ def with_arguments_of_resumed(arguments: Sequence[str]) -> list[str]:
     """The command line of a resumed run: what the stopped one was started with, then what is said now.
 
     An argument given now replaces the stopped run's own; a group given now as none loses the settings that it had.
+    A job of a sweep is resumed alone, whatever its experiment goes through: hydra.mode=RUN says so.
     Unchanged where nothing is resumed, in a sweep, and where the checkpoint is a file that lies in no run folder.
     Raises ConfigError for a folder without status.json, and for a recorded argument that is no plain override.
     """
     if {"-m", "--multirun"} & set(arguments):
         return list(arguments)
-    given = {override.key_or_group: override for override in map(_override, arguments) if override is not None}
+    given = {_name(override): override for override in map(_override, arguments) if override is not None}
     resume = given["resume"].value() if "resume" in given else None
     if resume is None:
         return list(arguments)
@@ -92,13 +93,19 @@ def with_arguments_of_resumed(arguments: Sequence[str]) -> list[str]:
     recorded = [text for text in status.get("overrides", []) if not _replaced(text, given, left_out)]
     for text in recorded:
         _check_recorded(text, run_dir)
-    return [*recorded, *arguments]
+    alone = ["hydra.mode=RUN"] if status and "hydra.mode" not in given else []
+    return [*recorded, *alone, *arguments]
 
 
 def _replaced(text: str, given: Container[str], left_out: tuple[str, ...]) -> bool:
     """Whether an argument given now stands in the place of a recorded one."""
     override = _override(text)
-    return override is not None and (override.key_or_group in given or override.key_or_group.startswith(left_out))
+    return override is not None and (_name(override) in given or override.key_or_group.startswith(left_out))
+
+
+def _name(override: Override) -> str:
+    """The key, or the group and its package: model and model@teacher are two choices of one group."""
+    return override.get_key_element().lstrip("+~")
 
 
 def _check_recorded(text: str, run_dir: Path) -> None:

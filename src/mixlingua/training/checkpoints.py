@@ -119,13 +119,17 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 def check_resumable(path: Path, module: RetrieverModule, *, averages: bool = False) -> None:
     """Raises CheckpointError, naming the first difference, unless the file is a checkpoint of such a module.
 
-    Its weights must have the same names and shapes, its optimiser and adapter the same settings. averages: whether the
-    run keeps a moving average, which the checkpoint must have or lack as well.
+    Its weights must have the same names and shapes, its optimiser and adapter the same settings, its teacher the same
+    fingerprint. averages: whether the run keeps a moving average, which the checkpoint must have or lack as well.
     """
     checkpoint = read_checkpoint(path)
     if "PairDataModule" not in checkpoint or "optimizer_states" not in checkpoint:
         raise CheckpointError(f"{path}: weights without a training state; only RUN/{LAST} can be resumed.")
-    if missing := [key for key in ("settings", "remembered") if key not in checkpoint]:
+    settings = module.lasting_settings()
+    missing = [key for key in ("settings", "remembered") if key not in checkpoint]
+    if "teacher" not in checkpoint.get("settings", settings) and settings["teacher"] is not None:
+        missing.append("teacher")
+    if missing:
         raise CheckpointError(f"{path}: an earlier version wrote it, without {', '.join(missing)}. Start a new run.")
     saved = {name: tuple(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}
     current = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
@@ -135,7 +139,7 @@ def check_resumable(path: Path, module: RetrieverModule, *, averages: bool = Fal
                 f"{path}: belongs to another model: {name} is {saved.get(name, 'absent')} there and "
                 f"{current.get(name, 'absent')} here. Resume with the run's own model, adapter and loss."
             )
-    for key, value in module.lasting_settings().items():
+    for key, value in settings.items():
         if (saved_value := checkpoint["settings"].get(key)) != value:
             raise CheckpointError(
                 f"the checkpoint cannot be resumed: {key} was {saved_value!r}, is {value!r}. "

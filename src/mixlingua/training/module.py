@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from functools import cached_property
 from typing import Any, Self
 
 import pytorch_lightning as pl
@@ -39,7 +40,12 @@ class Teacher:
 
     def keep(self, precision: str) -> None:
         """Keep vectors in the cache from now on. precision: that of training, in which they are computed."""
-        self._kept = KeptVectors(folder_of(self._encoder.fingerprint(), precision, self._encoder.embedding_dim))
+        self._kept = KeptVectors(folder_of(self.fingerprint, precision, self._encoder.embedding_dim))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """That of its encoder, which is frozen: it is computed once."""
+        return self._encoder.fingerprint()
 
     def flush(self) -> None:
         """Write the vectors that are to be kept and are not on disk yet."""
@@ -226,11 +232,15 @@ class RetrieverModule(pl.LightningModule):
         checkpoint["remembered"] = self.loss.remembered()
         checkpoint["settings"] = self.lasting_settings()
 
-    def lasting_settings(self) -> dict[str, float | None]:
-        """By key, the settings that the state of the optimiser and the weights of adapters hold or depend on."""
+    def lasting_settings(self) -> dict[str, float | str | None]:
+        """By key, the settings that the state of the optimiser and the weights of adapters hold or depend on.
+
+        teacher: its fingerprint, as that is no part of the state either; None where there is no teacher.
+        """
         keys = ("lr", "weight_decay", "layer_decay")
         return {f"optimizer.{key}": getattr(self.optimizer, key) for key in keys} | {
-            "adapter.alpha": adapter_alpha(self.encoder)
+            "adapter.alpha": adapter_alpha(self.encoder),
+            "teacher": self.teacher.fingerprint if self.teacher is not None else None,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
