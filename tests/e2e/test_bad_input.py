@@ -156,7 +156,7 @@ def test_what_an_overwritten_run_has_left_is_no_result_of_the_new_one(
     again = ["evaluation=[]", "evaluation.before=false", "hydra.run.dir=run", "trainer.max_steps=1", "overwrite=true"]
     assert launch(*again, "model=folder", "model.name_or_path=run/model") == 2
     assert "this run begins with run/model, which lies in the folder that it overwrites" in capfd.readouterr().err
-    assert (run / "metrics_before.json").exists()
+    assert (run / "metrics_before.json").exists() and read_status(run)["state"] == "finished"
     assert launch(*again) == 0
     assert [name for name in (*left, "mine.txt") if (run / name).exists()] == ["mine.txt"]
 

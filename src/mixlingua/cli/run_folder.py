@@ -93,9 +93,11 @@ def check_unused(run_dir: Path, cfg: DictConfig, overrides: Sequence[str], *, mu
     """Raise ConfigError where a folder holds results of another run, or job of a sweep, unless cfg.overwrite.
 
     Results of an unfinished run stand in nobody's way where it is resumed in its folder, or started again with the same
-    arguments.
+    arguments. With cfg.overwrite, the weights that a run begins with must lie elsewhere.
     """
     if cfg.overwrite:
+        if cfg.action in _OVERWRITING and not _goes_on_in(run_dir, cfg):
+            _refuse_own_weights(run_dir, cfg)
         return
     if holds_finished_run(run_dir):
         key = "hydra.sweep.dir, or hydra.sweep.subdir where jobs share it" if multirun else "hydra.run.dir"
@@ -115,7 +117,8 @@ def check_unused(run_dir: Path, cfg: DictConfig, overrides: Sequence[str], *, mu
         )
 
 
-# What train and evaluate write, and what a reader of the folder takes for results of the run that wrote last.
+_OVERWRITING = ("train", "evaluate")  # actions that call `remove_overwritten`
+# What they write, and what a reader of the folder takes for results of the run that wrote last.
 _RESULTS = ("metrics*.json", "report*.json", "report.html", "per_query*", "worst_queries.json", "heatmap_*.png",
             "languages_*.png", "checkpoints", "model", "adapter", "csv", "tensorboard")  # fmt: skip
 
@@ -123,20 +126,22 @@ _RESULTS = ("metrics*.json", "report*.json", "report.html", "per_query*", "worst
 def remove_overwritten(run_dir: Path, cfg: DictConfig) -> None:
     """With overwrite=true, remove the results of the run that the folder holds, so that none stands beside new ones.
 
-    Of a run that goes on in its folder, nothing is removed. Raises ConfigError where this run begins with weights that
-    would be removed. Rank 0 alone acts.
+    Of a run that goes on in its folder, nothing is removed. Rank 0 alone acts.
     """
     if not cfg.overwrite or _goes_on_in(run_dir, cfg) or not is_rank_zero():
         return
-    teacher = [cfg.teacher.name_or_path] if cfg.teacher else []
-    for path in map(str, (cfg.model.name_or_path, *teacher, *cfg.averaging.models)):
-        if Path(path).resolve().is_relative_to(run_dir.resolve()):
+    for found in [found for pattern in _RESULTS for found in run_dir.glob(pattern)]:
+        shutil.rmtree(found) if found.is_dir() else found.unlink()
+
+
+def _refuse_own_weights(run_dir: Path, cfg: DictConfig) -> None:
+    paths = [OmegaConf.select(cfg, key) for key in ("model.name_or_path", "teacher.name_or_path")]
+    for path in [*paths, *(OmegaConf.select(cfg, "averaging.models") or ())]:
+        if path is not None and Path(str(path)).resolve().is_relative_to(run_dir.resolve()):
             raise ConfigError(
                 f"overwrite=true: this run begins with {path}, which lies in the folder that it overwrites. Choose "
                 "another hydra.run.dir."
             )
-    for found in [found for pattern in _RESULTS for found in run_dir.glob(pattern)]:
-        shutil.rmtree(found) if found.is_dir() else found.unlink()
 
 
 def _goes_on_in(run_dir: Path, cfg: DictConfig) -> bool:
