@@ -4,7 +4,7 @@ Hydra takes plugins from this namespace only. Its released Optuna plugin pins Op
 `tell` of a current Optuna, and gives up trials that a pruner sees no hope for.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from mixlingua.errors import ConfigError, PrunedError, suggest
+from mixlingua.files import dotted
 
 _BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 _ASIDE = ("hydra", "logger", "overwrite", "paths")  # sections that change no trial's figures
@@ -119,7 +120,7 @@ class OptunaSweeper(Sweeper):
         searched = [key.lstrip("+") for key in space if key not in tree["hydra"]["runtime"]["choices"]]  # no groups
         fixed = {
             key: value
-            for key, value in _leaves({name: part for name, part in tree.items() if name not in _ASIDE})
+            for key, value in dotted({name: part for name, part in tree.items() if name not in _ASIDE}).items()
             if not any(f"{key}.".startswith(f"{name}.") for name in searched)
         }
         drawn = {key: str(distribution) for key, distribution in space.items()}
@@ -175,15 +176,6 @@ def watcher(objective: str | None) -> Callable[[int, Mapping[str, float]], None]
             )
 
     return watch
-
-
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys and values of a nested dictionary; an empty one is a value."""
-    for name, value in tree.items():
-        if isinstance(value, dict) and value:
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _check_continued(folder: Path, stored: Mapping[str, Any] | None, settings: Mapping[str, Any]) -> None:

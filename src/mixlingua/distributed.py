@@ -58,6 +58,11 @@ def all_gather(local: Tensor) -> Tensor:
     return gathered
 
 
+def mean_over_processes(value: Tensor) -> Tensor:
+    """The mean of every rank's scalar, without gradient."""
+    return all_gather(value.detach()[None]).mean()
+
+
 def all_gather_objects(local: object) -> list:
     """Every rank's object in rank order."""
     if not _running():

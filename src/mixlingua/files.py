@@ -327,6 +327,14 @@ def parse_json(text: str | bytes, where: str) -> Any:
     return value
 
 
+def dotted(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dictionaries as one, with dotted keys; an empty one is a value."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= dotted(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
+    return flat
+
+
 def read_status(run_dir: Path) -> dict[str, Any]:
     """The content of RUN/status.json; empty where there is none.
 

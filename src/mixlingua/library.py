@@ -262,7 +262,7 @@ class _Losses(Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: Any) -> None:
         # What Lightning gives has been divided for the mean over the batches of an optimiser step.
         loss = outputs["loss"] * trainer.accumulate_grad_batches
-        self.losses.append(distributed.all_gather(loss.detach()[None]).mean().item())
+        self.losses.append(distributed.mean_over_processes(loss).item())
 
 
 def _readers(data: str | Path | Reader | Sequence[Reader]) -> list[Reader]:

@@ -119,13 +119,6 @@ def test_sides_and_hard_negatives(aligned, vectors):
     assert transport("passage").views == {"pivot_passages": 1} and len(transport("both").token_views) == 4
 
 
-def test_half_precision_of_the_step_does_not_reach_it(aligned, vectors):
-    made = aligned(*(token_vectors(vectors, 2, 3, seed).float() for seed in (0, 1)))
-    with torch.autocast("cpu", torch.bfloat16):
-        rounded = transport()(made)
-    assert torch.equal(rounded, transport()(made))
-
-
 def test_values_that_make_no_sense(aligned, vectors):
     with pytest.raises(ConfigError, match=r"loss\.transport\.sides=passages: .*Did you mean 'passage'"):
         transport("passages")

@@ -11,6 +11,7 @@ from typing import Any
 
 from mixlingua.comparison.runs import FinishedRun
 from mixlingua.errors import ConfigError, suggest
+from mixlingua.files import dotted
 
 Settings = Mapping[str, Hashable]
 
@@ -94,8 +95,8 @@ def setups(runs: Sequence[FinishedRun]) -> tuple[list[Setup], list[str]]:
 def settings_of(run: FinishedRun) -> Settings:
     """What a run's scores depend on: the values of its configuration by dotted key, and whether it was trained."""
     data_folder = str(run.config["paths"]["data"])
-    values = {key: value for key, value in _leaves(run.config, data_folder) if _counts(key, run)}
-    return {"action": run.action, **values}
+    values = {key: value for key, value in dotted(run.config).items() if _counts(key, run)}
+    return {"action": run.action, **{key: _wherever(value, data_folder) for key, value in values.items()}}
 
 
 def _counts(key: str, run: FinishedRun) -> bool:
@@ -109,18 +110,15 @@ def _within(key: str, names: Sequence[str]) -> bool:
     return any(key == name or key.startswith(f"{name}.") for name in names)
 
 
-def _leaves(tree: Mapping[str, Any], data_folder: str, prefix: str = "") -> Iterator[tuple[str, Hashable]]:
-    for key, value in tree.items():
-        if isinstance(value, dict) and value:
-            yield from _leaves(value, data_folder, f"{prefix}{key}.")
-        elif isinstance(value, list):
-            yield f"{prefix}{key}", ",".join(str(_wherever(part, data_folder)) for part in value)
-        else:
-            yield f"{prefix}{key}", None if value == {} else _wherever(value, data_folder)
+def _wherever(value: Any, data_folder: str) -> Hashable:
+    """A value as it compares: a path in the folder of data without that, since data that were moved are the same data.
 
-
-def _wherever(value: Any, data_folder: str) -> Any:
-    """A path in the folder of data without it: data that were moved are the same data."""
+    A list is one text; an empty mapping is None.
+    """
+    if isinstance(value, list):
+        return ",".join(str(_wherever(part, data_folder)) for part in value)
+    if value == {}:
+        return None
     inside = isinstance(value, str) and (value == data_folder or value.startswith(f"{data_folder}/"))
     return f"${{paths.data}}{value.removeprefix(data_folder)}" if inside else value
 

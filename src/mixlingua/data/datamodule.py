@@ -16,7 +16,7 @@ from mixlingua.data.rows import Augmentation
 from mixlingua.data.store import ParallelStore
 from mixlingua.data.tokenizer import PairTokenizer
 from mixlingua.errors import CheckpointError, ConfigError
-from mixlingua.files import content_hash
+from mixlingua.files import content_hash, dotted
 from mixlingua.sampling.plan import BatchPlan
 
 _SHARED_MEMORY = Path("/dev/shm")  # where workers hand their batches over
@@ -190,11 +190,6 @@ def _one_thread(worker: int) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 
-def _flat(value: Any, name: str = "") -> dict[str, Any]:
-    """Nested dicts as one, with dotted names; tuples as lists, as a checkpoint may return them."""
-    if not isinstance(value, dict):
-        return {name: list(value) if isinstance(value, tuple) else value}
-    flat: dict[str, Any] = {}
-    for key, inner in value.items():
-        flat |= _flat(inner, f"{name}.{key}" if name else key)
-    return flat
+def _flat(tree: dict[str, Any]) -> dict[str, Any]:
+    """With dotted names; tuples as lists, as a checkpoint may return them."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in dotted(tree).items()}

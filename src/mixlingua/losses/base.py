@@ -104,6 +104,7 @@ def share_a_key(left: Tensor, right: Tensor) -> Tensor:
 class StepLoss(nn.Module, ABC):
     """Maps the embeddings of a step to a scalar; `weight` is its factor in the sum of several.
 
+    Training calls it in float32, whatever the precision of the encoder.
     remembered: (M, D) embeddings of earlier batches that it looks at again, by view. They are saved in checkpoints.
     """
 

@@ -92,12 +92,10 @@ class Transport(StepLoss):
                 f"loss=transport: the teacher's token vectors have {teacher.vectors.shape[2]} components, the model's "
                 f"{vectors.shape[2]}. Choose a teacher whose transformer has the same width, or loss=relational."
             )
-        # Half precision would round costs by as much as epsilon.
-        with torch.autocast(vectors.device.type, enabled=False):
-            cost = 1 - vectors @ teacher.vectors.mT
-            masses = [_uniform(tokens.to(cost.dtype)) for tokens in (content, teacher.content)]
-            plan = transport_plan(cost, *masses, epsilon=self.epsilon, iterations=self.iterations)
-            return (plan * cost).sum((1, 2))
+        cost = 1 - vectors @ teacher.vectors.mT
+        masses = [_uniform(tokens.to(cost.dtype)) for tokens in (content, teacher.content)]
+        plan = transport_plan(cost, *masses, epsilon=self.epsilon, iterations=self.iterations)
+        return (plan * cost).sum((1, 2))
 
 
 def _uniform(content: Tensor) -> Tensor:

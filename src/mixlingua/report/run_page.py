@@ -170,7 +170,7 @@ def read_training_log(run_dir: Path) -> TrainingLog | None:
         for name, text in row.items():
             # Logged under the number of steps before it, and once more in each later row until another of its kind.
             kind = name.removeprefix(_LOSS)
-            if kind != name and (share > 0 if kind == "monolingual" else share < 1):
+            if name.startswith(_LOSS) and (share > 0 if kind == "monolingual" else share < 1):
                 losses.setdefault(kind, []).append((int(row["step"]) + 1, float(text)))
             elif name == _VALIDATION:
                 validation.append((int(row["step"]) + 1, float(text)))

@@ -113,7 +113,8 @@ class RetrieverModule(pl.LightningModule):
         self.optimizer = optimizer
         self.teacher = teacher
         self._unsharded: list[BiEncoder] = []  # of trainer=fsdp: what the weights are put together in
-        self._unchecked: list[tuple[TrainBatch, dict[str, Tensor]]] = []  # batches since the last optimiser step
+        # The batches since the last optimiser step, each with its loss and the parts of that by name.
+        self._unchecked: list[tuple[TrainBatch, dict[str, Tensor]]] = []
 
     def configure_model(self) -> None:
         """Under trainer=fsdp: share the encoder's weights among the processes, layer by layer."""
@@ -141,7 +142,7 @@ class RetrieverModule(pl.LightningModule):
         """The loss of one batch, a scalar in nats; `configure_gradient_clipping` checks and logs it."""
         loss, loss_values = self.batch_loss(batch)
         parts = loss_values if len(loss_values) > 1 else {}
-        means = {name: _mean_over_processes(value) for name, value in {"loss": loss, **parts}.items()}
+        means = {name: distributed.mean_over_processes(value) for name, value in {"loss": loss, **parts}.items()}
         self._unchecked.append((batch, means))
         return loss
 
@@ -153,7 +154,7 @@ class RetrieverModule(pl.LightningModule):
     def validation_step(self, batch: TrainBatch, batch_idx: int) -> None:
         """Logs the loss of one held-out batch, averaged over devices, as validation/loss."""
         loss, _ = self.batch_loss(batch)
-        self.log("validation/loss", _mean_over_processes(loss), prog_bar=True, batch_size=1)
+        self.log("validation/loss", distributed.mean_over_processes(loss), prog_bar=True, batch_size=1)
 
     def batch_loss(self, batch: TrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum of the losses, and each of them before its weight."""
@@ -164,7 +165,7 @@ class RetrieverModule(pl.LightningModule):
         # Scores in bfloat16 would have a grid of .004, which a low temperature makes a quarter of a nat.
         with torch.autocast(self.device.type, enabled=False):
             total, loss_values = self.loss(step)
-        return total, loss_values
+            return total, loss_values
 
     def _encoded(self, batch: TrainBatch) -> tuple[dict[View, Tensor], dict[View, TokenVectors]]:
         """The embeddings of all views of the batch, and of the tokens of those whose tokens a loss asks for."""
@@ -301,10 +302,6 @@ def gathered_step(
         scores=scores,
         all_scores=None if scores is None else distributed.all_gather(scores),
     )
-
-
-def _mean_over_processes(value: Tensor) -> Tensor:
-    return distributed.all_gather(value.detach()[None]).mean()
 
 
 def _describe(batch: TrainBatch) -> str:
