@@ -91,6 +91,11 @@ class OptunaSweeper(Sweeper):
                 f"hydra.sweeper.prune=true: trials are given up by figures measured in between. Set {interval}=N, "
                 "or prune=false."
             )
+        if self.prune and self.config.action != "train":
+            raise ConfigError(
+                f"hydra.sweeper.prune=true: only action=train measures in between, not action={self.config.action}. "
+                "Use prune=false."
+            )
         folder = Path(self.config.hydra.sweep.dir)
         study = self._study(folder, self._settings(space))
         jobs: list[Any] = []

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig
 
+from mixlingua.cli.command_line import ACTIONS, Action
+
 pytest.importorskip("optuna")
 
 GIVEN = {
@@ -100,8 +102,12 @@ def test_words_without_a_counterpart_are_refused(
 
 
 def test_nothing_is_given_up_without_figures_in_between(
-    search: Callable[..., int], capsys: pytest.CaptureFixture[str]
+    search: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert search("hydra.sweeper.prune=true") == 2
     assert "hydra.sweeper.prune=true: " in (said := capsys.readouterr().err) and "evaluation.every_n_steps=N" in said
-    assert search("hydra.sweeper.prune=true", "evaluation.every_n_steps=choice(10,20)") == 0
+    measured = ("hydra.sweeper.prune=true", "evaluation.every_n_steps=choice(10,20)")
+    assert search(*measured, "action=evaluate") == 2
+    assert "only action=train measures in between, not action=evaluate" in capsys.readouterr().err
+    monkeypatch.setitem(ACTIONS, "train", Action("mixlingua_probe:run", "a stub", ()))
+    assert search(*measured, "action=train") == 0

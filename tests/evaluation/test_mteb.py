@@ -116,7 +116,7 @@ PAIRS = {"de": ("de", "de"), "en": ("en", "en"), "de-en": ("de", "en"), "en-de":
 
 
 def test_figures_are_those_of_mteb_and_its_files_are_written(encoder, tmp_path):
-    (task,) = mteb_tasks([Local()], pair_order="query_first")
+    (task,) = mteb_tasks([Local()], pair_order="query_first", parallel_queries=True)
     (result,) = measured(encoder, task)
     expected = by_mteb(encoder, Local())
     found = {
@@ -144,7 +144,7 @@ def test_figures_are_those_of_mteb_and_its_files_are_written(encoder, tmp_path):
 
 
 def test_a_query_that_is_a_passage_too_does_not_find_itself_as_in_mteb(encoder):
-    results = measured(encoder, *mteb_tasks([AmongPassages()], pair_order="query_first"))
+    results = measured(encoder, *mteb_tasks([AmongPassages()], pair_order="query_first", parallel_queries=True))
     found = {
         (row.query_language, row.passage_language): row.value
         for result in results
@@ -160,12 +160,27 @@ def test_a_query_that_is_a_passage_too_does_not_find_itself_as_in_mteb(encoder):
 def test_subsets_can_be_chosen_and_the_order_of_a_pair_be_said():
     (task,) = mteb_tasks([Local()], subsets=["de-en"], pair_order="corpus_first")
     assert set(task.qrels) == {("en", "de")} and task.name == "LocalRetrieval"
-    (task,) = mteb_tasks([Local()], subsets=["de", "en"])
+    (task,) = mteb_tasks([Local()], subsets=["de", "en"], parallel_queries=True)
     assert set(task.qrels) == {("de", "de"), ("en", "en")}
 
 
+def test_languages_that_number_their_queries_anew_have_no_question_in_common(encoder):
+    chosen = {"subsets": ["de", "en"]}
+    with pytest.raises(ConfigError, match=r"queries in several languages have the id q0.*parallel_queries to true"):
+        mteb_tasks([Local()], **chosen)
+    (parallel,) = mteb_tasks([Local()], **chosen, parallel_queries=True)
+    (anew,) = mteb_tasks([Local()], **chosen, parallel_queries=False)
+    assert set(parallel.queries["de"]) == set(parallel.queries["en"])
+    assert not set(anew.queries["de"]) & set(anew.queries["en"]) and "de:q0" in anew.queries["de"]
+    assert {row.value for row in measured(encoder, anew)[0].rows if row.metric == "ndcg_at_10"} == {
+        row.value for row in measured(encoder, parallel)[0].rows if row.metric == "ndcg_at_10"
+    }
+    of_each = mteb_tasks([AmongPassages()], **chosen, parallel_queries=False)
+    assert [set(task.queries) for task in of_each] == [{"de"}, {"en"}], "a query's own id is what finds its passage"
+
+
 def test_different_corpora_in_a_language_are_tasks_of_their_own(encoder):
-    tasks = mteb_tasks([OtherCorpora()], pair_order="query_first")
+    tasks = mteb_tasks([OtherCorpora()], pair_order="query_first", parallel_queries=True)
     assert [task.name for task in tasks] == [f"LocalRetrieval_{name}" for name in ("de", "en", "de_en", "en_de")]
     expected = by_mteb(encoder, OtherCorpora())["en-de"]["ndcg_at_10"]
     (result,) = measured(encoder, tasks[3])

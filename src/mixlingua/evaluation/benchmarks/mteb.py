@@ -38,6 +38,7 @@ def mteb_tasks(
     split: str | None = None,
     subsets: Sequence[str] | None = None,
     pair_order: str | None = None,
+    parallel_queries: bool | None = None,
     shard_size: int = SHARD_SIZE,
     keep_vectors: bool = False,
 ) -> list[MtebTask]:
@@ -47,12 +48,15 @@ def mteb_tasks(
     split: of the data; null: the one that mteb evaluates, where it is one
     subsets: of each task, by mteb's names; null: all
     pair_order: of the two languages of a subset, query_first or corpus_first: mteb's order differs between tasks
+    parallel_queries: whether queries with one id are one question in several languages, as in BelebeleRetrieval. Needed
+    where several languages have an id, since comparisons draw a question with all its translations
     shard_size: passages encoded and stored together; bounds memory, and what a stopped run repeats
     keep_vectors: leave the vectors in the cache
 
     A task whose subsets have different corpora in one language, or one pair of languages twice, becomes a task for each
-    subset, TASK_SUBSET. Files come from the hub, as mteb fetches them. mteb ranks passages with equal scores by their
-    ids, and here they rank against the system: figures differ where scores tie.
+    subset, TASK_SUBSET. So does one that leaves out passages with the query's id and has no parallel queries.
+    Files come from the hub, as mteb fetches them. mteb ranks passages with equal scores by their ids, and here they
+    rank against the system: figures differ where scores tie.
     Raises ConfigError for names, splits and subsets that are not there, and for tasks that cannot be measured here:
     other modalities, reranking, conversations, a main metric that is not computed, languages without an ISO 639-1 code.
     DataError where mteb cannot load the data.
@@ -62,7 +66,9 @@ def mteb_tasks(
     if isinstance(tasks, str) or not tasks:
         raise ConfigError(f"evaluation.tasks.mteb.tasks={tasks}: a list of mteb's names, such as [SciFact].")
     storage = {"shard_size": shard_size, "keep_vectors": keep_vectors}
-    return [made for task in tasks for made in _made(_loaded(task), split, subsets, pair_order, storage)]
+    return [
+        made for task in tasks for made in _made(_loaded(task), split, subsets, pair_order, parallel_queries, storage)
+    ]
 
 
 @dataclass(frozen=True)
@@ -161,6 +167,7 @@ def _made(
     split: str | None,
     chosen: Sequence[str] | None,
     pair_order: str | None,
+    parallel_queries: bool | None,
     storage: Mapping[str, Any],
 ) -> list[MtebTask]:
     name = source.metadata.name
@@ -181,8 +188,26 @@ def _made(
     if source.skip_first_result:
         raise ConfigError(f"evaluation.tasks.mteb.tasks: {name} leaves out each first result, which is not done here.")
     whole = _one_task(subsets, data)
+    by_language = False  # whether an id is that of another question in another language
+    if whole and (shared := _shared_id(subsets, data)):
+        if parallel_queries is None:
+            raise ConfigError(
+                f"evaluation.tasks.mteb.tasks: in {name}, queries in several languages have the id {shared}, and mteb "
+                "does not say whether they are one question. Set evaluation.tasks.mteb.parallel_queries to true where "
+                "they are translations, to false where each language numbers its own."
+            )
+        whole = parallel_queries or not source.ignore_identical_ids
+        by_language = whole and not parallel_queries
     return [
-        _task(source, split, part, data, re.sub(r"\W", "_", "_".join([name] if whole else [name, *part])), storage)
+        _task(
+            source,
+            split,
+            part,
+            data,
+            by_language,
+            re.sub(r"\W", "_", "_".join([name] if whole else [name, *part])),
+            storage,
+        )
         for part in ([subsets] if whole else [{subset: pair} for subset, pair in subsets.items()])
     ]
 
@@ -229,29 +254,44 @@ def _one_task(subsets: Subsets, data: Mapping[str, Any]) -> bool:
     return len(set(subsets.values())) == len(subsets)
 
 
+def _shared_id(subsets: Subsets, data: Mapping[str, Any]) -> str | None:
+    """An id that queries of several languages have, if there is one."""
+    language_of: dict[str, str] = {}
+    for subset, (language, _) in subsets.items():
+        for key in map(str, data[subset]["queries"]["id"]):
+            if language_of.setdefault(key, language) != language:
+                return key
+    return None
+
+
 def _task(
     source: AbsTaskRetrieval,
     split: str,
     subsets: Subsets,
     data: Mapping[str, Any],
+    by_language: bool,
     name: str,
     storage: Mapping[str, Any],
 ) -> MtebTask:
+    """by_language: name queries en:17 for 17, where 17 is another question in another language."""
     about = source.metadata
     queries: dict[str, dict[str, str]] = {}
     qrels: dict[tuple[str, str], dict[str, dict[str, int]]] = {}
     corpora: dict[str, _DatasetCorpus] = {}
     for subset, pair in subsets.items():
         of_subset = data[subset]
-        asked = _queries(f"{about.name} {subset}", of_subset["queries"])
+        prefix = f"{pair[0]}:" if by_language else ""
+        asked = {
+            f"{prefix}{key}": text for key, text in _queries(f"{about.name} {subset}", of_subset["queries"]).items()
+        }
         known = queries.setdefault(pair[0], {})
         if clash := [key for key, text in asked.items() if known.get(key, text) != text]:
             raise DataError(f"task {name}: query '{clash[0]}' has two texts in {pair[0]}; choose fewer subsets.")
         known |= asked
         qrels[pair] = {
-            query: {passage: int(grade) for passage, grade in grades.items()}
+            f"{prefix}{query}": {passage: int(grade) for passage, grade in grades.items()}
             for query, grades in of_subset["relevant_docs"].items()
-            if query in asked
+            if f"{prefix}{query}" in asked
         }
         corpora.setdefault(pair[1], _DatasetCorpus(of_subset["corpus"], f"{about.name} {subset}"))
     return MtebTask(
