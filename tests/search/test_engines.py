@@ -10,6 +10,7 @@ import torch
 from mixlingua.errors import ConfigError
 from mixlingua.evaluation.benchmarks.lareqa import xquad_r
 from mixlingua.model.pretrained import PretrainedEncoder
+from mixlingua.retrieval.passage_transforms import Joining, PassageTransforms
 from mixlingua.retrieval.search import on_grid, top
 from mixlingua.search.build import delete
 from mixlingua.search.encoding import Encoding
@@ -159,9 +160,42 @@ def test_milvus_lite_finds_what_index_json_says(
         make(tmp_path, more, encoding, settings, folder)
     check()
     with monkeypatch.context() as context:
-        context.setattr(type(settings), "forget", lambda *_: None)
+        context.setattr(type(settings), "clean_up", lambda *_: None)
         make(tmp_path, more, encoding, settings, folder)
     check()
+
+
+def test_an_addition_that_changes_every_vector_in_milvus_lite_leaves_the_old_ones_until_it_is_done(
+    tmp_path: Path, encoding: Encoding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = milvus(transforms=PassageTransforms(joining=Joining()))
+    folder = make(tmp_path, animals(40), encoding, settings)
+
+    def searched() -> tuple[np.ndarray, list[str]]:
+        opened = IndexFolder.open(tmp_path)
+        engine = settings.open(opened)
+        found = engine.search(queries(encoding), 10, None)
+        collections = engine.client.list_collections()
+        engine.client.close()
+        np.testing.assert_allclose(found.scores, exact(queries(encoding), opened, 10, None).scores, atol=1e-5)
+        return found.scores, collections
+
+    def killed(folder: IndexFolder) -> None:
+        raise KeyboardInterrupt
+
+    scores, collections = searched()
+    assert collections == ["mixlingua"]
+    more = [document(f"f{number}", f"{text} {number}", "fr") for number, text in enumerate(QUERIES)]
+    with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
+        context.setattr(IndexFolder, "commit", killed)
+        make(tmp_path, more, encoding, settings, folder)
+    np.testing.assert_array_equal(searched()[0], scores)
+    make(tmp_path, more, encoding, settings, folder)
+    changed, collections = searched()
+    assert (changed != scores).any() and collections == ["mixlingua_2"]
+    remove_index(tmp_path)
+    make(tmp_path, animals(), encoding, settings)
+    assert searched()[1] == ["mixlingua"]
 
 
 def test_a_new_index_in_milvus_lite_is_of_the_kind_that_is_asked_for(tmp_path: Path, encoding: Encoding) -> None:

@@ -252,14 +252,12 @@ def _commit(
     about["recall"] = _recall(folder, settings, encoding)
     finished = folder.changed(about=about)
     finished.commit()
-    if len(gone):
-        settings.forget(finished)
-    for name in ("searched", "engine", "deleted"):
+    settings.clean_up(finished, base.manifest)
+    for name in ("searched", "deleted"):
         old, new = getattr(base.manifest, name), getattr(finished.manifest, name)
         if old is not None and old != new and old != "vectors":
             path = base.path / old
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-            path.with_suffix(".npy").unlink(missing_ok=True)  # what belongs to an engine
     return finished
 
 

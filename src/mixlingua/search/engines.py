@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mixlingua.errors import ConfigError, DataError
 from mixlingua.files import atomic_write
-from mixlingua.search.folder import IndexFolder
+from mixlingua.search.folder import IndexFolder, Manifest
 from mixlingua.search.settings import Engine, Found, IndexSettings, Mask, Vectors, check_number
 
 logger = logging.getLogger(__name__)
@@ -106,8 +106,12 @@ class FaissSettings(IndexSettings):
             (faiss.write_index_binary if self.is_binary else faiss.write_index)(index, str(partial))
         return {"engine": file.name}
 
-    def forget(self, folder: IndexFolder) -> None:
-        """Nothing: files of faiss keep their rows."""
+    def clean_up(self, folder: IndexFolder, before: Manifest) -> None:
+        """Remove the file that was searched before; deleted rows stay in the new one."""
+        if before.engine not in (None, folder.manifest.engine):
+            old = folder.path / str(before.engine)
+            for file in (old, _centre_file(old)):
+                file.unlink(missing_ok=True)
 
     def open(self, folder: IndexFolder) -> Engine:
         """The index, memory-mapped. Raises DataError where a file of it is damaged or missing."""

@@ -38,8 +38,8 @@ class Manifest:
     shards: rows of each. dim: components of a vector as it is searched. model: the arguments, seed, fingerprint and
     precision that give the encoder back. index: the kind and the settings of the engine. generation: goes up with every
     change, and is part of the names of files that replace others. searched: the folder of the vectors that are
-    searched. engine, deleted: the files of the engine and of the rows that are no longer found, or None. about: figures
-    for the card: sources, languages, times, recall.
+    searched. engine: the file or the collection that the engine searches, or None. deleted: the file of the rows that
+    are no longer found, or None. about: figures for the card: sources, languages, times, recall.
     """
 
     shards: tuple[int, ...]

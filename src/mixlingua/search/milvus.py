@@ -14,7 +14,7 @@ import numpy as np
 
 from mixlingua.errors import ConfigError, DataError
 from mixlingua.search.engines import exact
-from mixlingua.search.folder import IndexFolder
+from mixlingua.search.folder import IndexFolder, Manifest
 from mixlingua.search.settings import Engine, Found, IndexSettings, Vectors
 
 logger = logging.getLogger(__name__)
@@ -28,7 +28,8 @@ class MilvusSettings(IndexSettings):
     """An index in Milvus, through pymilvus. The environment variable MILVUS_TOKEN holds what a cluster asks for.
 
     uri: a file in the index's folder (Milvus Lite), or a cluster such as http://localhost:19530
-    collection: the name of the collection, which is made
+    collection: the name of the collection, which is made; where transforms change every vector, the index's next
+        state is in another one, NAME_2, and so on
     index_type: FLAT (exact), or another index of Milvus, such as HNSW, IVF_FLAT or DISKANN
     index_params: of that index, such as {M: 32, efConstruction: 200}; null: none
     search_params: of a search in it, such as {ef: 128}; null: none
@@ -63,40 +64,56 @@ class MilvusSettings(IndexSettings):
         return 0 if "://" in self.uri else num_rows * (4 * dim + 32)
 
     def fill(self, folder: IndexFolder, first_row: int) -> Mapping[str, Any]:
-        """Send the rows of the new shards, or all where first_row is 0."""
+        """Send the rows of the new shards, or all of them to a new collection where first_row is 0."""
         client = self._client(folder.path)
+        generation = folder.manifest.generation
+        name = self.collection if generation == 1 else f"{self.collection}_{generation}"
         try:
-            self._make_collection(client, folder)
+            if first_row:
+                name = self._collection(client, folder)
+            else:
+                self._make_collection(client, folder, name)
             for shard, start in folder.blocks():
                 if start >= first_row:
-                    self._send(client, folder, shard, start)
-            client.flush(self.collection)
+                    self._send(client, name, folder, shard, start)
+            client.flush(name)
         except _pymilvus().MilvusException as error:
             raise DataError(f"index.uri={self.uri}: Milvus refuses the rows ({error.message}).") from error
         finally:
             client.close()
-        return {}
+        return {"engine": name}
 
-    def forget(self, folder: IndexFolder) -> None:
-        """Delete them. A warning is all where that fails, since `Milvus.search` passes them over."""
+    def clean_up(self, folder: IndexFolder, before: Manifest) -> None:
+        """Drop the collection that was searched before, and delete rows. A warning is all where that fails, since
+        `Milvus.search` passes deleted rows over."""
         rows = np.flatnonzero(folder.deleted).tolist()  # with those that an earlier change could not delete
         client = self._client(folder.path)
+        name = self._collection(client, folder)
         try:
+            if before.engine not in (None, name):
+                client.drop_collection(before.engine)
             for begin in range(0, len(rows), _AT_ONCE):
-                client.delete(self.collection, ids=rows[begin : begin + _AT_ONCE])
-            client.flush(self.collection)
+                client.delete(name, ids=rows[begin : begin + _AT_ONCE])
+            client.flush(name)
         except _pymilvus().MilvusException as error:
-            logger.warning("index.uri=%s: Milvus still holds deleted rows (%s)", self.uri, error.message)
+            logger.warning("index.uri=%s: Milvus still holds what is deleted (%s)", self.uri, error.message)
         finally:
             client.close()
 
     def open(self, folder: IndexFolder) -> Engine:
         """A connection to the collection. Raises DataError where it is not there."""
         client = self._client(folder.path)
-        if not client.has_collection(self.collection):
-            raise DataError(f"index.uri={self.uri}: no collection '{self.collection}' there. Build the index again.")
-        client.load_collection(self.collection)
-        return Milvus(folder, self, client)
+        name = self._collection(client, folder)
+        client.load_collection(name)
+        return Milvus(folder, self, client, name)
+
+    def _collection(self, client: Any, folder: IndexFolder) -> str:
+        """The collection that the index names. Raises DataError where it is not there."""
+        name = folder.manifest.engine
+        if name is None or not client.has_collection(name):
+            client.close()
+            raise DataError(f"index.uri={self.uri}: no collection '{name}' there. Build the index again.")
+        return name
 
     def _client(self, folder: Path) -> Any:
         pymilvus = _pymilvus()
@@ -109,18 +126,18 @@ class MilvusSettings(IndexSettings):
                 "token); a file is opened by one process at a time."
             ) from error
 
-    def _make_collection(self, client: Any, folder: IndexFolder) -> None:
+    def _make_collection(self, client: Any, folder: IndexFolder, name: str) -> None:
         owner = f"mixlingua: {folder.path.absolute()}"
-        if client.has_collection(self.collection):
-            found = client.describe_collection(self.collection).get("description")
-            if "://" in self.uri and found != owner:  # a file is in the index's own folder
+        for other in client.list_collections():
+            found = client.describe_collection(other).get("description")
+            if found == owner or "://" not in self.uri:  # a file is in the index's own folder
+                if other != folder.manifest.engine:  # of an index that was here before, or of a stopped build
+                    client.drop_collection(other)
+            elif other == name:
                 raise ConfigError(
-                    f"index.collection={self.collection}: there is such a collection already, of '{found}'. Choose "
+                    f"index.collection={self.collection}: there is a collection '{name}' already, of '{found}'. Choose "
                     "another name, or drop it."
                 )
-            if folder.manifest.generation > 1:
-                return
-            client.drop_collection(self.collection)  # of an index that was here before, or of a stopped build
         kinds = _pymilvus().DataType
         schema = client.create_schema(auto_id=False, enable_dynamic_field=False, description=owner)
         schema.add_field("row", kinds.INT64, is_primary=True)
@@ -128,9 +145,9 @@ class MilvusSettings(IndexSettings):
         schema.add_field("vector", kinds.FLOAT_VECTOR, dim=folder.manifest.dim)
         index = client.prepare_index_params()
         index.add_index("vector", index_type=self.index_type, metric_type="IP", params=self.index_params)
-        client.create_collection(self.collection, schema=schema, index_params=index)
+        client.create_collection(name, schema=schema, index_params=index)
 
-    def _send(self, client: Any, folder: IndexFolder, shard: int, start: int) -> None:
+    def _send(self, client: Any, name: str, folder: IndexFolder, shard: int, start: int) -> None:
         """Send the rows of a shard; those that an earlier attempt has sent are replaced."""
         vectors = folder.searched(shard)
         languages = folder.table(shard).column("language").to_pylist()
@@ -139,14 +156,14 @@ class MilvusSettings(IndexSettings):
             sent = [{"row": start + row, "language": languages[row], "vector": vectors[row].tolist()} for row in rows
                     if not folder.deleted[start + row]]  # fmt: skip
             if sent:
-                client.upsert(self.collection, sent)
+                client.upsert(name, sent)
 
 
 class Milvus:
     """A collection of Milvus that holds the rows of an index."""
 
-    def __init__(self, folder: IndexFolder, settings: MilvusSettings, client: Any) -> None:
-        self.folder, self.settings, self.client = folder, settings, client
+    def __init__(self, folder: IndexFolder, settings: MilvusSettings, client: Any, collection: str) -> None:
+        self.folder, self.settings, self.client, self.collection = folder, settings, client, collection
 
     def search(self, queries: Vectors, count: int, language: str | None) -> Found:
         """As `Engine` says. What Milvus does not find, or cannot return at once, is searched exactly in the folder."""
@@ -157,7 +174,7 @@ class Milvus:
         conditions = [f"row < {self.folder.num_rows}", *([f'language == "{language}"'] if language is not None else [])]
         try:
             hits = self.client.search(
-                self.settings.collection, data=queries.tolist(), limit=count, filter=" and ".join(conditions),
+                self.collection, data=queries.tolist(), limit=count, filter=" and ".join(conditions),
                 output_fields=["row"], search_params={"metric_type": "IP", "params": self.settings.search_params},
             )  # fmt: skip
         except _pymilvus().MilvusException as error:

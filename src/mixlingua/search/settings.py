@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mixlingua.errors import ConfigError
 from mixlingua.retrieval.passage_transforms import HubCorrection, Joining, PassageTransforms
-from mixlingua.search.folder import IndexFolder
+from mixlingua.search.folder import IndexFolder, Manifest
 from mixlingua.search.windows import Windowing
 
 Vectors = NDArray[np.float32]
@@ -82,8 +82,8 @@ class IndexSettings(ABC):
         """
 
     @abstractmethod
-    def forget(self, folder: IndexFolder) -> None:
-        """Take deleted rows out of what is searched, once the index is committed. Searches do not depend on it."""
+    def clean_up(self, folder: IndexFolder, before: Manifest) -> None:
+        """Remove what is no longer searched, once the index is committed. Searches do not depend on it."""
 
     @abstractmethod
     def open(self, folder: IndexFolder) -> Engine:
