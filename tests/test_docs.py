@@ -57,7 +57,9 @@ def problems(command: list[str]) -> list[str]:
         with_hydra.hydra.runtime.output_dir = "outputs/DATE/TIME"
     HydraConfig.instance().set_config(with_hydra)  # which ${hydra:...} reads
     try:
-        return check.problems(cfg, ACTIONS[cfg.action], multirun="-m" in command)
+        files = re.compile(r"[\w.]*(path|folder|name_or_path)=")  # of the reader's own, which are not here
+        typed = [text for text in jobs[0] if not files.match(text)]
+        return check.problems(cfg, ACTIONS[cfg.action], typed, multirun="-m" in command)
     finally:
         HydraConfig.instance().cfg = None
 

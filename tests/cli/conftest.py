@@ -25,7 +25,8 @@ def launch(monkeypatch: pytest.MonkeyPatch, entry: Callable[[list[str]], int]) -
         module = type(sys)("mixlingua_probe")
         module.__dict__["run"] = probe
         monkeypatch.setitem(sys.modules, "mixlingua_probe", module)
-        monkeypatch.setitem(ACTIONS, "probe", Action("mixlingua_probe:run", "a stub", ()))
+        stub = Action("mixlingua_probe:run", "a stub", (), keys=(*ACTIONS["train"].uses, *ACTIONS["train"].keys))
+        monkeypatch.setitem(ACTIONS, "probe", stub)
         return entry([*arguments])
 
     return run

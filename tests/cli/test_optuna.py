@@ -1,12 +1,13 @@
 """What Optuna is asked to search, and a study that goes on; the action is a stub, so that trials cost nothing."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from omegaconf import DictConfig
 
-from mixlingua.cli.command_line import ACTIONS, Action
+from mixlingua.cli.command_line import ACTIONS
 
 pytest.importorskip("optuna")
 
@@ -109,5 +110,5 @@ def test_nothing_is_given_up_without_figures_in_between(
     measured = ("hydra.sweeper.prune=true", "evaluation.every_n_steps=choice(10,20)")
     assert search(*measured, "action=evaluate") == 2
     assert "only action=train measures in between, not action=evaluate" in capsys.readouterr().err
-    monkeypatch.setitem(ACTIONS, "train", Action("mixlingua_probe:run", "a stub", ()))
+    monkeypatch.setitem(ACTIONS, "train", replace(ACTIONS["train"], function="mixlingua_probe:run"))
     assert search(*measured, "action=train") == 0

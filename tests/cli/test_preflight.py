@@ -122,7 +122,52 @@ def test_all_are_found_together(problems: Problems) -> None:
 
 
 def test_what_an_action_does_not_use_is_not_its_problem(problems: Problems) -> None:
+    """An experiment may say it; where it is typed, it is refused by the next two tests."""
     assert problems("action=evaluate data=jsonl sampler.alpha=7 augmentation=codeswitch_bilingual") == []
+
+
+def typed(overrides: str) -> list[str]:
+    cfg = compose(overrides.split())
+    return problems_of(cfg, ACTIONS[cfg.action], overrides.split())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "readers"),
+    [
+        ("action=evaluate data.max_passage_length=64", "train or encode or mine or translate"),
+        ("action=evaluate sampler=crosslingual", "train"),
+        ("action=evaluate averaging.start_share=0.5", "train"),
+        ("action=evaluate evaluation=held_out data.batch_size=4", "train or encode or mine or translate"),
+        ("action=evaluate query=x", "search"),
+        ("action=mine ~loss.infonce", "train"),
+        ("action=encode model@teacher=tiny", "train"),
+        ("action=compare runs=DIR k=3", "search"),
+        ("k=3", "search"),
+        ("mining.top_k=0", "mine"),
+    ],
+)
+def test_what_is_typed_and_an_action_does_not_read_is_refused(overrides: str, readers: str) -> None:
+    *others, unread = overrides.split()
+    action = dict(text.split("=", 1) for text in others).get("action", "train")
+    assert typed(overrides) == [
+        f"{unread}: action={action} does not read it; it is for action={readers}. Leave it out."
+    ]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        "action=evaluate +evaluation.tasks.a._target_=builtins.dict +evaluation.tasks.a.n=${data.batch_size} "
+        "data.batch_size=4",
+        "action=evaluate postprocess=centring data.max_rows=9",
+        "action=compare runs=DIR evaluation.average=micro",
+        "action=search index=folder index.path=. query=x k=3",
+        "model@teacher=tiny card.licence=mit keep_teacher_vectors=true",
+        "action=encode objective=x seed=3",
+    ],
+)
+def test_what_is_typed_and_an_action_reads_by_a_reference_is_taken(overrides: str) -> None:
+    assert typed(overrides) == []
 
 
 @pytest.mark.parametrize("overrides", ["trainer=ddp trainer.accelerator=cpu", "trainer=cpu trainer.devices=2"])

@@ -5,7 +5,8 @@ Constructors are asked to refuse their values. Only what concerns several of the
 
 import ast
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mixlingua.cli.command_line import Action
+from mixlingua.cli.command_line import ACTIONS, Action
 from mixlingua.cli.configuration import unknown_keys, wrong_type, wrong_types
 from mixlingua.cli.names import NAMED, no_trainer_argument
 from mixlingua.cli.run_record import checkpoint_of, translations_of
 from mixlingua.cli.settings import below
 from mixlingua.cli.signatures import needed
 from mixlingua.errors import interruption_of, problems_of, source_named, suggest
+from mixlingua.files import dotted
 
 # What the keys of conf/config.yaml take that belong to no constructor.
 PLAIN = {
@@ -28,6 +30,7 @@ PLAIN = {
     **dict.fromkeys(("objective", "resume", "query", "language", "baseline", "run", "repo"), "str | None"),
     **{"paths.cache": "str | None", "seed": "int", "k": "int", "runs": "str | list[str] | None"},
 }
+_COMMON = ("action", "experiment", "hydra", "objective", "overwrite", "paths", "resume", "seed")  # of every action
 _RESUMABLE = ("train", "translate", "encode", "index")
 _SECTIONS = ("data", "evaluation")  # constructors of these check values; what they hold by name is built for itself
 
@@ -53,13 +56,15 @@ def problems(cfg: DictConfig, action: Action, overrides: Sequence[str] = (), *, 
     """What is wrong with the parts of a configuration that an action uses; empty where nothing is.
 
     With a postprocess, which is fitted to data, it uses data as well. overrides: what was typed; files that are named
-    there and missing are told at once, before what needs torch is looked at.
+    there and missing, or that the action does not read, are told at once, before what needs torch is looked at.
     """
     if missing := list(_missing_files(overrides)):
         return missing
     uses = action.uses
     if "postprocess" in uses and cfg.postprocess and "data" not in uses:
         uses = (*uses, "data")
+    if unread := list(_unread(cfg, (*uses, *action.keys), overrides)):
+        return unread
     missing = sorted(key for key in OmegaConf.missing_keys(cfg) if key.split(".")[0] in uses)
     if missing:  # what depends on them cannot be judged
         return [f"{key}: needs a value; add {key}=... to the command." for key in missing]
@@ -87,6 +92,27 @@ def _missing_files(overrides: Sequence[str]) -> Iterator[str]:
         if typed and value not in ("", "null", "???") and not set("[]{},$") & set(value) and not path.exists():
             near = suggest(path.name, [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else [])
             yield f"{key}={value}: no such file or folder.{near}"
+
+
+def _unread(cfg: DictConfig, uses: Sequence[str], overrides: Sequence[str]) -> Iterator[str]:
+    """What is typed and is of no part in use, nor among the keys that such parts refer to by ${...}.
+
+    It would change nothing, and who typed it would believe that it does.
+    """
+    tree: Any = OmegaConf.to_container(cfg, resolve=False)
+    values, read = dotted(tree), {*uses, *_COMMON}
+    while found := {key for key in values if _within(key, read)} - read:
+        read |= found | {name for key in found for name in re.findall(r"\$\{([\w.]+)\}", str(values[key]))}
+    for text in overrides:
+        name = text.lstrip("+~").partition("=")[0]
+        key = name.rpartition("@")[2]  # a group's choice may be put elsewhere, as in model@teacher=labse
+        if "/" not in name and not _within(key, read) and not any(_within(other, (key,)) for other in read):
+            readers = " or ".join(name for name, other in ACTIONS.items() if _within(key, (*other.uses, *other.keys)))
+            yield f"{text}: action={cfg.action} does not read it; it is for action={readers}. Leave it out."
+
+
+def _within(key: str, parts: Iterable[str]) -> bool:
+    return any(key == part or key.startswith(f"{part}.") for part in parts)
 
 
 def _together(tree: dict[str, Any], uses: Sequence[str], multirun: bool) -> Iterator[str]:

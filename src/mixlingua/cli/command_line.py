@@ -21,34 +21,41 @@ class Action:
 
     function: "module:name" of `name(cfg, run_dir) -> dict of headline figures`. about: for --help. uses: the top-level
     parts of the configuration that it reads, which are checked before it starts. needs: keys that must not be empty,
-    each with what is said where it is.
+    each with what is said where it is. keys: of its own, that belong to no part.
     """
 
     function: str
     about: str
     uses: tuple[str, ...]
     needs: Mapping[str, str] = field(default_factory=dict)
+    keys: tuple[str, ...] = ()
 
 
 _RUNS = {"runs": "runs: needs a value; add runs=multirun/DATE/TIME, a run's folder, or a list: runs=[A,B]."}
 _TRAINED = ("data", "sampler", "augmentation", "model", "adapter", "teacher", "loss", "optimizer", "trainer",
             "checkpoint", "averaging", "postprocess", "evaluation", "callbacks", "logger")  # fmt: skip
-_LOSS = {"loss": "loss=[]: nothing to train by; choose one or several, such as loss=[infonce,distillation]."}
-_TASKS = {"evaluation.tasks": "evaluation=[]: nothing to measure; choose one or several, such as evaluation=xquad_r."}
 
-# A new action is a line here and a module beside this one.
+# A new action is an entry here and a module beside this one.
 ACTIONS = {
-    "train": Action("mixlingua.cli.train:train", "measure, train, measure again (the default)", _TRAINED, _LOSS),
+    "train": Action(
+        "mixlingua.cli.train:train",
+        "measure, train, measure again (the default)",
+        _TRAINED,
+        {"loss": "loss=[]: nothing to train by; choose one or several, such as loss=[infonce,distillation]."},
+        keys=("keep_teacher_vectors", "card"),
+    ),
     "evaluate": Action(
         "mixlingua.cli.train:evaluate",
         "measure a model as it is",
         ("model", "trainer", "checkpoint", "postprocess", "evaluation", "logger"),
-        _TASKS,
+        {"evaluation.tasks": "evaluation=[]: nothing to measure; choose one or several, such as evaluation=xquad_r."},
+        keys=("card",),
     ),
     "encode": Action(
         "mixlingua.cli.encode:encode",
         "the vectors of a source's texts, or of a file of texts",
         ("data", "model", "trainer", "evaluation", "encode"),
+        keys=("keep_teacher_vectors",),
     ),
     "mine": Action(
         "mixlingua.cli.mine:mine_negatives",
@@ -60,7 +67,13 @@ ACTIONS = {
         "make parallel pairs of those in one language",
         ("data", "translator", "translation", "trainer"),
     ),
-    "compare": Action("mixlingua.cli.compare:compare", "tables of runs, with significance", ("comparison",), _RUNS),
+    "compare": Action(
+        "mixlingua.cli.compare:compare",
+        "tables of runs, with significance",
+        ("comparison",),
+        _RUNS,
+        keys=("runs", "baseline"),
+    ),
     "index": Action(
         "mixlingua.cli.index:index",
         "make an index of documents, or add documents to one",
@@ -71,24 +84,30 @@ ACTIONS = {
         "search an index",
         ("model", "trainer", "evaluation", "index"),
         {"index.path": "index: needs a value; add index=DIR, the run folder of an action=index."},
+        keys=("query", "k", "language", "fair", "postprocess"),  # the last it refuses itself, saying why
     ),
     "push": Action(
         "mixlingua.cli.export:push",
         "show or upload a trained model to a hub",
         ("card",),
         {"run": "run: needs a value; add run=outputs/DATE/TIME, the folder of the run whose model is published."},
+        keys=("run", "repo", "dry_run", "private"),
     ),
     "export": Action(
         "mixlingua.cli.export:export",
         "write a model for other programs",
         ("model", "trainer", "evaluation", "export"),
+        keys=("to",),
     ),
     "serve": Action(
         "mixlingua.cli.serve:serve",
         "answer searches and embed texts over HTTP",
         ("model", "trainer", "evaluation", "index", "server"),
+        keys=("corpus", "postprocess"),  # as search does
     ),
-    "dashboard": Action("mixlingua.cli.dashboard:dashboard", "a W&B workspace over runs", ("logger",), _RUNS),
+    "dashboard": Action(
+        "mixlingua.cli.dashboard:dashboard", "a W&B workspace over runs", ("logger",), _RUNS, keys=("runs",)
+    ),
 }
 
 
