@@ -60,7 +60,8 @@ def shortened(command: str) -> list[str]:
     if "--help" in words or "--cfg" in words or action in ("compare", "dashboard", "push"):
         return words
     # The tiny model's tokenizer has no unigram model, which model.sif reads.
-    if not {"model", "resume", "model.sif"} & set(said) and "notes-index" not in said.get("index", ""):
+    chosen = {"model", "resume", "model.sif"} & set(said)
+    if not chosen and action != "translate" and "notes-index" not in said.get("index", ""):
         words.append("model=tiny")
     if action == "train" and "resume" not in said:
         small = {key for key in TRAINING if said.get(key, "").isdigit() and int(said[key]) <= int(TRAINING[key])}

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from mixlingua.cli.command_line import ACTIONS
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 WORDS = {
     "de": ["Hund", "Katze", "Haus", "Baum", "Fluss", "Berg", "Stadt", "Wolke", "Stein", "Brot", "Milch", "Wald"],
@@ -73,7 +75,10 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def arguments(data: Path) -> Callable[..., list[str]]:
-    """The command line of a training run of 7 steps on `data`, measured before and after; later arguments win."""
+    """The command line of a training run of 7 steps on `data`, measured before and after; later arguments win.
+
+    Of another action, what it reads of these.
+    """
     given = {
         "data": "jsonl",
         "data.sources.jsonl.path": str(data / "pairs.jsonl"),
@@ -93,8 +98,11 @@ def arguments(data: Path) -> Callable[..., list[str]]:
     def line(*more: str) -> list[str]:
         flags = [text for text in more if text.startswith("-")]
         own = dict(text.split("=", 1) for text in more if not text.startswith("-"))
-        settings = {**given, **own}
-        if settings["evaluation"] == "[]":
+        action = ACTIONS[own.get("action", "train")]
+        read = (*action.uses, *action.keys, "paths")
+        settings = {key: value for key, value in given.items() if any(f"{key}.".startswith(f"{part}.") or
+                    f"{part}.".startswith(f"{key}.") for part in read)} | own  # fmt: skip
+        if settings.get("evaluation") == "[]":
             settings.pop("evaluation.tasks.xquad_r.languages")
         return [*flags, *(f"{key}={value}" for key, value in settings.items())]
 

@@ -60,11 +60,11 @@ def problems(cfg: DictConfig, action: Action, overrides: Sequence[str] = (), *, 
     """
     if missing := list(_missing_files(overrides)):
         return missing
+    if unread := list(_unread(cfg, action, overrides)):
+        return unread
     uses = action.uses
     if "postprocess" in uses and cfg.postprocess and "data" not in uses:
         uses = (*uses, "data")
-    if unread := list(_unread(cfg, (*uses, *action.keys), overrides)):
-        return unread
     missing = sorted(key for key in OmegaConf.missing_keys(cfg) if key.split(".")[0] in uses)
     if missing:  # what depends on them cannot be judged
         return [f"{key}: needs a value; add {key}=... to the command." for key in missing]
@@ -94,13 +94,13 @@ def _missing_files(overrides: Sequence[str]) -> Iterator[str]:
             yield f"{key}={value}: no such file or folder.{near}"
 
 
-def _unread(cfg: DictConfig, uses: Sequence[str], overrides: Sequence[str]) -> Iterator[str]:
+def _unread(cfg: DictConfig, action: Action, overrides: Sequence[str]) -> Iterator[str]:
     """What is typed and is of no part in use, nor among the keys that such parts refer to by ${...}.
 
     It would change nothing, and who typed it would believe that it does.
     """
     tree: Any = OmegaConf.to_container(cfg, resolve=False)
-    values, read = dotted(tree), {*uses, *_COMMON}
+    values, read = dotted(tree), {*action.uses, *action.keys, *_COMMON}
     while found := {key for key in values if _within(key, read)} - read:
         read |= found | {name for key in found for name in re.findall(r"\$\{([\w.]+)\}", str(values[key]))}
     for text in overrides:

@@ -21,7 +21,7 @@ class Action:
 
     function: "module:name" of `name(cfg, run_dir) -> dict of headline figures`. about: for --help. uses: the top-level
     parts of the configuration that it reads, which are checked before it starts. needs: keys that must not be empty,
-    each with what is said where it is. keys: of its own, that belong to no part.
+    each with what is said where it is. keys: further ones that may be typed for it.
     """
 
     function: str
@@ -34,6 +34,9 @@ class Action:
 _RUNS = {"runs": "runs: needs a value; add runs=multirun/DATE/TIME, a run's folder, or a list: runs=[A,B]."}
 _TRAINED = ("data", "sampler", "augmentation", "model", "adapter", "teacher", "loss", "optimizer", "trainer",
             "checkpoint", "averaging", "postprocess", "evaluation", "callbacks", "logger")  # fmt: skip
+_FITTED_TO = tuple(
+    f"data.{name}" for name in ("sources", "validation_sources", "validation_fraction", "max_rows", "languages")
+)  # what a postprocess is fitted to
 
 # A new action is an entry here and a module beside this one.
 ACTIONS = {
@@ -49,7 +52,7 @@ ACTIONS = {
         "measure a model as it is",
         ("model", "trainer", "checkpoint", "postprocess", "evaluation", "logger"),
         {"evaluation.tasks": "evaluation=[]: nothing to measure; choose one or several, such as evaluation=xquad_r."},
-        keys=("card",),
+        keys=("card", *_FITTED_TO),
     ),
     "encode": Action(
         "mixlingua.cli.encode:encode",
@@ -78,6 +81,7 @@ ACTIONS = {
         "mixlingua.cli.index:index",
         "make an index of documents, or add documents to one",
         ("model", "trainer", "checkpoint", "postprocess", "evaluation", "corpus", "index"),
+        keys=_FITTED_TO,
     ),
     "search": Action(
         "mixlingua.cli.index:search",
