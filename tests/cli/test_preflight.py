@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+import mixlingua
 from mixlingua.cli.check import PLAIN, plain_problems
 from mixlingua.cli.check import problems as problems_of
 from mixlingua.cli.command_line import ACTIONS
 from mixlingua.cli.configuration import complete, compose, wrong_types
+from mixlingua.cli.train import build_loss, build_teacher
+from mixlingua.errors import ConfigError
 
 Problems = Callable[..., list[str]]
 
@@ -312,3 +315,12 @@ def test_a_translator_needs_a_name(problems: Problems) -> None:
     assert problems("action=translate translator=folder") == [
         "translator.name_or_path: needs a value; add translator.name_or_path=... to the command."
     ]
+
+
+def test_a_teacher_that_no_loss_learns_from_is_refused() -> None:
+    """Its name would stand in the run's provenance."""
+    cfg = compose(["model@teacher=tiny", "loss=[infonce,multipositive]"])
+    with pytest.raises(ConfigError, match=r"teacher.name_or_path=tiny: none of loss=\[infonce,multipositive\] learns"):
+        build_teacher(cfg, build_loss(cfg), encoder=mixlingua.load_encoder("tiny").module)
+    cfg = compose(["model@teacher=tiny", "loss=[infonce,distillation]"])
+    assert build_teacher(cfg, build_loss(cfg), encoder=mixlingua.load_encoder("tiny").module) is not None

@@ -123,8 +123,16 @@ def build_loss(cfg: DictConfig) -> TotalLoss:
 
 
 def build_teacher(cfg: DictConfig, loss: TotalLoss, encoder: BiEncoder) -> Teacher | None:
-    """The configured teacher, or else the encoder as it is now; None where no loss asks for one."""
+    """The configured teacher, or else the encoder as it is now; None where no loss asks for one.
+
+    Raises ConfigError where one is configured, and no loss asks for it.
+    """
     if not any(view.read_by_teacher for view in loss.views):
+        if cfg.teacher is not None:
+            raise ConfigError(
+                f"teacher.name_or_path={cfg.teacher.name_or_path}: none of loss=[{','.join(cfg.loss)}] learns from a "
+                f"teacher. Choose one that does, such as loss=[infonce,distillation], or model@teacher=null."
+            )
         return None
     teacher = Teacher.copy_of(encoder) if cfg.teacher is None else Teacher(instantiate(cfg.teacher).load(cfg.seed))
     if cfg.keep_teacher_vectors:
