@@ -37,6 +37,7 @@ BEST = {
     "alignment and questions averaged 2:1, languages projected out: mean of three seeds",
     "alignment, then questions from its weights, 2:1, projected: mean of three seeds",
     "best_small_long, seed 0: the same with batches of 192 for alignment",
+    "best_small_long with retention 20 and three other sentences, seed 0",
     "the paper's XLM-R", "the paper's LaBSE",
 }  # fmt: skip
 
@@ -169,6 +170,9 @@ TABLES = {
     ),
     "recipe_batches": Table(
         "recipes", [("batches, seed 1", "{model}"), *FIGURES], lambda row: row["kind"] == "batches"
+    ),
+    "recipe_retention": Table(
+        "recipes", [("batches of 192, seed 0", "{model}"), *FIGURES], lambda row: row["kind"] == "retention"
     ),
     "recipe_starts": Table("recipes", [("averaged, seed 1", "{model}"), *FIGURES], lambda row: row["kind"] == "starts"),
     "recipe_queue_200": Table(

@@ -48,8 +48,9 @@ def mteb_tasks(
     split: of the data; null: the one that mteb evaluates, where it is one
     subsets: of each task, by mteb's names; null: all
     pair_order: of the two languages of a subset, query_first or corpus_first: mteb's order differs between tasks
-    parallel_queries: whether queries with one id are one question in several languages, as in BelebeleRetrieval. Needed
-    where several languages have an id, since comparisons draw a question with all its translations
+    parallel_queries: whether queries with one id are one question in several languages; BelebeleRetrieval, for one,
+    numbers those of each language anew. Needed where several languages have an id, since comparisons draw a question
+    with all its translations
     shard_size: passages encoded and stored together; bounds memory, and what a stopped run repeats
     keep_vectors: leave the vectors in the cache
 
