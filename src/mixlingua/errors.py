@@ -186,7 +186,7 @@ def errors_on_stderr() -> Iterator[None]:
         known = user_error(error)
         if known is None or full_errors():
             raise
-        print(f"error: {known}", file=sys.stderr)
+        sys.stderr.write(f"error: {known}\n")  # at once: ranks that fail together share the stream
         sys.exit(2)
 
 

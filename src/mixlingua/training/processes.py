@@ -158,7 +158,8 @@ class _Watch(threading.Thread):
         self.died.set()
         if not self.stopped.wait(GRACE):
             self.give_up(self.message)
-            print(f"error: {self.message}", file=sys.stderr, flush=True)
+            sys.stderr.write(f"error: {self.message}\n")
+            sys.stderr.flush()
             _end(self.started)
             os._exit(2)
 
