@@ -162,6 +162,10 @@ def test_what_is_typed_and_an_action_does_not_read_is_refused(overrides: str, re
     [
         "action=evaluate +evaluation.tasks.a._target_=builtins.dict +evaluation.tasks.a.n=${data.batch_size} "
         "data.batch_size=4",
+        "action=evaluate +evaluation.tasks.a._target_=builtins.dict +evaluation.tasks.a.n=${data.num_negatives} "
+        "data.num_negatives=${data.batch_size} data.batch_size=4",
+        "action=evaluate +evaluation.tasks.a._target_=builtins.dict +evaluation.tasks.a.n=${oc.select:data.pivot,en} "
+        "data.pivot=de",
         "action=evaluate postprocess=centring data.max_rows=9",
         "action=compare runs=DIR evaluation.average=micro",
         "action=search index=folder index.path=. query=x k=3",

@@ -100,13 +100,16 @@ def _unread(cfg: DictConfig, action: Action, overrides: Sequence[str]) -> Iterat
     It would change nothing, and who typed it would believe that it does.
     """
     tree: Any = OmegaConf.to_container(cfg, resolve=False)
-    values, read = dotted(tree), {*action.uses, *action.keys, *_COMMON}
-    while found := {key for key in values if _within(key, read)} - read:
-        read |= found | {name for key in found for name in re.findall(r"\$\{([\w.]+)\}", str(values[key]))}
+    values = dotted(tree)
+    parts, read = {*action.uses, *action.keys, *_COMMON}, set[str]()
+    while found := {key for key in values if _within(key, parts)} - read:
+        read |= found
+        for inside in re.findall(r"\$\{([^}]*)", " ".join(str(values[key]) for key in found)):
+            parts.update(re.findall(r"\w[\w.]*", inside))  # in arguments too: ${oc.select:data.pivot}
     for text in overrides:
         name = text.lstrip("+~").partition("=")[0]
         key = name.rpartition("@")[2]  # a group's choice may be put elsewhere, as in model@teacher=labse
-        if "/" not in name and not _within(key, read) and not any(_within(other, (key,)) for other in read):
+        if "/" not in name and not _within(key, parts) and not any(_within(part, (key,)) for part in parts):
             readers = " or ".join(name for name, other in ACTIONS.items() if _within(key, (*other.uses, *other.keys)))
             yield f"{text}: action={cfg.action} does not read it; it is for action={readers}. Leave it out."
 

@@ -131,7 +131,7 @@ def build_teacher(cfg: DictConfig, loss: TotalLoss, encoder: BiEncoder) -> Teach
         if cfg.teacher is not None:
             raise ConfigError(
                 f"teacher.name_or_path={cfg.teacher.name_or_path}: none of loss=[{','.join(cfg.loss)}] learns from a "
-                f"teacher. Choose one that does, such as loss=[infonce,distillation], or model@teacher=null."
+                "teacher. Choose one that does, such as loss=[infonce,distillation], or model@teacher=null."
             )
         return None
     teacher = Teacher.copy_of(encoder) if cfg.teacher is None else Teacher(instantiate(cfg.teacher).load(cfg.seed))
