@@ -14,10 +14,11 @@ from mteb.abstasks.task_metadata import TaskMetadata
 
 from mixlingua.errors import ConfigError, DataError
 from mixlingua.evaluation.benchmarks.common import transformed
-from mixlingua.evaluation.benchmarks.mteb import MtebEncoder, as_mteb_task, mteb_tasks
+from mixlingua.evaluation.benchmarks.mteb import mteb_tasks
 from mixlingua.evaluation.run_folder import read_results, write_results
 from mixlingua.evaluation.suite import evaluate_encoder
 from mixlingua.library import load_encoder
+from mixlingua.publish.mteb import MtebEncoder, as_mteb_task
 from mixlingua.retrieval.passage_transforms import Joining
 
 sys.path.insert(0, str(Path(__file__).parent))
