@@ -180,14 +180,21 @@ def errors_on_stderr() -> Iterator[None]:
     except KeyboardInterrupt:
         sys.exit(130)
     except Interrupted as interrupted:
-        print(f"{interrupted}. {interrupted.what_next}".rstrip(), file=sys.stderr)
+        to_stderr(f"{interrupted}. {interrupted.what_next}".rstrip())
         sys.exit(interrupted.code)
     except Exception as error:
         known = user_error(error)
         if known is None or full_errors():
             raise
-        sys.stderr.write(f"error: {known}\n")  # at once: ranks that fail together share the stream
+        to_stderr(f"error: {known}")
         sys.exit(2)
+
+
+def to_stderr(line: str) -> None:
+    """Write a line in one piece: print writes its end apart where Python's output is unbuffered, and another process
+    that shares the stream may write in between."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 def full_errors() -> bool:

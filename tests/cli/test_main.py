@@ -17,7 +17,7 @@ from rich.console import Console
 from mixlingua.cli.job import JobResult
 from mixlingua.cli.launch import sweep_table
 from mixlingua.cli.run_record import read_status
-from mixlingua.errors import DataError
+from mixlingua.errors import DataError, errors_on_stderr
 
 Launch = Callable[..., int]
 RUNS = Path(__file__).resolve().parents[2] / "docs" / "runs.md"
@@ -30,6 +30,15 @@ def half_seed(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     if cfg.seed == 2:
         raise ZeroDivisionError
     return {"half": cfg.seed / 2}
+
+
+def test_a_message_is_written_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What print writes in two pieces may have the message of another process in between."""
+    written: list[str] = []
+    monkeypatch.setattr(sys.stderr, "write", lambda text: written.append(text) or len(text))
+    with pytest.raises(SystemExit), errors_on_stderr():
+        raise DataError("pairs.jsonl:3: no text")
+    assert written == ["error: pairs.jsonl:3: no text\n"]
 
 
 def test_a_run_leaves_its_resolved_configuration_and_status(launch: Launch, tmp_path: Path) -> None:

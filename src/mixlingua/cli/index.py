@@ -27,7 +27,7 @@ from rich.table import Table
 import mixlingua
 from mixlingua.cli.show import duration, plan_table
 from mixlingua.cli.train import open_stores
-from mixlingua.errors import ConfigError, MixlinguaError
+from mixlingua.errors import ConfigError, MixlinguaError, to_stderr
 from mixlingua.evaluation.suite import progress_bars
 from mixlingua.files import atomic_write, lock, read_json
 from mixlingua.model.encoder import BiEncoder
@@ -331,7 +331,7 @@ def _interactive(cfg: DictConfig, retriever: Retriever, console: Console, file: 
             try:
                 results = retriever.search(line.strip(), cfg.k, cfg.language, cfg.fair)
             except MixlinguaError as error:
-                print(f"error: {error}", file=sys.stderr)
+                to_stderr(f"error: {error}")
                 continue
             if not terminal:
                 console.print(escape(line.strip()), style="bold", highlight=False)

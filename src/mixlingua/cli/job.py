@@ -28,6 +28,7 @@ from mixlingua.errors import (
     interruption_of,
     raise_problems,
     suggest,
+    to_stderr,
     user_error,
 )
 from mixlingua.files import atomic_write, caching_in
@@ -74,7 +75,7 @@ def run_job(cfg: DictConfig) -> JobResult:
         if known is None or full_errors():
             traceback.print_exc()
         message = str(known or error) or type(error).__name__
-        print(f"job {hydra.job.num} ({' '.join(overrides)}) failed: {message}", file=sys.stderr, flush=True)
+        to_stderr(f"job {hydra.job.num} ({' '.join(overrides)}) failed: {message}")
         return JobResult(run_dir, state="failed", error=message)
 
 

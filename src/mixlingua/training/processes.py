@@ -20,7 +20,7 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 from transformers.utils import logging as transformers_logging
 
 from mixlingua import errors
-from mixlingua.errors import TrainingError, interrupt, user_error
+from mixlingua.errors import TrainingError, interrupt, to_stderr, user_error
 from mixlingua.files import atomic_write
 
 POLL = 0.2  # seconds between two looks at the processes
@@ -158,8 +158,7 @@ class _Watch(threading.Thread):
         self.died.set()
         if not self.stopped.wait(GRACE):
             self.give_up(self.message)
-            sys.stderr.write(f"error: {self.message}\n")
-            sys.stderr.flush()
+            to_stderr(f"error: {self.message}")
             _end(self.started)
             os._exit(2)
 
