@@ -37,7 +37,6 @@ BEST = {
     "alignment and questions averaged 2:1, languages projected out: mean of three seeds",
     "alignment, then questions from its weights, 2:1, projected: mean of three seeds",
     "best_small_long, seed 0: the same with batches of 192 for alignment",
-    "best_small_long with retention 20 and three other sentences, seed 0",
     "the paper's XLM-R", "the paper's LaBSE",
 }  # fmt: skip
 
