@@ -129,6 +129,13 @@ def test_what_an_action_does_not_use_is_not_its_problem(problems: Problems) -> N
     assert problems("action=evaluate data=jsonl sampler.alpha=7 augmentation=codeswitch_bilingual") == []
 
 
+def test_benchmarks_are_not_opened_for_an_action_that_measures_nothing(problems: Problems) -> None:
+    """An experiment may choose one whose files are not there."""
+    missing = "evaluation=folder evaluation.tasks.folder.folder=missing_benchmark"
+    assert len(problems(f"action=evaluate {missing}")) == 1
+    assert problems(f"action=index {missing}") == []
+
+
 def typed(overrides: str) -> list[str]:
     cfg = compose(overrides.split())
     return problems_of(cfg, ACTIONS[cfg.action], overrides.split())
@@ -137,10 +144,21 @@ def typed(overrides: str) -> list[str]:
 @pytest.mark.parametrize(
     ("overrides", "readers"),
     [
-        ("action=evaluate data.max_passage_length=64", "train or encode or mine or translate"),
+        ("action=evaluate data.max_passage_length=64", "train or encode"),
+        ("action=evaluate evaluation.every_n_steps=5", "train"),
+        ("action=evaluate trainer.max_steps=5", "train"),
+        ("action=evaluate checkpoint.patience=2", "train"),
+        ("action=mine evaluation.average=micro", "train or evaluate or export"),
+        ("action=mine data.max_query_length=16", "train or encode"),
+        ("action=encode data.num_negatives=2", "train"),
+        ("action=translate data.validation_fraction=0.1", "train or evaluate or encode or mine or index"),
+        (
+            "action=export trainer.accelerator=cpu",
+            "train or evaluate or encode or mine or translate or index or search or serve",
+        ),
         ("action=evaluate sampler=crosslingual", "train"),
         ("action=evaluate averaging.start_share=0.5", "train"),
-        ("action=evaluate evaluation=held_out data.batch_size=4", "train or encode or mine or translate"),
+        ("action=evaluate evaluation=held_out data.batch_size=4", "train"),
         ("action=evaluate query=x", "search"),
         ("action=mine ~loss.infonce", "train"),
         ("action=encode model@teacher=tiny", "train"),

@@ -40,7 +40,7 @@ LAYER = ("postprocess=projection", "postprocess.languages=[de,en]", "postprocess
 
 
 def build(launch: Launch, notes: Path, *more: str) -> int:
-    precision = "trainer.precision=32-true"
+    precision = "evaluation.precision=32-true"
     return launch("action=index", f"corpus={notes.name}", "model=tiny", precision, "hydra.run.dir=idx", *more)
 
 

@@ -92,6 +92,7 @@ def arguments(data: Path) -> Callable[..., list[str]]:
         "paths.data": str(data),
         "trainer.max_steps": "7",
         "trainer.precision": "32-true",  # equal figures whatever the machine
+        "evaluation.precision": "32-true",
         "checkpoint.every_n_steps": "2",
     }
 
@@ -103,7 +104,9 @@ def arguments(data: Path) -> Callable[..., list[str]]:
         settings = {key: value for key, value in given.items() if any(f"{key}.".startswith(f"{part}.") or
                     f"{part}.".startswith(f"{key}.") for part in read)} | own  # fmt: skip
         if settings.get("evaluation") == "[]":
-            settings.pop("evaluation.tasks.xquad_r.languages")
+            settings.pop("evaluation.tasks.xquad_r.languages", None)
+        if "trainer.precision" in settings and "evaluation.precision" not in own:
+            settings.pop("evaluation.precision", None)  # it follows that of training
         return [*flags, *(f"{key}={value}" for key, value in settings.items())]
 
     return line

@@ -14,7 +14,7 @@ from mixlingua.cli.run_record import read_status
 
 Launch = Callable[..., int]
 REPOSITORY = Path(__file__).resolve().parents[2]
-MINE = ("action=mine", "evaluation=[]", "mining.top_k=12", "mining.num_negatives=4", "mining.margin=null")
+MINE = ("action=mine", "mining.top_k=12", "mining.num_negatives=4", "mining.margin=null")
 
 
 def rows(run: Path) -> list[dict]:
@@ -55,7 +55,10 @@ def test_mined_files_are_trained_on(
 def test_across_languages_the_language_of_each_negative_is_known(
     launch: Launch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert launch(*MINE, "mining.across_languages=true", "hydra.run.dir=mine") == 0
+    bf16 = "evaluation.precision=bf16-mixed"
+    assert launch(*MINE, "mining.across_languages=true", bf16, "hydra.run.dir=mine") == 0
+    summary = json.loads((tmp_path / "mine" / "mining.json").read_text())
+    assert summary["provenance"]["precision"] == "bf16-mixed", "of encoding; nothing is trained"
     assert "Languages of the negatives" in capfd.readouterr().out
     passages = {text: language for row in rows(tmp_path / "mine") for language, text in row["passages"].items()}
     seen = set()

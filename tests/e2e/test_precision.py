@@ -24,6 +24,6 @@ def test_auto_is_recorded_as_what_was_taken_and_trains_as_that(launch: Callable[
 
 
 def test_a_report_names_the_precision_of_its_figures(launch: Callable[..., int], tmp_path: Path) -> None:
-    options = ["trainer.precision=32-true", "evaluation.precision=bf16-mixed"]
+    options = ["evaluation.precision=bf16-mixed"]
     assert launch("action=evaluate", *options, "hydra.run.dir=run") == 0
     assert read_results(tmp_path / "run").provenance["precision"] == "bf16-mixed"

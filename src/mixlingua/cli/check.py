@@ -14,7 +14,7 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mixlingua.cli.command_line import ACTIONS, Action
+from mixlingua.cli.command_line import ACTIONS, Action, parts_of
 from mixlingua.cli.configuration import unknown_keys, wrong_type, wrong_types
 from mixlingua.cli.names import NAMED, no_trainer_argument
 from mixlingua.cli.run_record import checkpoint_of, translations_of
@@ -62,9 +62,8 @@ def problems(cfg: DictConfig, action: Action, overrides: Sequence[str] = (), *, 
         return missing
     if unread := list(_unread(cfg, action, overrides)):
         return unread
-    uses = action.uses
-    if "postprocess" in uses and cfg.postprocess and "data" not in uses:
-        uses = (*uses, "data")
+    reads = (*action.uses, "data") if "postprocess" in action.uses and cfg.postprocess else action.uses
+    uses = parts_of(reads)
     missing = sorted(key for key in OmegaConf.missing_keys(cfg) if key.split(".")[0] in uses)
     if missing:  # what depends on them cannot be judged
         return [f"{key}: needs a value; add {key}=... to the command." for key in missing]
@@ -78,7 +77,7 @@ def problems(cfg: DictConfig, action: Action, overrides: Sequence[str] = (), *, 
     found = [*unknown, *types, *empty]
     if not types:
         found += _together(tree, uses, multirun)
-    return found if unknown or types else [*found, *_refusals(cfg, uses)]
+    return found if unknown or types else [*found, *_refusals(cfg, reads)]
 
 
 def _missing_files(overrides: Sequence[str]) -> Iterator[str]:
@@ -209,15 +208,18 @@ def _in_batch_only(losses: dict[str, Any]) -> bool:
     return all(str(loss.get("_target_")).endswith((".InfoNCE", ".MultiPositive")) for loss in losses.values())
 
 
-def _refusals(cfg: DictConfig, uses: Sequence[str]) -> Iterator[str]:
-    """What constructors say against their values: none of them loads weights or data."""
-    for part in uses:
+def _refusals(cfg: DictConfig, reads: Sequence[str]) -> Iterator[str]:
+    """What constructors say against their values: none of them loads weights or data.
+
+    reads: parts and single keys; of what a part holds by name, only what is read is built.
+    """
+    for part in parts_of(reads):
         node = cfg.get(part)
         if not isinstance(node, DictConfig) or not node or part == "trainer":
             continue
         if part not in NAMED:
             yield from _refusal(node, part)
-        for holder in (name for name in NAMED if name.split(".")[0] == part):
+        for holder in (name for name in NAMED if name.split(".")[0] == part and _within(name, reads)):
             for name, held in (OmegaConf.select(cfg, holder) or {}).items():
                 yield from _refusal(held, f"{holder}.{name}")
 

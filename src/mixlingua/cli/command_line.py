@@ -5,7 +5,7 @@ Read without Hydra and torch, which take seconds to import.
 
 import argparse
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
@@ -19,9 +19,9 @@ from mixlingua.files import conf_folder
 class Action:
     """What `action=NAME` does.
 
-    function: "module:name" of `name(cfg, run_dir) -> dict of headline figures`. about: for --help. uses: the top-level
-    parts of the configuration that it reads, which are checked before it starts. needs: keys that must not be empty,
-    each with what is said where it is. keys: further ones that may be typed for it.
+    function: "module:name" of `name(cfg, run_dir) -> dict of headline figures`. about: for --help. uses: what it reads
+    of the configuration, whole parts or single keys of one; parts are checked before it starts. needs: keys that must
+    not be empty, each with what is said where it is. keys: further ones that may be typed for it.
     """
 
     function: str
@@ -31,12 +31,19 @@ class Action:
     keys: tuple[str, ...] = ()
 
 
+def parts_of(keys: Iterable[str]) -> tuple[str, ...]:
+    """The top-level parts of the configuration in which keys stand, each once."""
+    return tuple(dict.fromkeys(key.partition(".")[0] for key in keys))
+
+
 _RUNS = {"runs": "runs: needs a value; add runs=multirun/DATE/TIME, a run's folder, or a list: runs=[A,B]."}
 _TRAINED = ("data", "sampler", "augmentation", "model", "adapter", "teacher", "loss", "optimizer", "trainer",
             "checkpoint", "averaging", "postprocess", "evaluation", "callbacks", "logger")  # fmt: skip
-_FITTED_TO = tuple(
+_ROWS = tuple(
     f"data.{name}" for name in ("sources", "validation_sources", "validation_fraction", "max_rows", "languages")
-)  # what a postprocess is fitted to
+)  # of training; a postprocess is fitted to them
+_ENCODING = ("trainer.accelerator", "evaluation.token_budget", "evaluation.precision")
+_MEASURED = ("evaluation.tasks", "evaluation.average")
 
 # A new action is an entry here and a module beside this one.
 ACTIONS = {
@@ -50,25 +57,25 @@ ACTIONS = {
     "evaluate": Action(
         "mixlingua.cli.train:evaluate",
         "measure a model as it is",
-        ("model", "trainer", "checkpoint", "postprocess", "evaluation", "logger"),
+        ("model", *_ENCODING, "checkpoint.save_model", "postprocess", *_MEASURED, "logger"),
         {"evaluation.tasks": "evaluation=[]: nothing to measure; choose one or several, such as evaluation=xquad_r."},
-        keys=("card", *_FITTED_TO),
+        keys=("card", *_ROWS),
     ),
     "encode": Action(
         "mixlingua.cli.encode:encode",
         "the vectors of a source's texts, or of a file of texts",
-        ("data", "model", "trainer", "evaluation", "encode"),
+        (*_ROWS, "data.max_query_length", "data.max_passage_length", "model", *_ENCODING, "encode"),
         keys=("keep_teacher_vectors",),
     ),
     "mine": Action(
         "mixlingua.cli.mine:mine_negatives",
         "find hard negatives",
-        ("data", "model", "trainer", "evaluation", "mining"),
+        (*_ROWS, "model", *_ENCODING, "mining"),
     ),
     "translate": Action(
         "mixlingua.cli.translate:translate",
         "make parallel pairs of those in one language",
-        ("data", "translator", "translation", "trainer"),
+        ("data.sources", "data.max_rows", "translator", "translation", "trainer.accelerator", "trainer.precision"),
     ),
     "compare": Action(
         "mixlingua.cli.compare:compare",
@@ -80,13 +87,13 @@ ACTIONS = {
     "index": Action(
         "mixlingua.cli.index:index",
         "make an index of documents, or add documents to one",
-        ("model", "trainer", "checkpoint", "postprocess", "evaluation", "corpus", "index"),
-        keys=_FITTED_TO,
+        ("model", *_ENCODING, "postprocess", "corpus", "index"),
+        keys=_ROWS,
     ),
     "search": Action(
         "mixlingua.cli.index:search",
         "search an index",
-        ("model", "trainer", "evaluation", "index"),
+        ("model", *_ENCODING, "index"),
         {"index.path": "index: needs a value; add index=DIR, the run folder of an action=index."},
         keys=("query", "k", "language", "fair", "postprocess"),  # the last it refuses itself, saying why
     ),
@@ -100,13 +107,13 @@ ACTIONS = {
     "export": Action(
         "mixlingua.cli.export:export",
         "write a model for other programs",
-        ("model", "trainer", "evaluation", "export"),
+        ("model", *_MEASURED, "evaluation.token_budget", "export"),
         keys=("to",),
     ),
     "serve": Action(
         "mixlingua.cli.serve:serve",
         "answer searches and embed texts over HTTP",
-        ("model", "trainer", "evaluation", "index", "server"),
+        ("model", *_ENCODING, "index", "server"),
         keys=("corpus", "postprocess"),  # as search does
     ),
     "dashboard": Action(

@@ -16,7 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from mixlingua.cli.check import plain_problems, problems
-from mixlingua.cli.command_line import ACTIONS, Action
+from mixlingua.cli.command_line import ACTIONS, Action, parts_of
 from mixlingua.cli.configuration import CompletedSearchPath
 from mixlingua.cli.run_folder import check_unused, claim
 from mixlingua.cli.run_record import is_rank_zero, recorded
@@ -99,7 +99,7 @@ def _run(cfg: DictConfig, run_dir: Path, overrides: list[str], *, multirun: bool
         with _without_collection():
             raise_problems(problems(cfg, action, overrides, multirun=multirun))
             act = _prepared(action, cfg.seed)
-        if "trainer" in action.uses:
+        if "trainer" in parts_of(action.uses):
             _settle_precision(cfg)
         if is_rank_zero():
             with atomic_write(run_dir / "config.yaml") as partial:

@@ -134,7 +134,7 @@ def provenance(cfg: DictConfig, encoder: "BiEncoder") -> dict[str, object]:
         "weights": encoder.fingerprint(),
         "num_parameters": sum(parameter.numel() for parameter in encoder.parameters()),
         "pretraining": encoder.pretraining,
-        "precision": cfg.evaluation.precision if cfg.action == "evaluate" else cfg.trainer.precision,
+        "precision": cfg.trainer.precision if cfg.action == "train" else cfg.evaluation.precision,
         "postprocess": _postprocess(cfg),
     }
 
