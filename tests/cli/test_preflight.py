@@ -162,6 +162,11 @@ def typed(overrides: str) -> list[str]:
         ("action=evaluate query=x", "search"),
         ("action=mine ~loss.infonce", "train"),
         ("action=encode model@teacher=tiny", "train"),
+        ("action=index evaluation=xquad_r", "train or evaluate or export"),
+        (
+            "action=search index=folder index.path=. query=x data=ntrex",
+            "train or evaluate or encode or mine or translate or index",
+        ),
         ("action=compare runs=DIR k=3", "search"),
         ("k=3", "search"),
         ("mining.top_k=0", "mine"),

@@ -101,8 +101,9 @@ def arguments(data: Path) -> Callable[..., list[str]]:
         own = dict(text.split("=", 1) for text in more if not text.startswith("-"))
         action = ACTIONS[own.get("action", "train")]
         read = (*action.uses, *action.keys, "paths")
-        settings = {key: value for key, value in given.items() if any(f"{key}.".startswith(f"{part}.") or
-                    f"{part}.".startswith(f"{key}.") for part in read)} | own  # fmt: skip
+        chosen = {"data": "data.sources", "evaluation": "evaluation.tasks"}  # what a choice of the group fills
+        settings = {key: value for key, value in given.items()
+                    if any(f"{chosen.get(key, key)}.".startswith(f"{part}.") for part in read)} | own  # fmt: skip
         if settings.get("evaluation") == "[]":
             settings.pop("evaluation.tasks.xquad_r.languages", None)
         if "trainer.precision" in settings and "evaluation.precision" not in own:

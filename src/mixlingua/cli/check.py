@@ -108,6 +108,7 @@ def _unread(cfg: DictConfig, action: Action, overrides: Sequence[str]) -> Iterat
     for text in overrides:
         name = text.lstrip("+~").partition("=")[0]
         key = name.rpartition("@")[2]  # a group's choice may be put elsewhere, as in model@teacher=labse
+        key = next((holder for holder in NAMED if holder.partition(".")[0] == key), key)  # evaluation=NAME adds tasks
         if "/" not in name and not _within(key, parts) and not any(_within(part, (key,)) for part in parts):
             readers = " or ".join(name for name, other in ACTIONS.items() if _within(key, (*other.uses, *other.keys)))
             yield f"{text}: action={cfg.action} does not read it; it is for action={readers}. Leave it out."
