@@ -181,6 +181,24 @@ def test_what_is_typed_and_an_action_does_not_read_is_refused(overrides: str, re
 
 
 @pytest.mark.parametrize(
+    ("overrides", "setting"),
+    [
+        ("action=evaluate data=ntrex", "postprocess=NAME"),
+        ("action=evaluate data.max_rows=9", "postprocess=NAME"),
+        ("action=evaluate card.licence=mit", "postprocess=NAME"),
+        ("action=index data=ntrex", "postprocess=NAME"),
+        ("action=encode encode.path=conf data=ntrex", "encode.path=null"),
+        ("action=export evaluation=atlas", "export.int8=true"),
+        ("action=export to=sentence_transformers export.int8=true", "to=onnx"),
+    ],
+)
+def test_what_an_action_reads_with_another_setting_alone_is_refused_without_it(overrides: str, setting: str) -> None:
+    unread = overrides.split()[-1]
+    (found,) = typed(overrides)
+    assert found.startswith(f"{unread}: {overrides.split()[0]} reads it with {setting} alone.")
+
+
+@pytest.mark.parametrize(
     "overrides",
     [
         "action=evaluate +evaluation.tasks.a._target_=builtins.dict +evaluation.tasks.a.n=${data.batch_size} "
@@ -189,7 +207,10 @@ def test_what_is_typed_and_an_action_does_not_read_is_refused(overrides: str, re
         "data.num_negatives=${data.batch_size} data.batch_size=4",
         "action=evaluate +evaluation.tasks.a._target_=builtins.dict +evaluation.tasks.a.n=${oc.select:data.pivot,en} "
         "data.pivot=de",
-        "action=evaluate postprocess=centring data.max_rows=9",
+        "action=evaluate postprocess=centring data=ntrex data.max_rows=9 card.licence=mit",
+        "action=evaluate evaluation=held_out data=atlas data.validation_fraction=0.1",
+        "action=encode data=ntrex data.max_passage_length=64",
+        "action=export export.int8=true evaluation=atlas evaluation.average=micro",
         "action=compare runs=DIR evaluation.average=micro",
         "action=search index=folder index.path=. query=x k=3",
         "model@teacher=tiny card.licence=mit keep_teacher_vectors=true",

@@ -1,5 +1,6 @@
 """Small parallel data, a small benchmark, and the entry point as a process or inside the test's own."""
 
+import itertools
 import json
 import os
 import random
@@ -100,7 +101,9 @@ def arguments(data: Path) -> Callable[..., list[str]]:
         flags = [text for text in more if text.startswith("-")]
         own = dict(text.split("=", 1) for text in more if not text.startswith("-"))
         action = ACTIONS[own.get("action", "train")]
-        read = (*action.uses, *action.keys, "paths")
+        besides = (keys for setting, keys in action.only.items()
+                   if (own.get(setting.partition("=")[0], "none") != "none") != setting.endswith("=null"))  # fmt: skip
+        read = (*action.uses, *itertools.chain(*besides), *action.keys, "paths")
         chosen = {"data": "data.sources", "evaluation": "evaluation.tasks"}  # what a choice of the group fills
         settings = {key: value for key, value in given.items()
                     if any(f"{chosen.get(key, key)}.".startswith(f"{part}.") for part in read)} | own  # fmt: skip

@@ -10,7 +10,7 @@ import torch
 from mixlingua import load_encoder
 
 Launch = Callable[..., int]
-ENCODE = ("action=encode", "evaluation=[]")
+ENCODE = ("action=encode",)
 
 
 def written(cache: Path) -> set[Path]:

@@ -16,7 +16,8 @@ def test_trained_and_measured_on_what_was_held_out(launch: Launch, tmp_path: Pat
     run = tmp_path / "run"
     found = json.loads((run / "metrics.json").read_text())
     assert {key.split("/")[1] for key in found if key.startswith("held_out/")} >= {"monolingual", "crosslingual"}
-    saved = ["model=folder", f"model.name_or_path={run / 'model'}", "hydra.run.dir=again"]
+    source = ["data=jsonl", f"data.sources.jsonl.path={tmp_path / 'pairs.jsonl'}"]
+    saved = [*source, "model=folder", f"model.name_or_path={run / 'model'}", "hydra.run.dir=again"]
     assert launch("action=evaluate", *HELD_OUT, *saved) == 0
     again = json.loads((tmp_path / "again" / "metrics.json").read_text())
     assert again == pytest.approx({key: found[key] for key in again}, abs=1e-6)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -55,14 +56,14 @@ def plain_problems(cfg: DictConfig) -> list[str]:
 def problems(cfg: DictConfig, action: Action, overrides: Sequence[str] = (), *, multirun: bool = False) -> list[str]:
     """What is wrong with the parts of a configuration that an action uses; empty where nothing is.
 
-    With a postprocess, which is fitted to data, it uses data as well. overrides: what was typed; files that are named
-    there and missing, or that the action does not read, are told at once, before what needs torch is looked at.
+    overrides: what was typed; files that are named there and missing, and settings that the action does not read, are
+    told at once, before what needs torch is looked at.
     """
     if missing := list(_missing_files(overrides)):
         return missing
     if unread := list(_unread(cfg, action, overrides)):
         return unread
-    reads = (*action.uses, "data") if "postprocess" in action.uses and cfg.postprocess else action.uses
+    reads = _reads(cfg, action)
     uses = parts_of(reads)
     missing = sorted(key for key in OmegaConf.missing_keys(cfg) if key.split(".")[0] in uses)
     if missing:  # what depends on them cannot be judged
@@ -93,6 +94,17 @@ def _missing_files(overrides: Sequence[str]) -> Iterator[str]:
             yield f"{key}={value}: no such file or folder.{near}"
 
 
+def _reads(cfg: DictConfig, action: Action) -> tuple[str, ...]:
+    """The parts and single keys that an action reads as it is configured."""
+    return (*action.uses, *(key for setting, keys in action.only.items() if _holds(cfg, setting) for key in keys))
+
+
+def _holds(cfg: DictConfig, setting: str) -> bool:
+    key, _, said = setting.partition("=")
+    value: Any = OmegaConf.select(cfg, key)
+    return bool(value) if said == "NAME" else value == yaml.safe_load(said)
+
+
 def _unread(cfg: DictConfig, action: Action, overrides: Sequence[str]) -> Iterator[str]:
     """What is typed and is of no part in use, nor among the keys that such parts refer to by ${...}.
 
@@ -100,7 +112,7 @@ def _unread(cfg: DictConfig, action: Action, overrides: Sequence[str]) -> Iterat
     """
     tree: Any = OmegaConf.to_container(cfg, resolve=False)
     values = dotted(tree)
-    parts, read = {*action.uses, *action.keys, *_COMMON}, set[str]()
+    parts, read = {*_reads(cfg, action), *action.keys, *_COMMON}, set[str]()
     while found := {key for key in values if _within(key, parts)} - read:
         read |= found
         for inside in re.findall(r"\$\{([^}]*)", " ".join(str(values[key]) for key in found)):
@@ -110,7 +122,10 @@ def _unread(cfg: DictConfig, action: Action, overrides: Sequence[str]) -> Iterat
         key = name.rpartition("@")[2]  # a group's choice may be put elsewhere, as in model@teacher=labse
         key = next((holder for holder in NAMED if holder.partition(".")[0] == key), key)  # evaluation=NAME adds tasks
         if "/" not in name and not _within(key, parts) and not any(_within(part, (key,)) for part in parts):
-            readers = " or ".join(name for name, other in ACTIONS.items() if _within(key, (*other.uses, *other.keys)))
+            if setting := next((setting for setting, keys in action.only.items() if _within(key, keys)), None):
+                yield f"{text}: action={cfg.action} reads it with {setting} alone. Leave it out, or say {setting} too."
+                continue
+            readers = " or ".join(name for name, other in ACTIONS.items() if _within(key, other.may_read))
             yield f"{text}: action={cfg.action} does not read it; it is for action={readers}. Leave it out."
 
 

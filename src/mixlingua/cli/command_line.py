@@ -21,14 +21,21 @@ class Action:
 
     function: "module:name" of `name(cfg, run_dir) -> dict of headline figures`. about: for --help. uses: what it reads
     of the configuration, whole parts or single keys of one; parts are checked before it starts. needs: keys that must
-    not be empty, each with what is said where it is. keys: further ones that may be typed for it.
+    not be empty, each with what is said where it is. only: what it reads besides where a setting is as said; NAME is
+    any choice. keys: further ones that may be typed for it.
     """
 
     function: str
     about: str
     uses: tuple[str, ...]
     needs: Mapping[str, str] = field(default_factory=dict)
+    only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     keys: tuple[str, ...] = ()
+
+    @property
+    def may_read(self) -> tuple[str, ...]:
+        """All that may be typed for it, whatever else is said."""
+        return (*self.uses, *(key for keys in self.only.values() for key in keys), *self.keys)
 
 
 def parts_of(keys: Iterable[str]) -> tuple[str, ...]:
@@ -59,12 +66,13 @@ ACTIONS = {
         "measure a model as it is",
         ("model", *_ENCODING, "checkpoint.save_model", "postprocess", *_MEASURED, "logger"),
         {"evaluation.tasks": "evaluation=[]: nothing to measure; choose one or several, such as evaluation=xquad_r."},
-        keys=("card", *_ROWS),
+        only={"postprocess=NAME": (*_ROWS, "card")},
     ),
     "encode": Action(
         "mixlingua.cli.encode:encode",
         "the vectors of a source's texts, or of a file of texts",
-        (*_ROWS, "data.max_query_length", "data.max_passage_length", "model", *_ENCODING, "encode"),
+        ("data.max_query_length", "data.max_passage_length", "model", *_ENCODING, "encode"),
+        only={"encode.path=null": _ROWS},
         keys=("keep_teacher_vectors",),
     ),
     "mine": Action(
@@ -88,7 +96,7 @@ ACTIONS = {
         "mixlingua.cli.index:index",
         "make an index of documents, or add documents to one",
         ("model", *_ENCODING, "postprocess", "corpus", "index"),
-        keys=_ROWS,
+        only={"postprocess=NAME": _ROWS},
     ),
     "search": Action(
         "mixlingua.cli.index:search",
@@ -107,7 +115,8 @@ ACTIONS = {
     "export": Action(
         "mixlingua.cli.export:export",
         "write a model for other programs",
-        ("model", *_MEASURED, "evaluation.token_budget", "export"),
+        ("model",),
+        only={"to=onnx": ("export",), "export.int8=true": (*_MEASURED, "evaluation.token_budget")},
         keys=("to",),
     ),
     "serve": Action(
