@@ -174,6 +174,7 @@ TABLES = {
         "recipes", [("batches of 192, seed 0", "{model}"), *FIGURES], lambda row: row["kind"] == "retention"
     ),
     "recipe_starts": Table("recipes", [("averaged, seed 1", "{model}"), *FIGURES], lambda row: row["kind"] == "starts"),
+    "recipe_alpha": Table("recipes", [("seed 1, 2:1", "{model}"), *FIGURES], lambda row: row["kind"] == "alpha"),
     "recipe_queue_200": Table(
         "recipes", [("alignment after 200 steps, seed 1", "{model}"), *FIGURES], lambda row: row["kind"] == "queue_200"
     ),
