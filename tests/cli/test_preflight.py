@@ -181,6 +181,14 @@ def test_what_is_typed_and_an_action_does_not_read_is_refused(overrides: str, re
 
 
 @pytest.mark.parametrize(
+    "overrides", ["action=encode encode.path=${nope} data=ntrex", "action=export export.int8=${nope}"]
+)
+def test_a_reference_to_nothing_is_named_where_other_settings_depend_on_it(overrides: str) -> None:
+    (found,) = typed(overrides)
+    assert "Interpolation key 'nope' not found" in found
+
+
+@pytest.mark.parametrize(
     ("overrides", "setting"),
     [
         ("action=evaluate data=ntrex", "postprocess=NAME"),

@@ -65,10 +65,10 @@ def problems(cfg: DictConfig, action: Action, overrides: Sequence[str] = (), *, 
         return unread
     reads = _reads(cfg, action)
     uses = parts_of(reads)
-    missing = sorted(key for key in OmegaConf.missing_keys(cfg) if key.split(".")[0] in uses)
-    if missing:  # what depends on them cannot be judged
-        return [f"{key}: needs a value; add {key}=... to the command." for key in missing]
     try:
+        missing = sorted(key for key in OmegaConf.missing_keys(cfg) if key.split(".")[0] in uses)
+        if missing:  # what depends on them cannot be judged
+            return [f"{key}: needs a value; add {key}=... to the command." for key in missing]
         tree: Any = OmegaConf.to_container(cfg, resolve=True)
     except OmegaConfBaseException as error:
         return [" ".join(str(error).split())]
@@ -101,7 +101,10 @@ def _reads(cfg: DictConfig, action: Action) -> tuple[str, ...]:
 
 def _holds(cfg: DictConfig, setting: str) -> bool:
     key, _, said = setting.partition("=")
-    value: Any = OmegaConf.select(cfg, key)
+    try:
+        value: Any = OmegaConf.select(cfg, key)
+    except OmegaConfBaseException:
+        return True  # a reference to nothing, which is told once the whole is resolved
     return bool(value) if said == "NAME" else value == yaml.safe_load(said)
 
 
