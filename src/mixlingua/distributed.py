@@ -25,6 +25,16 @@ def world_size() -> int:
     return dist.get_world_size() if _running() else 1
 
 
+def local_device(accelerator: str) -> torch.device:
+    """Where a process computes that Lightning does not place: the processor, or this process's own GPU.
+
+    accelerator: as `trainer.accelerator` has it. Processes of torchrun and SLURM take the GPU of their local number.
+    """
+    if accelerator == "cpu":
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", 0))))
+
+
 def all_gather_with_grad(local: Tensor) -> Tensor:
     """Every rank's rows in rank order: (N, ...) on each rank becomes (world_size * N, ...).
 

@@ -10,6 +10,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 import distributed_worker
 
+from mixlingua import distributed
+
 WORKER = Path(distributed_worker.__file__)
 SRC = WORKER.parents[2] / "src"
 
@@ -42,3 +44,18 @@ def test_many_processes_train_as_one(trained, loss):
     untrained = distributed_worker.Towers(loss).state_dict()
     # training moved every weight
     assert all((expected[name] - untrained[name]).abs().max() > 1e-3 for name in expected)
+
+
+@pytest.mark.parametrize(
+    ("variables", "index"),
+    [({}, 0), ({"LOCAL_RANK": "1"}, 1), ({"SLURM_LOCALID": "3"}, 3), ({"LOCAL_RANK": "2", "SLURM_LOCALID": "0"}, 2)],
+)
+def test_a_launched_process_takes_its_own_gpu(
+    variables: dict[str, str], index: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LOCAL_RANK", "SLURM_LOCALID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert distributed.local_device("gpu") == torch.device("cuda", index)
+    assert distributed.local_device("cpu") == torch.device("cpu")

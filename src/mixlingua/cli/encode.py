@@ -6,7 +6,6 @@ them. Started by torchrun or srun, every process encodes its share of the shards
 
 import json
 import shutil
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console
@@ -24,6 +22,7 @@ from mixlingua.cli.show import plan_table
 from mixlingua.cli.train import open_stores
 from mixlingua.data.rows import Side
 from mixlingua.data.store import ParallelStore
+from mixlingua.distributed import local_device
 from mixlingua.errors import ConfigError, DataError
 from mixlingua.evaluation.suite import progress_bars
 from mixlingua.files import atomic_write, content_hash, parse_json, read_lines, sha256
@@ -32,7 +31,7 @@ from mixlingua.retrieval.encode import encode as vectors_of
 from mixlingua.retrieval.encode import encode_checked
 from mixlingua.retrieval.kept_vectors import KeptVectors, folder_of, keys_of
 from mixlingua.retrieval.shards import write_vectors
-from mixlingua.search.build import share
+from mixlingua.search.build import share, wait
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def encode(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     """
     settings: EncodeSettings = instantiate(cfg.encode)
     encoder = instantiate(cfg.model).load(cfg.seed)
-    encoder.to(torch.device("cpu" if cfg.trainer.accelerator == "cpu" else "cuda"))
+    encoder.to(local_device(cfg.trainer.accelerator))
     fingerprint, precision = encoder.fingerprint(), cfg.evaluation.precision  # a teacher's too is taken before limits
     encoder.tokenizer = encoder.tokenizer.limited(cfg.data.max_query_length, cfg.data.max_passage_length)
     collections = [_of_file(Path(settings.path), settings.side)] if settings.path else list(_of_sources(cfg))
@@ -93,8 +92,7 @@ def encode(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
             bars.update(bar, completed=encoded)
     if position:
         return {}
-    while not all(path.with_suffix(".npy").exists() for _, path, _ in shards):
-        time.sleep(0.2)  # where another process fails, torchrun and SLURM end this one as well
+    wait(lambda: all(path.with_suffix(".npy").exists() for _, path, _ in shards))
     Console().print(f"Vectors in {folder}.", soft_wrap=True, highlight=False)
     return {"texts": sum(texts.count for texts in collections), "encoded": encoded}
 

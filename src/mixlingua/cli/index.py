@@ -4,7 +4,6 @@ The run folder of `action=index` is the index. The run folder of a search holds 
 """
 
 import json
-import os
 import platform
 import sys
 import time
@@ -27,6 +26,7 @@ from rich.table import Table
 import mixlingua
 from mixlingua.cli.show import duration, plan_table
 from mixlingua.cli.train import open_stores
+from mixlingua.distributed import local_device
 from mixlingua.errors import ConfigError, MixlinguaError, to_stderr
 from mixlingua.evaluation.suite import progress_bars
 from mixlingua.files import atomic_write, lock, read_json
@@ -108,7 +108,7 @@ def _changed(cfg: DictConfig, existing: ExistingIndex) -> IndexFolder | None:
     check_known_model(cfg, folder)
     settings = settings_of(folder)
     encoding = Encoding.of_index(folder, given_encoder(cfg), token_budget=cfg.evaluation.token_budget)
-    encoding.encoder.to(_device(cfg))
+    encoding.encoder.to(local_device(cfg.trainer.accelerator))
     changed: IndexFolder | None
     if cfg.corpus:
         changed = _added(folder, instantiate(cfg.corpus), settings, encoding, rows_to_delete(folder, ids))
@@ -220,7 +220,7 @@ def _new_encoding(cfg: DictConfig, run_dir: Path) -> Encoding:
         wait(target.exists)
         arguments = {"name_or_path": OWN_MODEL, "pretraining": cfg.model.pretraining}
         recipe = PretrainedEncoder(**{**arguments, "name_or_path": str(target)})
-    encoder = recipe.load(cfg.seed).to(_device(cfg))
+    encoder = recipe.load(cfg.seed).to(local_device(cfg.trainer.accelerator))
     return Encoding.of(
         encoder, arguments, cfg.seed, precision=cfg.evaluation.precision, token_budget=cfg.evaluation.token_budget
     )
@@ -247,7 +247,7 @@ def _fit(cfg: DictConfig, recipe: PretrainedEncoder, run_dir: Path) -> None:
         return
     with atomic_write(record) as partial:
         partial.write_text(json.dumps(settings, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    encoder.to(_device(cfg))
+    encoder.to(local_device(cfg.trainer.accelerator))
     stores, _ = open_stores(cfg)
     append_postprocess(
         encoder, instantiate(cfg.postprocess), stores, seed=cfg.seed, token_budget=cfg.evaluation.token_budget,
@@ -278,13 +278,6 @@ def _typed(*keys: str) -> list[str]:
     return [text for text in arguments if text.lstrip("+").startswith(beginnings)]
 
 
-def _device(cfg: DictConfig) -> torch.device:
-    """The processor, or this process's GPU."""
-    if cfg.trainer.accelerator == "cpu":
-        return torch.device("cpu")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", 0))))
-
-
 def _hardware(encoder: BiEncoder) -> str:
     if encoder.device.type == "cuda":
         return torch.cuda.get_device_name(encoder.device)
@@ -299,7 +292,10 @@ def search(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     check_search([cfg.query] if cfg.query is not None else [], cfg.k, cfg.language, cfg.fair)
     check_known_model(cfg, IndexFolder.open(cfg.index.path))
     retriever = Retriever.load(
-        cfg.index.path, encoder=given_encoder(cfg), device=str(_device(cfg)), token_budget=cfg.evaluation.token_budget
+        cfg.index.path,
+        encoder=given_encoder(cfg),
+        device=str(local_device(cfg.trainer.accelerator)),
+        token_budget=cfg.evaluation.token_budget,
     )
     console = Console()
     if cfg.query is not None:

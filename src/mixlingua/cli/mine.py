@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -15,6 +14,7 @@ from rich.console import Console
 from mixlingua.cli.run_record import provenance
 from mixlingua.cli.show import announce_mining
 from mixlingua.cli.train import open_stores
+from mixlingua.distributed import local_device
 from mixlingua.evaluation.suite import TextEncoder, progress_bars
 from mixlingua.files import atomic_write
 from mixlingua.mining.mine import MinedRow, Mining, mine
@@ -36,7 +36,7 @@ def mine_negatives(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         name: mining_rows(store, cfg.data.languages) for name, store in zip(cfg.data.sources, stores, strict=True)
     }
     encoder = instantiate(cfg.model).load(cfg.seed)
-    encoder.to(torch.device("cpu" if cfg.trainer.accelerator == "cpu" else "cuda"))
+    encoder.to(local_device(cfg.trainer.accelerator))
     settings: Mining = instantiate(cfg.mining)
     announce_mining(cfg, run_dir, sources)
 

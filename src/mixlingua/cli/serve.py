@@ -12,6 +12,7 @@ from rich.console import Console
 from mixlingua.cli.index import check_known_model, given_encoder
 from mixlingua.cli.index import index as make_index
 from mixlingua.data.atlas import REVISION, evaluation_split
+from mixlingua.distributed import local_device
 from mixlingua.errors import ConfigError, Interrupted
 from mixlingua.files import cache_dir, content_hash, lock
 from mixlingua.search.folder import MANIFEST, IndexFolder
@@ -52,7 +53,7 @@ def serve(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         if _name(more) in folders:
             raise ConfigError(f"server.more: two indexes are named '{_name(more)}', by their folders. Rename one.")
         folders[_name(more)] = more
-    device = "cpu" if cfg.trainer.accelerator == "cpu" else "cuda"
+    device = str(local_device(cfg.trainer.accelerator))
     budget = cfg.evaluation.token_budget
     given = None if embedded else given_encoder(cfg)
     retrievers = {

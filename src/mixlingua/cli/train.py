@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 
 import pytorch_lightning as pl
-import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
@@ -277,7 +276,7 @@ def evaluate(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     """
     tasks = open_tasks(cfg)
     encoder = instantiate(cfg.model).load(cfg.seed)
-    encoder.to(torch.device("cpu" if cfg.trainer.accelerator == "cpu" else "cuda"))
+    encoder.to(distributed.local_device(cfg.trainer.accelerator))
     announce_evaluation(cfg, run_dir, tasks)
     remove_overwritten(run_dir, cfg)
     if append := build_postprocess(cfg, open_stores(cfg)[0] if cfg.postprocess else ()):

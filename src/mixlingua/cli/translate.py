@@ -4,13 +4,13 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from mixlingua.cli.run_record import translations_of
 from mixlingua.cli.show import LanguageReport, TranslationBar, announce_translation, show_translation
 from mixlingua.data.rows import PairRow, Reader
+from mixlingua.distributed import local_device
 from mixlingua.errors import DataError, source_named
 from mixlingua.files import atomic_folder
 from mixlingua.sampling.random import random_subset
@@ -31,9 +31,10 @@ def translate(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     folder = run_dir / "translations"
     if cfg.resume:
         _take_over(translations_of(cfg.resume), folder)
-    device = torch.device("cpu" if cfg.trainer.accelerator == "cpu" else "cuda")
     known = [settings.source, *(code for code in settings.languages if code != settings.source)]
-    translator = instantiate(cfg.translator).load(known, device=device, precision=cfg.trainer.precision)
+    translator = instantiate(cfg.translator).load(
+        known, device=local_device(cfg.trainer.accelerator), precision=cfg.trainer.precision
+    )
     sources = SourceTexts(settings.source, settings.languages)
     for number, (name, reader) in enumerate(zip(cfg.data.sources, readers, strict=True)):
         with source_named(f"data.sources.{name}"):

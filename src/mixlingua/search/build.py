@@ -305,6 +305,6 @@ def _recall(folder: IndexFolder, settings: IndexSettings, encoding: Encoding) ->
 
 
 def wait(ready: Callable[[], bool]) -> None:
-    """Return once another process has done what is waited for."""
+    """Return once another process has done what is waited for. Where that one fails, its launcher ends this one too."""
     while not ready():
         time.sleep(_POLL)
