@@ -30,7 +30,7 @@ def local_device(accelerator: str) -> torch.device:
 
     accelerator: as `trainer.accelerator` has it. Processes of torchrun and SLURM take the GPU of their local number.
     """
-    if accelerator == "cpu":
+    if accelerator == "cpu" or (accelerator == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", 0))))
 

@@ -1,6 +1,9 @@
 """What a run leaves behind, which weights it ends with, and files that cannot be resumed."""
 
+import os
 import pickle
+import shutil
+import signal
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +15,7 @@ from sentence_transformers import SentenceTransformer
 from tests.runs import same
 from torch.utils.data import DataLoader
 
-from mixlingua.errors import CheckpointError
+from mixlingua.errors import CheckpointError, Interrupted
 from mixlingua.losses.base import TotalLoss
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.training.callbacks import MovingAverage
@@ -110,6 +113,109 @@ def test_the_interval_saves_before_the_end(module, fit, run_dir):
 
     fit(Stop(module.encoder, module.loss, module.optimizer), every_n_steps=2, steps=6)
     assert steps == [None, None, 2, 2, 4, 4]
+
+
+class Signalled(RetrieverModule):
+    """Gets signals while its second batch is computed."""
+
+    signals: tuple[signal.Signals, ...] = ()
+
+    def training_step(self, batch, batch_idx):
+        if batch_idx == 1:
+            for number in self.signals:
+                os.kill(os.getpid(), number)
+        return super().training_step(batch, batch_idx)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_the_step_that_runs(number, module, fit, run_dir, capsys):
+    handler = signal.getsignal(number)
+    training = Signalled(module.encoder, module.loss, module.optimizer)
+    training.signals = (number,)
+    with pytest.raises(Interrupted, match=number.name):
+        fit(training)
+    last = read_checkpoint(run_dir / "checkpoints" / "last.ckpt")
+    assert last["global_step"] == 2 and same(last["state_dict"], training.state_dict())
+    assert capsys.readouterr().err == (
+        f"{number.name}: the step that runs is finished and saved. A second signal ends the run at once.\n"
+    )
+    assert signal.getsignal(number) is handler
+
+
+def test_a_run_that_a_signal_stopped_ends_as_if_it_had_not(module, fit, run_dir, toy_batches):
+    start = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    fit(module)
+    whole = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    module.load_state_dict(start)
+    training = Signalled(module.encoder, module.loss, module.optimizer)
+    training.signals = (signal.SIGTERM,)
+    with pytest.raises(Interrupted):
+        fit(training)
+    training.signals = ()
+    fit(training, ckpt_path=run_dir / "checkpoints" / "last.ckpt", weights_only=True)
+    assert same(training.state_dict(), whole)
+
+
+def test_a_second_signal_ends_at_once(module, fit, run_dir):
+    training = Signalled(module.encoder, module.loss, module.optimizer)
+    training.signals = (signal.SIGINT, signal.SIGINT)
+    with pytest.raises(Interrupted):
+        fit(training)
+    assert not (run_dir / "checkpoints" / "last.ckpt").exists()
+
+
+def test_a_signal_amid_the_batches_of_a_step_waits_for_its_end(module, toy_batches, run_dir):
+    training = Signalled(module.encoder, module.loss, module.optimizer)
+    training.signals = (signal.SIGTERM,)
+    trainer = pl.Trainer(
+        max_steps=2, accumulate_grad_batches=3, accelerator="cpu", logger=False, enable_progress_bar=False,
+        enable_model_summary=False, callbacks=checkpoint_callbacks(run_dir),
+    )  # fmt: skip
+    with pytest.raises(Interrupted):
+        trainer.fit(training, datamodule=PairDataModule(toy_batches(6), None))
+    checkpoint = read_checkpoint(run_dir / "checkpoints" / "last.ckpt")
+    assert checkpoint["global_step"] == 1
+    assert checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["ready"] == 3
+
+
+def test_a_run_killed_after_a_validation_at_its_checkpoint_has_that_validation(
+    scripted, fit, run_dir, tmp_path, monkeypatch
+):
+    """The state of step 2 is saved with what its validation found: the lowest loss of the run."""
+    start = {name: tensor.clone() for name, tensor in scripted.state_dict().items()}
+    killed, step = tmp_path / "killed", scripted.training_step
+
+    def copying(batch, batch_idx):
+        if batch_idx == 2:
+            shutil.copytree(run_dir, killed)
+        return step(batch, batch_idx)
+
+    monkeypatch.setattr(scripted, "training_step", copying)
+    fit(scripted.script([3.0, 1.0, 2.0, 1.5]), validates=True, every_n_steps=2)
+    whole = {name: tensor.clone() for name, tensor in scripted.state_dict().items()}
+    monkeypatch.setattr(scripted, "training_step", step)
+    scripted.load_state_dict(start)
+    shutil.rmtree(run_dir)
+    shutil.copytree(killed, run_dir)
+    fit(scripted.script([2.0, 1.5]), validates=True, ckpt_path=run_dir / "checkpoints/last.ckpt", weights_only=True)
+    assert next(scripted.losses, None) is None  # the validations of steps 3 and 4, and no other
+    assert same(scripted.state_dict(), whole)
+
+
+def test_a_signal_in_a_validation_saves_after_it(scripted, fit, run_dir, monkeypatch):
+    validation = scripted.validation_step
+
+    def signalled(batch, batch_idx):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return validation(batch, batch_idx)
+
+    monkeypatch.setattr(scripted, "validation_step", signalled)
+    with pytest.raises(Interrupted):
+        fit(scripted.script([3.0, 1.0]), validates=True)
+    last = read_checkpoint(run_dir / "checkpoints" / "last.ckpt")
+    assert last["global_step"] == 1 and (run_dir / "checkpoints" / "best.ckpt").exists()
+    (best,) = [state for name, state in last["callbacks"].items() if "best_model_score" in state]
+    assert float(best["best_model_score"]) == 3.0
 
 
 def test_training_ends_with_the_weights_of_the_lowest_validation_loss(scripted, fit, run_dir):

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -151,7 +152,7 @@ class PairDataModule(LightningDataModule):
             num_workers=self._num_workers,
             persistent_workers=self._num_workers > 0,
             pin_memory=self._trainer().strategy.root_device.type == "cuda",
-            worker_init_fn=_one_thread,
+            worker_init_fn=_begin_worker,
             multiprocessing_context=_start_method() if self._num_workers else None,
         )
 
@@ -185,9 +186,12 @@ def _start_method() -> str:
     return "fork" if sys.platform == "linux" else "spawn"
 
 
-def _one_thread(worker: int) -> None:
-    """Workers are the parallelism; threads started before a fork do not survive it."""
+def _begin_worker(worker: int) -> None:
+    """One thread, since threads started before a fork do not survive it; and no handlers of signals: Ctrl-C reaches
+    workers too, which the training process ends itself, by SIGTERM."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _flat(tree: dict[str, Any]) -> dict[str, Any]:

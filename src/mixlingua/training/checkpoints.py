@@ -2,16 +2,18 @@
 
 import csv
 import shutil
+import signal
+import threading
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from mixlingua.errors import CheckpointError
+from mixlingua.errors import CheckpointError, Interrupted, to_stderr
 from mixlingua.files import atomic_folder, atomic_write
 from mixlingua.training.callbacks import MovingAverage
 from mixlingua.training.module import RetrieverModule
@@ -33,16 +35,13 @@ def checkpoint_callbacks(
 ) -> list[Callback]:
     """The callbacks that write run_dir/checkpoints while training.
 
-    checkpoints/last.ckpt is written every every_n_steps optimiser steps; EndOfTraining writes it after the last one.
+    checkpoints/last.ckpt is written every every_n_steps optimiser steps and where a signal interrupts the run;
+    EndOfTraining writes it after the last one.
     Where there is a validation loss, checkpoints/best.ckpt holds the weights with the lowest, those of `average` where
     it is given, and training stops after `patience` validations without a lower one (None: it does not).
     """
     last, best = run_dir / LAST, run_dir / BEST
-    callbacks: list[Callback] = [
-        ModelCheckpoint(
-            last.parent, filename=last.stem, every_n_train_steps=every_n_steps, enable_version_counter=False
-        )
-    ]
+    callbacks: list[Callback] = []
     if validates:
         callbacks.append(
             BestCheckpoint(
@@ -57,7 +56,7 @@ def checkpoint_callbacks(
         if patience is not None:
             # A loss that is not finite is the module's own error, which names the batch.
             callbacks.append(EarlyStopping(VALIDATION_LOSS, patience=patience, check_finite=False))
-    return callbacks
+    return [*callbacks, LastCheckpoint(last, every_n_steps)]  # the last, so that it has the state of the others
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -69,6 +68,81 @@ class WholeCheckpoints(TorchCheckpointIO):
         # An open file, since torch hides the system's error where it is given a path.
         with atomic_write(path) as partial, partial.open("wb") as file:
             torch.save(checkpoint, file)
+
+
+class LastCheckpoint(Checkpoint):
+    """Writes the training state every `every_n_steps` optimiser steps, and on SIGINT or SIGTERM.
+
+    A signal lets the step that runs end, and its validation; then the state is saved and Interrupted raised. A second
+    signal raises at once, and so does the first one after the last step. In a run of several processes signals are
+    those of `processes.RankSignals`, and save nothing.
+
+    The state of a step with a validation is saved after it: Lightning resumes one from before it without validating.
+    Lightning calls checkpoints after all other callbacks.
+    """
+
+    def __init__(self, path: Path, every_n_steps: int) -> None:
+        self._path, self._every_n_steps = path, every_n_steps
+        self._received: int | None = None  # the signal
+        self._handlers: dict[signal.Signals, Any] = {}  # those that were there before
+        self._steps_before = 0  # the batch that runs
+        self._due = False
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the signals; Lightning has set its own handler by now."""
+        if trainer.world_size > 1 or threading.current_thread() is not threading.main_thread():
+            return
+
+        def receive(number: int, frame: object) -> None:
+            if self._received is not None or trainer.should_stop or trainer.global_step >= trainer.max_steps >= 0:
+                raise Interrupted(number)
+            self._received = number
+            name = signal.Signals(number).name
+            to_stderr(f"{name}: the step that runs is finished and saved. A second signal ends the run at once.")
+
+        self._handlers = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Several batches may make a step."""
+        self._steps_before = trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save where that is due and no validation follows."""
+        if trainer.global_step > self._steps_before:
+            self._due |= trainer.global_step % self._every_n_steps == 0 or self._received is not None
+            if self._due and not _validation_follows(trainer):
+                self._save(trainer)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save what has waited for the validation."""
+        if self._due or (self._received is not None and trainer.global_step > self._steps_before):
+            self._save(trainer)
+
+    def _save(self, trainer: Trainer) -> None:
+        self._due = False
+        trainer.save_checkpoint(self._path)
+        if self._received is not None:
+            raise Interrupted(self._received)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Give the signals back."""
+        self._restore()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Give the signals back."""
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers = {}
+
+
+def _validation_follows(trainer: Trainer) -> bool:
+    """Whether Lightning validates after the batch that ends."""
+    return trainer.enable_validation and (trainer.fit_loop.total_batch_idx + 1) % trainer.val_check_batch == 0
 
 
 class BestCheckpoint(ModelCheckpoint):
