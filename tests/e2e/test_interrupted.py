@@ -11,24 +11,30 @@ from subprocess import Popen
 import pytest
 
 from mixlingua.cli.run_record import read_status
+from mixlingua.training.checkpoints import read_checkpoint
 
 Start = Callable[..., Popen]
 LONG = ["trainer.max_steps=100000", "evaluation=[]", "hydra.run.dir=run"]
 
 
-def ranks_of(process: Popen) -> list[int]:
-    """Process ids of the ranks that a process has started."""
-    found = []
+def children_of(process: Popen) -> dict[int, str]:
+    """What a process has started: process ids with their command lines."""
+    found = {}
     for folder in Path("/proc").iterdir():
         try:
             words = (folder / "stat").read_text().rpartition(")")[2].split()
             line = (folder / "cmdline").read_text()
         except (OSError, NotADirectoryError):
             continue
-        # Neither a worker that is forked nor the tracker of resources.
-        if int(words[1]) == process.pid and ("spawn_main" in line or "train_ddp_process" in line):
-            found.append(int(folder.name))
-    return sorted(found)
+        if int(words[1]) == process.pid:
+            found[int(folder.name)] = line
+    return found
+
+
+def ranks_of(process: Popen) -> list[int]:
+    """The ranks among them, neither a worker that is forked nor the tracker of resources."""
+    marks = ("spawn_main", "train_ddp_process")
+    return sorted(pid for pid, line in children_of(process).items() if any(mark in line for mark in marks))
 
 
 def wait_for(process: Popen, reached: Callable[[], bool]) -> None:
@@ -49,16 +55,20 @@ def gone(pids: list[int]) -> bool:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_while_training_says_how_to_go_on(start: Start, tmp_path: Path, number: signal.Signals) -> None:
-    process = start(*LONG)
-    wait_for(process, lambda: (tmp_path / "run/checkpoints/last.ckpt").exists())
-    process.send_signal(number)
+def test_a_signal_saves_the_step_and_says_how_to_go_on(start: Start, tmp_path: Path, number: signal.Signals) -> None:
+    """Ctrl-C in a terminal reaches the workers that make batches, too."""
+    process = start(*LONG, "checkpoint.every_n_steps=100000", "data.num_workers=1", "trainer.log_every_n_steps=1")
+    wait_for(process, (tmp_path / "run/csv/metrics.csv").exists)
+    for pid in (*children_of(process), process.pid) if number == signal.SIGINT else (process.pid,):
+        os.kill(pid, number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + number, errors
+    assert f"{number.name}: the step that runs is finished and saved." in errors
     assert f"interrupted by {number.name}. " in errors and "Traceback" not in errors
     assert re.search(r"python run.py resume=\S*run hydra.run.dir=\S*run$", errors.strip().splitlines()[-1])
     status = read_status(tmp_path / "run")
     assert (status["state"], status["error"]) == ("interrupted", f"interrupted by {number.name}")
+    assert 0 < read_checkpoint(tmp_path / "run/checkpoints/last.ckpt")["global_step"] < 100000
 
 
 def own_part(place: Path, group: str, code: str, name: str) -> str:
