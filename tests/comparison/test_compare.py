@@ -60,6 +60,14 @@ def test_differences_by_hand(systems):
     assert (ranks.gain, ranks.difference.better, ranks.difference.worse) == (-ranks.difference.value, 0, 2)
 
 
+def test_the_interval_of_a_difference_is_of_paired_draws(systems):
+    """From English to German both systems have 1 and 1/3: each draw has the difference 0, whatever its mean."""
+    rows = compare(systems, {"bad": "good"}, ["small"], SETTINGS)
+    row = row_of(rows, system="bad", scope="pair", query_language="en", passage_language="de")
+    assert row.interval[0] < row.value < row.interval[1]
+    assert row.difference.interval == (0.0, 0.0)
+
+
 def test_seeds_are_averaged_and_counted(systems):
     (good,), (bad,) = systems.values()
     rows = compare({"mixed": [good, bad], "good": [good, good]}, {"mixed": "good"}, ["small"], SETTINGS)

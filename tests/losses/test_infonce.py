@@ -71,6 +71,42 @@ def test_a_learned_temperature_stays_at_a_hundredth_or_above(infonce):
         loss.log_scale.fill_(math.log(1000))
     assert loss.temperature == pytest.approx(0.01)
     assert infonce(temperature=0.001).temperature == pytest.approx(0.001)
+    with pytest.raises(ConfigError, match=r"model\.temperature=0\.005: .* 0\.01 or above"):
+        infonce(temperature=0.005, learn_temperature=True)
+
+
+def test_a_learned_temperature_at_its_bound_can_rise_again(vectors, step, infonce):
+    loss = infonce(temperature=0.01, learn_temperature=True)
+    queries = vectors(3, 0)
+    loss(step(queries, queries.roll(1, 0))).backward()  # a batch that is all wrong
+    assert loss.log_scale.grad > 0
+    torch.optim.SGD(loss.parameters(), lr=1e-3).step()
+    assert loss.temperature > 0.01
+
+
+def test_in_both_directions_a_passage_that_also_answers_is_left_out_and_no_other(step, infonce):
+    """Query 0 is answered by passage 1 as well, so query 0 is no negative of passage 1; query 1 is one of passage 0."""
+    queries, passages = PAIRS
+    made = step(queries, passages, keys=torch.tensor([[0, 1], [1, 1]]), passage_keys=torch.tensor([[0, 0], [1, 1]]))
+    # At a temperature of 1: query 1 scores 0 with passage 0 and .8 with its own; passage 0 scores 0 with query 1.
+    there = (0 + math.log(1 + math.exp(0 - 0.8))) / 2
+    back = (math.log(1 + math.exp(0 - 1.0)) + 0) / 2
+    loss = infonce(temperature=1.0, symmetric=True)(made)
+    assert loss.item() == pytest.approx((there + back) / 2, abs=1e-6)
+
+
+def test_margins_hold_in_both_directions(step, infonce):
+    """Query 1 is query 0 but a little: both margins leave it out for passage 0 as they leave passage 0 out for it."""
+    queries = normalize(torch.tensor([[1.0, 0.1], [1.0, 0.0]]), dim=-1)
+    passages = normalize(torch.tensor([[1.0, 0.0], [0.8, 0.6]]), dim=-1)
+    views = {"pivot_queries": queries, "pivot_passages": passages}
+    swapped = {"pivot_queries": passages, "pivot_passages": queries}
+    for options in ({"own_margin": 0.0}, {"teacher_margin": 0.0}):
+        there = infonce(**options)(step(queries, passages, **views))
+        back = infonce(**options)(step(passages, queries, **swapped))
+        both = infonce(symmetric=True, **options)(step(queries, passages, **views))
+        assert both.item() == pytest.approx(((there + back) / 2).item(), abs=1e-6)
+        assert both < infonce(symmetric=True)(step(queries, passages)) - 0.01
 
 
 def test_hard_negatives_by_hand():

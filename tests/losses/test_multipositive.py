@@ -43,6 +43,15 @@ def test_a_rows_variants_are_never_its_negatives_and_absent_ones_nobodys(step, v
     assert loss(made).item() == pytest.approx(torch.stack(expected).mean().item(), abs=1e-9)
 
 
+def test_a_passage_that_also_answers_is_left_out_in_all_its_languages_and_no_other(step):
+    """Query 0 is answered by passage 1 too, so nothing is left to rank its own against; query 1 has passage 0."""
+    keys, passage_keys = torch.tensor([[0, 1], [1, 1]]), torch.tensor([[0, 0], [1, 1]])
+    made = step(torch.stack([X, Y]), torch.stack([X, Y]), keys, passage_keys, variant_passages=torch.stack([Y, X]))
+    negatives = math.exp(0) + math.exp(1)  # passage 0 and its variant, before query 1
+    of_query_1 = (math.log(1 + negatives / math.e) + math.log(1 + negatives)) / 2
+    assert MultiPositive(temperature=1.0, variants=1)(made).item() == pytest.approx(of_query_1 / 2, abs=1e-6)
+
+
 def test_gradients_are_finite_for_a_single_row(step, vectors):
     queries = vectors(1, 0).requires_grad_()
     loss = MultiPositive(temperature=0.1, variants=1)(step(queries, vectors(1, 1), variant_passages=vectors(1, 2)))

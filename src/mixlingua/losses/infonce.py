@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from mixlingua.data.batches import View
 from mixlingua.errors import ConfigError
-from mixlingua.losses.base import StepInputs, StepLoss, above_zero, share_a_key
+from mixlingua.losses.base import StepInputs, StepLoss, ViewVectors, above_zero, share_a_key
 
 
 def info_nce(
@@ -51,19 +51,16 @@ def above_positive(scores: Tensor, positives: Tensor, margin: float) -> Tensor:
     return scores > scores.gather(1, positives[:, None]) + margin
 
 
-def above_positive_for_teacher(step: StepInputs, margin: float) -> Tensor:
-    """(Q, W P) bool: passages that the teacher puts more than `margin` above a query's positive, in the pivot language.
+def above_positive_for_teacher(left: ViewVectors, right: ViewVectors, positives: Tensor, margin: float) -> Tensor:
+    """(Q, W Q) bool: what the teacher puts more than `margin` above a row's positive, in the pivot language.
 
-    Rows without a text in the pivot language, and hard negatives, are never masked.
+    left: of Q rows; right: of all W Q rows; positives: (Q,) int64, where the rows stand in them. Rows without a text in
+    the pivot language are never masked.
     Source: GISTEmbed (Solatorio 2024, arXiv 2402.16829, section 3.1), with a teacher that reads the pivot language.
     """
-    queries, passages = step.views[View.PIVOT_QUERIES], step.all_views[View.PIVOT_PASSAGES]
-    scores = (queries.vectors @ passages.vectors.T).masked_fill(~passages.present[None, :], -math.inf)
-    positive_scores = scores.gather(1, step.query_rows[:, None])
-    above = (scores > positive_scores + margin) & queries.present[:, None] & (positive_scores > -math.inf)
-    masked = above.new_zeros(len(step.queries), len(step.all_passages))
-    masked[:, step.positive_columns()] = above
-    return masked
+    scores = (left.vectors @ right.vectors.T).masked_fill(~right.present[None, :], -math.inf)
+    positive_scores = scores.gather(1, positives[:, None])
+    return (scores > positive_scores + margin) & left.present[:, None] & (positive_scores > -math.inf)
 
 
 class InfoNCE(StepLoss):
@@ -71,11 +68,13 @@ class InfoNCE(StepLoss):
 
     weight: in the sum of losses
     temperature: what scores are divided by; values from 0.01 to 0.1 are usual
-    learn_temperature: train the temperature too, from the given one on
+    learn_temperature: train the temperature too, from the given one on; it stays at 0.01 or above
     symmetric: also rank the queries for each passage, and take the mean of both
     hardness: beta of `harder`, by which a negative counts exp(beta * score); 0: all alike
-    own_margin: passages that score so much more than a query's positive are no negatives, such as 0.1; null: all are
-    teacher_margin: the same by the teacher's scores of the rows' texts in the pivot language (GIST), such as 0.0
+    own_margin: passages that score so much more than a query's positive are no negatives, such as 0.1; null: all are.
+    With symmetric, neither are queries that score so much more than a passage's own
+    teacher_margin: the same by the teacher's scores of the rows' texts in the pivot language (GIST), such as 0.0; hard
+    negatives are not left out by it
     dims: Matryoshka, the mean of the losses of the first d components for each d, such as [384,192,96]; null: all alone
 
     Source: Elmahdy, Lin and Ahmad 2024 (arXiv 2408.10536), eq. 1, with every other passage of the batch and every hard
@@ -85,7 +84,7 @@ class InfoNCE(StepLoss):
     """
 
     log_scale: Tensor
-    MAX_SCALE = 100.0  # a learned temperature stays at 0.01 or above, as in CLIP
+    MIN_LEARNED = 0.01  # as in CLIP
 
     def __init__(
         self,
@@ -103,6 +102,11 @@ class InfoNCE(StepLoss):
         if not temperature > 0:
             raise ConfigError(
                 f"model.temperature={temperature}: it must be above 0; values from 0.01 to 0.1 are usual."
+            )
+        if learn_temperature and temperature < self.MIN_LEARNED:
+            raise ConfigError(
+                f"model.temperature={temperature}: with loss.infonce.learn_temperature it is "
+                f"{self.MIN_LEARNED} or above."
             )
         if not 0 <= hardness < math.inf:
             raise ConfigError(f"loss.infonce.hardness={hardness}: 0 counts negatives alike; above 0, hard ones more.")
@@ -132,8 +136,10 @@ class InfoNCE(StepLoss):
         return 1 / self._scale().item()
 
     def _scale(self) -> Tensor:
-        # A fixed temperature is taken as configured; only a learned one is bounded.
-        return self.log_scale.exp().clamp(max=self.MAX_SCALE) if self.log_scale.requires_grad else self.log_scale.exp()
+        if self.log_scale.requires_grad:
+            with torch.no_grad():  # the parameter itself: beyond a bound on its value it would have no gradient
+                self.log_scale.clamp_(max=-math.log(self.MIN_LEARNED))
+        return self.log_scale.exp()
 
     def forward(self, step: StepInputs) -> Tensor:
         """The mean loss over this process's queries. Raises ConfigError where dims asks for more than D components."""
@@ -150,12 +156,19 @@ class InfoNCE(StepLoss):
         if self.own_margin is not None:
             ignored |= above_positive(queries.detach() @ passages.detach().T, step.positives, self.own_margin)
         if self.teacher_margin is not None:
-            ignored |= above_positive_for_teacher(step, self.teacher_margin)
+            of_queries, of_passages = step.views[View.PIVOT_QUERIES], step.all_views[View.PIVOT_PASSAGES]
+            above = above_positive_for_teacher(of_queries, of_passages, step.query_rows, self.teacher_margin)
+            ignored[:, step.positive_columns()] |= above
         loss = info_nce(queries, passages, step.positives, ignored, self._scale(), self.hardness)
         if not self.symmetric:
             return loss
         positives, all_queries = passages[step.positives], _first(step.all_queries, dim)
-        ignored = share_a_key(step.query_keys, step.all_query_keys)
+        ignored = share_a_key(step.all_passage_keys[step.positives], step.all_query_keys)
+        if self.own_margin is not None:
+            ignored |= above_positive(positives.detach() @ all_queries.detach().T, step.query_rows, self.own_margin)
+        if self.teacher_margin is not None:
+            of_passages, of_queries = step.views[View.PIVOT_PASSAGES], step.all_views[View.PIVOT_QUERIES]
+            ignored |= above_positive_for_teacher(of_passages, of_queries, step.query_rows, self.teacher_margin)
         reverse = info_nce(positives, all_queries, step.query_rows, ignored, self._scale(), self.hardness)
         return (loss + reverse) / 2
 
@@ -195,7 +208,8 @@ class MultiPositive(StepLoss):
         """The mean over this process's queries, in nats."""
         variants = step.all_views[View.VARIANT_PASSAGES]
         pool = torch.cat([step.all_passages, variants.vectors])
-        keys = torch.cat([step.all_passage_keys, step.all_query_keys.repeat_interleave(self.variants, 0)])
+        of_variants = step.all_passage_keys[step.positive_columns()].repeat_interleave(self.variants, 0)
+        keys = torch.cat([step.all_passage_keys, of_variants])
         absent = torch.cat([variants.present.new_zeros(len(step.all_passages)), ~variants.present])
         scores = step.queries @ pool.T / self.temperature
         ignored = share_a_key(step.query_keys, keys) | absent[None, :]

@@ -300,7 +300,7 @@ class BiEncoder(nn.Module):
 
     def _after_pooling(self, pooled: Tensor) -> Tensor:
         for layer in self.dense:
-            pooled = layer(pooled)
+            pooled = layer(pooled.to(self.transformer.dtype))  # means are float32, and layers as the model is
         return functional.normalize(pooled.float(), dim=-1)
 
 
