@@ -152,6 +152,31 @@ def test_other_revisions_are_refused(
     assert not list((tmp_path / "out").glob("comparison.*"))
 
 
+def test_a_repeated_run_is_left_out_only_where_it_was_measured_on_the_same_data(
+    launch: Launch, sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    again = tmp_path / "again"
+    write_run(again, "Hybrid", 0, revision="r2")
+    assert launch("action=compare", f"runs=[{sweep},{again}]") == 2
+    assert "tiny_r revision: r1 in" in capsys.readouterr().err
+    write_run(again, "Hybrid", 0)
+    assert launch("action=compare", f"runs=[{sweep},{again}]") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"{again} left out: as {sweep / '2'}, with the same seed 0." in shown
+    assert "has other figures" not in shown
+    write_run(again, "Hybrid", 0)
+    values = json.loads((again / "metrics.json").read_text())
+    write_run(again, "Monolingual", 0)
+    config = yaml.safe_load((again / "config.yaml").read_text())
+    config["sampler"]["_target_"] = "mixlingua.sampling.strategies.Hybrid"
+    (again / "config.yaml").write_text(yaml.safe_dump(config))
+    assert values != json.loads((again / "metrics.json").read_text())
+    assert launch("action=compare", f"runs=[{sweep},{again}]") == 0
+    assert f"{again} has other figures than {sweep / '2'}, with equal settings." in " ".join(
+        capsys.readouterr().out.split()
+    )
+
+
 def test_problems_are_reported_together(launch: Launch, capsys: pytest.CaptureFixture[str]) -> None:
     assert launch("action=compare", "comparison.resamples=0", "comparison.confidence=95") == 2
     message = capsys.readouterr().err

@@ -114,3 +114,12 @@ def test_their_keys_are_declared_and_checked(own: Path) -> None:
     done = run(own, "loss.squared.powr=3", "sampler.evry=1")
     assert done.returncode == 2
     assert "Did you mean 'loss.squared.power'?" in done.stderr and "Did you mean 'sampler.every'?" in done.stderr
+
+
+def test_a_choice_without_its_package_line_is_told(tmp_path: Path) -> None:
+    (tmp_path / "conf" / "loss").mkdir(parents=True)
+    (tmp_path / "conf" / "loss" / "bare.yaml").write_text("_target_: mixlingua.losses.infonce.InfoNCE\nweight: 1.0\n")
+    command = [sys.executable, str(REPOSITORY / "run.py"), f"--config-dir={tmp_path / 'conf'}", "loss=bare"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "begins with the line '# @package loss.NAME'" in done.stderr

@@ -53,6 +53,7 @@ def test_good_configurations_have_none(problems: Problems, overrides: str) -> No
             "sampler.schedule: a constant alpha is sampler=hybrid",
         ),
         ("data.batch_size=0", "data.batch_size=0: a whole number of 1 or more"),
+        ("trainer.val_check_interval=5", "trainer.val_check_interval=5: there is no validation loss."),
         ("trainer.max_steps=0", "trainer.max_steps=0: a whole number of 1 or more"),
         ("trainer.max_steps=2.5", "trainer.max_steps=2.5: a whole number"),
         ("data.batch_size=9 trainer=ddp_spawn", "data.batch_size=9: cannot be shared evenly by 2 processes; use 8."),

@@ -179,6 +179,7 @@ def test_a_queue_remembers_no_text_that_is_absent_and_a_validation_knows_no_queu
     assert Queue()(pairs(step, vectors, 70, present=[False] * 4)).item() == 0.0
 
 
+@torch.no_grad()
 def test_a_queue_goes_on_after_a_checkpoint_as_without_one(step, vectors, tmp_path):
     loss, resumed = (TotalLoss({"queue": Queue(size=6, temperature=0.1)}) for _ in range(2))
     for seed in range(3):

@@ -4,12 +4,13 @@ import pytest
 import torch
 
 from mixlingua.errors import ConfigError
-from mixlingua.losses.base import StepInputs, TotalLoss, ViewVectors
+from mixlingua.losses.base import StepInputs, StepLoss, TotalLoss, ViewVectors
 from mixlingua.losses.distillation import Distillation
 
 
 def test_the_sum_is_weighted_and_the_parts_are_not(infonce, step, vectors):
-    made = step(vectors(3, 0), vectors(3, 1), pivot_queries=vectors(3, 2), pivot_passages=vectors(3, 3))
+    queries = vectors(3, 0).requires_grad_()
+    made = step(queries, vectors(3, 1), pivot_queries=vectors(3, 2), pivot_passages=vectors(3, 3))
     parts = {"infonce": infonce(weight=0.5), "distillation": Distillation(weight=20.0, sides="both")}
     total, found = TotalLoss(parts)(made)
     assert total.item() == pytest.approx(0.5 * parts["infonce"](made).item() + 20 * parts["distillation"](made).item())
@@ -28,6 +29,29 @@ def test_nothing_to_train_by(infonce):
         TotalLoss({})
     with pytest.raises(ConfigError, match=r"loss\.infonce\.weight=-1"):
         TotalLoss({"infonce": infonce(weight=-1.0)})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda step: step.queries.sum(1), r"loss\.own: forward gave a tensor of shape \(3,\), .* \.mean\(\)"),
+        (lambda step: 0.5, r"loss\.own: forward gave 0\.5"),
+        (lambda step: step.queries.detach().mean(), r"loss=\[own\]: the loss has no gradient"),
+    ],
+)
+def test_what_is_no_scalar_with_a_gradient_is_refused(wrong, message, step, vectors):
+    class Own(StepLoss):
+        def forward(self, step):
+            return wrong(step)
+
+    made = step(vectors(3, 0).requires_grad_(), vectors(3, 1))
+    with pytest.raises(ConfigError, match=message):
+        TotalLoss({"own": Own(1.0)})(made)
+
+
+def test_a_validation_needs_no_gradient(infonce, step, vectors):
+    with torch.no_grad():
+        assert TotalLoss({"infonce": infonce()})(step(vectors(3, 0), vectors(3, 1)))[0] > 0
 
 
 def test_the_mean_over_processes_is_the_mean_over_rows(vectors):

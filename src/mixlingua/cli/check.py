@@ -157,6 +157,11 @@ def _together(tree: dict[str, Any], uses: Sequence[str], multirun: bool) -> Iter
             f"checkpoint.patience={patience}: it waits for a lower validation loss, and there is none. Hold rows out "
             "(data.validation_fraction=0.1), or leave it out."
         )
+    if tree["action"] == "train" and (interval := tree["trainer"]["val_check_interval"]) is not None and not validates:
+        yield (
+            f"trainer.val_check_interval={interval}: there is no validation loss. Hold rows out "
+            "(data.validation_fraction=0.1), or leave it out; evaluation.every_n_steps=N measures the benchmarks."
+        )
     if multirun and "logger" in uses and "WANDB_RUN_ID" in os.environ and "wandb" in tree["logger"]:
         yield (
             f"WANDB_RUN_ID={os.environ['WANDB_RUN_ID']} in the environment: all jobs of the sweep would be this one "
@@ -239,7 +244,14 @@ def _refusals(cfg: DictConfig, reads: Sequence[str]) -> Iterator[str]:
         if part not in NAMED:
             yield from _refusal(node, part)
         for holder in (name for name in NAMED if name.split(".")[0] == part and _within(name, reads)):
-            for name, held in (OmegaConf.select(cfg, holder) or {}).items():
+            inside: Any = OmegaConf.select(cfg, holder) or {}
+            if loose := [name for name, held in inside.items() if not isinstance(held, DictConfig)]:
+                yield (
+                    f"{holder}: {', '.join(loose)} stand in it by themselves. A configuration file of such a group "
+                    f"begins with the line '# @package {holder}.NAME'."
+                )
+                continue
+            for name, held in inside.items():
                 yield from _refusal(held, f"{holder}.{name}")
 
 

@@ -11,8 +11,8 @@ from rich.text import Text
 
 from mixlingua.comparison.compare import AVERAGE, ComparisonRow, ComparisonSettings, family_of
 from mixlingua.comparison.compare import compare as compare_systems
-from mixlingua.comparison.runs import FinishedRun, common_tasks, find_runs, read_run
-from mixlingua.comparison.setups import Setup, baselines, setups
+from mixlingua.comparison.runs import EvaluatedRun, FinishedRun, common_tasks, find_runs, read_run
+from mixlingua.comparison.setups import Setup, baselines, settings_of, setups
 from mixlingua.comparison.variations import Systems, curves, variations
 from mixlingua.report.comparison_page import write_comparison_page
 from mixlingua.report.comparison_tables import Labels, comparison_tables, write_comparison
@@ -33,8 +33,10 @@ def compare(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     runs, left_out = runs_of(cfg)
     groups, remarks = setups(runs)
     against = baselines(groups, cfg.baseline)
-    systems = {group.label: [read_run(run.folder, settings.average) for run in group.runs] for group in groups}
-    tasks, partial = common_tasks([run for members in systems.values() for run in members])
+    evaluated = {run.folder: read_run(run.folder, settings.average) for run in runs}
+    tasks, partial = common_tasks(list(evaluated.values()))  # those of repeated runs, which are left out, included
+    remarks += unlike_repetitions(runs, groups, evaluated)
+    systems = {group.label: [evaluated[run.folder] for run in group.runs] for group in groups}
     differing = curves(variations(groups, systems), systems, tasks, settings.curve_metric)
     pictures = {_file_of(curve.task, curve.variable): curve_picture(curve, settings.confidence) for curve in differing}
     rows = compare_systems(systems, against, tasks, settings)
@@ -67,6 +69,21 @@ def compare(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
 def runs_of(cfg: DictConfig) -> tuple[list[FinishedRun], list[str]]:
     """The finished runs in cfg.runs, and a line for each that is left out."""
     return find_runs([str(place) for place in cfg.runs] if OmegaConf.is_list(cfg.runs) else [str(cfg.runs)])
+
+
+def unlike_repetitions(
+    runs: Sequence[FinishedRun], groups: Sequence[Setup], evaluated: Mapping[Path, EvaluatedRun]
+) -> Iterator[str]:
+    """A line for each run that repeats the settings and seed of another, and has other figures."""
+    for run in runs:
+        settings, seed = settings_of(run), run.config["seed"]
+        (group,) = (group for group in groups if group.settings == settings)
+        (kept,) = (member for member in group.runs if member.config["seed"] == seed)
+        if evaluated[kept.folder].averages != evaluated[run.folder].averages:
+            yield (
+                f"{run.folder} has other figures than {kept.folder}, with equal settings. Their data, versions or "
+                "machines may differ: compare the provenance in their report.json."
+            )
 
 
 def comparison_notes(

@@ -128,7 +128,12 @@ class _Names:
             elif value is None and group in self.list_groups:
                 yield f"{group}=null: write {group}=[] for none."
             else:
-                for choice in map(str, (value if isinstance(value, list) else [value]) if value is not None else []):
+                chosen = [
+                    str(choice) for choice in (value if isinstance(value, list) else [value]) if choice is not None
+                ]
+                for choice in dict.fromkeys(chosen):
+                    if chosen.count(choice) > 1:
+                        yield f"{override.input_line}: '{choice}' is chosen {chosen.count(choice)} times; name it once."
                     if choice not in known:
                         way = _otherwise(group, choice) or f"choices: {', '.join(known)}.{suggest(choice, known)}"
                         yield f"{group}={choice}: no '{choice}' in conf/{group}; {way}"
@@ -167,6 +172,10 @@ class _Names:
                 listed = f" Lightning's Trainer has it; add it by '+{override.input_line}'."
                 return f"no key '{key}' in conf/trainer.{listed}"
             where = f" with {combination}" if combination else ""
+            group, _, rest = key.partition(".")
+            name = rest.removeprefix("sources.").removeprefix("tasks.").partition(".")[0]
+            if group in self.list_groups and name in self.groups[group] and parent in (group, *NAMED):
+                return f"'{name}' is not chosen{where}. Choose it too, beside the others: {group}=[...,{name}]."
             return f"no key or group '{key}'{where}.{_nearest(key, [*known, *self.groups]) or listed}"
         return ""
 

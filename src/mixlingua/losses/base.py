@@ -195,7 +195,19 @@ class TotalLoss(nn.Module):
             loss.remembered = {View(view): vectors for view, vectors in state.get(name, {}).items()}
 
     def forward(self, step: StepInputs) -> tuple[Tensor, dict[str, Tensor]]:
-        """The sum, a scalar, and each loss before its weight."""
+        """The sum, a scalar, and each loss before its weight. Raises ConfigError for a loss that gives no scalar."""
         values: dict[str, Tensor] = {name: loss(step) for name, loss in self._typed.items()}
-        weighted = [self._typed[name].weight * value for name, value in values.items()]
-        return torch.stack(weighted).sum(), values
+        for name, value in values.items():
+            if not isinstance(value, Tensor) or value.dim():
+                given = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
+                raise ConfigError(
+                    f"loss.{name}: forward gave {given}, and must give a tensor without dimensions: the mean over the "
+                    "queries, as by .mean()."
+                )
+        total = torch.stack([self._typed[name].weight * value for name, value in values.items()]).sum()
+        if torch.is_grad_enabled() and not total.requires_grad:
+            raise ConfigError(
+                f"loss=[{','.join(values)}]: the loss has no gradient. It must be computed from the step's queries and "
+                "passages, without .detach() or .item()."
+            )
+        return total, values
