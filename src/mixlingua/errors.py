@@ -120,6 +120,31 @@ def raise_problems(problems: Sequence[str]) -> None:
         raise error
 
 
+def choice_problems(key: str, value: object, choices: Iterable[str]) -> list[str]:
+    """What is wrong with a value that must be one of choices."""
+    known = list(choices)
+    if value in known:
+        return []
+    return [f"{key}={value}: it is one of {', '.join(known)}.{suggest(str(value), known)}"]
+
+
+def check_choice(key: str, value: object, choices: Iterable[str]) -> None:
+    """Raise ConfigError where a value is none of choices. key: as a user types it."""
+    raise_problems(choice_problems(key, value, choices))
+
+
+def whole_problems(key: str, value: object, least: int) -> list[str]:
+    """What is wrong with a value that must be a whole number of at least `least`; True and False are no numbers."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= least:
+        return []
+    return [f"{key}={value}: a whole number of {least} or more is needed."]
+
+
+def check_whole(key: str, value: object, least: int) -> None:
+    """Raise ConfigError where a value is no whole number of at least `least`. key: as a user types it."""
+    raise_problems(whole_problems(key, value, least))
+
+
 def problems_of(error: BaseException) -> Sequence[str]:
     """What is wrong according to an error, each problem by itself."""
     meant = user_error(error)

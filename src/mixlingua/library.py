@@ -26,7 +26,7 @@ from mixlingua.data.datamodule import PairDataModule
 from mixlingua.data.readers.jsonl import JsonlReader
 from mixlingua.data.rows import Reader, Side
 from mixlingua.data.tokenizer import sampled_cut
-from mixlingua.errors import ConfigError, suggest, user_error
+from mixlingua.errors import ConfigError, check_choice, check_whole, suggest, user_error
 from mixlingua.evaluation.results import AVERAGES, Average, TaskResult, without_shares
 from mixlingua.evaluation.suite import Task, evaluate_encoder
 from mixlingua.files import cache_dir, conf_folder
@@ -175,8 +175,7 @@ def evaluate(
     average: "macro" over languages or pairs, which count alike, or "micro" over queries. token_budget, precision: as
     `Encoder.encode` takes them. Raises ConfigError for other values.
     """
-    if average not in AVERAGES:
-        raise ConfigError(f"average={average!r}: it is one of {', '.join(AVERAGES)}.{suggest(average, AVERAGES)}")
+    check_choice("average", average, AVERAGES)
     return Figures(evaluate_encoder(encoder.module, tasks, token_budget=token_budget, precision=precision), average)
 
 
@@ -216,8 +215,7 @@ def train(
     Raises ConfigError for values that cannot work, DataError for bad files, TrainingError where the loss is not finite.
     """
     for name, value in (("steps", steps), ("batch_size", batch_size)):
-        if not isinstance(value, int) or value < 1:
-            raise ConfigError(f"train({name}={value!r}): a whole number of 1 or more is needed.")
+        check_whole(name, value, 1)
     readers = _readers(data)
     stores = [build_store(reader, cache_dir()) for reader in readers]
     chosen = tuple(languages) if languages is not None else tuple(sorted({c for s in stores for c in s.languages}))

@@ -103,7 +103,7 @@ def test_an_error_of_a_reader_names_the_key_where_it_stands(key: str, tmp_path: 
 @pytest.mark.parametrize("key", PLACES)
 def test_a_refused_value_of_a_reader_is_told_by_its_key_before_data_are_read(key: str, tmp_path: Path) -> None:
     (told,) = problems(with_reader(key, tmp_path / "missing", pairing="sam"), ACTIONS["train"])
-    assert told == f"{key}.pairing is 'sam'; choose one of same, next. Did you mean 'same'?"
+    assert told == f"{key}.pairing=sam: it is one of same, next. Did you mean 'same'?"
 
 
 def with_benchmarks(*names: str) -> DictConfig:

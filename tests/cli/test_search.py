@@ -231,7 +231,7 @@ def test_what_one_process_does_is_refused_to_several(
         (["action=search", "index=idx2", "query=x"], "idx2: no such file or folder. Did you mean 'idx'"),
         (["action=search", "index=notes, all", "query=x"], "the folder holds no index"),
         (["action=search", "index=idx", "query=x", "language=fr"], "language=fr: the index has de, en alone"),
-        (["action=search", "index=idx", "query=x", "k=0"], "k=0: must be a whole number"),
+        (["action=search", "index=idx", "query=x", "k=0"], "k=0: a whole number of 1 or more is needed"),
         (["action=search", "index=idx", "query= "], "query: it is empty"),
         (["action=search", "index=idx", "query=x", "model=tiny", "seed=5"], "Vectors of different models"),
         (["action=search", "index=idx", "query=x", "language=de", "fair=true"], "cannot be fair to others"),

@@ -178,7 +178,7 @@ def test_bad_records_are_named_by_file_and_line(tmp_path, format, record, messag
 
 
 def test_bad_files_and_options_are_named(tmp_path, monkeypatch):
-    with pytest.raises(ConfigError, match=r"data\.sources\.columns\.format is 'tevatrn'.*Did you mean 'tevatron'"):
+    with pytest.raises(ConfigError, match=r"data\.sources\.columns\.format=tevatrn: .*Did you mean 'tevatron'"):
         ColumnsReader(tmp_path / "x", "tevatrn")
     with pytest.raises(DataError, match=r"x\.jsonl: no such file"):
         ColumnsReader(tmp_path / "x.jsonl", "tevatron").fingerprint()

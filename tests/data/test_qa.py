@@ -68,7 +68,7 @@ def test_development_data_is_refused_unless_it_is_asked_for(tmp_path):
 
 
 def test_wrong_options_are_named(tmp_path):
-    with pytest.raises(ConfigError, match=r"data\.sources\.qa\.passage is 'sentences'.*Did you mean 'sentence'"):
+    with pytest.raises(ConfigError, match=r"data\.sources\.qa\.passage=sentences: .*Did you mean 'sentence'"):
         QaReader(tmp_path, passage="sentences")
     with pytest.raises(ConfigError, match=r"data\.sources\.qa\.num_other_sentences is 1.*passage=sentence"):
         QaReader(tmp_path, num_other_sentences=1)

@@ -96,9 +96,7 @@ def test_bad_files_are_named_by_file_and_path(tmp_path, content, message):
 
 
 def test_wrong_choices_are_named(tmp_path):
-    with pytest.raises(
-        ConfigError, match=r"unit is 'sentense'; choose one of sentence, paragraph\. Did you mean 'sentence'"
-    ):
+    with pytest.raises(ConfigError, match=r"unit=sentense: it is one of sentence, paragraph\. Did you mean 'sentence'"):
         SquadReader(tmp_path, "sentense")
     with pytest.raises(DataError, match=r"no <language>\.json files"):
         SquadReader(tmp_path, "sentence").fingerprint()
@@ -171,5 +169,5 @@ def test_an_answer_that_the_context_does_not_have_is_refused_or_left_out(folder,
         list(placed(folder, start, text).rows())
     assert [row.id for row in placed(folder, start, text, misplaced="leave_out").rows()] == ["right"]
     assert "de.json: 1 questions left out" in caplog.text
-    with pytest.raises(ConfigError, match=r"data\.sources\.squad\.misplaced is 'leave'"):
+    with pytest.raises(ConfigError, match=r"data\.sources\.squad\.misplaced=leave: it is one of"):
         placed(folder, start, text, misplaced="leave")

@@ -107,7 +107,7 @@ def write(path, text):
         (lambda f: None, {"languages": ["fr"]}, ConfigError, "no language 'fr'; it has de, en"),
         (lambda f: (f / "qrels/de-de.tsv").unlink(), {"languages": ["de"]}, DataError, "no qrels between de;"),
         (lambda f: None, {"name": "my task"}, ConfigError, "name=my task: must be of letters"),
-        (lambda f: None, {"main_metric": "nDCG"}, DataError, "main_metric 'nDCG' is none of"),
+        (lambda f: None, {"main_metric": "nDCG"}, DataError, "main_metric=nDCG: it is one of"),
         (
             lambda f: write(f / "qrels/en-en.tsv", "q\tp\ts\nq3\tloans\t1\n"), {}, DataError,
             r"en-en\.tsv:2: no query 'q3'",

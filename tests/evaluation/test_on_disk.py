@@ -308,7 +308,7 @@ def test_other_numbers_of_passages_than_published_are_said(caplog):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"main_metric": "ndcg@10"}, "main_metric 'ndcg@10' is none of map, .*Did you mean 'ndcg_at_10'"),
+        ({"main_metric": "ndcg@10"}, "main_metric=ndcg@10: it is one of map, .*Did you mean 'ndcg_at_10'"),
         ({"qrels": {("en", "fr"): {"q0": {"a": 1}}}}, "qrels en-fr need queries in en and a corpus in fr"),
         ({"qrels": {("en", "de"): {"nobody": {"de0": 1}}}}, "qrels en-de name 1 unknown queries, such as 'nobody'"),
         ({"qrels": {("en", "de"): {"q0": {"de0": 0}}}}, "no query has a relevant passage"),

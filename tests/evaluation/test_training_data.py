@@ -134,7 +134,7 @@ def test_what_cannot_be_asked_is_refused(make):
     with pytest.raises(ConfigError, match=r"data.validation_fraction=0\.0 holds nothing out"):
         make(fraction=0.0)
     for count in (0, 1.5, True):
-        with pytest.raises(ConfigError, match=f"rows={count}: a whole number of rows of each source, at least 1"):
+        with pytest.raises(ConfigError, match=f"rows={count}: a whole number of 1 or more is needed"):
             make(count=count)
     with pytest.raises(ConfigError, match="task held_out: unknown language 'xx'"):
         make(languages=["de", "xx"])

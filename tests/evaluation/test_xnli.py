@@ -176,7 +176,7 @@ def test_malformed_files_are_named_with_line(folder: Path, old: str, new: str, m
 
 
 def test_values_that_cannot_be_are_refused(folder: Path) -> None:
-    with pytest.raises(ConfigError, match=r"xnli\.train=mnli: it is dev or multinli\. Did you mean 'multinli'"):
+    with pytest.raises(ConfigError, match=r"xnli\.train=mnli: it is one of dev, multinli\. Did you mean 'multinli'"):
         xnli(folder, ["en"], "mnli", 1000)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"xnli\.max_train=0"):
         xnli(folder, ["en"], "dev", 0)

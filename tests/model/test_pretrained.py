@@ -149,7 +149,7 @@ def test_a_folder_that_says_more_than_the_positions_hold_is_cut_there(folder_enc
         ({"layer_weights": [1, 1], "pooling": "pooler"}, r"pooling=pooler reads the last layer alone"),
         (
             {"pooling": "meen"},
-            r"model\.pooling=meen: choose one of cls, mean, lasttoken, pooler\. Did you mean 'mean'\?",
+            r"model\.pooling=meen: it is one of cls, mean, lasttoken, pooler\. Did you mean 'mean'\?",
         ),
         ({"sif": 0.0}, r"model\.sif=0\.0: a number above 0"),
         ({"sif": -1.0}, r"model\.sif=-1\.0: a number above 0"),

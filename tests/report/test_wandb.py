@@ -93,5 +93,5 @@ def test_a_run_left_open_is_not_continued_and_one_that_is_resumed_is(tmp_path: P
 
 
 def test_an_unknown_mode_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"logger.wandb.mode is 'on'.*auto, online, offline, disabled"):
+    with pytest.raises(ConfigError, match=r"logger.wandb.mode=on: it is one of auto, online, offline, disabled"):
         open_run(tmp_path / "one", mode="on")

@@ -171,7 +171,7 @@ def test_progress_ends_at_the_number_of_distinct_texts():
 
 
 def test_wrong_settings_are_named():
-    with pytest.raises(ConfigError, match=r"precision: 'bf16-mixd' .*Did you mean 'bf16-mixed'"):
+    with pytest.raises(ConfigError, match=r"precision=bf16-mixd: it is one of .*Did you mean 'bf16-mixed'"):
         run(MeanEncoder(), precision="bf16-mixd")
     for precision, dtype in (("bf16-true", torch.bfloat16), ("16-true", torch.float16), ("64-true", torch.float64)):
         with pytest.raises(ConfigError, match=rf"precision: '{precision}' .* these are torch.float32.* Use 32-true"):

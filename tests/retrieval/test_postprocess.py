@@ -175,7 +175,7 @@ def test_the_first_ranks_layer_is_every_ranks(stores, monkeypatch):
         ({"languages": ["de"]}, r"postprocess\.languages: de; two or more"),
         ({"languages": ["de", "en", "de"]}, r"de en de; two or more, each once"),
         ({"languages": ["de", "xx"]}, r"postprocess\.languages: unknown language 'xx'"),
-        ({"rows_per_language": 0}, r"postprocess\.rows_per_language=0: must be at least 1"),
+        ({"rows_per_language": 0}, r"postprocess\.rows_per_language=0: a whole number of 1 or more is needed"),
     ],
 )
 def test_values_that_cannot_work_are_refused(changes, message):

@@ -101,14 +101,14 @@ def test_the_number_of_steps_is_part_of_the_description(make_source):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schedule": "liner"}, r"sampler\.schedule: 'liner' is none of linear, cosine, two_phase\..*'linear'\?"),
+        ({"schedule": "liner"}, r"sampler\.schedule=liner: it is one of linear, cosine, two_phase\..*'linear'\?"),
         ({"schedule": "constant"}, r"sampler\.schedule: a constant alpha is sampler=hybrid"),
         ({"alpha_start": 1.5}, r"sampler\.alpha_start: 1\.5 lies outside \[0, 1\]"),
         ({"alpha_end": "low"}, r"sampler\.alpha_end: 'low' lies outside \[0, 1\]"),
         ({"schedule": "two_phase", "switch_at": 1}, r"sampler\.switch_at: 1 lies outside \(0, 1\)"),
         ({"switch_at": 0.3}, r"sampler\.switch_at=0\.3: sampler\.schedule=linear does not read it"),
-        ({"max_steps": -1}, r"sampler\.max_steps: -1: a whole number of 1 or more"),
-        ({"batches_per_step": 1.5}, r"sampler\.batches_per_step: 1\.5: a whole number"),
+        ({"max_steps": -1}, r"sampler\.max_steps=-1: a whole number of 1 or more"),
+        ({"batches_per_step": 1.5}, r"sampler\.batches_per_step=1\.5: a whole number"),
     ],
 )
 def test_values_that_cannot_be_meant(change, message):

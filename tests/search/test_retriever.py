@@ -87,7 +87,7 @@ def test_fair_lists_by_their_definition(retriever: Retriever) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"query": "x", "k": 0}, "k=0: must be a whole number of 1 or more"),
+        ({"query": "x", "k": 0}, "k=0: a whole number of 1 or more is needed"),
         ({"query": "x", "k": True}, "k=True"),
         ({"query": " "}, "query: it is empty"),
         ({"query": "x", "language": "de", "fair": True}, "fair=true with language=de"),

@@ -23,6 +23,7 @@ from mixlingua.cli.run_record import is_rank_zero, recorded
 from mixlingua.errors import (
     ConfigError,
     PrunedError,
+    check_choice,
     errors_on_stderr,
     full_errors,
     interruption_of,
@@ -88,9 +89,7 @@ def _leave_out(cfg: DictConfig, overrides: list[str]) -> None:
 
 def _run(cfg: DictConfig, run_dir: Path, overrides: list[str], *, multirun: bool) -> dict[str, float]:
     raise_problems(plain_problems(cfg))
-    if cfg.action not in ACTIONS:
-        hint = suggest(str(cfg.action), ACTIONS)
-        raise ConfigError(f"action={cfg.action}: no such action; it is one of {', '.join(ACTIONS)}.{hint}")
+    check_choice("action", cfg.action, ACTIONS)
     if is_rank_zero():
         claim(run_dir)  # a job of a sweep has not yet
         check_unused(run_dir, cfg, overrides, multirun=multirun)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from mixlingua.errors import MixlinguaError, raise_problems, suggest
+from mixlingua.errors import MixlinguaError, choice_problems, raise_problems, whole_problems
 from mixlingua.languages import check_language
 
 
@@ -134,11 +134,8 @@ class EvaluationSettings:
     def __post_init__(self) -> None:
         from mixlingua.evaluation.results import AVERAGES  # imports torch, which checking a command line does without
 
-        problems = below("evaluation", self, every_n_steps=1, token_budget=1)
-        if self.average not in AVERAGES:
-            hint = suggest(str(self.average), AVERAGES)
-            problems.append(f"evaluation.average={self.average}: it is one of {', '.join(AVERAGES)}.{hint}")
-        raise_problems(problems)
+        numbers = below("evaluation", self, every_n_steps=1, token_budget=1)
+        raise_problems([*numbers, *choice_problems("evaluation.average", self.average, AVERAGES)])
 
 
 @dataclass(frozen=True)
@@ -155,19 +152,15 @@ class EncodeSettings:
     shard_size: int = 16384
 
     def __post_init__(self) -> None:
-        problems = below("encode", self, shard_size=1)
-        if self.side not in ("query", "passage"):
-            problems.append(
-                f"encode.side={self.side}: it is query or passage.{suggest(self.side, ('query', 'passage'))}"
-            )
-        raise_problems(problems)
+        numbers = below("encode", self, shard_size=1)
+        raise_problems([*numbers, *choice_problems("encode.side", self.side, ("query", "passage"))])
 
 
 def below(section: str, settings: object, **least: int) -> list[str]:
     """What is wrong with whole numbers of a section that have a least value; null is not judged."""
-    problems = []
+    problems: list[str] = []
     for name, minimum in least.items():
         value = settings.get(name) if isinstance(settings, Mapping) else getattr(settings, name)
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < minimum):
-            problems.append(f"{section}.{name}={value}: a whole number of {minimum} or more is needed.")
+        if value is not None:
+            problems += whole_problems(f"{section}.{name}", value, minimum)
     return problems

@@ -15,7 +15,7 @@ from mixlingua.comparison.significance import (
     t_interval,
     welch_interval,
 )
-from mixlingua.errors import raise_problems
+from mixlingua.errors import choice_problems, raise_problems
 from mixlingua.evaluation.metrics import Floats
 from mixlingua.evaluation.results import ALL_LANGUAGES, AVERAGES, MACRO, Average
 from mixlingua.evaluation.run_folder import RANK_DISTANCE, Cell
@@ -53,8 +53,7 @@ class ComparisonSettings:
             yield f"comparison.resamples={resamples}: give a whole number of 1 or more; 10000 is usual."
         if not isinstance(confidence, float) or not 0 < confidence < 1:
             yield f"comparison.confidence={confidence}: give a number between 0 and 1; 0.95 is usual."
-        if average not in AVERAGES:
-            yield f"comparison.average={average}: give one of {', '.join(AVERAGES)}."
+        yield from choice_problems("comparison.average", average, AVERAGES)
 
 
 @dataclass(frozen=True)

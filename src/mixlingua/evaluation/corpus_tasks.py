@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from mixlingua.errors import ConfigError, DataError, suggest
+from mixlingua.errors import DataError, check_whole, choice_problems
 from mixlingua.evaluation.metrics import QUALITY
 from mixlingua.evaluation.tasks import described, refuse_problems
 from mixlingua.files import content_hash
@@ -52,7 +52,7 @@ class CorpusTask:
     files: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _check_shard_size(self.name, self.shard_size)
+        check_whole(f"task {self.name}: shard_size", self.shard_size, 1)
         refuse_problems(self.name, _problems(self))
 
     @property
@@ -110,16 +110,10 @@ class CorpusTask:
         return {**about, "files": {**self.files, **corpora}}
 
 
-def _check_shard_size(task: str, shard_size: int) -> None:
-    if isinstance(shard_size, bool) or not isinstance(shard_size, int) or shard_size < 1:
-        raise ConfigError(f"task {task}: shard_size={shard_size}: a whole number of passages, at least 1.")
-
-
 def _problems(task: CorpusTask) -> Iterator[str]:
     for language in sorted({*task.queries, *task.corpora}):
         check_language(language, f"task {task.name}")
-    if task.main_metric not in QUALITY:
-        yield f"main_metric '{task.main_metric}' is none of {', '.join(QUALITY)}.{suggest(task.main_metric, QUALITY)}"
+    yield from choice_problems("main_metric", task.main_metric, QUALITY)
     for (queries, passages), judgements in task.qrels.items():
         if queries not in task.queries or passages not in task.corpora:
             yield f"qrels {queries}-{passages} need queries in {queries} and a corpus in {passages}"
@@ -230,7 +224,7 @@ class AnswerTask:
     main_metric: str = "success_at_100"
 
     def __post_init__(self) -> None:
-        _check_shard_size(self.name, self.shard_size)
+        check_whole(f"task {self.name}: shard_size", self.shard_size, 1)
         for language, questions in self.queries.items():
             check_language(language, f"task {self.name}")
             assert list(questions) == list(self.answers)

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from mixlingua.data.batches import View
 from mixlingua.data.rows import Side
-from mixlingua.errors import ConfigError, suggest
+from mixlingua.errors import ConfigError, check_choice
 from mixlingua.losses.base import StepInputs, StepLoss, above_zero
 
 Sides = Literal["query", "passage", "both"]
@@ -21,8 +21,7 @@ SAME_TEXT: Mapping[Side, View] = {"query": View.TEACHER_QUERIES, "passage": View
 
 def chosen_sides(loss: str, sides: Sides) -> tuple[Side, ...]:
     """The sides that `loss.NAME.sides` asks for. Raises ConfigError where it is none of query, passage and both."""
-    if sides not in _CHOICES:
-        raise ConfigError(f"loss.{loss}.sides={sides}: one of {', '.join(_CHOICES)}.{suggest(sides, _CHOICES)}")
+    check_choice(f"loss.{loss}.sides", sides, _CHOICES)
     return _CHOICES[sides]
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mixlingua.errors import ConfigError, suggest
+from mixlingua.errors import ConfigError, check_choice
 from mixlingua.losses.base import StepInputs, StepLoss, above_zero
 
 Target = Literal["margin", "distribution"]
@@ -37,9 +37,7 @@ class ScoreDistillation(StepLoss):
         teacher_temperature: float = 1.0,
     ) -> None:
         super().__init__(weight)
-        if target not in _TARGETS:
-            near = suggest(str(target), _TARGETS)
-            raise ConfigError(f"loss.score_distillation.target={target}: one of {', '.join(_TARGETS)}.{near}")
+        check_choice("loss.score_distillation.target", target, _TARGETS)
         self.target = target
         self.scale = above_zero("loss.score_distillation.scale", scale)
         self.temperature = above_zero("loss.score_distillation.temperature", temperature)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mixlingua.data.batches import View
 from mixlingua.data.rows import Side
-from mixlingua.errors import ConfigError
+from mixlingua.errors import ConfigError, check_whole
 from mixlingua.losses.base import StepInputs, StepLoss, TokenVectors
 from mixlingua.losses.distillation import PIVOT, Sides, chosen_sides
 
@@ -62,8 +62,7 @@ class Transport(StepLoss):
         super().__init__(weight)
         if not 0 < epsilon < math.inf:
             raise ConfigError(f"loss.transport.epsilon={epsilon}: it must be above 0; cosine distances go from 0 to 2.")
-        if iterations < 1:
-            raise ConfigError(f"loss.transport.iterations={iterations}: 1 or more.")
+        check_whole("loss.transport.iterations", iterations, 1)
         self.sides = chosen_sides("transport", sides)
         self.epsilon = epsilon
         self.iterations = iterations

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mixlingua.errors import ConfigError
+from mixlingua.errors import ConfigError, check_whole
 from mixlingua.mining.pool import MiningRows, Pool
 from mixlingua.retrieval.encode import Encode, encode_checked
 from mixlingua.retrieval.search import exact_scores, on_grid, top
@@ -38,9 +38,7 @@ class Mining:
 
     def __post_init__(self) -> None:
         for key in ("top_k", "num_negatives", "shard_size"):
-            value = getattr(self, key)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ConfigError(f"mining.{key}={value}: must be a whole number of at least 1.")
+            check_whole(f"mining.{key}", getattr(self, key), 1)
         if self.top_k < self.num_negatives:
             raise ConfigError(
                 f"mining.top_k={self.top_k}: mining.num_negatives={self.num_negatives} cannot be chosen among so few; "

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from mixlingua.data.tokenizer import PairTokenizer
-from mixlingua.errors import ConfigError, ModelError, suggest
+from mixlingua.errors import ConfigError, ModelError, check_choice
 from mixlingua.model.encoder import POOLINGS, BiEncoder, Pooling, freeze_lowest, reinitialize_highest
 from mixlingua.model.folder_reader import FolderSettings, read_settings
 from mixlingua.model.weights import find_weights, load_tokenizer, load_transformer
@@ -84,11 +84,8 @@ class PretrainedEncoder:
     licence: str | None = None
 
     def __post_init__(self) -> None:
-        if self.pooling is not None and self.pooling not in POOLINGS:
-            choices = ", ".join(POOLINGS)
-            raise ConfigError(
-                f"model.pooling={self.pooling}: choose one of {choices}.{suggest(self.pooling, POOLINGS)}"
-            )
+        if self.pooling is not None:
+            check_choice("model.pooling", self.pooling, POOLINGS)
         if self.layer_weights is not None:
             # As float32, in which a folder holds them, and not as the configuration's own kind of list.
             object.__setattr__(self, "layer_weights", _weights(self.layer_weights))

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from mixlingua.data.rows import Side
 from mixlingua.data.tokenizer import PairTokenizer
-from mixlingua.errors import ConfigError, ModelError, suggest
+from mixlingua.errors import ConfigError, ModelError, check_choice
 from mixlingua.files import atomic_folder, sha256
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.folder import save_folder
@@ -57,8 +57,7 @@ class ExportSettings:
 
 def check_format(name: str) -> None:
     """Raises ConfigError for a format that is not known, or whose packages are not there."""
-    if name not in FORMATS:
-        raise ConfigError(f"to={name}: a model is exported to {' or '.join(FORMATS)}.{suggest(name, FORMATS)}")
+    check_choice("to", name, FORMATS)
     if name == "onnx":
         lacking = [each for each in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(each) is None]
         if lacking:

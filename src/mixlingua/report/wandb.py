@@ -13,7 +13,7 @@ from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from wandb.sdk.lib.wbauth import authenticate_session
 
-from mixlingua.errors import ConfigError
+from mixlingua.errors import check_choice
 from mixlingua.files import atomic_write
 from mixlingua.report.logged import REPORT
 
@@ -135,8 +135,7 @@ def default_entity() -> str:
 
 def wandb_mode(mode: str) -> str:
     """What `logger.wandb.mode` comes to: online, offline or disabled. Raises ConfigError for another mode."""
-    if mode not in MODES:
-        raise ConfigError(f"logger.wandb.mode is '{mode}'; it is one of {', '.join(MODES)}.")
+    check_choice("logger.wandb.mode", mode, MODES)
     if mode != "auto":
         return mode
     if "WANDB_MODE" in os.environ:

@@ -10,7 +10,7 @@ from torch import Tensor
 from mixlingua import distributed
 from mixlingua.data.rows import Side
 from mixlingua.data.tokenizer import Cut
-from mixlingua.errors import ConfigError, ModelError, suggest
+from mixlingua.errors import ConfigError, ModelError, check_choice
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.quantized import quantised
 
@@ -143,20 +143,18 @@ PLAIN = {"32-true": torch.float32, "bf16-true": torch.bfloat16, "16-true": torch
 
 def _computing(encoder: BiEncoder, precision: str, device: torch.device) -> AbstractContextManager[object]:
     """How the encoder computes meanwhile."""
+    check_choice("precision", precision, (*AUTOCAST, *PLAIN, "int8"))
     if precision == "int8":
         return quantised(encoder)
     if precision in AUTOCAST:
         return torch.autocast(device.type, dtype=AUTOCAST[precision])
-    if precision in PLAIN:
-        weights = next(encoder.parameters()).dtype
-        if precision != "32-true" and weights != PLAIN[precision]:
-            raise ConfigError(
-                f"precision: '{precision}' is for weights that training holds in it; these are {weights}, and are not "
-                f"converted. Use 32-true, {', '.join(AUTOCAST)} or int8."
-            )
-        return nullcontext()
-    choices = (*AUTOCAST, *PLAIN, "int8")
-    raise ConfigError(f"precision: '{precision}' is none of {', '.join(choices)}.{suggest(precision, choices)}")
+    weights = next(encoder.parameters()).dtype
+    if precision != "32-true" and weights != PLAIN[precision]:
+        raise ConfigError(
+            f"precision: '{precision}' is for weights that training holds in it; these are {weights}, and are not "
+            f"converted. Use 32-true, {', '.join(AUTOCAST)} or int8."
+        )
+    return nullcontext()
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mixlingua.errors import ConfigError, DataError
+from mixlingua.errors import ConfigError, DataError, check_whole
 from mixlingua.retrieval.search import exact_scores, on_grid, top
 
 
@@ -77,8 +77,7 @@ class HubCorrection:
     def __post_init__(self) -> None:
         if not 0 < self.weight < math.inf:
             raise ConfigError(f"hub_correction.weight={self.weight}: must be above 0, such as 0.4.")
-        if isinstance(self.neighbours, bool) or not isinstance(self.neighbours, int) or self.neighbours < 1:
-            raise ConfigError(f"hub_correction.neighbours={self.neighbours}: must be a whole number of at least 1.")
+        check_whole("hub_correction.neighbours", self.neighbours, 1)
 
     def problem(self, num_passages: Mapping[str, int]) -> str | None:
         """Which languages have too few passages to be neighbours, or None. num_passages: by language."""

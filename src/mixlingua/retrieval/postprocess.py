@@ -15,7 +15,7 @@ from torch import Tensor
 from mixlingua import distributed
 from mixlingua.data.rows import Side
 from mixlingua.data.store import ParallelStore
-from mixlingua.errors import ConfigError, DataError
+from mixlingua.errors import ConfigError, DataError, check_whole
 from mixlingua.languages import check_language
 from mixlingua.model.language_layers import fit_language_centring, language_means, language_subspace, projection
 from mixlingua.model.layers import PooledLayer
@@ -42,8 +42,7 @@ class Postprocess(ABC):
             check_language(language, where="postprocess.languages")
         if len(self.languages) < 2 or len(set(self.languages)) < len(self.languages):
             raise ConfigError(f"postprocess.languages: {' '.join(self.languages)}; two or more, each once, are needed.")
-        if self.rows_per_language < 1:
-            raise ConfigError(f"postprocess.rows_per_language={self.rows_per_language}: must be at least 1.")
+        check_whole("postprocess.rows_per_language", self.rows_per_language, 1)
 
     def check(self, stores: Sequence[ParallelStore]) -> None:
         """Raises DataError where a language has too few rows, before anything is trained or encoded."""

@@ -13,7 +13,7 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mixlingua.errors import ConfigError, DataError
+from mixlingua.errors import ConfigError, DataError, check_whole
 from mixlingua.sampling.batch_specs import BatchSpec, BatchSpecs, find_batch_specs
 from mixlingua.sampling.random import KeyedPermutation, Purpose, uniforms, words
 from mixlingua.sampling.rows import PairSource, take_rows
@@ -87,8 +87,7 @@ class BatchPlan(Generic[Source]):
             raise ConfigError("data: there is no source of training pairs. Name at least one.")
         if not languages or len(set(languages)) < len(languages):
             raise ConfigError(f"training languages: {list(languages)}; name at least one, and each once.")
-        if batch_size < 1:
-            raise ConfigError(f"data.batch_size: {batch_size}; a batch needs at least one row.")
+        check_whole("data.batch_size", batch_size, 1)
         if not 0 <= seed < 2**64:
             raise ConfigError(f"seed: {seed} lies outside [0, 2^64).")
         self.sources, self.strategy, self.languages = tuple(sources), strategy, tuple(languages)

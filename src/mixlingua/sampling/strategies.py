@@ -8,7 +8,7 @@ from typing import Literal, TypeGuard, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from mixlingua.errors import ConfigError, suggest
+from mixlingua.errors import ConfigError, check_choice, check_whole
 
 Kind = Literal["monolingual", "crosslingual", "mixed", "english"]
 BatchPairs = Literal["mixed", "single"]
@@ -94,7 +94,7 @@ class Crosslingual(Strategy):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_choice("sampler.batch_pairs", self.batch_pairs, get_args(BatchPairs))
+        check_choice("sampler.batch_pairs", self.batch_pairs, get_args(BatchPairs))
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
@@ -183,7 +183,7 @@ class Scheduled(_Alternating):
         _check_alpha("sampler.alpha_end", self.alpha_end)
         if self.schedule == "constant":
             raise ConfigError("sampler.schedule: a constant alpha is sampler=hybrid, with sampler.alpha.")
-        _check_choice("sampler.schedule", self.schedule, get_args(AlphaSchedule))
+        check_choice("sampler.schedule", self.schedule, get_args(AlphaSchedule))
         if self.schedule != "two_phase" and self.switch_at != Scheduled.switch_at:
             raise ConfigError(
                 f"sampler.switch_at={self.switch_at}: sampler.schedule={self.schedule} does not read it; two_phase "
@@ -195,9 +195,7 @@ class Scheduled(_Alternating):
                 "alpha_end. Use sampler=hybrid for a single phase."
             )
         for key in ("max_steps", "batches_per_step"):
-            value = getattr(self, key)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ConfigError(f"sampler.{key}: {value!r}: a whole number of 1 or more is needed.")
+            check_whole(f"sampler.{key}", getattr(self, key), 1)
 
     @property
     def alpha_range(self) -> tuple[float, float]:
@@ -226,11 +224,6 @@ def _check_alpha(key: str, value: object) -> None:
             f"{key}: {value!r} lies outside [0, 1]; it is the probability that a step is monolingual "
             "(0: all cross-lingual, 1: all monolingual)."
         )
-
-
-def _check_choice(key: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ConfigError(f"{key}: {value!r} is none of {', '.join(choices)}.{suggest(str(value), choices)}")
 
 
 def _is_number(value: object) -> TypeGuard[float]:

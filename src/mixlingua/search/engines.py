@@ -15,10 +15,10 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from mixlingua.errors import ConfigError, DataError
+from mixlingua.errors import ConfigError, DataError, check_whole
 from mixlingua.files import atomic_write
 from mixlingua.search.folder import IndexFolder, Manifest
-from mixlingua.search.settings import Engine, Found, IndexSettings, Mask, Vectors, check_number
+from mixlingua.search.settings import Engine, Found, IndexSettings, Mask, Vectors
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class FaissSettings(IndexSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("candidates", "nprobe", "ef_search", "training_windows"):
-            check_number(name, getattr(self, name), 1)
+            check_whole(f"index.{name}", getattr(self, name), 1)
         if not isinstance(self.factory, str) or not self.factory:
             raise ConfigError(f"index.factory={self.factory}: must be a string of faiss.index_factory, such as HNSW32.")
 

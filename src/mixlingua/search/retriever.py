@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mixlingua.errors import ConfigError, DataError
+from mixlingua.errors import ConfigError, DataError, check_whole
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.search.encoding import Encoding
 from mixlingua.search.engines import FaissSettings
@@ -174,8 +174,7 @@ def fair_ranking(by_language: Sequence[Ranking], k: int) -> Ranking:
 
 def check_search(queries: Sequence[str], k: object, language: str | None, fair: bool) -> None:
     """Raise ConfigError where such a search makes no sense, whatever the index."""
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise ConfigError(f"k={k}: must be a whole number of 1 or more.")
+    check_whole("k", k, 1)
     if any(not isinstance(text, str) or not text.strip() for text in queries):
         raise ConfigError("query: it is empty; say what is looked for.")
     if fair and language is not None:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mixlingua.errors import ConfigError
+from mixlingua.errors import check_whole
 from mixlingua.retrieval.passage_transforms import HubCorrection, Joining, PassageTransforms
 from mixlingua.search.folder import IndexFolder, Manifest
 from mixlingua.search.windows import Windowing
@@ -53,7 +53,7 @@ class IndexSettings(ABC):
 
     def __post_init__(self) -> None:
         for name, least in (("shard_size", 1), ("recall_queries", 0)):
-            check_number(name, getattr(self, name), least)
+            check_whole(f"index.{name}", getattr(self, name), least)
 
     @property
     def transforms_vectors(self) -> bool:
@@ -104,9 +104,3 @@ class IndexSettings(ABC):
             HubCorrection(**steps["hub_correction"]) if steps["hub_correction"] else None,
         )
         return cls(**{**fields, "windows": Windowing(**fields["windows"])})
-
-
-def check_number(name: str, value: object, least: int) -> None:
-    """Raise ConfigError where a setting of an index is no whole number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigError(f"index.{name}={value}: must be a whole number of {least} or more.")

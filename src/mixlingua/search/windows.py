@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mixlingua.data.tokenizer import PairTokenizer
-from mixlingua.errors import ConfigError
+from mixlingua.errors import ConfigError, check_whole
 from mixlingua.search.documents import UNDETERMINED, Document
 
 _SLACK = 2  # tokens: a text that is cut out may have a token or two more than it has in its document
@@ -50,9 +50,9 @@ class Windowing:
     overlap: int = 32
 
     def __post_init__(self) -> None:
-        for name, value, least in (("tokens", self.tokens, 16), ("overlap", self.overlap, 0)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-                raise ConfigError(f"index.windows.{name}={value}: must be a whole number of {least} or more.")
+        if self.tokens is not None:
+            check_whole("index.windows.tokens", self.tokens, 16)
+        check_whole("index.windows.overlap", self.overlap, 0)
         if self.tokens is not None and self.overlap > self.tokens // 2:
             raise ConfigError(
                 f"index.windows.overlap={self.overlap}: more than half of index.windows.tokens={self.tokens}; windows "

@@ -9,7 +9,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from mixlingua.errors import ConfigError, suggest
+from mixlingua.errors import ConfigError, check_choice
 from mixlingua.model.encoder import depth_of, num_layers
 
 SCHEDULES = ("constant", "linear", "cosine")
@@ -44,9 +44,7 @@ class AdamW:
             raise ConfigError(f"optimizer.warmup_steps={self.warmup_steps}: it must not be negative.")
         if not 0 < self.layer_decay <= 1:
             raise ConfigError(f"optimizer.layer_decay={self.layer_decay}: above 0, and 1 for the same rate everywhere.")
-        if self.schedule not in SCHEDULES:
-            hint = suggest(self.schedule, SCHEDULES)
-            raise ConfigError(f"optimizer.schedule={self.schedule}: choose one of {', '.join(SCHEDULES)}.{hint}")
+        check_choice("optimizer.schedule", self.schedule, SCHEDULES)
 
     def configure(self, module: nn.Module, max_steps: int, *, fused: bool = False) -> OptimizerLRScheduler:
         """Lightning's optimiser dictionary for the trainable parameters of module, over max_steps optimiser steps.

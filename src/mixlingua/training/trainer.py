@@ -10,7 +10,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
 from pytorch_lightning.strategies import ModelParallelStrategy
 
-from mixlingua.errors import suggest
+from mixlingua.errors import choice_problems
 from mixlingua.retrieval.encode import AUTOCAST, PLAIN
 from mixlingua.training.checkpoints import WholeCheckpoints
 from mixlingua.training.processes import RankSignals, only_warnings
@@ -102,10 +102,8 @@ def starts_itself_again(arguments: Mapping[str, Any]) -> bool:
 def precision_problems(precision: object, section: str = "trainer") -> list[str]:
     """What is wrong with trainer.precision, or with evaluation.precision."""
     choices = ("auto", *AUTOCAST, *PLAIN, *(["int8"] if section == "evaluation" else []))
-    if precision in choices:
-        return []
-    problem = f"{section}.precision={precision}: it is one of {', '.join(choices)}.{suggest(str(precision), choices)}"
-    return [f"{problem} Training knows no int8; evaluation.precision=int8 does." if precision == "int8" else problem]
+    hint = " Training knows no int8; evaluation.precision=int8 does." if precision == "int8" else ""
+    return [problem + hint for problem in choice_problems(f"{section}.precision", precision, choices)]
 
 
 def device_problems(arguments: Mapping[str, Any]) -> list[str]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torchmetrics.functional.text import chrf_score
 
 from mixlingua.data.codeswitch.dictionaries import WORD
-from mixlingua.errors import ConfigError
+from mixlingua.errors import ConfigError, check_whole
 from mixlingua.languages import script
 from mixlingua.translation.model import Translated
 from mixlingua.translation.texts import joined
@@ -52,9 +52,7 @@ class Gate:
 
     def __post_init__(self) -> None:
         for key, least in (("max_repeats", 1), ("max_copied_words", 0)):
-            value = getattr(self, key)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise ConfigError(f"translation.gate.{key}={value}: must be a whole number of at least {least}.")
+            check_whole(f"translation.gate.{key}", getattr(self, key), least)
         if not 0 <= self.min_script_share <= 1:
             raise ConfigError(f"translation.gate.min_script_share={self.min_script_share}: must be a share, 0 to 1.")
         if self.max_length_deviation <= 0:

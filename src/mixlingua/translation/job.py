@@ -8,7 +8,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mixlingua.errors import CheckpointError, ConfigError, DataError
+from mixlingua.errors import CheckpointError, ConfigError, DataError, check_whole
 from mixlingua.files import content_hash, storage_error
 from mixlingua.languages import check_language
 from mixlingua.retrieval.encode import length_sorted_batches
@@ -52,9 +52,7 @@ class Translation:
                 "languages, such as translation.languages=[de,ar]."
             )
         for key in ("num_beams", "piece_tokens", "token_budget"):
-            value = getattr(self, key)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ConfigError(f"translation.{key}={value}: must be a whole number of at least 1.")
+            check_whole(f"translation.{key}", getattr(self, key), 1)
         if self.max_growth < 1:
             raise ConfigError(
                 f"translation.max_growth={self.max_growth}: must be at least 1; below, translations are cut off."

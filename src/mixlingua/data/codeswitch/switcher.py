@@ -21,7 +21,7 @@ from mixlingua.data.codeswitch.dictionaries import (
     read_files,
 )
 from mixlingua.data.rows import Side
-from mixlingua.errors import ConfigError, DataError, suggest
+from mixlingua.errors import ConfigError, DataError, check_choice
 from mixlingua.files import content_hash
 from mixlingua.languages import check_language
 from mixlingua.sampling.random import Purpose, uniforms
@@ -54,9 +54,7 @@ class Codeswitch:
         probability: float = 0.5,
     ) -> None:
         """Raises ConfigError for values that cannot work, DataError where a side has no dictionary at all."""
-        if variant not in get_args(Variant):
-            near = suggest(str(variant), get_args(Variant))
-            raise ConfigError(f"augmentation.variant={variant}: it is one of {', '.join(get_args(Variant))}.{near}")
+        check_choice("augmentation.variant", variant, get_args(Variant))
         if isinstance(probability, bool) or not isinstance(probability, int | float) or not 0 <= probability <= 1:
             raise ConfigError(f"augmentation.probability={probability}: a probability is within [0, 1].")
         self.path, self.variant, self.probability = Path(path), variant, float(probability)

@@ -13,7 +13,7 @@ from typing import Any
 
 from mixlingua.data.readers.jsonl import joined_by_id
 from mixlingua.data.rows import PairRow, check_texts
-from mixlingua.errors import ConfigError, DataError, suggest
+from mixlingua.errors import ConfigError, DataError, check_choice, suggest
 from mixlingua.files import MAX_LINE_BYTES, MAX_WHOLE_BYTES, content_hash, parse_json, read_json, read_lines
 from mixlingua.languages import language_of
 
@@ -179,10 +179,7 @@ class ColumnsReader:
         name: str = "columns",
     ) -> None:
         key = f"data.sources.{name}"
-        if format not in FORMATS:
-            raise ConfigError(
-                f"{key}.format is '{format}'; choose one of {', '.join(FORMATS)}.{suggest(format, FORMATS)}"
-            )
+        check_choice(f"{key}.format", format, FORMATS)
         self.name, self.format = name, format
         if isinstance(path, Mapping):
             self._files = [(language_of(code, f"{key}.path"), Path(path[code])) for code in sorted(path, key=str)]

@@ -15,7 +15,7 @@ import numpy as np
 
 from mixlingua.data.readers.columns import check_row_groups
 from mixlingua.data.rows import PairRow
-from mixlingua.errors import ConfigError, DataError, HubError, suggest
+from mixlingua.errors import ConfigError, DataError, HubError, check_whole, suggest
 from mixlingua.files import cache_dir, content_hash, read_lines
 from mixlingua.hub import fetch_snapshot, remove_damaged
 
@@ -63,8 +63,7 @@ class MmarcoReader:
                 )
         if not languages:
             raise ConfigError(f"data.sources.{name}.languages is empty; name some of {', '.join(LANGUAGES)}.")
-        if max_negatives < 0:
-            raise ConfigError(f"data.sources.{name}.max_negatives is {max_negatives}; it must be 0 or more.")
+        check_whole(f"data.sources.{name}.max_negatives", max_negatives, 0)
         self.name = name
         self.languages = sorted(set(languages))
         self.max_negatives = max_negatives

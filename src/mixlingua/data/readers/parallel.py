@@ -11,7 +11,7 @@ from mixlingua.data.public_corpora import DOCUMENTS, PublicCorpus, public_corpus
 from mixlingua.data.readers.jsonl import named_file
 from mixlingua.data.readers.sentences import ParallelFiles, Sentence
 from mixlingua.data.rows import PairRow, check_texts, unit_interval
-from mixlingua.errors import ConfigError, DataError, suggest
+from mixlingua.errors import ConfigError, DataError, check_choice, suggest
 from mixlingua.files import content_hash
 from mixlingua.languages import language_of, two_letter
 
@@ -62,10 +62,7 @@ class ParallelReader:
         fold: str | None = "train",
     ) -> None:
         key = f"data.sources.{name}"
-        if pairing not in PAIRINGS:
-            raise ConfigError(
-                f"{key}.pairing is '{pairing}'; choose one of {', '.join(PAIRINGS)}.{suggest(pairing, PAIRINGS)}"
-            )
+        check_choice(f"{key}.pairing", pairing, PAIRINGS)
         if span < 1:
             raise ConfigError(f"{key}.span is {span}; a passage needs at least 1 sentence.")
         if not 0.0 <= include_query <= 1.0:

@@ -7,7 +7,7 @@ from typing import Any
 
 from mixlingua.data.readers.jsonl import named_file, read_json_rows, texts_of
 from mixlingua.data.rows import PairRow, check_texts
-from mixlingua.errors import ConfigError, DataError, suggest
+from mixlingua.errors import ConfigError, DataError, check_choice
 from mixlingua.files import content_hash, read_lines
 
 logger = logging.getLogger(__name__)
@@ -53,10 +53,7 @@ class QaReader:
         development: bool = False,
     ) -> None:
         key = f"data.sources.{name}"
-        if passage not in PASSAGES:
-            raise ConfigError(
-                f"{key}.passage is '{passage}'; choose one of {', '.join(PASSAGES)}.{suggest(passage, PASSAGES)}"
-            )
+        check_choice(f"{key}.passage", passage, PASSAGES)
         if num_other_sentences < 0 or (num_other_sentences and passage != "sentence"):
             raise ConfigError(
                 f"{key}.num_other_sentences is {num_other_sentences}; it must be 0, or more with passage=sentence."

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mixlingua.data.rows import PIVOT, PairRow, check_texts
-from mixlingua.errors import ConfigError, DataError, suggest
+from mixlingua.errors import DataError, check_choice
 from mixlingua.files import content_hash, open_binary, read_json
 from mixlingua.languages import language_of
 
@@ -78,11 +78,7 @@ class SquadReader:
         misplaced: str = "refuse",
     ) -> None:
         for key, value, choices in (("unit", unit, UNITS), ("misplaced", misplaced, MISPLACED)):
-            if value not in choices:
-                raise ConfigError(
-                    f"data.sources.{name}.{key} is '{value}'; choose one of {', '.join(choices)}."
-                    f"{suggest(value, choices)}"
-                )
+            check_choice(f"data.sources.{name}.{key}", value, choices)
         self.name = name
         self.path = path
         self.unit = unit

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from mixlingua.data.readers.squad import MISPLACED, answer_start, misplaced_answer
-from mixlingua.errors import ConfigError, DataError, suggest
+from mixlingua.errors import ConfigError, DataError, check_choice
 from mixlingua.evaluation.benchmarks.common import (
     chosen_languages,
     parallel_qrels,
@@ -78,11 +78,7 @@ def _task(
     articles: int | None = None,
 ) -> RetrievalTask:
     for key, value, choices in (("candidates", candidates, CANDIDATES), ("misplaced", misplaced, MISPLACED)):
-        if value not in choices:
-            raise ConfigError(
-                f"evaluation.tasks.{benchmark.name}.{key}={value}: it is one of {', '.join(choices)}."
-                f"{suggest(value, choices)}"
-            )
+        check_choice(f"evaluation.tasks.{benchmark.name}.{key}", value, choices)
     chosen = chosen_languages(benchmark.name, languages, benchmark.published)
     paths = {language: _path(benchmark, folder, language) for language in chosen}
     source = f"evaluation.tasks.{benchmark.name}"

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from mixlingua.errors import ConfigError, DataError, suggest
+from mixlingua.errors import ConfigError, DataError, check_choice, suggest
 from mixlingua.evaluation.corpus_tasks import LOCAL, SHARD_SIZE, CorpusTask
 from mixlingua.evaluation.engines import on_disk
 from mixlingua.evaluation.metrics import QUALITY
@@ -57,8 +57,8 @@ def mteb_tasks(
     other modalities, reranking, conversations, a main metric that is not computed, languages without an ISO 639-1 code.
     DataError where mteb cannot load the data.
     """
-    if pair_order not in (None, *PAIR_ORDERS):
-        raise ConfigError(f"evaluation.tasks.mteb.pair_order={pair_order}: it is one of {', '.join(PAIR_ORDERS)}.")
+    if pair_order is not None:
+        check_choice("evaluation.tasks.mteb.pair_order", pair_order, PAIR_ORDERS)
     if isinstance(tasks, str) or not tasks:
         raise ConfigError(f"evaluation.tasks.mteb.tasks={tasks}: a list of mteb's names, such as [SciFact].")
     storage = {"shard_size": shard_size, "keep_vectors": keep_vectors}

@@ -17,7 +17,7 @@ from mixlingua.data.build import build_store
 from mixlingua.data.groups import hold_out
 from mixlingua.data.rows import Reader, Side, normalised
 from mixlingua.data.store import ParallelStore
-from mixlingua.errors import ConfigError, DataError
+from mixlingua.errors import ConfigError, DataError, check_whole
 from mixlingua.evaluation.benchmarks.common import parallel_qrels, settings_of, with_language
 from mixlingua.evaluation.tasks import RetrievalTask
 from mixlingua.files import cache_dir, content_hash
@@ -68,8 +68,7 @@ def held_out(
     Raises ConfigError for a fraction of 0, rows that are no number of at least 1, or a code that is no language;
     DataError where no row is left, or a source cannot be read.
     """
-    if isinstance(rows, bool) or not isinstance(rows, int) or rows < 1:
-        raise ConfigError(f"evaluation.tasks.held_out.rows={rows}: a whole number of rows of each source, at least 1.")
+    check_whole("evaluation.tasks.held_out.rows", rows, 1)
     stores = _stores(sources, validation_fraction, cache_dir())
     known = sorted({language for store in stores.values() for language in store.languages})
     wanted = known if languages is None else [check_language(one, "task held_out") for one in languages]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from mixlingua.data.rows import unit_interval
-from mixlingua.errors import ConfigError, DataError, suggest
+from mixlingua.errors import DataError, check_choice, check_whole
 from mixlingua.evaluation.benchmarks.common import chosen_languages, published_member, revision_of, with_language
 from mixlingua.evaluation.engines.probe import PROBE_VERSION
 from mixlingua.evaluation.tasks import ProbeTask, RetrievalTask, SentencePair
@@ -35,11 +35,8 @@ def xnli(
     Files whose number of pairs differs from the published one are used, with a revision of their own. Raises DataError
     for a file that is missing and cannot be fetched, or is malformed, ConfigError for another value or language.
     """
-    if train not in ("dev", "multinli"):
-        near = suggest(train, ("dev", "multinli"))
-        raise ConfigError(f"evaluation.tasks.xnli.train={train}: it is dev or multinli.{near}")
-    if max_train < 1:
-        raise ConfigError(f"evaluation.tasks.xnli.max_train={max_train}: a whole number of pairs, at least 1.")
+    check_choice("evaluation.tasks.xnli.train", train, ("dev", "multinli"))
+    check_whole("evaluation.tasks.xnli.max_train", max_train, 1)
     chosen = chosen_languages("xnli", languages, LANGUAGES)
     train_file, test_path = (DEV if train == "dev" else MULTINLI), TEST.path(Path(folder))
     train_path = train_file.path(Path(folder))

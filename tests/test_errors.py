@@ -1,0 +1,22 @@
+"""What errors of several places have in common: their wording, and the chain of errors behind one."""
+
+import pytest
+
+from mixlingua.errors import ConfigError, check_choice, check_whole
+
+
+def test_a_value_that_is_no_choice_is_told_with_the_choices_in_their_order():
+    check_choice("loss.sides", "both", {"query": 1, "both": 2})
+    with pytest.raises(ConfigError) as caught:
+        check_choice("loss.sides", "qery", ("query", "passage"))
+    assert str(caught.value) == "loss.sides=qery: it is one of query, passage. Did you mean 'query'?"
+    with pytest.raises(ConfigError, match=r"^precision=32: it is one of auto\.$"):
+        check_choice("precision", 32, ["auto"])
+
+
+@pytest.mark.parametrize("value", [0, -1, True, 1.0, "1", None])
+def test_what_is_no_whole_number_of_the_least_or_more_is_told(value):
+    check_whole("k", 1, 1)
+    with pytest.raises(ConfigError) as caught:
+        check_whole("k", value, 1)
+    assert str(caught.value) == f"k={value}: a whole number of 1 or more is needed."
