@@ -2,7 +2,7 @@
 
 import pytest
 
-from mixlingua.errors import ConfigError, check_choice, check_whole
+from mixlingua.errors import ConfigError, causes, check_choice, check_whole, first_line
 
 
 def test_a_value_that_is_no_choice_is_told_with_the_choices_in_their_order():
@@ -20,3 +20,16 @@ def test_what_is_no_whole_number_of_the_least_or_more_is_told(value):
     with pytest.raises(ConfigError) as caught:
         check_whole("k", value, 1)
     assert str(caught.value) == f"k={value}: a whole number of 1 or more is needed."
+
+
+def test_an_error_that_was_handled_meanwhile_is_a_cause_only_where_contexts_count():
+    first, second, last = OSError("disk"), KeyError("row"), ValueError("batch")
+    last.__cause__, second.__context__ = second, first
+    assert list(causes(last)) == [last, second]
+    assert list(causes(last, contexts=True)) == [last, second, first]
+    assert list(causes(None)) == []
+
+
+def test_the_first_line_of_an_error_that_says_nothing_is_its_type():
+    assert first_line(ValueError("\n one\ntwo")) == "one"
+    assert first_line(KeyboardInterrupt()) == "KeyboardInterrupt"

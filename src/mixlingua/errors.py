@@ -153,10 +153,22 @@ def problems_of(error: BaseException) -> Sequence[str]:
 
 def user_error(error: BaseException | None) -> MixlinguaError | None:
     """The error meant for the user in a chain of causes, or None; Hydra raises its own from that of a constructor."""
-    for cause in _chain(error):
+    for cause in causes(error):
         if isinstance(cause, MixlinguaError):
             return cause
-    return next(filter(None, map(_denied, _chain(error))), None)
+    return next(filter(None, map(_denied, causes(error))), None)
+
+
+def causes(error: BaseException | None, *, contexts: bool = False) -> Iterator[BaseException]:
+    """An error, what it was raised from, and so on. contexts: where that is nothing, what was being handled then."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or (error.__context__ if contexts else None)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, or its type where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 _SOURCE = re.compile(r"\bdata\.sources\.[\w-]+")
@@ -189,12 +201,6 @@ def _denied(error: BaseException) -> StorageError | None:
         f"{error.filename}: {error.strerror}. Choose a folder that you may write (hydra.run.dir for runs, paths.cache "
         "and the environment variable MIXLINGUA_CACHE for the cache), or change its rights."
     )
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from typing import IO, Any, TextIO
 
 from filelock import FileLock
 
-from mixlingua.errors import DataError, StorageError, suggest
+from mixlingua.errors import DataError, StorageError, causes, suggest
 
 logger = logging.getLogger(__name__)
 
@@ -129,8 +129,7 @@ def storage_error(path: Path, error: BaseException) -> StorageError | None:
 
     Writers in other languages report the system's error as text, or as the context of an error of their own.
     """
-    cause: BaseException | None = error
-    while cause is not None:
+    for cause in causes(error, contexts=True):
         number = cause.errno if isinstance(cause, OSError) else None
         if number in (errno.ENOSPC, errno.EDQUOT) or f"os error {errno.ENOSPC}" in str(cause):
             return StorageError(
@@ -138,7 +137,6 @@ def storage_error(path: Path, error: BaseException) -> StorageError | None:
                 "whole, and what was there before is kept. Free some space, or choose a folder on another disk "
                 "(hydra.run.dir, paths.cache)."
             )
-        cause = cause.__cause__ or cause.__context__
     return None
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mixlingua.errors import HubError
+from mixlingua.errors import HubError, causes, first_line
 from mixlingua.files import sha256, storage_error
 
 logger = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ def _reason(error: Exception, repository: str, revision: str | None) -> str:
     """Why the hub did not give a repository, and what to do."""
     from huggingface_hub import errors
 
-    chain = list(_chain(error))
+    chain = list(causes(error, contexts=True))
 
     def raised(*kinds: type[BaseException]) -> bool:
         return any(isinstance(cause, kinds) for cause in chain)
@@ -160,15 +160,13 @@ def _reason(error: Exception, repository: str, revision: str | None) -> str:
         return f"{endpoint()} ended an answer early: run again; what has arrived whole is kept"
     if "ConnectError" in kinds:
         return f"{endpoint()} cannot be reached"
-    last = chain[-1]
-    first_line = str(last).strip().partition("\n")[0]
-    return f"{where} was not given ({type(last).__name__}: {first_line})"
+    return f"{where} was not given ({type(chain[-1]).__name__}: {first_line(chain[-1])})"
 
 
 def _refusal(error: Exception, repository: str) -> str:
     """Why the hub did not take a repository's files, and what to do."""
     where = f"{endpoint()}/{repository}"
-    responses = (getattr(cause, "response", None) for cause in _chain(error))
+    responses = (getattr(cause, "response", None) for cause in causes(error, contexts=True))
     status = next((response.status_code for response in responses if response is not None), None)
     if status in (401, 403):
         return (
@@ -178,9 +176,3 @@ def _refusal(error: Exception, repository: str) -> str:
     if status in (400, 422) or (status is None and isinstance(error, ValueError)):
         return f"{where} refused the files: {' '.join(str(error).split())}"
     return _reason(error, repository, None)
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__

@@ -21,7 +21,7 @@ from mixlingua.cli.names import NAMED, no_trainer_argument
 from mixlingua.cli.run_record import checkpoint_of, translations_of
 from mixlingua.cli.settings import below
 from mixlingua.cli.signatures import needed
-from mixlingua.errors import interruption_of, problems_of, source_named, suggest
+from mixlingua.errors import first_line, interruption_of, problems_of, source_named, suggest
 from mixlingua.files import dotted
 
 # What the keys of conf/config.yaml take that belong to no constructor.
@@ -43,7 +43,7 @@ def plain_problems(cfg: DictConfig) -> list[str]:
         try:
             value: Any = OmegaConf.select(cfg, key)
         except OmegaConfBaseException as error:
-            problems.append(f"{key}: {str(error).splitlines()[0]}")
+            problems.append(f"{key}: {first_line(error)}")
             continue
         value = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
         if takes := needed(value, ast.parse(type_, mode="eval").body):

@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from mixlingua.cli.command_line import ACTIONS, config_groups, default_choices, parsed
 from mixlingua.cli.configuration import composer
 from mixlingua.cli.signatures import signature
-from mixlingua.errors import ConfigError, raise_problems, suggest
+from mixlingua.errors import ConfigError, first_line, raise_problems, suggest
 
 # What holds things by name, each of which may be taken out, as by ~loss.retention.
 NAMED = ("loss", "data.sources", "data.validation_sources", "evaluation.tasks", "callbacks", "logger")
@@ -98,7 +98,7 @@ class _Names:
     def unreadable(self, text: str, error: HydraException) -> str:
         """What to say of an argument that is no override."""
         if "=" in text:
-            return f"not of the form key=value ({str(error).splitlines()[0]})."
+            return f"not of the form key=value ({first_line(error)})."
         if text in ACTIONS:
             return f"an action is chosen by action={text}."
         return f"not of the form key=value.{suggest(text, ACTIONS) or suggest(text, self.groups)}"

@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from mixlingua.errors import HubError, ModelError, suggest
+from mixlingua.errors import HubError, ModelError, first_line, suggest
 from mixlingua.hub import fetch_snapshot, remove_damaged
 from mixlingua.model.encoder import has_optional_pooler
 from mixlingua.model.layers import refuse_not_finite
@@ -107,7 +107,7 @@ def load_model(
             names = ", ".join(damaged)
             raise ModelError(f"{folder}: {names} was damaged and is removed. Run again to fetch it.") from error
         raise ModelError(
-            f"{folder}: cannot be loaded as a {kind} ({_first_line(error)}). It needs config.json and a "
+            f"{folder}: cannot be loaded as a {kind} ({first_line(error)}). It needs config.json and a "
             "model.safetensors that fits it; pickled weights (pytorch_model.bin) and remote code are never loaded."
         ) from error
     if mismatched := sorted(report.get("mismatched_keys", ())):
@@ -137,8 +137,4 @@ def load_tokenizer(folder: Path, needs: str = "tokenizer.json") -> PreTrainedTok
     try:
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # tokenizers, written in another language, raise Exception itself
-        raise ModelError(f"{folder}: no tokenizer can be loaded ({_first_line(error)}). It needs {needs}.") from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"{folder}: no tokenizer can be loaded ({first_line(error)}). It needs {needs}.") from error

@@ -13,7 +13,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from mixlingua.errors import CheckpointError, Interrupted, to_stderr
+from mixlingua.errors import CheckpointError, Interrupted, first_line, to_stderr
 from mixlingua.files import atomic_folder, atomic_write
 from mixlingua.training.callbacks import MovingAverage
 from mixlingua.training.module import RetrieverModule
@@ -181,10 +181,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such checkpoint.") from None
     except Exception as error:  # torch raises many kinds for a file that is cut off, no archive, or holds other objects
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(
-            f"{path}: cannot be read as a checkpoint ({reason[:200]}). Resume from another one."
-        ) from None
+        reason = first_line(error)[:200]
+        raise CheckpointError(f"{path}: cannot be read as a checkpoint ({reason}). Resume from another one.") from None
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise CheckpointError(f"{path}: holds no training state; a mixlingua checkpoint is RUN/{LAST}.")
     return checkpoint
