@@ -2,7 +2,7 @@
 
 import pytest
 
-from mixlingua.errors import ConfigError, causes, check_choice, check_whole, first_line
+from mixlingua.errors import ConfigError, causes, check_choice, check_whole, differences, first_line
 
 
 def test_a_value_that_is_no_choice_is_told_with_the_choices_in_their_order():
@@ -33,3 +33,9 @@ def test_an_error_that_was_handled_meanwhile_is_a_cause_only_where_contexts_coun
 def test_the_first_line_of_an_error_that_says_nothing_is_its_type():
     assert first_line(ValueError("\n one\ntwo")) == "one"
     assert first_line(KeyboardInterrupt()) == "KeyboardInterrupt"
+
+
+def test_what_changed_is_told_in_the_order_of_the_names():
+    saved, current = {"seed": 0, "steps": 4, "name": "a"}, {"steps": 4, "name": "b", "size": 1}
+    assert differences(saved, current) == ["seed was 0, is None", "name was 'a', is 'b'", "size was None, is 1"]
+    assert differences(saved, dict(reversed(saved.items()))) == []

@@ -16,7 +16,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from mixlingua.errors import ConfigError, PrunedError, suggest
+from mixlingua.errors import ConfigError, PrunedError, differences, suggest
 from mixlingua.files import dotted
 
 _BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
@@ -189,14 +189,9 @@ def _check_continued(folder: Path, stored: Mapping[str, Any] | None, settings: M
         raise ConfigError(
             f"hydra.sweep.dir={folder}: an earlier version wrote its study, without settings. Choose another folder."
         )
-    different = [
-        f"{key} was {stored.get(key)!r}, is {settings.get(key)!r}"
-        for key in dict.fromkeys([*stored, *settings])
-        if stored.get(key) != settings.get(key)
-    ]
-    if different:
+    if changed := differences(stored, settings):
         raise ConfigError(
-            f"hydra.sweep.dir={folder}: its study cannot be continued: {'; '.join(different)}. "
+            f"hydra.sweep.dir={folder}: its study cannot be continued: {'; '.join(changed)}. "
             "Restore these settings, or choose another folder."
         )
 

@@ -6,7 +6,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 
@@ -143,6 +143,15 @@ def whole_problems(key: str, value: object, least: int) -> list[str]:
 def check_whole(key: str, value: object, least: int) -> None:
     """Raise ConfigError where a value is no whole number of at least `least`. key: as a user types it."""
     raise_problems(whole_problems(key, value, least))
+
+
+def differences(saved: Mapping[str, object], current: Mapping[str, object]) -> list[str]:
+    """For each name whose value has changed, which value it had and has; None where one side lacks it."""
+    return [
+        f"{name} was {saved.get(name)!r}, is {current.get(name)!r}"
+        for name in dict.fromkeys([*saved, *current])
+        if saved.get(name) != current.get(name)
+    ]
 
 
 def problems_of(error: BaseException) -> Sequence[str]:

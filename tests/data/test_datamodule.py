@@ -161,7 +161,7 @@ def test_validation_begins_at_its_first_batch_every_time(make_data):
         ({}, {"num_rows": 31}, r"fingerprint\.test was '.*', is '.*'"),
         ({}, {"flavour": "other"}, r"strategy\.flavour was 'plain', is 'other'"),
         ({}, {"seed": 1, "flavour": "other"}, r"seed was 0, is 1; strategy\.flavour was"),
-        ({}, {"augmentation": Suffix("!")}, r"augmentation\.added was None, is '!'; augmentation\.name was None, is"),
+        ({}, {"augmentation": Suffix("!")}, r"augmentation\.name was None, is 'suffix'; augmentation\.added was None"),
         ({"augmentation": Suffix("!")}, {"augmentation": Suffix("?")}, r"augmentation\.added was '!', is '\?'\."),
         ({"augmentation": Suffix("!")}, {}, r"augmentation\.name was 'suffix', is None"),
     ],

@@ -16,7 +16,7 @@ from mixlingua.data.batches import StepDataset, StepLoader, StepSampler, View, V
 from mixlingua.data.rows import Augmentation
 from mixlingua.data.store import ParallelStore
 from mixlingua.data.tokenizer import PairTokenizer
-from mixlingua.errors import CheckpointError, ConfigError
+from mixlingua.errors import CheckpointError, ConfigError, differences
 from mixlingua.files import content_hash, dotted
 from mixlingua.sampling.plan import BatchPlan
 
@@ -105,12 +105,9 @@ class PairDataModule(LightningDataModule):
         if self._trainer().state.fn != TrainerFn.FITTING:
             return
         saved = _flat({name: value for name, value in state_dict.items() if name != "batch_index"})
-        current = _flat(self._identity())
-        changed = [name for name in sorted(saved.keys() | current.keys()) if saved.get(name) != current.get(name)]
-        if changed:
-            differences = "; ".join(f"{name} was {saved.get(name)!r}, is {current.get(name)!r}" for name in changed)
+        if changed := differences(saved, _flat(self._identity())):
             raise CheckpointError(
-                f"the checkpoint cannot be resumed: its batches were drawn otherwise. {differences}. "
+                f"the checkpoint cannot be resumed: its batches were drawn otherwise. {'; '.join(changed)}. "
                 "Restore these settings, or start a new run."
             )
         self._resume_index = state_dict["batch_index"]

@@ -13,7 +13,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from mixlingua.errors import CheckpointError, Interrupted, first_line, to_stderr
+from mixlingua.errors import CheckpointError, Interrupted, differences, first_line, to_stderr
 from mixlingua.files import atomic_folder, atomic_write
 from mixlingua.training.callbacks import MovingAverage
 from mixlingua.training.module import RetrieverModule
@@ -189,7 +189,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def check_resumable(path: Path, module: RetrieverModule, *, averages: bool = False) -> None:
-    """Raises CheckpointError, naming the first difference, unless the file is a checkpoint of such a module.
+    """Raises CheckpointError, naming what differs, unless the file is a checkpoint of such a module.
 
     Its weights must have the same names and shapes, its optimiser and adapter the same settings, its teacher the same
     fingerprint. averages: whether the run keeps a moving average, which the checkpoint must have or lack as well.
@@ -211,12 +211,10 @@ def check_resumable(path: Path, module: RetrieverModule, *, averages: bool = Fal
                 f"{path}: belongs to another model: {name} is {saved.get(name, 'absent')} there and "
                 f"{current.get(name, 'absent')} here. Resume with the run's own model, adapter and loss."
             )
-    for key, value in settings.items():
-        if (saved_value := checkpoint["settings"].get(key)) != value:
-            raise CheckpointError(
-                f"the checkpoint cannot be resumed: {key} was {saved_value!r}, is {value!r}. "
-                "Restore these settings, or start a new run."
-            )
+    if changed := differences({key: checkpoint["settings"].get(key) for key in settings}, settings):
+        raise CheckpointError(
+            f"the checkpoint cannot be resumed: {'; '.join(changed)}. Restore these settings, or start a new run."
+        )
     if ("averaging_state" in checkpoint) != averages:
         was, now = ("null", "set") if averages else ("set", "null")
         raise CheckpointError(

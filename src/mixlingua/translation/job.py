@@ -8,7 +8,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mixlingua.errors import CheckpointError, ConfigError, DataError, check_whole
+from mixlingua.errors import CheckpointError, ConfigError, DataError, check_whole, differences
 from mixlingua.files import content_hash, storage_error
 from mixlingua.languages import check_language
 from mixlingua.retrieval.encode import length_sorted_batches
@@ -79,7 +79,11 @@ class Journal:
             self._append(dict(settings))
             return
         saved, *batches = (_parse(line, f"{file}:{number}") for number, line in enumerate(lines, start=1))
-        self._check(saved, json.loads(json.dumps(dict(settings))))
+        if changed := differences(saved, json.loads(json.dumps(dict(settings)))):
+            raise CheckpointError(
+                f"{file}: what is there was translated otherwise: {'; '.join(changed)}. Restore these settings, or "
+                "translate anew in another hydra.run.dir."
+            )
         for number, batch in enumerate(batches, start=2):
             try:
                 entries = zip(batch["pieces"], batch["texts"], batch["finished"], strict=True)
@@ -101,18 +105,6 @@ class Journal:
                 os.fsync(file.fileno())
         except OSError as error:
             raise storage_error(self.file, error) or error from error
-
-    def _check(self, saved: Mapping[str, Any], current: Mapping[str, Any]) -> None:
-        differences = [
-            f"{name} was {saved.get(name)!r}, is {current.get(name)!r}"
-            for name in dict.fromkeys([*saved, *current])
-            if saved.get(name) != current.get(name)
-        ]
-        if differences:
-            raise CheckpointError(
-                f"{self.file}: what is there was translated otherwise: {'; '.join(differences)}. Restore these "
-                "settings, or translate anew in another hydra.run.dir."
-            )
 
 
 _REMEDY = "Delete the line; its texts are then translated again."
