@@ -3,7 +3,7 @@
 import pytest
 
 from mixlingua.evaluation.benchmarks.lareqa import MLQA_R, XQUAD_R
-from mixlingua.languages import family, known_languages, resource_class, script
+from mixlingua.languages import between_sentences, family, known_languages, resource_class, script
 
 # Benchmarks by their papers: MIRACL, Mr. TyDi, XNLI, XM3600 (without fil and quz), the 36 of Tatoeba in XTREME.
 LANGUAGES = {
@@ -45,6 +45,11 @@ def test_languages_of_the_benchmarks_are_known(benchmark):
 )
 def test_what_is_known(code, known):
     assert (resource_class(code), script(code), family(code)) == known
+
+
+def test_sentences_are_joined_by_the_script_that_a_language_is_written_in():
+    assert [between_sentences(code) for code in ("zh", "zh-Hant-HK", "zh-Hani", "ja", "yue", "wuu")] == [""] * 6
+    assert [between_sentences(code) for code in ("zh-Latn", "ja-Latn", "ko", "th", "lo", "en", "xx")] == [" "] * 7
 
 
 def test_classes_have_the_sizes_of_the_paper():

@@ -144,6 +144,11 @@ def script(code: str) -> str | None:
     return named or (parse_locale(likely)[2] if likely else None)
 
 
+def between_sentences(code: str) -> str:
+    """What is written between two sentences of a language: nothing in Chinese and Japanese, else a space."""
+    return "" if script(code) in ("Hani", "Hans", "Hant", "Jpan") else " "
+
+
 def _parts(code: str) -> tuple[str, str | None, str | None]:
     """Language, script and region; None for what the code does not name."""
     language, *further = code.split("-", 2)

@@ -216,7 +216,7 @@ def test_wrong_options_are_named(tmp_path, lines):
         following(tmp_path, span=0)
     with pytest.raises(ConfigError, match=r"data\.sources\.parallel\.include_query is 1\.5"):
         following(tmp_path, include_query=1.5)
-    with pytest.raises(ConfigError, match=r"data\.sources\.parallel\.pairing is 'nxt'.*Did you mean 'next'"):
+    with pytest.raises(ConfigError, match=r"data\.sources\.parallel\.pairing=nxt: .*Did you mean 'next'"):
         ParallelReader(tmp_path, pairing="nxt")
     with pytest.raises(ConfigError, match=r"data\.sources\.parallel\.corpus: no public corpus 'florse'.*'flores'"):
         ParallelReader(tmp_path, corpus="florse")

@@ -6,7 +6,7 @@ from itertools import islice, pairwise
 from mixlingua.data.readers.squad import sentence_spans
 from mixlingua.data.rows import PairRow
 from mixlingua.files import content_hash
-from mixlingua.languages import script
+from mixlingua.languages import between_sentences
 from mixlingua.translation.model import Translator
 
 
@@ -100,7 +100,4 @@ def _cut(texts: Sequence[str], translator: Translator, language: str, limit: int
 
 def joined(pieces: Sequence[str], language: str) -> str:
     """The translated pieces of a text as one text."""
-    return ("" if script(language) in _UNSPACED else " ").join(piece.strip() for piece in pieces)
-
-
-_UNSPACED = {"Hans", "Hant", "Jpan"}  # scripts without a space between sentences
+    return between_sentences(language).join(piece.strip() for piece in pieces)

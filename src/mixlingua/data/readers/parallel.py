@@ -13,14 +13,13 @@ from mixlingua.data.readers.sentences import ParallelFiles, Sentence
 from mixlingua.data.rows import PairRow, check_texts, unit_interval
 from mixlingua.errors import ConfigError, DataError, check_choice, suggest
 from mixlingua.files import content_hash
-from mixlingua.languages import language_of, two_letter
+from mixlingua.languages import between_sentences, language_of, two_letter
 
 logger = logging.getLogger(__name__)
 
 VERSION = "1"
 PAIRINGS = ("same", "next")
 LOCAL_DOCUMENTS = "docs.tsv"  # beside <language>.txt: the document of each line
-UNSPACED = ("ja", "zh")  # languages that write sentences without a space between them
 _PAIR = re.compile(r"(?P<pair>.+\.(?P<first>[A-Za-z_-]+)-(?P<second>[A-Za-z_-]+))\.(?P<side>[A-Za-z_-]+)")
 
 
@@ -79,7 +78,8 @@ class ParallelReader:
 
     def fingerprint(self) -> str:
         """A hash of the files' content and the options. Raises DataError where a file is missing or cannot be had."""
-        pairing = f"next {self.span} {float(self.include_query)}" if self.pairing == "next" else "same"
+        # 2: since sentences are joined by the script of their language
+        pairing = f"next 2 {self.span} {float(self.include_query)}" if self.pairing == "next" else "same"
         return content_hash("parallel", VERSION, pairing, str(self.fold), *self._files().identity())
 
     def rows(self) -> Iterator[PairRow]:
@@ -127,9 +127,7 @@ class ParallelReader:
                     id=query.id,
                     queries={language: query.texts[language] for language in languages},
                     passages={
-                        language: ("" if language.partition("-")[0] in UNSPACED else " ").join(
-                            sentence.texts[language] for sentence in passage
-                        )
+                        language: between_sentences(language).join(sentence.texts[language] for sentence in passage)
                         for language in languages
                     },
                     passage_id=f"{passage[0].id}-{number + end}",
