@@ -5,7 +5,8 @@ over rows that lack a needed language or share a key with a row that it has. `Ca
 such a segment must be.
 """
 
-from collections.abc import Callable, Sequence
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, expm1, log, sqrt
 from typing import Protocol
@@ -237,9 +238,11 @@ def segment_width(batch_size: int, *, num_rows: int, eligible: int, conflict_rat
     """
     if num_rows < batch_size:
         return num_rows
-    candidates = _smallest(batch_size, num_rows, lambda count: _surely_distinct(count, conflict_rate) >= batch_size)
-    share = eligible / num_rows
-    return _smallest(candidates, num_rows, lambda width: _surely_eligible(width, share, candidates))
+    numbers, share = range(num_rows), eligible / num_rows
+    candidates = bisect_left(
+        numbers, True, lo=batch_size, key=lambda count: _surely_distinct(count, conflict_rate) >= batch_size
+    )
+    return bisect_left(numbers, True, lo=candidates, key=lambda width: _surely_eligible(width, share, candidates))
 
 
 def _surely_distinct(count: int, conflict_rate: float) -> int:
@@ -275,14 +278,3 @@ def _surely_eligible(width: int, share: float, needed: int) -> bool:
     if missed > 0:
         divergence += missed * log(missed / share)
     return width * divergence >= _LOG_FAILURE
-
-
-def _smallest(low: int, high: int, holds: Callable[[int], bool]) -> int:
-    """The smallest number in [low, high] that holds, high where none below it does."""
-    while low < high:
-        middle = (low + high) // 2
-        if holds(middle):
-            high = middle
-        else:
-            low = middle + 1
-    return low
