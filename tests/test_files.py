@@ -10,7 +10,7 @@ from mixlingua.data.readers.jsonl import JsonlReader
 from mixlingua.data.readers.parallel import ParallelReader
 from mixlingua.data.readers.squad import SquadReader
 from mixlingua.errors import DataError
-from mixlingua.files import read_json, read_lines
+from mixlingua.files import read_json, read_lines, write_json
 
 
 def packed(path, size, start=b""):
@@ -86,3 +86,14 @@ def test_norwegian_that_yaml_reads_as_false_is_explained(tmp_path, reader):
     (tmp_path / "x").write_text("{}")
     with pytest.raises(DataError, match=r"data\.sources\.\w+\.path: False is no language.*'no'"):
         reader({False: tmp_path / "x", "en": tmp_path / "x"}).fingerprint()
+
+
+def test_json_is_written_for_readers_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "new" / "x.json"
+    write_json(path, {"Zürich": [1, "\n"]})
+    assert path.read_text(encoding="utf-8") == '{\n "Zürich": [\n  1,\n  "\\n"\n ]\n}\n'
+    write_json(path, ["a", 2.5], indent=None)
+    assert path.read_bytes() == b'["a", 2.5]\n'
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(path, {"loss": float("nan")})
+    assert read_json(path) == ["a", 2.5] and [file.name for file in path.parent.iterdir()] == ["x.json"]

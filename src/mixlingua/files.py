@@ -269,6 +269,16 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         raise DataError(f"{path}: the file is empty.")
 
 
+def write_json(path: Path, value: object, *, indent: int | None = 1) -> None:
+    """Write a value as JSON in UTF-8, whole or not at all. indent: None for long lists, all on one line.
+
+    Raises ValueError for NaN and infinity, which JSON does not have.
+    """
+    with atomic_write(path) as partial:
+        text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+        partial.write_text(text + "\n", encoding="utf-8")
+
+
 def read_json(path: Path) -> Any:
     """The value of a JSON file, plain or .gz, which is held in memory whole.
 
@@ -341,7 +351,7 @@ def read_status(run_dir: Path) -> dict[str, Any]:
     path = run_dir / "status.json"
     if not path.exists():
         return {}
-    status = parse_json(path.read_bytes(), str(path))
+    status = read_json(path)
     overrides = status.get("overrides") if isinstance(status, dict) else None
     if not (
         isinstance(overrides, list)

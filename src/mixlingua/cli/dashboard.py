@@ -1,6 +1,5 @@
 """action=dashboard: a W&B workspace and report over the runs of a folder; leave what was sent in dashboard.json."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from mixlingua.comparison.setups import Setup, setups
 from mixlingua.errors import ConfigError, DataError
 from mixlingua.evaluation.results import without_shares
 from mixlingua.evaluation.run_folder import read_results
-from mixlingua.files import atomic_write
+from mixlingua.files import read_json, write_json
 
 # What stands for the choice of a group in a run's configuration; data has no single key.
 _CHOICES = {"sampler": "sampler._target_", "model": "model.name_or_path"}
@@ -47,8 +46,7 @@ def dashboard(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     online = wandb_mode(cfg.logger.wandb.mode) == "online"
     entity = cfg.logger.wandb.entity or (default_entity() if online else "")
     specification = made.specification(entity)
-    with atomic_write(run_dir / "dashboard.json") as partial:
-        partial.write_text(json.dumps(specification, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(run_dir / "dashboard.json", specification)
     addresses = made.publish(entity) if online else []
     console = Console()
     for line in left_out:
@@ -65,7 +63,7 @@ def dashboard(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
 def _logged(runs: Sequence[FinishedRun]) -> dict[Path, Mapping[str, Sequence[str]]]:
     """Folder -> what its run logged to W&B, for the runs that did."""
     files = {run.folder: run.folder / "wandb" / "logged.json" for run in runs}
-    logged = {folder: json.loads(file.read_text("utf-8")) for folder, file in files.items() if file.exists()}
+    logged = {folder: read_json(file) for folder, file in files.items() if file.exists()}
     if not logged:
         raise DataError(
             f"runs: none of the {len(runs)} has wandb/logged.json, which a run leaves that logs to W&B. Run them with "

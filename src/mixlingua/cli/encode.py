@@ -4,7 +4,6 @@ With keep_teacher_vectors=true they are also kept in the cache, where a training
 them. Started by torchrun or srun, every process encodes its share of the shards.
 """
 
-import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from mixlingua.data.store import ParallelStore
 from mixlingua.distributed import local_device
 from mixlingua.errors import ConfigError, DataError
 from mixlingua.evaluation.suite import progress_bars
-from mixlingua.files import atomic_write, content_hash, parse_json, read_lines, sha256
+from mixlingua.files import content_hash, parse_json, read_json, read_lines, sha256, write_json
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.retrieval.encode import encode as vectors_of
 from mixlingua.retrieval.encode import encode_checked
@@ -85,8 +84,7 @@ def encode(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
             if kept is not None:
                 kept.put(keys_of(encoder.tokenizer.encode(of_shard, texts.side)), vectors)
                 kept.flush()  # before the shard is there, which is not encoded again
-            with atomic_write(path.with_suffix(".ids.json")) as partial_file:
-                partial_file.write_text(json.dumps(ids, ensure_ascii=False), encoding="utf-8")
+            write_json(path.with_suffix(".ids.json"), ids, indent=None)
             write_vectors(path.with_suffix(".npy"), vectors)
             encoded += len(positions)
             bars.update(bar, completed=encoded)
@@ -147,15 +145,14 @@ def _check_or_write(
         "texts": [{"name": of.name, "side": of.side, "count": of.count, "hash": of.identity} for of in collections],
     }  # fmt: skip
     if path.exists():
-        there = parse_json(path.read_text(encoding="utf-8"), str(path))
+        there = read_json(path)
         if changed := [key for key in manifest if not isinstance(there, dict) or there.get(key) != manifest[key]]:
             raise ConfigError(
                 f"{path.parent}: the vectors there differ in {', '.join(changed)}. Use another hydra.run.dir, or the "
                 "settings that they were made with."
             )
         return
-    with atomic_write(path) as partial_file:
-        partial_file.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(path, manifest)
 
 
 def _announce(cfg: DictConfig, run_dir: Path, collections: Sequence[Texts], missing: int, processes: int) -> None:

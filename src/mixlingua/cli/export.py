@@ -1,6 +1,5 @@
 """action=push and action=export: a trained model on a hub, and in the formats of others."""
 
-import json
 from pathlib import Path
 
 from hydra.utils import instantiate
@@ -13,7 +12,7 @@ from mixlingua.cli.train import open_tasks
 from mixlingua.errors import ConfigError
 from mixlingua.evaluation.results import without_shares
 from mixlingua.evaluation.suite import TextEncoder, evaluate_task, progress_bars
-from mixlingua.files import atomic_write
+from mixlingua.files import write_json
 from mixlingua.hub import endpoint, upload_folder
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.publish.card import CARD, CardSettings, missing_from, write_card
@@ -86,8 +85,7 @@ def export(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         figures["export/difference"], asked = export_sentence_transformers(encoder, folder)
         by = "mixlingua and sentence-transformers" if asked else "mixlingua; sentence-transformers is not installed"
         console.print(f"Read again by {by}.", highlight=False)
-    with atomic_write(run_dir / "export.json") as partial:
-        partial.write_text(json.dumps({"model": cfg.model.name_or_path, **figures}, indent=1) + "\n", encoding="utf-8")
+    write_json(run_dir / "export.json", {"model": cfg.model.name_or_path, **figures})
     difference = figures["export/difference"]
     console.print(f"Written: {folder}; its vectors differ from the model's by {difference:.0e} at most.",
                   soft_wrap=True, highlight=False)  # fmt: skip

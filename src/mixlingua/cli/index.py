@@ -29,7 +29,7 @@ from mixlingua.cli.train import open_stores
 from mixlingua.distributed import local_device
 from mixlingua.errors import ConfigError, MixlinguaError, to_stderr
 from mixlingua.evaluation.suite import progress_bars
-from mixlingua.files import atomic_write, lock, read_json
+from mixlingua.files import lock, read_json, write_json
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.folder import save_folder
 from mixlingua.model.pretrained import PretrainedEncoder
@@ -245,8 +245,7 @@ def _fit(cfg: DictConfig, recipe: PretrainedEncoder, run_dir: Path) -> None:
                 f"{record}, or choose another hydra.run.dir."
             )
         return
-    with atomic_write(record) as partial:
-        partial.write_text(json.dumps(settings, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(record, settings)
     encoder.to(local_device(cfg.trainer.accelerator))
     stores, _ = open_stores(cfg)
     append_postprocess(
@@ -301,9 +300,7 @@ def search(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     if cfg.query is not None:
         results = retriever.search(str(cfg.query), cfg.k, cfg.language, cfg.fair)
         _show(console, results)
-        with atomic_write(run_dir / "results.json") as partial:
-            text = json.dumps([result.as_dict() for result in results], ensure_ascii=False, indent=1)
-            partial.write_text(text + "\n", encoding="utf-8")
+        write_json(run_dir / "results.json", [result.as_dict() for result in results])
         console.print(f"Results in {run_dir / 'results.json'}", soft_wrap=True, highlight=False)
         return {"queries": 1, "results": len(results)}
     return _interactive(cfg, retriever, console, run_dir / "results.jsonl")

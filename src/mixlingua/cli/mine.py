@@ -1,6 +1,5 @@
 """action=mine: hard negatives of the training sources, found with an encoder, as files to train on."""
 
-import json
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -16,7 +15,7 @@ from mixlingua.cli.show import announce_mining
 from mixlingua.cli.train import open_stores
 from mixlingua.distributed import local_device
 from mixlingua.evaluation.suite import TextEncoder, progress_bars
-from mixlingua.files import atomic_write
+from mixlingua.files import atomic_write, write_json
 from mixlingua.mining.mine import MinedRow, Mining, mine
 from mixlingua.mining.output import Tally, write_mined
 from mixlingua.mining.pool import MiningRows, mining_rows, pools
@@ -51,8 +50,7 @@ def mine_negatives(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     _write_choice(folder / "data" / "mined.yaml", files)
     about = {**provenance(cfg, encoder), "data": list(cfg.data.sources), "mining": asdict(settings)}
     summary = {"provenance": about, "rows": num_rows, "sources": figures}
-    with atomic_write(run_dir / "mining.json") as partial:
-        partial.write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(run_dir / "mining.json", summary)
     _show(run_dir, settings, figures)
     left_out = sum(tally["left_out"] for by_language in figures.values() for tally in by_language.values())
     return {"rows": sum(num_rows.values()), "left_out": left_out}

@@ -3,7 +3,6 @@
 Torch and Lightning are imported where they are used: the command line is checked without them.
 """
 
-import json
 import logging
 import os
 import platform
@@ -23,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import mixlingua
 from mixlingua.errors import PrunedError, user_error
-from mixlingua.files import atomic_write, read_status
+from mixlingua.files import read_json, read_status, write_json
 
 if TYPE_CHECKING:  # for annotations alone
     from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
@@ -105,8 +104,7 @@ def _state_after(error: BaseException) -> str:
 
 def _write(run_dir: Path, status: dict[str, Any]) -> None:
     if is_rank_zero():
-        with atomic_write(run_dir / "status.json") as partial:
-            partial.write_text(json.dumps(status, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(run_dir / "status.json", status)
 
 
 def _now() -> str:
@@ -259,7 +257,7 @@ def _wandb_id(resume: str | None) -> str | None:
     record = checkpoint_of(resume).resolve().parent.parent / "wandb" / "run.json" if resume else None
     if record is None or not record.exists():
         return None
-    return str(json.loads(record.read_text(encoding="utf-8"))["id"])
+    return str(read_json(record)["id"])
 
 
 def checkpoint_of(resume: str) -> Path:

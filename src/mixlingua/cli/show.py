@@ -1,6 +1,5 @@
 """What a run tells its user: the plan before it starts, and what it found at its end."""
 
-import json
 import logging
 import time
 from collections import Counter
@@ -32,7 +31,7 @@ from mixlingua.data.tokenizer import Cut
 from mixlingua.evaluation.results import ResultRow
 from mixlingua.evaluation.run_folder import read_results
 from mixlingua.evaluation.suite import Task
-from mixlingua.files import atomic_write
+from mixlingua.files import write_json
 from mixlingua.mining.pool import MiningRows
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.report.groups import group_tables, languages_of
@@ -305,8 +304,7 @@ def show_translation(
         "num_rows": sources.num_rows,
         "languages": {language: asdict(report) for language, report in reports.items()},
     }
-    with atomic_write(run_dir / "translation.json") as partial:
-        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_json(run_dir / "translation.json", content)
     met = [reason for reason in REASONS if any(reason in report.rejected for report in reports.values())]
     title = f"{sources.num_rows:,} rows, translated from {cfg.translation.source}"
     table = Table(title=title, title_justify="left", box=None, padding=(0, 1))

@@ -4,7 +4,6 @@
 one record batch.
 """
 
-import json
 import logging
 import shutil
 from collections.abc import Iterable
@@ -21,7 +20,7 @@ from mixlingua.data.groups import same_texts
 from mixlingua.data.rows import PairRow, Reader, id_key, query_key, row_keys, text_key, unit_interval
 from mixlingua.data.store import FORMAT_VERSION, IDS, SIDES, TEXTS, ParallelStore, paired
 from mixlingua.errors import DataError
-from mixlingua.files import atomic_folder, content_hash, lock
+from mixlingua.files import atomic_folder, content_hash, lock, write_json
 from mixlingua.sampling.rows import conflict_rate
 
 log = logging.getLogger(__name__)
@@ -133,12 +132,12 @@ class StoreWriter:
             "files": {},
         }
         description = self._folder / "store.json"
-        description.write_text(json.dumps(metadata), encoding="utf-8")
+        write_json(description, metadata)
         self._write_known(ParallelStore(self._folder))
         metadata["files"] = {
             file.name: file.stat().st_size for file in sorted(self._folder.iterdir()) if file != description
         }
-        description.write_text(json.dumps(metadata, indent=1), encoding="utf-8")
+        write_json(description, metadata)
 
     def _write_known(self, store: ParallelStore) -> None:
         """Which rows ask and answer the same; the answers of questions that have several; and, for the rows' negatives,

@@ -24,7 +24,7 @@ from mixlingua.evaluation.results import (
     WorstQuery,
     aggregate,
 )
-from mixlingua.files import atomic_folder, atomic_write
+from mixlingua.files import atomic_folder, atomic_write, write_json
 
 Stage = Literal["before", "after"]
 RANK_DISTANCE = "rank_distance"
@@ -51,13 +51,13 @@ def write_results(
                 pq.write_table(_arrow(table), folder / f"{result.task}_{setting}.parquet", compression="zstd")
     tasks = {result.task: dict(result.provenance) for result in results}
     report = {"provenance": {**provenance, "average": average, "tasks": tasks}, "rows": [asdict(row) for row in rows]}
-    _write_json(run_dir / f"report{suffix}.json", report)
+    write_json(run_dir / f"report{suffix}.json", report)
     if stage == "after":
-        _write_json(run_dir / "worst_queries.json", [asdict(entry) for result in results for entry in result.worst])
+        write_json(run_dir / "worst_queries.json", [asdict(entry) for result in results for entry in result.worst])
         for name, content in (item for result in results for item in result.further_files.items()):
             with atomic_write(run_dir / name) as partial:
                 partial.write_text(content, encoding="utf-8")
-    _write_json(run_dir / f"metrics{suffix}.json", aggregate(rows, average))
+    write_json(run_dir / f"metrics{suffix}.json", aggregate(rows, average))
 
 
 @dataclass(frozen=True)
@@ -249,11 +249,6 @@ def _arrow(table: PerQueryTable) -> pa.Table:
     # A value that is not defined (nan) is null, which readers leave out of their means.
     values = {name: pa.array(column.astype(np.float32), from_pandas=True) for name, column in table.values.items()}
     return pa.table({**columns, **values})
-
-
-def _write_json(path: Path, content: object) -> None:
-    with atomic_write(path) as partial:
-        partial.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _read_json(path: Path) -> Any:

@@ -8,7 +8,6 @@ What the library does not know, such as what the weights were pre-trained on, st
 LanguageCentring is named by its own class.
 """
 
-import json
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,9 +15,8 @@ import torch
 from safetensors.torch import save_file
 
 from mixlingua.errors import ModelError
-from mixlingua.files import atomic_folder
+from mixlingua.files import atomic_folder, write_json
 from mixlingua.model.encoder import BiEncoder, has_optional_pooler
-from mixlingua.model.folder_file import write_json
 from mixlingua.model.folder_reader import POOLING_FLAGS, SAVED_POOLINGS
 from mixlingua.model.layers import Normalize
 
@@ -73,10 +71,8 @@ def _write_token_weights(encoder: BiEncoder, place: Path) -> None:
     weights = encoder.token_weights.float().cpu()
     tokens = encoder.tokenizer.tokenizer.convert_ids_to_tokens(list(range(len(weights))))
     by_token = dict(zip(tokens, weights.tolist(), strict=True))
-    (place / "config.json").write_text(
-        json.dumps({"vocab": tokens, "word_weights": by_token, "unknown_word_weight": 1.0}, ensure_ascii=False),
-        encoding="utf-8",
-    )
+    settings = {"vocab": tokens, "word_weights": by_token, "unknown_word_weight": 1.0}
+    write_json(place / "config.json", settings, indent=None)
     save_file({"emb_layer.weight": weights[:, None].contiguous()}, place / "model.safetensors")
 
 

@@ -83,11 +83,6 @@ def read_json(file: Path) -> Any:
         raise ModelError(f"{file}: cannot be read ({error.strerror}).") from None
 
 
-def write_json(file: Path, content: object) -> None:
-    """Write a file that people read, too."""
-    file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
 def short(value: object) -> str:
     """A value as JSON, for messages."""
     text = json.dumps(value, ensure_ascii=False)

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mixlingua.errors import ModelError
-from mixlingua.model.folder_file import SettingsFile, read_weights, write_json
+from mixlingua.files import write_json
+from mixlingua.model.folder_file import SettingsFile, read_weights
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     f"{package}.{kind.__name__}": kind

@@ -4,7 +4,6 @@ Everything is read from the run folder, so that a card can be written again at a
 it holds no path of the machine that trained.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ from mixlingua.data.public_corpora import public_corpora
 from mixlingua.errors import ConfigError, DataError
 from mixlingua.evaluation.results import MACRO, SETTINGS, ResultRow, mean_of_rows, share_metric
 from mixlingua.evaluation.run_folder import RunResults, read_results
-from mixlingua.files import atomic_write
+from mixlingua.files import atomic_write, read_json
 from mixlingua.languages import language_name
 from mixlingua.model.folder_reader import read_settings
 from mixlingua.model.language_layers import LanguageCentringModule
@@ -256,9 +255,8 @@ def _what_it_is(run: TrainedRun) -> Iterator[str]:
 
 def _width(model: Path) -> int:
     """Components of an embedding: of the last dense layer, or else of the transformer."""
-    dense = [json.loads((place / "config.json").read_text()) for kind, place in read_settings(model).layers
-             if kind == "Dense"]  # fmt: skip
-    width: int = dense[-1]["out_features"] if dense else json.loads((model / "config.json").read_text())["hidden_size"]
+    dense = [read_json(place / "config.json") for kind, place in read_settings(model).layers if kind == "Dense"]
+    width: int = dense[-1]["out_features"] if dense else read_json(model / "config.json")["hidden_size"]
     return width
 
 

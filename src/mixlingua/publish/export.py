@@ -4,7 +4,6 @@ What is written is run, and compared with the encoder, before it is there.
 """
 
 import importlib.util
-import json
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 from mixlingua.data.rows import Side
 from mixlingua.data.tokenizer import PairTokenizer
 from mixlingua.errors import ConfigError, ModelError, check_choice
-from mixlingua.files import atomic_folder, sha256
+from mixlingua.files import atomic_folder, sha256, write_json
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.folder import save_folder
 from mixlingua.model.language_layers import LanguageCentring
@@ -193,8 +192,7 @@ def _write_tokenizer(encoder: BiEncoder, folder: Path) -> None:
         "pad_id": tokenizer.tokenizer.pad_token_id, "pad_token": tokenizer.tokenizer.pad_token,
         "pretraining": encoder.pretraining,
     }  # fmt: skip
-    text = json.dumps(settings, indent=2, ensure_ascii=False)
-    (folder / SETTINGS).write_text(text + "\n", encoding="utf-8")
+    write_json(folder / SETTINGS, settings)
 
 
 @contextmanager

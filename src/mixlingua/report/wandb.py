@@ -1,6 +1,5 @@
 """Weights & Biases as a logger: its run, its mode, and the names that it allows."""
 
-import json
 import logging
 import os
 import re
@@ -14,7 +13,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from wandb.sdk.lib.wbauth import authenticate_session
 
 from mixlingua.errors import check_choice
-from mixlingua.files import atomic_write
+from mixlingua.files import write_json
 from mixlingua.report.logged import REPORT
 
 logger = logging.getLogger(__name__)
@@ -77,8 +76,7 @@ class WandbRun(WandbLogger):
     def log_hyperparams(self, params: Any) -> None:
         """As Lightning's; the run has begun with it, and RUN/wandb/run.json says which it is, for resuming."""
         super().log_hyperparams(params)
-        with atomic_write(run_file(self._run_dir)) as partial:
-            partial.write_text(json.dumps({"id": self.experiment.id, "project": self.experiment.project}), "utf-8")
+        write_json(run_file(self._run_dir), {"id": self.experiment.id, "project": self.experiment.project})
 
     @rank_zero_only
     def show_table(self, name: str, columns: Sequence[str], cells: Sequence[Sequence[Any]]) -> None:
@@ -113,8 +111,8 @@ class WandbRun(WandbLogger):
     def finish(self, exit_code: int) -> None:
         """End the W&B run, so that the next run of this process starts its own; say in RUN/wandb/logged.json what it
         has, for the dashboard."""
-        with atomic_write(self._run_dir / "wandb" / "logged.json") as partial:
-            partial.write_text(json.dumps({kind: sorted(names) for kind, names in self._logged.items()}), "utf-8")
+        logged = {kind: sorted(names) for kind, names in self._logged.items()}
+        write_json(self._run_dir / "wandb" / "logged.json", logged)
         self.experiment.finish(exit_code=exit_code)
 
 

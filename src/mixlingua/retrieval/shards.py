@@ -23,7 +23,7 @@ from torch import Tensor
 from mixlingua import distributed
 from mixlingua.data.tokenizer import Cut
 from mixlingua.errors import DataError, StorageError
-from mixlingua.files import atomic_write, cache_dir, content_hash, lock, remove_locked
+from mixlingua.files import atomic_write, cache_dir, content_hash, lock, read_json, remove_locked, write_json
 from mixlingua.retrieval.corpus import Census, Corpus, Passage, record
 from mixlingua.retrieval.encode import CountsCutTexts, Encode, encode_checked
 from mixlingua.retrieval.search import on_grid
@@ -135,8 +135,7 @@ class VectorShards:
 
     def start(self) -> None:
         """Write the manifest. Raises StorageError where the disk is full."""
-        with atomic_write(self.folder / "manifest.json") as partial:
-            partial.write_text(json.dumps({"format": _FORMAT, **asdict(self)}, indent=1), encoding="utf-8")
+        write_json(self.folder / "manifest.json", {"format": _FORMAT, **asdict(self)})
 
     def missing(self) -> list[int]:
         """The shards that are not there, ascending."""
@@ -154,10 +153,8 @@ class VectorShards:
         """
         assert len(ids) == len(vectors) == len(self.positions(shard))
         if cut is not None:
-            with atomic_write(self._path(shard, "cut.json")) as partial:
-                partial.write_text(json.dumps(asdict(cut)), encoding="utf-8")
-        with atomic_write(self._path(shard, "ids.json")) as partial:
-            partial.write_text(json.dumps(list(ids), ensure_ascii=False), encoding="utf-8")
+            write_json(self._path(shard, "cut.json"), asdict(cut))
+        write_json(self._path(shard, "ids.json"), list(ids), indent=None)
         with atomic_write(self._path(shard, "sha256")) as partial:
             partial.write_text(read, encoding="utf-8")
         write_vectors(self._path(shard, "npy"), vectors)
@@ -169,7 +166,7 @@ class VectorShards:
 
     def ids(self, shard: int) -> list[str]:
         """The ids of a shard's passages, in the order of its rows."""
-        ids: list[str] = json.loads(self._path(shard, "ids.json").read_text(encoding="utf-8"))
+        ids: list[str] = read_json(self._path(shard, "ids.json"))
         return ids
 
     def read(self, shard: int) -> str:
@@ -179,7 +176,7 @@ class VectorShards:
     def cut(self, shards: Iterable[int]) -> Cut:
         """The texts of some shards that were cut, as far as they were counted."""
         files = (self._path(shard, "cut.json") for shard in shards)
-        cuts = (Cut(**json.loads(file.read_text(encoding="utf-8"))) for file in files if file.exists())
+        cuts = (Cut(**read_json(file)) for file in files if file.exists())
         return sum(cuts, Cut())
 
     def at(self, positions: NDArray[np.int64]) -> Tensor:

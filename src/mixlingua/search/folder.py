@@ -6,7 +6,6 @@ deleted-N.npy (rows that are no longer found), and what an engine searches inste
 a postprocess, model/ is the encoder, and fitted.json says what its layer was fitted with.
 """
 
-import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -20,7 +19,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mixlingua.errors import DataError, suggest
-from mixlingua.files import atomic_write, parse_json, read_lines
+from mixlingua.files import atomic_write, read_json, read_lines, write_json
 from mixlingua.retrieval.shards import read_vectors
 
 FORMAT = 1
@@ -81,7 +80,7 @@ class IndexFolder:
         file = path / MANIFEST
         if not file.is_file():
             raise DataError(_no_index(path))
-        content = parse_json(file.read_bytes(), str(file))
+        content = read_json(file)
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             found = content.get("format") if isinstance(content, dict) else type(content).__name__
             raise DataError(
@@ -110,9 +109,7 @@ class IndexFolder:
 
     def commit(self) -> None:
         """Replace index.json, by which everything that the manifest names becomes the index."""
-        text = json.dumps(asdict(self.manifest), indent=1, ensure_ascii=False)
-        with atomic_write(self.path / MANIFEST) as partial:
-            partial.write_text(text + "\n", encoding="utf-8")
+        write_json(self.path / MANIFEST, asdict(self.manifest))
 
     def rows_file(self, shard: int) -> Path:
         """Where the rows of a shard are."""

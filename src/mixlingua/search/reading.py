@@ -1,7 +1,6 @@
 """The first part of building an index: documents are read, told their language, cut into windows and stored as rows."""
 
 import hashlib
-import json
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from mixlingua.data.tokenizer import PairTokenizer
 from mixlingua.errors import DataError
-from mixlingua.files import atomic_write, read_json
+from mixlingua.files import read_json, write_json
 from mixlingua.retrieval.corpus import repeats
 from mixlingua.search.documents import Corpus, Detector, Document
 from mixlingua.search.folder import IndexFolder, Row, write_rows
@@ -50,8 +49,7 @@ class Reading:
 
     def save(self, file: Path) -> None:
         """Write it as JSON."""
-        with atomic_write(file) as partial:
-            partial.write_text(json.dumps(asdict(self), ensure_ascii=False), encoding="utf-8")
+        write_json(file, asdict(self))
 
     @classmethod
     def of_file(cls, file: Path, key: str) -> Self | None:

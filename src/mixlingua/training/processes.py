@@ -1,6 +1,5 @@
 """The processes of one run end together, and the run says which of them died and how."""
 
-import json
 import logging
 import os
 import signal
@@ -21,7 +20,7 @@ from transformers.utils import logging as transformers_logging
 
 from mixlingua import errors
 from mixlingua.errors import TrainingError, interrupt, to_stderr, user_error
-from mixlingua.files import atomic_write
+from mixlingua.files import read_json, write_json
 
 POLL = 0.2  # seconds between two looks at the processes
 GRACE = 10.0  # seconds in which a process may end by itself, once another is dead or asked it to
@@ -107,16 +106,14 @@ def _reporting(function: Callable[..., Any], report: Path, *args: Any, **kwargs:
         return function(*args, **kwargs)
     except Exception as error:
         if known := user_error(error):
-            with atomic_write(report) as partial_file:
-                content = {"kind": type(known).__name__, "message": str(known)}
-                partial_file.write_text(json.dumps(content), encoding="utf-8")
+            write_json(report, {"kind": type(known).__name__, "message": str(known)})
         raise
 
 
 def _reported(report: Path) -> errors.MixlinguaError | None:
     if not report.exists():
         return None
-    content = json.loads(report.read_text(encoding="utf-8"))
+    content = read_json(report)
     error: errors.MixlinguaError = getattr(errors, content["kind"])(content["message"])
     return error
 
