@@ -27,7 +27,7 @@ from mixlingua.data.readers.jsonl import JsonlReader
 from mixlingua.data.rows import Reader, Side
 from mixlingua.data.tokenizer import sampled_cut
 from mixlingua.errors import ConfigError, check_choice, check_whole, suggest, user_error
-from mixlingua.evaluation.results import AVERAGES, Average, TaskResult, without_shares
+from mixlingua.evaluation.results import AVERAGES, RANK_DISTANCE, Average, TaskResult, figures_of, without_shares
 from mixlingua.evaluation.suite import Task, evaluate_encoder
 from mixlingua.files import cache_dir, conf_folder
 from mixlingua.losses.base import StepLoss, TotalLoss
@@ -135,7 +135,7 @@ class Figures:
 
     def as_dict(self) -> dict[str, float]:
         """Every mean by its key, such as "atlas/multilingual/map"."""
-        return {key: value for result in self.results for key, value in result.aggregate(self.average).items()}
+        return figures_of(self.results, self.average)
 
     def __getitem__(self, key: str) -> float:
         return self.as_dict()[key]
@@ -160,7 +160,7 @@ class Figures:
     __repr__ = __str__
 
 
-_SHOWN = ("map", "recall_at_1", "recall_at_10", "ndcg_at_10", "rank_distance", "f1", "accuracy")
+_SHOWN = ("map", "recall_at_1", "recall_at_10", "ndcg_at_10", RANK_DISTANCE, "f1", "accuracy")
 
 
 def evaluate(

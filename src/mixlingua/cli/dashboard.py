@@ -34,11 +34,10 @@ def dashboard(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     runs, left_out = runs_of(cfg)
     logged = _logged(runs)
     results = [read_results(run.folder) for run in runs if run.folder in logged]
-    mains = {task: about["main_metric"] for one in results for task, about in one.provenance["tasks"].items()}
     made = Dashboard(
         project=cfg.logger.wandb.project,
         averages=list(dict.fromkeys(key for one in results for key in without_shares(one.aggregate()))),
-        main_metrics=mains,
+        main_metrics={task: metric for one in results for task, metric in one.main_metrics.items()},
         differing=list(_differing(setups(runs)[0])),
         settings=frozenset(key for run in runs for key in _keys(run.config)),
         **{kind: frozenset(name for names in logged.values() for name in names[kind]) for kind in LOGGED},

@@ -1,5 +1,6 @@
 """action=push and action=export: a trained model on a hub, and in the formats of others."""
 
+from functools import partial
 from pathlib import Path
 
 from hydra.utils import instantiate
@@ -10,13 +11,14 @@ from rich.table import Table
 
 from mixlingua.cli.train import open_tasks
 from mixlingua.errors import ConfigError
-from mixlingua.evaluation.results import without_shares
+from mixlingua.evaluation.results import main_figures
 from mixlingua.evaluation.suite import TextEncoder, evaluate_task, progress_bars
 from mixlingua.files import write_json
 from mixlingua.hub import endpoint, upload_folder
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.publish.card import CARD, CardSettings, missing_from, write_card
 from mixlingua.publish.export import INT8, PLAIN, OnnxEncoder, check_format, export_onnx, export_sentence_transformers
+from mixlingua.report.plain_table import figure_text
 
 
 def push(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
@@ -103,13 +105,10 @@ def _cost_of_int8(cfg: DictConfig, encoder: BiEncoder, folder: Path, console: Co
         plain = TextEncoder(encoder, budget, "32-true", bars, "model")
         small = OnnxEncoder(folder, encoder.tokenizer, INT8, token_budget=budget)
         for task in open_tasks(cfg):
-            results = [evaluate_task(task, encode).aggregate(cfg.evaluation.average) for encode in (plain, small)]
-            before, after = map(without_shares, results)
-            for key in (key for key in before if key.rpartition("/")[2] in (task.main_metric, "rank_distance")):
-                form = ",.0f" if key.endswith("rank_distance") else ".4f"
-                table.add_row(
-                    key, f"{before[key]:{form}}", f"{after[key]:{form}}", f"{after[key] - before[key]:+{form}}"
-                )
+            before, after = (evaluate_task(task, each).aggregate(cfg.evaluation.average) for each in (plain, small))
+            for key in main_figures(before, {task.name: task.main_metric}):
+                text = partial(figure_text, key.rpartition("/")[2], digits=4)
+                table.add_row(key, text(before[key]), text(after[key]), text(after[key] - before[key], sign="+"))
                 figures |= {f"export/float32/{key}": before[key], f"export/int8/{key}": after[key]}
     sizes = [(folder / name).stat().st_size / 1e6 for name in (PLAIN, INT8)]
     table.add_row("MB on disk", *(f"{size:,.1f}" for size in sizes), f"{sizes[1] - sizes[0]:+,.1f}")

@@ -178,26 +178,21 @@ def show_outcome(run_dir: Path, loggers: list[Logger], seen_languages: list[str]
     """
     after = read_results(run_dir)
     before = read_results(run_dir, "before").rows if (run_dir / "metrics_before.json").exists() else None
-    main_metrics = {task: about["main_metric"] for task, about in after.provenance["tasks"].items()}
-    _save_heatmaps(run_dir, main_metrics, before, after.rows)
+    _save_heatmaps(run_dir, after.main_metrics, before, after.rows)
     page = write_run_page(run_dir, _times(read_status(run_dir)))
-    log_outcome(loggers, run_dir, after.rows, main_metrics)
+    log_outcome(loggers, run_dir, after.rows, after.main_metrics)
     console = Console()
     if after.rows:
         seen = seen_languages or languages_of(after.rows)
         console.print(before_after_table(before, after.rows, seen, after.provenance["tasks"], after.average))
-        for table in group_tables(before, after.rows, main_metrics, after.average):
+        for table in group_tables(before, after.rows, after.main_metrics, after.average):
             console.print("", table)
         for note in cut_notes(after.provenance):
             console.print(note, style="yellow", highlight=False)
         if pretraining := after.provenance["pretraining"]:
             console.print(f"Pretrained weights: {pretraining}.", style="dim")
     console.print(f"Results in {run_dir}; {page.name} shows them", soft_wrap=True, highlight=False)
-    return {
-        key: value
-        for key, value in after.aggregate().items()
-        if (parts := key.split("/"))[2] in (main_metrics[parts[0]], "rank_distance")
-    }
+    return after.main_figures()
 
 
 def _save_heatmaps(

@@ -21,7 +21,7 @@ from mixlingua.data.groups import apart_from, hold_out
 from mixlingua.data.store import ParallelStore
 from mixlingua.data.tokenizer import PairTokenizer, sampled_cut
 from mixlingua.errors import ConfigError, source_named
-from mixlingua.evaluation.results import without_shares
+from mixlingua.evaluation.results import figures_of, without_shares
 from mixlingua.evaluation.run_folder import write_results
 from mixlingua.evaluation.suite import Task, evaluate_encoder, refuse_repeated_names
 from mixlingua.files import cache_dir
@@ -289,7 +289,7 @@ def evaluate(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         )
         average = cfg.evaluation.average
         write_results(run_dir, results, provenance(cfg, encoder), average=average)
-        figures = {key: value for result in results for key, value in result.aggregate(average).items()}
+        figures = figures_of(results, average)
         for logger in loggers:
             logger.log_metrics(without_shares(figures), step=0)
         if cfg.postprocess and cfg.checkpoint.save_model:

@@ -17,11 +17,10 @@ from mixlingua.comparison.significance import (
 )
 from mixlingua.errors import choice_problems, raise_problems
 from mixlingua.evaluation.metrics import Floats
-from mixlingua.evaluation.results import ALL_LANGUAGES, AVERAGES, MACRO, Average
-from mixlingua.evaluation.run_folder import RANK_DISTANCE, Cell
+from mixlingua.evaluation.results import ALL_LANGUAGES, AVERAGES, LOWER_IS_BETTER, MACRO, RANK_DISTANCE, Average
+from mixlingua.evaluation.run_folder import Cell
 
 AVERAGE, LANGUAGE, PAIR = "average", "language", "pair"  # the scopes of a row
-LOWER_IS_BETTER = frozenset({RANK_DISTANCE})
 
 Interval = tuple[float, float]
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from mixlingua.comparison.runs import EvaluatedRun
 from mixlingua.comparison.setups import Setup
 from mixlingua.errors import ConfigError, suggest
-from mixlingua.evaluation.results import SETTINGS
-from mixlingua.evaluation.run_folder import RANK_DISTANCE
+from mixlingua.evaluation.results import RANK_DISTANCE, SETTINGS
 
 Systems = Mapping[str, Sequence[EvaluatedRun]]  # by the label of a set-up
 

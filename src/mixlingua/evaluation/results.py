@@ -14,6 +14,8 @@ from mixlingua.errors import DataError
 from mixlingua.evaluation.metrics import Floats, PerQueryMetric
 
 SETTINGS = ("monolingual", "crosslingual", "multilingual")
+RANK_DISTANCE = "rank_distance"  # counts ranks; all other metrics are shares
+LOWER_IS_BETTER = frozenset({RANK_DISTANCE})
 ALL_LANGUAGES = "all"  # the passage language of the multilingual setting
 Average = Literal["macro", "micro"]
 MACRO: Average = "macro"
@@ -154,6 +156,17 @@ class ResultRow:
 def aggregate(rows: Sequence[ResultRow], average: Average = MACRO) -> dict[str, float]:
     """All figures of a run: its means, then its spreads."""
     return means(rows, average) | spreads(rows, average)
+
+
+def figures_of(results: Iterable[TaskResult], average: Average = MACRO) -> dict[str, float]:
+    """All figures of several tasks."""
+    return {key: value for result in results for key, value in result.aggregate(average).items()}
+
+
+def main_figures(figures: Mapping[str, float], main_metrics: Mapping[str, str]) -> dict[str, float]:
+    """Of figures by key those of each task's main metric, and rank distance."""
+    parts = ((key, *key.split("/")) for key in figures)
+    return {key: figures[key] for key, task, _, metric in parts if metric in (main_metrics[task], RANK_DISTANCE)}
 
 
 def means(rows: Iterable[ResultRow], average: Average) -> dict[str, float]:

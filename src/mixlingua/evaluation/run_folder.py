@@ -16,6 +16,7 @@ from mixlingua.evaluation.metrics import Floats
 from mixlingua.evaluation.results import (
     AVERAGES,
     MACRO,
+    RANK_DISTANCE,
     Average,
     PerQueryTable,
     RankedPassage,
@@ -23,11 +24,11 @@ from mixlingua.evaluation.results import (
     TaskResult,
     WorstQuery,
     aggregate,
+    main_figures,
 )
 from mixlingua.files import atomic_folder, atomic_write, write_json
 
 Stage = Literal["before", "after"]
-RANK_DISTANCE = "rank_distance"
 
 
 def write_results(
@@ -73,9 +74,18 @@ class RunResults:
         average: Average = self.provenance["average"]
         return average
 
+    @property
+    def main_metrics(self) -> dict[str, str]:
+        """Task -> its main metric."""
+        return {task: about["main_metric"] for task, about in self.provenance["tasks"].items()}
+
     def aggregate(self) -> dict[str, float]:
         """Averages and spreads by key, such as "xquad_r/crosslingual/map", as in metrics.json."""
         return aggregate(self.rows, self.average)
+
+    def main_figures(self) -> dict[str, float]:
+        """Those of `aggregate` that are each task's main metric, or rank distance."""
+        return main_figures(self.aggregate(), self.main_metrics)
 
 
 def read_results(run_dir: str | Path, stage: Stage = "after") -> RunResults:

@@ -16,13 +16,14 @@ import yaml
 from mixlingua.data.atlas import LICENCE as ATLAS_LICENCE
 from mixlingua.data.public_corpora import public_corpora
 from mixlingua.errors import ConfigError, DataError
-from mixlingua.evaluation.results import MACRO, SETTINGS, ResultRow, mean_of_rows, share_metric
+from mixlingua.evaluation.results import MACRO, RANK_DISTANCE, SETTINGS, ResultRow, mean_of_rows, share_metric
 from mixlingua.evaluation.run_folder import RunResults, read_results
 from mixlingua.files import atomic_write, read_json
 from mixlingua.languages import language_name
 from mixlingua.model.folder_reader import read_settings
 from mixlingua.model.language_layers import LanguageCentringModule
-from mixlingua.report.page import choice_text, plain_name, plain_text, spoken
+from mixlingua.report.page import choice_text, plain_text
+from mixlingua.report.plain_table import figure_text, plain_name, spoken
 
 if TYPE_CHECKING:  # the client of the hub takes a second to import
     from huggingface_hub import EvalResult, ModelCard, ModelCardData
@@ -223,21 +224,19 @@ def _figures(run: TrainedRun) -> "Iterator[EvalResult]":
 
     if run.results is None:
         return
-    for key, value in run.results.aggregate().items():
+    for key, value in run.results.main_figures().items():
         task, setting, metric = key.split("/")
-        about = run.results.provenance["tasks"][task]
-        if metric in (about["main_metric"], "rank_distance"):
-            yield EvalResult(
-                task_type="sentence-similarity",
-                task_name="Retrieval",
-                dataset_type=task,
-                dataset_name=task,
-                dataset_revision=str(about.get("revision")),
-                dataset_config=setting,
-                metric_type=metric,
-                metric_name=f"{spoken(setting)} {plain_name(metric)}",
-                metric_value=round(value, 5),
-            )
+        yield EvalResult(
+            task_type="sentence-similarity",
+            task_name="Retrieval",
+            dataset_type=task,
+            dataset_name=task,
+            dataset_revision=str(run.results.provenance["tasks"][task].get("revision")),
+            dataset_config=setting,
+            metric_type=metric,
+            metric_name=f"{spoken(setting)} {plain_name(metric)}",
+            metric_value=round(value, 5),
+        )
 
 
 def _what_it_is(run: TrainedRun) -> Iterator[str]:
@@ -310,7 +309,7 @@ def _results(run: TrainedRun) -> Iterator[str]:
     for task, about in run.results.provenance["tasks"].items():
         metric = about["main_metric"]
         rows, old = ([row for row in each if row.task == task] for each in (after, run.before))
-        columns = [(setting, metric) for setting in SETTINGS] + [("multilingual", "rank_distance")]
+        columns = [(setting, metric) for setting in SETTINGS] + [("multilingual", RANK_DISTANCE)]
         columns = [column for column in columns if any((row.setting, row.metric) == column for row in rows)]
         yield f"### {task}"
         licence = f"licence {about['licence']}" if about.get("licence") else ""
@@ -325,8 +324,10 @@ def _results(run: TrainedRun) -> Iterator[str]:
             ]
             zero_shot = " (not trained on)" if run.languages and code not in run.languages else ""
             table.append([language_name(code) + zero_shot, *cells, _cell(own, own_before, average, "share")])
-        heads = [f"{spoken(setting)} {plain_name(metric)}" if metric != "rank_distance" else "rank distance"
-                 for setting, metric in columns]  # fmt: skip
+        heads = [
+            plain_name(metric) if metric == RANK_DISTANCE else f"{spoken(setting)} {plain_name(metric)}"
+            for setting, metric in columns
+        ]
         yield _table(["question in", *heads, "own language in first 10"], table)
     yield (
         "**Language bias.** Rank distance is the rank of the last relevant passage minus that of the first, when all "
@@ -346,10 +347,13 @@ def _select(rows: Sequence[ResultRow], setting: str, metric: str, code: str | No
 def _cell(after: list[ResultRow], before: list[ResultRow], average: Any, metric: str) -> str:
     if not after:
         return ""
+
+    def text(figure: float, sign: str = "") -> str:
+        return f"{figure:{sign}.0%}" if metric == "share" else figure_text(metric, figure, sign=sign)
+
     value = mean_of_rows(after, average or MACRO)
-    form = {"rank_distance": (",.0f", "+,.0f"), "share": (".0%", "+.0%")}.get(metric, (".3f", "+.3f"))
-    change = f" ({value - mean_of_rows(before, average or MACRO):{form[1]}})" if before else ""
-    return f"{value:{form[0]}}{change}"
+    change = f" ({text(value - mean_of_rows(before, average or MACRO), '+')})" if before else ""
+    return text(value) + change
 
 
 def _training(run: TrainedRun, settings: CardSettings) -> Iterator[str]:

@@ -7,12 +7,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TypeVar
 
-from mixlingua.comparison.compare import AVERAGE, LANGUAGE, LOWER_IS_BETTER, PAIR, ComparisonRow, Difference, Interval
-from mixlingua.evaluation.results import MACRO, SETTINGS, Average, ResultRow
-from mixlingua.evaluation.run_folder import RANK_DISTANCE
+from mixlingua.comparison.compare import AVERAGE, LANGUAGE, PAIR, ComparisonRow, Difference, Interval
+from mixlingua.evaluation.results import MACRO, RANK_DISTANCE, SETTINGS, Average, ResultRow
 from mixlingua.files import atomic_write
 from mixlingua.report.groups import group_means, groups_among, groups_note
-from mixlingua.report.plain_table import PlainTable, latex, markdown, plain_name
+from mixlingua.report.plain_table import PlainTable, figure_text, latex, markdown, metric_name
 
 T = TypeVar("T")
 
@@ -127,7 +126,7 @@ class _Tables:
             note += " There is none with one seed."
         if self.has_baseline:
             note += f" *: significant, the Holm-corrected p over this table is below {self.level}."
-        metrics = " / ".join(_distinct(map(_metric_name, rows)))
+        metrics = " / ".join(_distinct(metric_name(row.metric) for row in rows))
         heads = [task if ranks else f"{task} {SHORT[setting]}" for task, setting in columns]
         return PlainTable(
             name="rank-distance" if ranks else "quality",
@@ -176,8 +175,8 @@ class _Tables:
         note = "averaged over the passages' languages."
         if self.has_baseline:
             note += " *: significant, Holm-corrected over this table."
-        return self._by_system(f"languages-{task}", f"{task} {_metric_name(rows[0])} by query language", rows,
-                               languages, cells, ", ", note)  # fmt: skip
+        title = f"{task} {metric_name(rows[0].metric)} by query language"
+        return self._by_system(f"languages-{task}", title, rows, languages, cells, ", ", note)
 
     def groups(self, task: str) -> PlainTable | None:
         """Main metrics by groups of languages; None where the languages fall into one."""
@@ -197,8 +196,8 @@ class _Tables:
             for (setting, group), value in group_means(results, self.average).items():
                 cells[system, group, setting] = f"{value:.3f}"
         note = f"{groups_note(rows)} In Mul., the query's language counts. Differences are not tested."
-        return self._by_system(f"groups-{task}", f"{task} {_metric_name(rows[0])} by groups of languages", rows, groups,
-                               cells, ". ", note)  # fmt: skip
+        title = f"{task} {metric_name(rows[0].metric)} by groups of languages"
+        return self._by_system(f"groups-{task}", title, rows, groups, cells, ". ", note)
 
     def _by_system(
         self, name: str, title: str, rows: Sequence[ComparisonRow], lines: Sequence[str],
@@ -249,7 +248,8 @@ class _Tables:
         note = "Query language -> passage language. *: significant, Holm-corrected over this table."
         for task, system in _distinct((row.task, row.system) for row, _ in tested):
             of_system = [(row, difference) for row, difference in tested if (row.task, row.system) == (task, system)]
-            title = f"{task} {_metric_name(of_system[0][0])} by language pair: {system} - {of_system[0][1].baseline}"
+            first, change = of_system[0]
+            title = f"{task} {metric_name(first.metric)} by language pair: {system} - {change.baseline}"
             lines = [
                 [f"{row.query_language}->{row.passage_language}", _number(row, row.value),
                  *self._change(row, difference),
@@ -282,20 +282,17 @@ def _distinct(values: Iterable[T]) -> list[T]:
     return list(dict.fromkeys(values))
 
 
-def _metric_name(row: ComparisonRow) -> str:
-    return f"{plain_name(row.metric)} {'↓' if row.metric in LOWER_IS_BETTER else '↑'}"
-
-
 def _figure_name(row: ComparisonRow) -> str:
-    return _metric_name(row) if row.metric == RANK_DISTANCE else f"{SHORT[row.setting]} {_metric_name(row)}"
+    name = metric_name(row.metric)
+    return name if row.metric == RANK_DISTANCE else f"{SHORT[row.setting]} {name}"
 
 
 def _number(row: ComparisonRow, value: float) -> str:
-    return f"{value:,.1f}" if row.metric == RANK_DISTANCE else f"{value:.3f}"
+    return figure_text(row.metric, value, ranks=1)
 
 
 def _signed(row: ComparisonRow, value: float) -> str:
-    text = f"{value:+,.1f}" if row.metric == RANK_DISTANCE else f"{value:+.4f}"
+    text = figure_text(row.metric, value, digits=4, ranks=1, sign="+")
     return text if any(digit in text for digit in "123456789") else text[1:]  # no "-0.0000"
 
 

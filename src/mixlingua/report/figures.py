@@ -7,6 +7,7 @@ that file, so that a picture follows the reader's scheme as the page does. Sizes
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
@@ -21,13 +22,12 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mixlingua.comparison.compare import LOWER_IS_BETTER
 from mixlingua.comparison.significance import t_interval
 from mixlingua.comparison.variations import Curve, Panel
 from mixlingua.evaluation.metrics import Floats
 from mixlingua.files import atomic_write
 from mixlingua.languages import language_name
-from mixlingua.report.plain_table import PlainTable, plain_name, spoken
+from mixlingua.report.plain_table import PlainTable, figure_text, metric_name, spoken
 
 Point = tuple[float, float]
 
@@ -268,7 +268,7 @@ def draw_panel(axes: Axes, panel: Panel, confidence: float) -> None:
 
 def panel_title(panel: Panel) -> str:
     """Such as "multilingual mAP ↑"."""
-    return f"{spoken(panel.setting)} {plain_name(panel.metric)} {'↓' if panel.metric in LOWER_IS_BETTER else '↑'}"
+    return f"{spoken(panel.setting)} {metric_name(panel.metric)}"
 
 
 def _curve_table(curve: Curve, confidence: float) -> PlainTable:
@@ -282,10 +282,9 @@ def _curve_table(curve: Curve, confidence: float) -> PlainTable:
             cells = [name, f"{number:,.6g}"]
             for panel in curve.panels:
                 values = list(panel.lines[index][1][number])
-                digits = 1 if panel.metric in LOWER_IS_BETTER else 3
+                text = partial(figure_text, panel.metric, ranks=1)
                 ends = t_interval(values, confidence)
-                cells.append(f"{np.mean(values):,.{digits}f}")
-                cells.append(f"{ends[0]:,.{digits}f} to {ends[1]:,.{digits}f}" if ends else "-")
+                cells += [text(float(np.mean(values))), f"{text(ends[0])} to {text(ends[1])}" if ends else "-"]
             rows.append(cells)
     return PlainTable("curve", f"{curve.task} over {curve.variable}", headings, rows, labels=1)
 

@@ -10,6 +10,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from mixlingua.evaluation.results import LOWER_IS_BETTER, RANK_DISTANCE
+
 CHANGE = "change"  # the heading of a column of differences, of which those above 0 are for the better
 _WIDEST_WORD = 24  # of a label in a terminal: longer words are broken
 
@@ -128,6 +130,16 @@ def plain_name(metric: str) -> str:
     """Such as "mAP" for "map", "recall@10" for "recall_at_10" and "nDCG@10" for "ndcg_at_10"."""
     name = {"map": "mAP"}.get(metric, metric.replace("_at_", "@").replace("_", " "))
     return name.replace("ndcg@", "nDCG@").replace("mrr@", "MRR@")
+
+
+def metric_name(metric: str) -> str:
+    """Its plain name with an arrow to where the better is, such as "mAP ↑"."""
+    return f"{plain_name(metric)} {'↓' if metric in LOWER_IS_BETTER else '↑'}"
+
+
+def figure_text(metric: str, value: float, *, digits: int = 3, ranks: int = 0, sign: str = "") -> str:
+    """A value of a metric with so many digits; with `ranks` digits where it counts ranks. sign: "+" for a change."""
+    return f"{value:{sign},.{ranks if metric == RANK_DISTANCE else digits}f}"
 
 
 def spoken(name: str) -> str:

@@ -6,20 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mixlingua.evaluation.results import SETTINGS, ResultRow, WorstQuery
-from mixlingua.evaluation.run_folder import (
-    RANK_DISTANCE,
-    RunResults,
-    read_results,
-    read_worst_queries,
-    values_by_language,
-)
+from mixlingua.evaluation.results import RANK_DISTANCE, SETTINGS, ResultRow, WorstQuery
+from mixlingua.evaluation.run_folder import RunResults, read_results, read_worst_queries, values_by_language
 from mixlingua.report.figures import Picture, Point, loss_picture, spread_picture
 from mixlingua.report.groups import group_tables, languages_of
 from mixlingua.report.page import choice_text, cut_notes, data_rows, file_rows, provenance_rows, write_page
 from mixlingua.report.pairs import difference_matrix, language_shares, pair_values, share_matrix, value_matrix
-from mixlingua.report.plain_table import PlainTable, plain_name, spoken
-from mixlingua.report.run_tables import SEEN, ZERO_SHOT, averages, figure_text, headline
+from mixlingua.report.plain_table import PlainTable, figure_text, plain_name, spoken
+from mixlingua.report.run_tables import SEEN, ZERO_SHOT, averages, headline
 
 _SHOWN = 5  # worst queries of each setting on the page; worst_queries.json has more
 # Columns of csv/metrics.csv: the share of a step's batches that are monolingual, and losses.
@@ -55,14 +49,13 @@ def write_run_page(run_dir: Path, times: Sequence[tuple[str, str]]) -> Path:
     log = read_training_log(run_dir)
     config = run_dir / "config.yaml"
     tasks: Mapping[str, Mapping[str, Any]] = after.provenance["tasks"]
-    main_metrics = {task: about["main_metric"] for task, about in tasks.items()}
     content = {
         "title": _title(after.provenance),
         "lead": _lead(after.provenance),
         "pretraining": after.provenance.get("pretraining"),
         "cut_notes": cut_notes(after.provenance),
         "headline": headline(before, after.rows, seen, tasks, after.average),
-        "groups": group_tables(before, after.rows, main_metrics, after.average),
+        "groups": group_tables(before, after.rows, after.main_metrics, after.average),
         "zero_shot": zero_shot,
         "tasks": [_task(run_dir, name, after, before, seen, zero_shot) for name in tasks],
         "log": log,
@@ -100,7 +93,7 @@ def _task(
     seen: Collection[str],
     zero_shot: Collection[str],
 ) -> TaskSection:
-    metric = results.provenance["tasks"][name]["main_metric"]
+    metric = results.main_metrics[name]
     values, old = pair_values(results.rows, name, metric), pair_values(before or (), name, metric)
     change = {pair: value - old[pair] for pair, value in values.items() if pair in old}
     matrices = [value_matrix(f"{name}: {plain_name(metric)}", values, zero_shot)] if values else []

@@ -8,10 +8,18 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from mixlingua.evaluation.results import MACRO, SETTINGS, Average, ResultRow, mean_of_rows
+from mixlingua.evaluation.results import (
+    LOWER_IS_BETTER,
+    MACRO,
+    RANK_DISTANCE,
+    SETTINGS,
+    Average,
+    ResultRow,
+    mean_of_rows,
+)
 from mixlingua.mining.mine import FILTERS
 from mixlingua.report.groups import languages_of
-from mixlingua.report.plain_table import PlainTable, plain_name, spoken
+from mixlingua.report.plain_table import PlainTable, figure_text, metric_name, spoken
 
 SEEN, ZERO_SHOT = "seen", "zero-shot"
 
@@ -43,7 +51,7 @@ _LINES = (
     ("crosslingual", "recall_at_1", "cross-lingual recall@1 ↑"),
     ("multilingual", "map", "multilingual mAP ↑"),
     ("multilingual", "recall_at_1", "multilingual recall@1 ↑"),
-    ("multilingual", "rank_distance", "rank distance ↓"),
+    ("multilingual", RANK_DISTANCE, "rank distance ↓"),
     ("monolingual", "success_at_20", "monolingual success@20 ↑"),
     ("monolingual", "success_at_100", "monolingual success@100 ↑"),
     ("crosslingual", "success_at_20", "cross-lingual success@20 ↑"),
@@ -71,14 +79,14 @@ class Change:
         if self.before is None or self.after is None:
             return shown[0], shown[1], ""
         change = self.after - self.before
-        return shown[0], shown[1], f"{change:+,.0f}" if self.metric == "rank_distance" else f"{change:+.3f}"
+        return shown[0], shown[1], figure_text(self.metric, change, sign="+")
 
     @property
     def verdict(self) -> str:
         """better, worse, or empty where nothing changed or there is nothing to compare."""
         if self.before is None or self.after is None or self.before == self.after:
             return ""
-        return "better" if (self.after < self.before) == (self.metric == "rank_distance") else "worse"
+        return "better" if (self.after < self.before) == (self.metric in LOWER_IS_BETTER) else "worse"
 
 
 @dataclass(frozen=True)
@@ -126,7 +134,7 @@ def _lines(main_metric: str) -> Iterator[tuple[str, str, str]]:
     for setting in SETTINGS:
         usual = [line for line in _LINES if line[0] == setting]
         if main_metric not in {metric for _, metric, _ in usual}:
-            yield setting, main_metric, f"{spoken(setting)} {plain_name(main_metric)} ↑"
+            yield setting, main_metric, f"{spoken(setting)} {metric_name(main_metric)}"
         yield from usual
 
 
@@ -156,11 +164,6 @@ def before_after_table(
             table.add_row(f"  {label}", *(texts if shown.has_before else texts[1::3]))
         table.add_section()
     return table
-
-
-def figure_text(metric: str, value: float) -> str:
-    """A figure as the tables of a run show it."""
-    return f"{value:,.0f}" if metric == "rank_distance" else f"{value:.3f}"
 
 
 # source -> language of the query -> Tally.figures()

@@ -8,8 +8,7 @@ import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 
 from mixlingua.evaluation.metrics import QUALITY
-from mixlingua.evaluation.results import SETTINGS
-from mixlingua.evaluation.run_folder import RANK_DISTANCE
+from mixlingua.evaluation.results import RANK_DISTANCE, SETTINGS
 from mixlingua.report.logged import BY_PAIR, LANGUAGES, REPORT, WORST_QUERIES
 from mixlingua.report.wandb import valid_name
 

@@ -16,7 +16,7 @@ from pytorch_lightning.callbacks import EMAWeightAveraging
 from mixlingua import distributed
 from mixlingua.data.batches import TrainBatch
 from mixlingua.errors import ConfigError
-from mixlingua.evaluation.results import Average, TaskResult, without_shares
+from mixlingua.evaluation.results import Average, TaskResult, figures_of, main_figures, without_shares
 from mixlingua.evaluation.run_folder import Stage, write_results
 from mixlingua.evaluation.suite import Task, evaluate_encoder
 from mixlingua.files import content_hash
@@ -81,7 +81,7 @@ class EvaluationCallback(Callback):
             if distributed.rank() == 0:
                 self._latest_fingerprint = encoder.fingerprint()
             if self.watch is not None:
-                self.watch(step, {k: v for result in results for k, v in result.aggregate(self.average).items()})
+                self.watch(step, figures_of(results, self.average))
 
     def measure_end(self, trainer: Trainer, pl_module: LightningModule, weights: str = "the last weights") -> None:
         """Evaluate the encoder that the run ends with, unless it is the one that was evaluated after the last step.
@@ -104,16 +104,16 @@ class EvaluationCallback(Callback):
             _whole_encoder(pl_module), self.tasks, token_budget=self.token_budget, precision=self.precision, keep=keep
         )
         self._latest_step, self._latest_results = trainer.global_step, results
-        averages = without_shares({k: v for result in results for k, v in result.aggregate(self.average).items()})
+        averages = without_shares(figures_of(results, self.average))
         # Where the run's end is measured after the last step was, its figures are those of a step more.
         step = max(trainer.global_step, self._logged_step + 1)
         self._logged_step = step
         for experiment in trainer.loggers:
             experiment.log_metrics(averages, step=step)
+        main = main_figures(averages, {task.name: task.main_metric for task in self.tasks})
         for task in self.tasks if trainer.is_global_zero else ():
-            shown = (f"{key} {averages[key]:.4f}" for key in averages if key.startswith(f"{task.name}/"))
-            main = [text for text in shown if text.split()[0].endswith((f"/{task.main_metric}", "/rank_distance"))]
-            logger.info("step %d, %s: %s", trainer.global_step, weights, ", ".join(main))
+            shown = (f"{key} {value:.4f}" for key, value in main.items() if key.startswith(f"{task.name}/"))
+            logger.info("step %d, %s: %s", trainer.global_step, weights, ", ".join(shown))
         return results
 
     def _write(self, results: list[TaskResult], step: int, stage: Stage) -> None:
