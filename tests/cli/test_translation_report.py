@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from mixlingua.cli.show import LanguageReport, TranslationBar, duration
+from mixlingua.cli.show import LanguageReport, TranslationBar
 from mixlingua.translation.gate import Verdict
 
 
@@ -18,13 +18,6 @@ def test_the_time_to_go_is_told_once_after_five_batches_over_all_stages(caplog: 
         for done in (20, 50, 90, 130):
             bar("en->ru", done, 1000)
     assert [record.getMessage() for record in caplog.records] == ["After 5 batches: about 6 min to go."]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(40.4, "40 s"), (90, "2 min"), (3540, "59 min"), (3600, "1 h 0 min"), (7500, "2 h 5 min")]
-)
-def test_durations(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
 
 
 def test_counts_are_by_reason() -> None:

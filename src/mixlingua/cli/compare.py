@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.text import Text
 
+from mixlingua.cli.show import say
 from mixlingua.comparison.compare import AVERAGE, ComparisonRow, ComparisonSettings, family_of
 from mixlingua.comparison.compare import compare as compare_systems
 from mixlingua.comparison.runs import EvaluatedRun, FinishedRun, common_tasks, find_runs, read_run
@@ -155,4 +156,4 @@ def _show(tables: Sequence[PlainTable], notes: Sequence[str], files: Sequence[Pa
         console.print(Text(note, style="yellow"))
     for table in tables:
         console.print("", table)
-    console.print(f"Written: {', '.join(map(str, files))}", soft_wrap=True, highlight=False)
+    say(f"Written: {', '.join(map(str, files))}")

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
-from rich.console import Console
 
 from mixlingua.cli.compare import runs_of
+from mixlingua.cli.show import say
 from mixlingua.comparison.runs import FinishedRun
 from mixlingua.comparison.setups import Setup, setups
 from mixlingua.errors import ConfigError, DataError
@@ -47,14 +47,13 @@ def dashboard(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     specification = made.specification(entity)
     write_json(run_dir / "dashboard.json", specification)
     addresses = made.publish(entity) if online else []
-    console = Console()
     for line in left_out:
-        console.print(f"{line}; left out.", style="yellow")
+        say(f"{line}; left out.", "yellow")
     for address in addresses:
-        console.print(address, soft_wrap=True, highlight=False)
+        say(address)
     if not addresses:
-        console.print(f"Not sent: no key ({KEY}), or an offline mode. The same command with a key sends it.")
-    console.print(f"Written: {run_dir / 'dashboard.json'}", soft_wrap=True, highlight=False)
+        say(f"Not sent: no key ({KEY}), or an offline mode. The same command with a key sends it.")
+    say(f"Written: {run_dir / 'dashboard.json'}")
     sections = specification["workspace"]["section"]["panelBankConfig"]["sections"]
     return {"runs": len(logged), "panels": sum(len(section["panels"]) for section in sections)}
 

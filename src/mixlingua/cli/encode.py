@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from mixlingua.cli.settings import EncodeSettings
-from mixlingua.cli.show import plan_table
+from mixlingua.cli.show import plan_table, say
 from mixlingua.cli.train import open_stores
 from mixlingua.data.rows import Side
 from mixlingua.data.store import ParallelStore
@@ -91,7 +91,7 @@ def encode(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     if position:
         return {}
     wait(lambda: all(path.with_suffix(".npy").exists() for _, path, _ in shards))
-    Console().print(f"Vectors in {folder}.", soft_wrap=True, highlight=False)
+    say(f"Vectors in {folder}.")
     return {"texts": sum(texts.count for texts in collections), "encoded": encoded}
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.table import Table
 
+from mixlingua.cli.show import say
 from mixlingua.cli.train import open_tasks
 from mixlingua.errors import ConfigError
 from mixlingua.evaluation.results import main_figures
@@ -39,17 +40,16 @@ def push(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         card = ModelCard.load(model / CARD)
     files = {path.relative_to(model).as_posix(): path.stat().st_size for path in sorted(model.rglob("*"))
              if path.is_file() and not any(part.startswith(".") for part in path.relative_to(model).parts)}  # fmt: skip
-    console = Console()
-    _show(console, cfg, files)
+    _show(cfg, files)
     if cfg.dry_run:
-        console.print(Markdown(card.text))
+        Console().print(Markdown(card.text))
     for note in missing_from(card):
-        console.print(f"The card lacks something: {note}.", style="yellow", highlight=False, soft_wrap=True)
+        say(f"The card lacks something: {note}.", "yellow")
     if cfg.dry_run:
-        console.print("Nothing was uploaded. To upload: the same command with dry_run=false.", highlight=False)
+        say("Nothing was uploaded. To upload: the same command with dry_run=false.")
     else:
         address = upload_folder(model, cfg.repo, private=cfg.private, message="Model of a mixlingua run")
-        console.print(f"Uploaded: {address}", soft_wrap=True, highlight=False)
+        say(f"Uploaded: {address}")
     return {"push/files": len(files), "push/bytes": sum(files.values())}
 
 
@@ -58,7 +58,7 @@ def _card_settings(cfg: DictConfig) -> CardSettings:
     return settings
 
 
-def _show(console: Console, cfg: DictConfig, files: dict[str, int]) -> None:
+def _show(cfg: DictConfig, files: dict[str, int]) -> None:
     where = f"{endpoint()}/{cfg.repo or 'OWNER/NAME'}"
     title = f"{'Would upload' if cfg.dry_run else 'Uploading'} {Path(cfg.run) / 'model'} to {where}"
     table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 1))
@@ -66,7 +66,7 @@ def _show(console: Console, cfg: DictConfig, files: dict[str, int]) -> None:
     table.add_column(justify="right")
     for name, size in [*files.items(), (f"{len(files)} files", sum(files.values()))]:
         table.add_row(name, f"{size / 1e6:,.3f} MB")
-    console.print(table)
+    Console().print(table)
 
 
 def export(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
@@ -77,24 +77,23 @@ def export(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     """
     check_format(cfg.to)
     encoder = instantiate(cfg.model).load(cfg.seed)
-    folder, console = run_dir / cfg.to, Console()
+    folder = run_dir / cfg.to
     figures: dict[str, float] = {}
     if cfg.to == "onnx":
         figures["export/difference"] = export_onnx(encoder, folder, int8=cfg.export.int8)
         if cfg.export.int8:
-            figures |= _cost_of_int8(cfg, encoder, folder, console)
+            figures |= _cost_of_int8(cfg, encoder, folder)
     else:
         figures["export/difference"], asked = export_sentence_transformers(encoder, folder)
         by = "mixlingua and sentence-transformers" if asked else "mixlingua; sentence-transformers is not installed"
-        console.print(f"Read again by {by}.", highlight=False)
+        say(f"Read again by {by}.")
     write_json(run_dir / "export.json", {"model": cfg.model.name_or_path, **figures})
     difference = figures["export/difference"]
-    console.print(f"Written: {folder}; its vectors differ from the model's by {difference:.0e} at most.",
-                  soft_wrap=True, highlight=False)  # fmt: skip
+    say(f"Written: {folder}; its vectors differ from the model's by {difference:.0e} at most.")
     return figures
 
 
-def _cost_of_int8(cfg: DictConfig, encoder: BiEncoder, folder: Path, console: Console) -> dict[str, float]:
+def _cost_of_int8(cfg: DictConfig, encoder: BiEncoder, folder: Path) -> dict[str, float]:
     """The main metric of each task in every setting, of the model and of its 8-bit graph."""
     table = Table(title="What 8 bits cost", title_justify="left", box=None, padding=(0, 1))
     for column in ("", "model", "8 bits", "change"):
@@ -112,5 +111,5 @@ def _cost_of_int8(cfg: DictConfig, encoder: BiEncoder, folder: Path, console: Co
                 figures |= {f"export/float32/{key}": before[key], f"export/int8/{key}": after[key]}
     sizes = [(folder / name).stat().st_size / 1e6 for name in (PLAIN, INT8)]
     table.add_row("MB on disk", *(f"{size:,.1f}" for size in sizes), f"{sizes[1] - sizes[0]:+,.1f}")
-    console.print(table)
+    Console().print(table)
     return figures

@@ -24,7 +24,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import mixlingua
-from mixlingua.cli.show import duration, plan_table
+from mixlingua.cli.show import add_note, duration, plan_table, say
 from mixlingua.cli.train import open_stores
 from mixlingua.distributed import local_device
 from mixlingua.errors import ConfigError, MixlinguaError, to_stderr
@@ -67,14 +67,9 @@ def index(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     settings = settings_of(folder)
     write_card(folder, settings)
     documents = sum(folder.num_documents.values())
-    console = Console()
-    console.print(
-        f"Index in {folder.path}: {documents:,} documents in {len(folder.languages)} languages.", soft_wrap=True,
-        highlight=False,
-    )  # fmt: skip
-    console.print(engine_line(settings, folder.manifest.about), soft_wrap=True, highlight=False)
-    console.print(f'Search it: python run.py action=search index={folder.path} query="..."', soft_wrap=True,
-                  highlight=False)  # fmt: skip
+    say(f"Index in {folder.path}: {documents:,} documents in {len(folder.languages)} languages.")
+    say(engine_line(settings, folder.manifest.about))
+    say(f'Search it: python run.py action=search index={folder.path} query="..."')
     return {"documents": documents, "windows": folder.num_rows - int(folder.deleted.sum())}
 
 
@@ -192,7 +187,7 @@ def _announce(
     table.add_row("languages", shown + (f" and {len(counts) - 12} more" if len(counts) > 12 else ""))
     for note in notes({**described, "documents": reading.num_documents, "detected": reading.num_detected,
                        "left_out": reading.left_out}):  # fmt: skip
-        table.add_row("", f"[yellow]{escape(note)}[/yellow]")
+        add_note(table, note)
     done = f", {cost.num_done:,} of them encoded already" if cost.num_done else ""
     table.add_row("texts", f"{cost.num_windows:,} windows, {cost.num_tokens:,} tokens{done}")
     if base.num_rows:
@@ -296,26 +291,24 @@ def search(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         device=str(local_device(cfg.trainer.accelerator)),
         token_budget=cfg.evaluation.token_budget,
     )
-    console = Console()
     if cfg.query is not None:
         results = retriever.search(str(cfg.query), cfg.k, cfg.language, cfg.fair)
-        _show(console, results)
+        _show(results)
         write_json(run_dir / "results.json", [result.as_dict() for result in results])
-        console.print(f"Results in {run_dir / 'results.json'}", soft_wrap=True, highlight=False)
+        say(f"Results in {run_dir / 'results.json'}")
         return {"queries": 1, "results": len(results)}
-    return _interactive(cfg, retriever, console, run_dir / "results.jsonl")
+    return _interactive(cfg, retriever, run_dir / "results.jsonl")
 
 
-def _interactive(cfg: DictConfig, retriever: Retriever, console: Console, file: Path) -> dict[str, float]:
+def _interactive(cfg: DictConfig, retriever: Retriever, file: Path) -> dict[str, float]:
     """Read queries until the input ends."""
     counts = {"queries": 0.0, "results": 0.0}
     terminal = sys.stdin.isatty()
-    console.print(f"{retriever.count:,} documents in {', '.join(retriever.languages)}. A query a line; Ctrl-D ends.",
-                  highlight=False)  # fmt: skip
+    say(f"{retriever.count:,} documents in {', '.join(retriever.languages)}. A query a line; Ctrl-D ends.")
     with file.open("a", encoding="utf-8") as kept:
         while True:
             if terminal:
-                console.print("[bold]query>[/bold] ", end="")
+                Console().print("[bold]query>[/bold] ", end="")
             line = sys.stdin.readline()
             if not line:
                 return counts
@@ -327,8 +320,8 @@ def _interactive(cfg: DictConfig, retriever: Retriever, console: Console, file: 
                 to_stderr(f"error: {error}")
                 continue
             if not terminal:
-                console.print(escape(line.strip()), style="bold", highlight=False)
-            _show(console, results)
+                say(line.strip(), "bold")
+            _show(results)
             found = {"query": line.strip(), "results": [result.as_dict() for result in results]}
             kept.write(json.dumps(found, ensure_ascii=False) + "\n")
             kept.flush()
@@ -338,7 +331,7 @@ def _interactive(cfg: DictConfig, retriever: Retriever, console: Console, file: 
 _SNIPPET = 180  # characters
 
 
-def _show(console: Console, results: Sequence[Result]) -> None:
+def _show(results: Sequence[Result]) -> None:
     """A table of results: score, language, title or else id, and the beginning of the text."""
     table = Table(box=None, padding=(0, 1), header_style="bold")
     table.add_column("score", justify="right", no_wrap=True)
@@ -349,4 +342,4 @@ def _show(console: Console, results: Sequence[Result]) -> None:
         text = " ".join(result.text.split())
         snippet = text if len(text) <= _SNIPPET else f"{text[: _SNIPPET - 1].rstrip()}…"
         table.add_row(f"{result.score:.3f}", result.language, escape(result.title or result.id), escape(snippet))
-    console.print(table if results else "No document.", highlight=False)
+    Console().print(table if results else "No document.")

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from mixlingua.cli.run_record import provenance
-from mixlingua.cli.show import announce_mining
+from mixlingua.cli.show import announce_mining, say
 from mixlingua.cli.train import open_stores
 from mixlingua.distributed import local_device
 from mixlingua.evaluation.suite import TextEncoder, progress_bars
@@ -103,5 +103,5 @@ def _show(run_dir: Path, settings: Mining, figures: Mapping[str, Mapping[str, Ma
         console.print(table, "")
     folder = run_dir / "mined"
     options = f"--config-dir {shlex.quote(str(folder))} data=mined data.num_negatives={settings.num_negatives}"
-    console.print(f"Written: {folder}, {run_dir / 'mining.json'}.", soft_wrap=True, highlight=False)
-    console.print(f"Train on them: python run.py {options}", soft_wrap=True, highlight=False)
+    say(f"Written: {folder}, {run_dir / 'mining.json'}.")
+    say(f"Train on them: python run.py {options}")

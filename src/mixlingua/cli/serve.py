@@ -7,10 +7,10 @@ from pathlib import Path
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from mixlingua.cli.index import check_known_model, given_encoder
 from mixlingua.cli.index import index as make_index
+from mixlingua.cli.show import say
 from mixlingua.data.atlas import REVISION, evaluation_split
 from mixlingua.distributed import local_device
 from mixlingua.errors import ConfigError, Interrupted
@@ -93,12 +93,9 @@ def _examples(embedded: bool) -> list[tuple[str, str]]:
 
 
 def _announce(address: str, retrievers: Mapping[str, Retriever], settings: ServerSettings) -> None:
-    console = Console()
     for name, retriever in retrievers.items():
         languages = f"{len(retriever.languages)} languages"
-        console.print(f"{name}: {retriever.count:,} documents in {languages}, {retriever.model_name}", highlight=False,
-                      soft_wrap=True)  # fmt: skip
-    console.print(f"Serving at {address} (the page), {address}/search, {address}/v1/embeddings. Ctrl-C ends.",
-                  highlight=False, soft_wrap=True)  # fmt: skip
+        say(f"{name}: {retriever.count:,} documents in {languages}, {retriever.model_name}")
+    say(f"Serving at {address} (the page), {address}/search, {address}/v1/embeddings. Ctrl-C ends.")
     if not settings.is_local and settings.token is None:
-        console.print("Every machine of the network may ask, as server.token is not set.", style="yellow")
+        say("Every machine of the network may ask, as server.token is not set.", "yellow")

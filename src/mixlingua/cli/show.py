@@ -22,6 +22,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from mixlingua.cli.run_record import read_status
 from mixlingua.data.codeswitch.switcher import CodeSwitcher
@@ -71,9 +72,9 @@ def announce_training(
         )
         for side, cut in cuts[store.name].items():
             if note := cut.note(side, sampled=True):
-                table.add_row("", f"[yellow]{note}[/yellow]")
+                add_note(table, note)
     for note in notes:
-        table.add_row("", f"[yellow]{note}[/yellow]")
+        add_note(table, note)
     steps = f"{cfg.trainer.max_steps} steps of {cfg.data.batch_size} pairs"
     table.add_row("batches", f"{choice_text(cfg.sampler)}, {steps}, seed {cfg.seed}")
     table.add_row("loss", " + ".join(f"{loss.weight:g} {name}" for name, loss in cfg.loss.items()))
@@ -82,7 +83,7 @@ def announce_training(
     if augmentation is not None:
         table.add_row("augment", f"{augmentation.name}, probability {cfg.augmentation.probability}")
         for note in augmentation.notes:
-            table.add_row("", f"[yellow]{note}[/yellow]")
+            add_note(table, note)
     trainable = sum(p.numel() for p in encoder.parameters() if p.requires_grad)
     total = sum(p.numel() for p in encoder.parameters())
     table.add_row("model", f"{cfg.model.name_or_path}: {_count(total)} parameters, {_count(trainable)} trained")
@@ -124,8 +125,8 @@ def announce_translation(cfg: DictConfig, run_dir: Path, job: Job, costs: Mappin
     table = plan_table("Translation")
     table.add_row("data", f"{'+'.join(cfg.data.sources)}: {job.sources.num_rows:,} rows")
     if job.sources.num_untranslatable:
-        text = f"{job.sources.num_untranslatable:,} rows without '{job.settings.source}' stay as they are"
-        table.add_row("", f"[yellow]{text}[/yellow]")
+        count, source = job.sources.num_untranslatable, job.settings.source
+        add_note(table, f"{count:,} rows without '{source}' stay as they are")
     table.add_row("model", f"{cfg.translator.name_or_path}, {cfg.trainer.accelerator}, {cfg.trainer.precision}")
     if cfg.translator.licence:
         table.add_row("licence", f"{cfg.translator.licence} (of the model)")
@@ -152,6 +153,16 @@ def plan_table(title: str) -> Table:
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
     return table
+
+
+def add_note(table: Table, note: str) -> None:
+    """A row of a plan that calls for attention."""
+    table.add_row("", Text(note, style="yellow"))
+
+
+def say(line: str, style: str | None = None) -> None:
+    """Print a line as it is: brackets are no markup, numbers are not coloured, and a path that is long stays whole."""
+    Console().print(Text(line), style=style, soft_wrap=True)
 
 
 def _add_postprocess(table: Table, cfg: DictConfig) -> None:
@@ -181,17 +192,17 @@ def show_outcome(run_dir: Path, loggers: list[Logger], seen_languages: list[str]
     _save_heatmaps(run_dir, after.main_metrics, before, after.rows)
     page = write_run_page(run_dir, _times(read_status(run_dir)))
     log_outcome(loggers, run_dir, after.rows, after.main_metrics)
-    console = Console()
     if after.rows:
+        console = Console()
         seen = seen_languages or languages_of(after.rows)
         console.print(before_after_table(before, after.rows, seen, after.provenance["tasks"], after.average))
         for table in group_tables(before, after.rows, after.main_metrics, after.average):
             console.print("", table)
         for note in cut_notes(after.provenance):
-            console.print(note, style="yellow", highlight=False)
+            console.print(Text(note, style="yellow"))
         if pretraining := after.provenance["pretraining"]:
-            console.print(f"Pretrained weights: {pretraining}.", style="dim")
-    console.print(f"Results in {run_dir}; {page.name} shows them", soft_wrap=True, highlight=False)
+            console.print(Text(f"Pretrained weights: {pretraining}.", style="dim"))
+    say(f"Results in {run_dir}; {page.name} shows them")
     return after.main_figures()
 
 
@@ -310,9 +321,8 @@ def show_translation(
         ratio = "" if report.ratio is None else f"{report.ratio:.2f}"
         share = f"{100 * report.accepted:.1f} %"
         table.add_row(language, f"{report.num_texts:,}", share, *counts, ratio, f"{report.num_rows:,}")
-    console = Console()
-    console.print(table)
+    Console().print(table)
     files = ", ".join(f"{name}.jsonl.gz" for name in cfg.data.sources)
-    console.print(f"Rows in {run_dir / 'pairs'} ({files}); read them with data=jsonl", soft_wrap=True, highlight=False)
+    say(f"Rows in {run_dir / 'pairs'} ({files}); read them with data=jsonl")
     if met:
-        console.print(f"Rejected texts in {run_dir / 'rejected'}", soft_wrap=True, highlight=False)
+        say(f"Rejected texts in {run_dir / 'rejected'}")
