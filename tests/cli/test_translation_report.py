@@ -4,8 +4,9 @@ import logging
 
 import pytest
 
-from mixlingua.cli.show import LanguageReport, TranslationBar
+from mixlingua.cli.translate import TranslationBar
 from mixlingua.translation.gate import Verdict
+from mixlingua.translation.output import LanguageReport
 
 
 def test_the_time_to_go_is_told_once_after_five_batches_over_all_stages(caplog: pytest.LogCaptureFixture) -> None:

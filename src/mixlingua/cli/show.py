@@ -1,52 +1,28 @@
 """What a run tells its user: the plan before it starts, and what it found at its end."""
 
-import logging
-import time
-from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
 
 from omegaconf import DictConfig
-from pytorch_lightning.loggers import Logger
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskID,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 from rich.text import Text
 
-from mixlingua.cli.run_record import read_status
 from mixlingua.data.codeswitch.switcher import CodeSwitcher
 from mixlingua.data.rows import Side
 from mixlingua.data.store import ParallelStore
 from mixlingua.data.tokenizer import Cut
-from mixlingua.evaluation.results import ResultRow
 from mixlingua.evaluation.run_folder import read_results
 from mixlingua.evaluation.suite import Task
-from mixlingua.files import write_json
 from mixlingua.mining.pool import MiningRows
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.report.groups import group_tables, languages_of
-from mixlingua.report.logged import log_outcome
 from mixlingua.report.page import choice_text, cut_notes
-from mixlingua.report.pairs import language_shares, pair_values, save_heatmap, save_share_heatmap
-from mixlingua.report.run_page import write_run_page
 from mixlingua.report.run_tables import before_after_table
-from mixlingua.translation.gate import REASONS, Verdict
+from mixlingua.translation.gate import REASONS
 from mixlingua.translation.job import Cost, Job
+from mixlingua.translation.output import LanguageReport
 from mixlingua.translation.texts import SourceTexts
-
-logger = logging.getLogger(__name__)
-_FIRST_BATCHES = 5  # of a translation, after which the time that is left is told
 
 
 def announce_training(
@@ -181,17 +157,14 @@ def _count(parameters: int) -> str:
     return f"{parameters / 1e6:.3g}M"
 
 
-def show_outcome(run_dir: Path, loggers: list[Logger], seen_languages: list[str] | None) -> dict[str, float]:
-    """Read the run folder's results, write its heatmaps and page, give the pairs to the loggers and print the table.
+def show_outcome(run_dir: Path, seen_languages: list[str] | None) -> dict[str, float]:
+    """Print the tables of the run folder's results, and where they are.
 
     seen_languages: the languages trained on, shown apart from the others; None: no training, all shown together.
     Returns the main figures of each task by their keys in metrics.json.
     """
     after = read_results(run_dir)
     before = read_results(run_dir, "before").rows if (run_dir / "metrics_before.json").exists() else None
-    _save_heatmaps(run_dir, after.main_metrics, before, after.rows)
-    page = write_run_page(run_dir, _times(read_status(run_dir)))
-    log_outcome(loggers, run_dir, after.rows, after.main_metrics)
     if after.rows:
         console = Console()
         seen = seen_languages or languages_of(after.rows)
@@ -202,67 +175,8 @@ def show_outcome(run_dir: Path, loggers: list[Logger], seen_languages: list[str]
             console.print(Text(note, style="yellow"))
         if pretraining := after.provenance["pretraining"]:
             console.print(Text(f"Pretrained weights: {pretraining}.", style="dim"))
-    say(f"Results in {run_dir}; {page.name} shows them")
+    say(f"Results in {run_dir}; report.html shows them")
     return after.main_figures()
-
-
-def _save_heatmaps(
-    run_dir: Path, main_metrics: Mapping[str, str], before: list[ResultRow] | None, after: list[ResultRow]
-) -> None:
-    """Write the pictures of main metrics by language pair and of the languages found."""
-    for task, metric in main_metrics.items():
-        if pair_values(after, task, metric):
-            save_heatmap(run_dir / f"heatmap_{task}.png", task, metric, before, after)
-        if shares := language_shares(after, task):
-            save_share_heatmap(run_dir / f"languages_{task}.png", task, shares)
-
-
-def _times(status: dict[str, Any]) -> list[tuple[str, str]]:
-    """When the run started, and how long it took until now."""
-    if "started" not in status:
-        return []
-    started = datetime.fromisoformat(status["started"])
-    minutes, seconds = divmod(round((datetime.now().astimezone() - started).total_seconds()), 60)
-    return [("Started", f"{started:%Y-%m-%d %H:%M %Z}"), ("Time until this page", f"{minutes} min {seconds} s")]
-
-
-class TranslationBar:
-    """A progress bar for each direction of a translation; after the first batches it logs once how long all may take.
-
-    The estimate takes each source token to last as long as those so far, and translating back as long as translating.
-    """
-
-    def __init__(self, num_tokens: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """num_tokens: source tokens of all directions."""
-        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-        self._bar = Progress(*columns, TimeRemainingColumn())
-        self._tasks: dict[str, TaskID] = {}
-        self._num_tokens = num_tokens
-        self._clock = clock
-        self._started = clock()
-        self._batches = 0
-        self._done = self._stage_done = 0  # tokens, in all and of the stage
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        self._started = self._clock()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._bar.stop()
-
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        """Show that `done` of a stage's tokens are translated."""
-        if stage not in self._tasks:
-            self._tasks[stage] = self._bar.add_task(stage, total=total)
-            self._stage_done = 0
-        self._bar.update(self._tasks[stage], completed=done)
-        self._batches += 1
-        self._done += done - self._stage_done
-        self._stage_done = done
-        if self._batches == _FIRST_BATCHES:
-            left = (self._clock() - self._started) / self._done * (self._num_tokens - self._done)
-            logger.info("After %d batches: about %s to go.", _FIRST_BATCHES, duration(left))
 
 
 def duration(seconds: float) -> str:
@@ -273,44 +187,10 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
 
 
-@dataclass
-class LanguageReport:
-    """What became of a language's texts in a translation.
-
-    rejected: numbers of texts by reason. ratio: usual characters for one of the source. num_rows: rows that have the
-    language in the end.
-    """
-
-    num_texts: int
-    rejected: dict[str, int]
-    ratio: float | None
-    num_rows: int = 0
-
-    @classmethod
-    def of(cls, verdicts: Mapping[int, Verdict], ratio: float | None) -> Self:
-        """The counts of verdicts, without rows."""
-        counts = Counter(verdict.reason for verdict in verdicts.values())
-        return cls(len(verdicts), {reason: counts[reason] for reason in REASONS if counts[reason]}, ratio)
-
-    @property
-    def accepted(self) -> float:
-        """Share of the texts that were accepted."""
-        return 1 - sum(self.rejected.values()) / self.num_texts
-
-
 def show_translation(
     cfg: DictConfig, run_dir: Path, sources: SourceTexts, reports: Mapping[str, LanguageReport]
 ) -> None:
-    """Write RUN/translation.json and print the table of what was accepted and what was rejected for which reason."""
-    content = {
-        "translator": cfg.translator.name_or_path,
-        "revision": cfg.translator.revision,
-        "licence": cfg.translator.licence,
-        "source": cfg.translation.source,
-        "num_rows": sources.num_rows,
-        "languages": {language: asdict(report) for language, report in reports.items()},
-    }
-    write_json(run_dir / "translation.json", content)
+    """Print the table of what was accepted and what was rejected for which reason, and where it is."""
     met = [reason for reason in REASONS if any(reason in report.rejected for report in reports.values())]
     title = f"{sources.num_rows:,} rows, translated from {cfg.translation.source}"
     table = Table(title=title, title_justify="left", box=None, padding=(0, 1))

@@ -29,6 +29,7 @@ from mixlingua.losses.base import TotalLoss
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.folder import save_folder
 from mixlingua.publish.card import write_card
+from mixlingua.report.run_page import write_reports
 from mixlingua.sampling.plan import BatchPlan
 from mixlingua.sampling.random import random_subset
 from mixlingua.sampling.strategies import Monolingual
@@ -266,7 +267,8 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
             return {}
         if cfg.checkpoint.save_model:
             write_card(run_dir)
-        return show_outcome(run_dir, loggers, list(cfg.data.languages))
+        write_reports(run_dir, loggers)
+        return show_outcome(run_dir, list(cfg.data.languages))
 
 
 def evaluate(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
@@ -294,4 +296,5 @@ def evaluate(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
             logger.log_metrics(without_shares(figures), step=0)
         if cfg.postprocess and cfg.checkpoint.save_model:
             write_card(run_dir)
-        return show_outcome(run_dir, loggers, seen_languages=None)
+        write_reports(run_dir, loggers)
+        return show_outcome(run_dir, seen_languages=None)

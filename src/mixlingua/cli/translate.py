@@ -1,22 +1,37 @@
 """action=translate: give rows the languages that they lack, by a translation model, as files for data=jsonl."""
 
+import logging
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Self
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from mixlingua.cli.run_record import translations_of
-from mixlingua.cli.show import LanguageReport, TranslationBar, announce_translation, show_translation
+from mixlingua.cli.show import announce_translation, duration, show_translation
 from mixlingua.data.rows import PairRow, Reader
 from mixlingua.distributed import local_device
 from mixlingua.errors import DataError, source_named
 from mixlingua.files import atomic_folder
 from mixlingua.sampling.random import random_subset
 from mixlingua.translation.job import Job, Translation
-from mixlingua.translation.output import Accepted, completed, write_rejected, write_rows
+from mixlingua.translation.output import Accepted, LanguageReport, completed, write_rejected, write_report, write_rows
 from mixlingua.translation.texts import Pieces, SourceTexts
+
+logger = logging.getLogger(__name__)
+_FIRST_BATCHES = 5  # after which the time that is left is told
 
 
 def translate(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
@@ -51,6 +66,14 @@ def translate(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         for language, count in write_rows(run_dir / "pairs" / f"{name}.jsonl.gz", rows).items():
             if language in reports:
                 reports[language].num_rows += count
+    about = {
+        "translator": cfg.translator.name_or_path,
+        "revision": cfg.translator.revision,
+        "licence": cfg.translator.licence,
+        "source": settings.source,
+        "num_rows": sources.num_rows,
+    }
+    write_report(run_dir / "translation.json", about, reports)
     show_translation(cfg, run_dir, sources, reports)
     return {f"translation/{language}/accepted": report.accepted for language, report in reports.items()}
 
@@ -94,3 +117,42 @@ def _rows(reader: Reader, number: int, cfg: DictConfig) -> Iterator[PairRow]:
         return reader.rows()
     chosen = set(random_subset(num_rows, cfg.data.max_rows, seed=cfg.seed, source_index=number).tolist())
     return (row for position, row in enumerate(reader.rows()) if position in chosen)
+
+
+class TranslationBar:
+    """A progress bar for each direction of a translation; after the first batches it logs once how long all may take.
+
+    The estimate takes each source token to last as long as those so far, and translating back as long as translating.
+    """
+
+    def __init__(self, num_tokens: int, clock: Callable[[], float] = time.monotonic) -> None:
+        """num_tokens: source tokens of all directions."""
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+        self._bar = Progress(*columns, TimeRemainingColumn())
+        self._tasks: dict[str, TaskID] = {}
+        self._num_tokens = num_tokens
+        self._clock = clock
+        self._started = clock()
+        self._batches = 0
+        self._done = self._stage_done = 0  # tokens, in all and of the stage
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        self._started = self._clock()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.stop()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Show that `done` of a stage's tokens are translated."""
+        if stage not in self._tasks:
+            self._tasks[stage] = self._bar.add_task(stage, total=total)
+            self._stage_done = 0
+        self._bar.update(self._tasks[stage], completed=done)
+        self._batches += 1
+        self._done += done - self._stage_done
+        self._stage_done = done
+        if self._batches == _FIRST_BATCHES:
+            left = (self._clock() - self._started) / self._done * (self._num_tokens - self._done)
+            logger.info("After %d batches: about %s to go.", _FIRST_BATCHES, duration(left))

@@ -1,17 +1,28 @@
-"""RUN/report.html: what a run found, in the order in which a reader asks."""
+"""RUN/report.html, what a run found in the order in which a reader asks, and the pictures beside it."""
 
 import csv
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from mixlingua.evaluation.results import RANK_DISTANCE, SETTINGS, ResultRow, WorstQuery
 from mixlingua.evaluation.run_folder import RunResults, read_results, read_worst_queries, values_by_language
+from mixlingua.files import read_status
 from mixlingua.report.figures import Picture, Point, loss_picture, spread_picture
 from mixlingua.report.groups import group_tables, languages_of
+from mixlingua.report.logged import log_outcome
 from mixlingua.report.page import choice_text, cut_notes, data_rows, file_rows, provenance_rows, write_page
-from mixlingua.report.pairs import difference_matrix, language_shares, pair_values, share_matrix, value_matrix
+from mixlingua.report.pairs import (
+    difference_matrix,
+    language_shares,
+    pair_values,
+    save_heatmap,
+    save_share_heatmap,
+    share_matrix,
+    value_matrix,
+)
 from mixlingua.report.plain_table import PlainTable, figure_text, plain_name, spoken
 from mixlingua.report.run_tables import SEEN, ZERO_SHOT, averages, headline
 
@@ -34,6 +45,28 @@ class TaskSection:
     spread: Picture | None
     worst: Mapping[str, Sequence[WorstQuery]]
     figures: PlainTable
+
+
+def write_reports(run_dir: Path, loggers: Iterable[object]) -> None:
+    """Write the heatmaps and the page of a run folder that has its results, and give them to the loggers."""
+    after = read_results(run_dir)
+    before = read_results(run_dir, "before").rows if (run_dir / "metrics_before.json").exists() else None
+    for task, metric in after.main_metrics.items():
+        if pair_values(after.rows, task, metric):
+            save_heatmap(run_dir / f"heatmap_{task}.png", task, metric, before, after.rows)
+        if shares := language_shares(after.rows, task):
+            save_share_heatmap(run_dir / f"languages_{task}.png", task, shares)
+    write_run_page(run_dir, _times(read_status(run_dir)))
+    log_outcome(loggers, run_dir, after.rows, after.main_metrics)
+
+
+def _times(status: dict[str, Any]) -> list[tuple[str, str]]:
+    """When the run started, and how long it took until now."""
+    if "started" not in status:
+        return []
+    started = datetime.fromisoformat(status["started"])
+    minutes, seconds = divmod(round((datetime.now().astimezone() - started).total_seconds()), 60)
+    return [("Started", f"{started:%Y-%m-%d %H:%M %Z}"), ("Time until this page", f"{minutes} min {seconds} s")]
 
 
 def write_run_page(run_dir: Path, times: Sequence[tuple[str, str]]) -> Path:

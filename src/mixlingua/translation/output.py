@@ -1,16 +1,18 @@
-"""What a translation leaves: the accepted texts of each language, the completed rows, and what was rejected."""
+"""What a translation leaves: the accepted texts of each language, the completed rows, what was rejected, and counts."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import pyarrow as pa
 
 from mixlingua.data.readers.jsonl import row_fields
 from mixlingua.data.rows import PairRow
-from mixlingua.files import atomic_gzip, atomic_write
-from mixlingua.translation.gate import Verdict
+from mixlingua.files import atomic_gzip, atomic_write, write_json
+from mixlingua.translation.gate import REASONS, Verdict
 
 _TEXTS = pa.schema([("text", pa.string())])
 _BATCH_ROWS = 2048
@@ -88,3 +90,33 @@ def write_rejected(file: Path, texts: Sequence[str], verdicts: Mapping[int, Verd
                 fields = {"reason": verdict.reason, "value": verdict.value}
                 fields |= {"source": texts[position], "translation": verdict.text}
                 lines.write(json.dumps(fields, ensure_ascii=False) + "\n")
+
+
+@dataclass
+class LanguageReport:
+    """What became of a language's texts in a translation.
+
+    rejected: numbers of texts by reason. ratio: usual characters for one of the source. num_rows: rows that have the
+    language in the end.
+    """
+
+    num_texts: int
+    rejected: dict[str, int]
+    ratio: float | None
+    num_rows: int = 0
+
+    @classmethod
+    def of(cls, verdicts: Mapping[int, Verdict], ratio: float | None) -> Self:
+        """The counts of verdicts, without rows."""
+        counts = Counter(verdict.reason for verdict in verdicts.values())
+        return cls(len(verdicts), {reason: counts[reason] for reason in REASONS if counts[reason]}, ratio)
+
+    @property
+    def accepted(self) -> float:
+        """Share of the texts that were accepted."""
+        return 1 - sum(self.rejected.values()) / self.num_texts
+
+
+def write_report(file: Path, about: Mapping[str, object], reports: Mapping[str, LanguageReport]) -> None:
+    """Write what a translation was made with, and the counts of each language, as JSON."""
+    write_json(file, {**about, "languages": {language: asdict(report) for language, report in reports.items()}})
