@@ -98,8 +98,10 @@ def comparison_notes(
     notes = [] if baselines else ["There is one set-up, so that there is nothing to test it against."]
     notes += _seeds(groups)
     for key, what in _PROVENANCE.items():
-        values = {label: sorted({str(run.provenance.get(key, "none")) for run in of_setup})
-                  for label, of_setup in systems.items()}  # fmt: skip
+        values = {
+            label: sorted({str(run.provenance.get(key, "none")) for run in of_setup})
+            for label, of_setup in systems.items()
+        }
         if len({value for each in values.values() for value in each}) > 1:
             notes.append(f"{what} differ: {_listed(values)}.")
     texts = dict.fromkeys(run.provenance.get("pretraining") for runs in systems.values() for run in runs)

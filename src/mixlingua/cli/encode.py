@@ -77,9 +77,7 @@ def encode(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         bar = bars.add_task("encoding", total=sum(len(positions) for _, _, positions in missing[position::processes]))
         for texts, path, positions in missing[position::processes]:
             ids, of_shard = texts.read(positions)
-            encode_texts = partial(
-                vectors_of, encoder, token_budget=cfg.evaluation.token_budget, precision=precision
-            )  # fmt: skip
+            encode_texts = partial(vectors_of, encoder, token_budget=cfg.evaluation.token_budget, precision=precision)
             vectors = encode_checked(encode_texts, of_shard, texts.side, texts.name)  # type: ignore[arg-type]
             if kept is not None:
                 kept.put(keys_of(encoder.tokenizer.encode(of_shard, texts.side)), vectors)

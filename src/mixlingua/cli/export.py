@@ -38,8 +38,9 @@ def push(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
         card = write_card(run, settings, name=cfg.repo)
     else:
         card = ModelCard.load(model / CARD)
-    files = {path.relative_to(model).as_posix(): path.stat().st_size for path in sorted(model.rglob("*"))
-             if path.is_file() and not any(part.startswith(".") for part in path.relative_to(model).parts)}  # fmt: skip
+    paths = (path.relative_to(model) for path in sorted(model.rglob("*")) if path.is_file())
+    shown = (path for path in paths if not any(part.startswith(".") for part in path.parts))
+    files = {path.as_posix(): (model / path).stat().st_size for path in shown}
     _show(cfg, files)
     if cfg.dry_run:
         Console().print(Markdown(card.text))

@@ -185,8 +185,8 @@ def _announce(
     counts = sorted(reading.languages.items(), key=lambda item: -item[1])
     shown = ", ".join(f"{language_line(code)} {count:,}" for code, count in counts[:12])
     table.add_row("languages", shown + (f" and {len(counts) - 12} more" if len(counts) > 12 else ""))
-    for note in notes({**described, "documents": reading.num_documents, "detected": reading.num_detected,
-                       "left_out": reading.left_out}):  # fmt: skip
+    read = {"documents": reading.num_documents, "detected": reading.num_detected, "left_out": reading.left_out}
+    for note in notes({**described, **read}):
         add_note(table, note)
     done = f", {cost.num_done:,} of them encoded already" if cost.num_done else ""
     table.add_row("texts", f"{cost.num_windows:,} windows, {cost.num_tokens:,} tokens{done}")
@@ -243,10 +243,9 @@ def _fit(cfg: DictConfig, recipe: PretrainedEncoder, run_dir: Path) -> None:
     write_json(record, settings)
     encoder.to(local_device(cfg.trainer.accelerator))
     stores, _ = open_stores(cfg)
-    append_postprocess(
-        encoder, instantiate(cfg.postprocess), stores, seed=cfg.seed, token_budget=cfg.evaluation.token_budget,
-        precision=cfg.evaluation.precision,
-    )  # fmt: skip
+    budget, precision = cfg.evaluation.token_budget, cfg.evaluation.precision
+    layer = instantiate(cfg.postprocess)
+    append_postprocess(encoder, layer, stores, seed=cfg.seed, token_budget=budget, precision=precision)
     save_folder(encoder, target)
 
 

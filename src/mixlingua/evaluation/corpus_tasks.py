@@ -177,8 +177,10 @@ def _warn_of_queries_in(corpus: Corpus, queries: Queries, where: str) -> None:
         logger.warning(
             "%s: %d queries are passages too, such as '%s', and find themselves. Leave these out by "
             "ignore_identical_ids=true",
-            where, len(same), same[0],
-        )  # fmt: skip
+            where,
+            len(same),
+            same[0],
+        )
 
 
 def _revision(task: str, release: str, sizes: Mapping[str, tuple[int, int]], content: object) -> str:
@@ -191,8 +193,9 @@ def _revision(task: str, release: str, sizes: Mapping[str, tuple[int, int]], con
     if others:
         logger.warning(
             "task %s: not the released corpora by numbers of passages (%s); scores compare with no published figure",
-            task, ", ".join(others),
-        )  # fmt: skip
+            task,
+            ", ".join(others),
+        )
     return f"{LOCAL if others else release}-{content_hash(json.dumps(content, sort_keys=True))[:16]}"
 
 

@@ -339,9 +339,8 @@ def _results(run: TrainedRun) -> Iterator[str]:
 
 def _select(rows: Sequence[ResultRow], setting: str, metric: str, code: str | None = None) -> list[ResultRow]:
     return [
-        row for row in rows
-        if (row.setting, row.metric) == (setting, metric) and code in (None, row.query_language)
-    ]  # fmt: skip
+        row for row in rows if (row.setting, row.metric) == (setting, metric) and code in (None, row.query_language)
+    ]
 
 
 def _cell(after: list[ResultRow], before: list[ResultRow], average: Any, metric: str) -> str:

@@ -181,9 +181,10 @@ class _Tables:
     def groups(self, task: str) -> PlainTable | None:
         """Main metrics by groups of languages; None where the languages fall into one."""
         rows = [
-            row for row in self.rows
+            row
+            for row in self.rows
             if row.task == task and row.scope == (LANGUAGE if row.setting == "multilingual" else PAIR)
-        ]  # fmt: skip
+        ]
         if not (groups := groups_among(rows)):
             return None
         cells = {}
@@ -219,9 +220,10 @@ class _Tables:
         for row, difference in _tested(self.main):
             scope = LANGUAGE if row.setting == "multilingual" else PAIR
             counted = [
-                other for other in self.rows
+                other
+                for other in self.rows
                 if (other.system, other.task, other.setting, other.scope) == (row.system, row.task, row.setting, scope)
-            ]  # fmt: skip
+            ]
             gains = [other.gain for other in counted]
             sure = [other.gain for other in counted if other.significant(self.confidence)]
             lines.append([

@@ -291,9 +291,11 @@ def _curve_table(curve: Curve, confidence: float) -> PlainTable:
 
 def _line_style(index: int, label: str) -> dict[str, Any]:
     return {
-        "color": _LINES[index % len(_LINES)], "linestyle": _DASHES[index % len(_DASHES)], "linewidth": 2,
+        "color": _LINES[index % len(_LINES)],
+        "linestyle": _DASHES[index % len(_DASHES)],
+        "linewidth": 2,
         "label": label,
-    }  # fmt: skip
+    }
 
 
 def _quiet(axes: Axes, axis: Literal["x", "y"] = "y") -> None:

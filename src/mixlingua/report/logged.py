@@ -47,11 +47,14 @@ def log_outcome(
         for task, metric in main_metrics.items():
             if values := pair_values(rows, task, metric):
                 languages = sorted({language for pair in values for language in pair})
-                cells = [[query, *(values.get((query, passage), np.nan) for passage in languages)]
-                         for query in languages]  # fmt: skip
+                cells = [
+                    [query, *(values.get((query, passage), np.nan) for passage in languages)] for query in languages
+                ]
                 logger.show_table(f"{task}/{metric}{BY_PAIR}", ["query", *languages], cells)
-            for name, file in ((f"{metric}{BY_PAIR}_heatmap", f"heatmap_{task}.png"),
-                               (LANGUAGES.removeprefix("_"), f"languages_{task}.png")):  # fmt: skip
+            for name, file in (
+                (f"{metric}{BY_PAIR}_heatmap", f"heatmap_{task}.png"),
+                (LANGUAGES.removeprefix("_"), f"languages_{task}.png"),
+            ):
                 if (image := run_dir / file).exists():
                     logger.show_picture(f"{task}/{name}", image)
         if worst := _worst(run_dir):

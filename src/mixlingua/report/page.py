@@ -39,10 +39,10 @@ def choice_text(chosen: Mapping[str, Any]) -> str:
 
 def plain_text(value: Any) -> str:
     """A value of the provenance for a reader; empty for None."""
+    if isinstance(value, Mapping) and "_target_" in value:
+        return choice_text(value)
     if isinstance(value, Mapping):
-        return choice_text(value) if "_target_" in value else ", ".join(
-            f"{key} {plain_text(inner)}" for key, inner in value.items()
-        )  # fmt: skip
+        return ", ".join(f"{key} {plain_text(inner)}" for key, inner in value.items())
     if isinstance(value, (list, tuple)):
         return ", ".join(map(plain_text, value))
     if isinstance(value, int) and not isinstance(value, bool):

@@ -143,8 +143,10 @@ def _layout(pairs: Collection[Pair]) -> tuple[list[str], list[str], list[list[Pa
 
 def matrix_figure(matrices: Sequence[Matrix], *, titled: bool = False) -> Figure:
     """Matrices side by side. titled: with what a page says beside them."""
-    columns, rows = (max(map(len, headings), default=1) for headings in
-                     ([each.columns for each in matrices], [each.rows for each in matrices]))  # fmt: skip
+    columns, rows = (
+        max(map(len, headings), default=1)
+        for headings in ([each.columns for each in matrices], [each.rows for each in matrices])
+    )
     width = len(matrices) * (_CELL[0] * max(columns, 5) + 210)
     with rc_context(STYLE):
         figure = Figure(figsize=(width / 72, (_CELL[1] * rows + (110 if titled else 60)) / 72), layout="constrained")

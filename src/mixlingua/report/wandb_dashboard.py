@@ -104,8 +104,9 @@ class Dashboard:
         names = {key: valid_name(key) for key in keys}
         return [
             wr.LinePlot(title=key.replace("/", " "), x=_STEP, y=[name], max_runs_to_show=_MOST_RUNS)
-            for key, name in names.items() if name in self.scalars
-        ]  # fmt: skip
+            for key, name in names.items()
+            if name in self.scalars
+        ]
 
     def _outcomes(self) -> Iterator[tuple[str, str, str]]:
         """Task, quality and rank distance, where both were logged for its multilingual setting."""

@@ -138,8 +138,9 @@ class Build:
                 f"{self.base.path}: the index needs {needed / 1e9:.1f} GB, but {free / 1e9:.1f} GB are free there. "
                 "Free some space, or choose a folder on another disk (hydra.run.dir)."
             )
-        return Cost(reading.num_windows, done, reading.num_tokens, tokens / seconds, len(texts), self.processes, needed,
-                    free)  # fmt: skip
+        return Cost(
+            reading.num_windows, done, reading.num_tokens, tokens / seconds, len(texts), self.processes, needed, free
+        )
 
     def encode(self, reading: Reading) -> IndexFolder:
         """Encode this process's share of the missing shards. Returns the folder with all rows, not yet committed."""
@@ -182,14 +183,18 @@ class Build:
         """The rows of the index that are taken out, and those of documents that are replaced."""
         if not self.first_shard:
             return self.gone
-        ids = [pc.filter(folder.table(shard).column("document"), pc.equal(folder.table(shard).column("number"), 0))
-               for shard in self._new(reading)]  # fmt: skip
+        ids = [
+            pc.filter(folder.table(shard).column("document"), pc.equal(folder.table(shard).column("number"), 0))
+            for shard in self._new(reading)
+        ]
         return np.union1d(self.gone, self.base.rows_of_documents(pa.concat_arrays(ids)))
 
     def _check_transforms(self, folder: IndexFolder, gone: NDArray[np.int64]) -> None:
         steps = self.settings.transforms
-        found = {name: int(folder.of_language(name).sum() - folder.of_language(name)[gone].sum())
-                 for name in folder.languages}  # fmt: skip
+        found = {
+            name: int(folder.of_language(name).sum() - folder.of_language(name)[gone].sum())
+            for name in folder.languages
+        }
         windows = {name: count for name, count in found.items() if count}
         if steps.joining and len(windows) < 2:
             raise ConfigError(

@@ -92,8 +92,10 @@ def xnli_retrieval(folder: str | Path, languages: Sequence[str] | None = None) -
             language: {
                 keys[0]: {
                     passage_of[other][key]: 1
-                    for other in chosen if other != language
-                    for key in keys if key in passage_of[other]
+                    for other in chosen
+                    if other != language
+                    for key in keys
+                    if key in passage_of[other]
                 }
                 for keys in texts.values()
             }
@@ -101,7 +103,7 @@ def xnli_retrieval(folder: str | Path, languages: Sequence[str] | None = None) -
         },
         settings=("crosslingual",),
         files={path.name: sha256(path)},
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True)
