@@ -116,10 +116,28 @@ def test_questions_that_match_an_expression_are_left_out(tmp_path):
         answer_sentences(path, "own", left_out=".")
 
 
+def test_a_fold_asks_its_questions_alone_among_the_sentences_of_all(tmp_path):
+    other = {"de": ["Drei."], "en": ["Three."]}
+    path = write(tmp_path / "own.jsonl", row("a", fold="dev"), row("b", other, fold="train"), row("c", fold="dev"))
+    of_all, dev, train = (answer_sentences(path, "own", fold=fold) for fold in (None, "dev", "train"))
+    assert [task.queries["en"].keys() for task in (of_all, dev, train)] == [{"a", "b", "c"}, {"a", "c"}, {"b"}]
+    assert dev.passages == train.passages == of_all.passages and "en:b.0" in dev.passages["en"]
+    assert train.qrels["de"] == {"b": {"de:b.0": 1, "en:b.0": 1}}
+    assert len({task.revision for task in (of_all, dev, train)}) == 3 and dev.name == of_all.name
+    with pytest.raises(ConfigError, match=r"task own: no fold 'dev2'; .*own\.jsonl has dev, train\. Did you mean"):
+        answer_sentences(path, "own", fold="dev2")
+    path = write(tmp_path / "without.jsonl", row("a", fold="dev"), row("b"))
+    with pytest.raises(DataError, match=r"without\.jsonl:2: fold of row 'b' is None; task own with fold=dev needs"):
+        answer_sentences(path, "own", fold="dev")
+    assert answer_sentences(path, "own").queries["en"].keys() == {"a", "b"}
+
+
 def test_belebele_has_sentences_in_eleven_languages(shared_data):
     task = answer_sentences(shared_data / "qa" / "belebele.jsonl.gz", "belebele_sentences")
     assert task.num_queries == {"de": 898, "en": 898}
     assert len(task.passages) == 11 and min(task.num_passages.values()) > 1_700
     told = mixlingua.benchmark("development", data=shared_data)
-    assert told.num_passages == task.num_passages and told.num_queries["en"] == told.num_queries["de"] > 350
+    assert told.num_passages == task.num_passages and told.num_queries["en"] == told.num_queries["de"]
     assert all(len(relevant) == 11 for relevant in told.qrels["en"].values())
+    dev = mixlingua.benchmark("development", data=shared_data, fold="dev")
+    assert (told.num_queries["en"], dev.num_queries["en"]) == (353, 353 - 182) and dev.passages == told.passages

@@ -3,16 +3,17 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mixlingua.data.readers.jsonl import read_json_rows, texts_of
 from mixlingua.data.readers.qa import QA_FIELDS
 from mixlingua.data.rows import normalised
-from mixlingua.errors import ConfigError, DataError
+from mixlingua.errors import ConfigError, DataError, suggest
 from mixlingua.evaluation.benchmarks.common import chosen_languages, settings_of
-from mixlingua.evaluation.tasks import RetrievalTask
+from mixlingua.evaluation.tasks import Qrels, RetrievalTask, Texts
 from mixlingua.files import content_hash, sha256
 
 Sentences = dict[str, list[str]]  # language -> the sentences of a paragraph
@@ -27,6 +28,7 @@ def answer_sentences(
     *,
     locate: bool = False,
     left_out: str | None = None,
+    fold: str | None = None,
 ) -> RetrievalTask:
     """Questions ask for the sentences of their paragraphs, in the language of the question or in another.
 
@@ -39,56 +41,31 @@ def answer_sentences(
     locate: of a row whose `answer_sentence` is not known, look for the sentence that says its `answers`, as
     `AnswerLocator` does; where none can be told, the row's questions are left out, and its sentences stay
     left_out: questions of rows are left out where this regular expression is found in one; null: none
+    fold: only questions of rows of this fold are asked; sentences of the others stay. null: of all rows
 
     Relevant is the sentence that `answer_sentence` numbers, in every language of the paragraph; every sentence of the
     paragraph where it is absent or -1 and is not looked for. Equal sentences of a language are one candidate; those
     without a letter or digit are none. Questions may be in fewer languages than sentences.
-    Raises DataError with file and line for rows of another shape; ConfigError for a language that the file lacks, for
-    an expression that is none, and where no question is left.
+    Raises DataError with file and line for rows of another shape, and for one without a fold where one is asked for;
+    ConfigError for a language or a fold that the file lacks, for an expression that is none, and where no question is
+    left.
     """
     path = Path(path)
     try:
         unwanted = re.compile(left_out) if left_out is not None else None
     except re.error as error:
         raise ConfigError(f"task {name}: left_out={left_out!r} is no regular expression ({error}).") from error
-    rows = [(where, fields, _sentences(fields, where)) for where, fields in read_json_rows([path], QA_FIELDS)]
-    known = sorted({language for _, _, sentences in rows for language in sentences})
-    chosen = chosen_languages(name, languages, known)
-    locator = AnswerLocator(sentences for _, _, sentences in rows) if locate else None
-
-    passages: dict[str, dict[str, str]] = {language: {} for language in chosen}
-    id_by_text: dict[tuple[str, str], str] = {}
-    queries: dict[str, dict[str, str]] = {}
-    qrels: dict[str, dict[str, dict[str, int]]] = {}
-    for where, fields, sentences in rows:
-        questions = texts_of(fields, "queries", where)
-        answer = _answer_sentence(fields, where)
-        if answer is None and locator is not None:
-            answer = locator(texts_of(fields, "answers", where), sentences)
-            if answer is None:
-                questions = {}
-        if unwanted is not None and any(map(unwanted.search, questions.values())):
-            questions = {}
-        relevant: dict[str, int] = {}
-        for language in chosen:
-            for number, text in enumerate(sentences.get(language, [])):
-                if not any(map(str.isalnum, text)):
-                    continue
-                key = id_by_text.setdefault((language, normalised(text)), f"{language}:{fields['id']}.{number}")
-                passages[language].setdefault(key, text)
-                if answer in (None, number):
-                    relevant[key] = 1
-        if not relevant:
-            raise DataError(f"{where}: no sentence of row '{fields['id']}' answers its question. Drop the row.")
-        for language, question in questions.items():
-            if language in chosen:
-                queries.setdefault(language, {})[str(fields["id"])] = question
-                qrels.setdefault(language, {})[str(fields["id"])] = relevant
+    rows = [_row(fields, where) for where, fields in read_json_rows([path], QA_FIELDS)]
+    chosen = chosen_languages(name, languages, sorted({language for row in rows for language in row.sentences}))
+    if fold is not None:
+        _check_fold(fold, rows, name, path)
+    queries, passages, qrels = _texts(_asking(rows, locate, unwanted, fold), chosen)
     if not queries:
         raise ConfigError(f"task {name}: {path} has no question in {', '.join(chosen)}, or none that is not left out.")
+    options = [str(locate), str(left_out), *([] if fold is None else [fold])]
     return RetrievalTask(
         name=name,
-        revision=f"sha256-{content_hash(path, str(locate), str(left_out))[:16]}",
+        revision=f"sha256-{content_hash(path, *options)[:16]}",
         licence=licence,
         note=note,
         queries=queries,
@@ -97,6 +74,72 @@ def answer_sentences(
         settings=settings_of(chosen),
         files={path.name: sha256(path)},
     )
+
+
+@dataclass(frozen=True)
+class _Row:
+    """answer: the number of the sentence that answers; None where it is not known, and then every sentence does."""
+
+    where: str
+    fields: dict[str, Any]
+    questions: dict[str, str]
+    sentences: Sentences
+    answer: int | None
+
+
+def _row(fields: dict[str, Any], where: str) -> _Row:
+    sentences, answer = _sentences(fields, where), _answer_sentence(fields, where)
+    return _Row(where, fields, texts_of(fields, "queries", where), sentences, answer)
+
+
+def _check_fold(fold: str, rows: Sequence[_Row], name: str, path: Path) -> None:
+    for row in rows:
+        if not isinstance(found := row.fields.get("fold"), str):
+            raise DataError(
+                f"{row.where}: fold of row '{row.fields['id']}' is {found!r}; task {name} with fold={fold} needs the "
+                "fold of every row, a text. Name it, or set fold=null."
+            )
+    if fold not in (folds := sorted({row.fields["fold"] for row in rows})):
+        raise ConfigError(f"task {name}: no fold '{fold}'; {path} has {', '.join(folds)}.{suggest(fold, folds)}")
+
+
+def _asking(rows: Sequence[_Row], locate: bool, unwanted: re.Pattern[str] | None, fold: str | None) -> Iterator[_Row]:
+    """All rows, with the answers that can be located; those whose questions are left out have none."""
+    locator = AnswerLocator(row.sentences for row in rows) if locate else None
+    for row in rows:
+        answer = row.answer
+        asks = fold in (None, row.fields.get("fold"))
+        asks &= unwanted is None or not any(map(unwanted.search, row.questions.values()))
+        if answer is None and locator is not None:
+            answer = locator(texts_of(row.fields, "answers", row.where), row.sentences)
+            asks &= answer is not None
+        yield replace(row, answer=answer, questions=row.questions if asks else {})
+
+
+def _texts(rows: Iterable[_Row], languages: Sequence[str]) -> tuple[Texts, Texts, Qrels]:
+    """Queries, passages and qrels in these languages."""
+    passages: dict[str, dict[str, str]] = {language: {} for language in languages}
+    id_by_text: dict[tuple[str, str], str] = {}
+    queries: dict[str, dict[str, str]] = {}
+    qrels: dict[str, dict[str, dict[str, int]]] = {}
+    for row in rows:
+        name = str(row.fields["id"])
+        relevant: dict[str, int] = {}
+        for language in languages:
+            for number, text in enumerate(row.sentences.get(language, [])):
+                if not any(map(str.isalnum, text)):
+                    continue
+                key = id_by_text.setdefault((language, normalised(text)), f"{language}:{name}.{number}")
+                passages[language].setdefault(key, text)
+                if row.answer in (None, number):
+                    relevant[key] = 1
+        if not relevant:
+            raise DataError(f"{row.where}: no sentence of row '{name}' answers its question. Drop the row.")
+        for language, question in row.questions.items():
+            if language in languages:
+                queries.setdefault(language, {})[name] = question
+                qrels.setdefault(language, {})[name] = relevant
+    return queries, passages, qrels
 
 
 def _sentences(fields: Mapping[str, Any], where: str) -> Sentences:
