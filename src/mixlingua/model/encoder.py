@@ -1,9 +1,7 @@
 """The bi-encoder: transformer, pooling, optional layers, unit-length vectors. One tower serves both sides."""
 
 import hashlib
-import inspect
 import json
-import re
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -67,54 +65,6 @@ def weighted_layers(states: Sequence[Tensor], weights: Sequence[float]) -> Tenso
     mixed = sum(weight * state for weight, state in zip(weights, states[-len(weights) :], strict=True))
     assert isinstance(mixed, Tensor)
     return mixed / sum(weights)
-
-
-_EMBEDDINGS = re.compile(r"embed|\bwte\b|\bwpe\b")
-_LAYER = re.compile(r"(?:^|\.)(?:layer|layers|h|block)\.(\d+)\.")
-
-
-def depth_of(name: str, num_layers: int) -> int:
-    """name: of a parameter. 0 for embeddings, i + 1 for layer i, num_layers + 1 for what comes after the layers."""
-    if found := _LAYER.search(name):
-        return int(found[1]) + 1
-    return 0 if _EMBEDDINGS.search(name) else num_layers + 1
-
-
-def num_layers(module: nn.Module) -> int:
-    """How many layers its parameters' names tell of; 0 where they tell of none."""
-    found = (_LAYER.search(name) for name, _ in module.named_parameters())
-    return max((int(match[1]) + 1 for match in found if match), default=0)
-
-
-def freeze_lowest(transformer: nn.Module, num_frozen: int) -> None:
-    """No training for the embeddings and the lowest layers; 0 leaves everything as it is."""
-    if num_frozen:
-        for name, parameter in transformer.named_parameters():
-            if depth_of(name, num_frozen) <= num_frozen:
-                parameter.requires_grad_(False)
-
-
-def reinitialize_highest(transformer: PreTrainedModel, count: int, seed: int) -> None:
-    """Draw the weights of the highest `count` layers anew, as the architecture does before pretraining.
-
-    What comes after the layers, such as a last norm, is drawn anew with them; 0 leaves everything as it is.
-    Source: Zhang et al. 2021, "Revisiting Few-sample BERT Fine-tuning" (arXiv 2006.05987), section 5.
-    """
-    if not count:
-        return
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        new = dict(type(transformer)(transformer.config).named_parameters())
-    total = num_layers(transformer)
-    with torch.no_grad():
-        for name, parameter in transformer.named_parameters():
-            if depth_of(name, total) > total - count:
-                parameter.copy_(new[name])
-
-
-def has_optional_pooler(architecture: type[nn.Module]) -> bool:
-    """Whether a transformer's own pooling layer may be left out."""
-    return "add_pooling_layer" in inspect.signature(architecture.__init__).parameters
 
 
 def _set_attention(transformer: PreTrainedModel, name: str) -> None:

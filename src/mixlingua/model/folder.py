@@ -16,9 +16,10 @@ from safetensors.torch import save_file
 
 from mixlingua.errors import ModelError
 from mixlingua.files import atomic_folder, write_json
-from mixlingua.model.encoder import BiEncoder, has_optional_pooler
+from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.folder_reader import POOLING_FLAGS, SAVED_POOLINGS
 from mixlingua.model.layers import Normalize
+from mixlingua.model.weights import has_optional_pooler
 
 LAYOUT = "6.2.0"  # the version of sentence-transformers whose files these are
 _MODULES = "sentence_transformers.models"

@@ -16,7 +16,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from mixlingua.data.tokenizer import PairTokenizer
 from mixlingua.errors import ConfigError, ModelError, check_choice
-from mixlingua.model.encoder import POOLINGS, BiEncoder, Pooling, freeze_lowest, reinitialize_highest
+from mixlingua.model.depth import freeze_lowest, reinitialize_highest
+from mixlingua.model.encoder import POOLINGS, BiEncoder, Pooling
 from mixlingua.model.folder_reader import FolderSettings, read_settings
 from mixlingua.model.weights import find_weights, load_tokenizer, load_transformer
 

