@@ -13,7 +13,8 @@ import torch
 from mixlingua.data.batches import StepDataset
 from mixlingua.data.build import build_store
 from mixlingua.data.readers import columns as columns_module
-from mixlingua.data.readers.columns import ColumnsReader, HubReader
+from mixlingua.data.readers.columns import ColumnsReader
+from mixlingua.data.readers.hub import HubReader
 from mixlingua.data.readers.jsonl import JsonlReader
 from mixlingua.errors import ConfigError, DataError
 from mixlingua.sampling.plan import BatchPlan

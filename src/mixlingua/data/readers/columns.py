@@ -1,15 +1,14 @@
-"""Training data by columns: files of other libraries, and any data set of the library `datasets`.
+"""Training data by columns, as the files of other libraries have it.
 
 A record is a row of a table or an object of JSON. `Columns` says where it has its query, its passages that answer,
 those that do not, and what a teacher scored them with; `FORMATS` are those of other libraries.
 """
 
 import csv
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mixlingua.data.readers.jsonl import joined_by_id
 from mixlingua.data.rows import PairRow, check_texts
@@ -17,13 +16,20 @@ from mixlingua.errors import ConfigError, DataError, check_choice, suggest
 from mixlingua.files import MAX_LINE_BYTES, MAX_WHOLE_BYTES, content_hash, parse_json, read_json, read_lines
 from mixlingua.languages import language_of
 
-logger = logging.getLogger(__name__)
-
 VERSION = "1"
 Record = tuple[str, Mapping[str, Any]]  # where it stands, and its columns
 LABELS = ("label", "labels", "score", "scores")
 _QUERIES = ("anchor", "query", "question")
 _PASSAGES = ("positive", "passage", "answer", "document", "negative")
+
+
+class _Texts(NamedTuple):
+    """Of a record in one language. passages, negatives: (id, text); scores: of the passages, then of the negatives."""
+
+    query: str
+    passages: list[tuple[str, str]]
+    negatives: list[tuple[str, str]]
+    scores: list[float]
 
 
 @dataclass(frozen=True)
@@ -54,29 +60,30 @@ class Columns:
             code = _value(values, self.language, where)
             languages = [language_of(str(code), where)]
         parts = {language: self._texts(values, language, where) for language in languages}
-        parts = {language: part for language, part in parts.items() if part[0] and part[1]}
+        parts = {language: part for language, part in parts.items() if part.query and part.passages}
         if not parts:
             raise DataError(f"{where}: no query with a passage (columns {self.query}, {', '.join(self.passages)}).")
-        for place in range(max(len(passages) for _, passages, _, _ in parts.values())):
-            row = PairRow(name if place == 0 else f"{name}:{place + 1}", {}, {}, "")
-            documents = []
-            for language, (query, passages, negatives, scores) in parts.items():
-                if place < len(passages):
-                    document, row.passages[language] = passages[place]
-                    documents.append(document)
-                    row.queries[language] = query
-                    if negatives:
-                        row.negatives[language] = [text for _, text in negatives]
-                    if scores:
-                        row.scores[language] = [scores[place], *scores[len(passages) :]]
-            passage_id = next(filter(None, documents), row.id)
-            row = PairRow(row.id, row.queries, row.passages, passage_id, negatives=row.negatives, scores=row.scores)
+        for place in range(max(len(part.passages) for part in parts.values())):
+            here = {language: part for language, part in parts.items() if place < len(part.passages)}
+            row_id = name if place == 0 else f"{name}:{place + 1}"
+            row = PairRow(
+                id=row_id,
+                queries={language: part.query for language, part in here.items()},
+                passages={language: part.passages[place][1] for language, part in here.items()},
+                passage_id=next(filter(None, (part.passages[place][0] for part in here.values())), row_id),
+                negatives={
+                    language: [text for _, text in part.negatives] for language, part in here.items() if part.negatives
+                },
+                scores={
+                    language: [part.scores[place], *part.scores[len(part.passages) :]]
+                    for language, part in here.items()
+                    if part.scores
+                },
+            )
             check_texts(row, where)
             yield row
 
-    def _texts(self, values: Mapping[str, Any], language: str, where: str) -> tuple[str, list, list, list[float]]:
-        """The query, (id, text) of the passages and of the negatives, and the scores of both."""
-
+    def _texts(self, values: Mapping[str, Any], language: str, where: str) -> _Texts:
         def read(names: Sequence[str], parse: Callable[[Any, str], list]) -> list:
             named = [name.replace("{language}", language) for name in names]
             return [part for name in named for part in parse(_value(values, name, where), f"{where}: {name}")]
@@ -93,7 +100,7 @@ class Columns:
                 f"{where}: {len(scores)} scores ({', '.join(self.scores)}) for {len(passages)} passages and "
                 f"{len(negatives)} negatives; each needs one. Mend the record, or drop its scores."
             )
-        return queries[0][1] if queries else "", passages, negatives, scores
+        return _Texts(queries[0][1] if queries else "", passages, negatives, scores)
 
 
 def _value(values: Any, name: str, where: str) -> Any:
@@ -291,86 +298,3 @@ def check_row_groups(file: Path) -> None:
                 f"{file}: row group {group} has {size:,} bytes unpacked, more than the limit of {MAX_WHOLE_BYTES:,}. "
                 "Write the file with smaller row groups."
             )
-
-
-class HubReader:
-    """Rows from a data set of the library `datasets`: of the hub, of a folder, or saved by `save_to_disk`.
-
-    path: a hub id (owner/name), or a folder
-    columns: which columns are what, by the fields of `Columns`: query, passages, negatives, scores, id, language; null:
-    `query` and `passage`
-    languages: of the data set; several where the columns' names have `{language}`
-    subset, split, revision: as `datasets.load_dataset` takes them (its name, split, revision); name a commit to train
-    on the same rows again
-    streaming: read from the hub as rows are asked for, without fetching whole files first
-    max_rows: the first so many records; null: all
-    name: of the source
-    """
-
-    def __init__(
-        self,
-        path: str | Path,
-        columns: Mapping[str, Any] | None = None,
-        languages: Sequence[str] = ("en",),
-        subset: str | None = None,
-        split: str = "train",
-        revision: str | None = None,
-        streaming: bool = False,
-        max_rows: int | None = None,
-        name: str = "hf",
-    ) -> None:
-        key, columns = f"data.sources.{name}", columns or {}
-        known = [field.name for field in fields(Columns)]
-        for field in columns:
-            if field not in known:
-                raise ConfigError(
-                    f"{key}.columns.{field}: it is one of {', '.join(known)}.{suggest(str(field), known)}"
-                )
-        lists = {field: [columns[field]] if isinstance(columns[field], str) else list(columns[field])
-                 for field in ("passages", "negatives", "scores") if columns.get(field)}  # fmt: skip
-        self.columns = Columns(**{**columns, **lists})
-        named = "{language}" in f"{self.columns.query} {' '.join(self.columns.passages)}"
-        if len(languages) != 1 and not named:
-            raise ConfigError(
-                f"{key}.languages={list(languages)}: with several, the columns' names say which is which, such as "
-                f"{key}.columns.query='question_{{language}}'."
-            )
-        self.languages = [language_of(code, f"{key}.languages") for code in languages]
-        self.name, self.path, self.subset, self.split, self.revision = name, str(path), subset, split, revision
-        self.streaming, self.max_rows = streaming, max_rows
-
-    def fingerprint(self) -> str:
-        """A hash of the options and of a folder's files; of a data set of the hub its id and revision count."""
-        folder = Path(self.path)
-        files = sorted(file for file in folder.rglob("*") if file.is_file()) if folder.is_dir() else []
-        options = (self.columns, self.languages, self.subset, self.split, self.revision, self.max_rows)
-        identity = [part for file in files for part in (file.relative_to(folder).as_posix(), file)] or [self.path]
-        return content_hash("hf", VERSION, repr(options), *identity)
-
-    def rows(self) -> Iterator[PairRow]:
-        """The rows in the data set's order. Raises DataError where it cannot be read, or a record is malformed."""
-        records = self._load()
-        seen = 0
-        for number, values in enumerate(records if self.max_rows is None else records.take(self.max_rows), start=1):
-            seen = number
-            yield from self.columns.rows((f"{self.path}[{self.split}] row {number}", values), number, self.languages)
-        logger.info("%s: %d records of %s", self.name, seen, self.path)
-
-    def _load(self) -> Any:
-        try:
-            from datasets import load_dataset, load_from_disk
-        except ModuleNotFoundError as error:
-            raise DataError("data=hf needs the library datasets: pip install 'datasets>=4,<6'.") from error
-        try:
-            if any((Path(self.path) / file).is_file() for file in ("state.json", "dataset_dict.json")):
-                saved = load_from_disk(self.path)
-                return saved[self.split] if isinstance(saved, dict) else saved
-            return load_dataset(
-                self.path, self.subset, split=self.split, revision=self.revision, streaming=self.streaming
-            )
-        except Exception as error:  # datasets and the hub's client raise their own errors, those of HTTP and OSErrors
-            raise DataError(
-                f"data.sources.{self.name}.path={self.path}: cannot be read ({type(error).__name__}: {error}). It is a "
-                "hub id (owner/name) with its subset, split and revision, or a folder; without a network, bring the "
-                "files and set path to their folder. Code of data sets is never run."
-            ) from error
