@@ -1,11 +1,17 @@
 """Sources made of random coverage and keys, without text."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+from mixlingua.sampling.plan import BatchPlan
+from mixlingua.sampling.strategies import Hybrid, Strategy
+
+HYBRID = Hybrid()
 
 
 @dataclass
@@ -23,6 +29,12 @@ class MadeSource:
         if self.coverage is None:
             return set(self.languages)
         return {language for bit, language in enumerate(self.languages) if int(self.coverage[row]) >> bit & 1}
+
+
+def make_plan(sources: Sequence[MadeSource], strategy: Strategy = HYBRID, **changes: Any) -> BatchPlan:
+    """With batches of 12 rows in four languages, or with changes."""
+    settings = {"languages": ("ar", "de", "en", "tr"), "batch_size": 12, "seed": 0}
+    return BatchPlan(sources, strategy=strategy, **(settings | changes))
 
 
 def true_conflict_rate(keys: NDArray[np.int64]) -> float:

@@ -1,17 +1,18 @@
 """Set-ups that cannot work are refused, with what to do; decisions that a user should know of are noted."""
 
+from functools import partial
+
 import numpy as np
 import pytest
+from tests.sampling.conftest import make_plan
 
 from mixlingua.errors import ConfigError
-from mixlingua.sampling.plan import BatchPlan
 from mixlingua.sampling.strategies import Crosslingual, English, Hybrid, Mixed, Monolingual
 
 HYBRID = Hybrid()
 
 
-def plan_of(sources, strategy=HYBRID, *, languages=("ar", "de", "en", "tr"), batch_size=20, seed=0):
-    return BatchPlan(sources, strategy=strategy, languages=languages, batch_size=batch_size, seed=seed)
+plan_of = partial(make_plan, batch_size=20)
 
 
 @pytest.mark.parametrize("alpha", [-0.1, 1.1, float("nan"), "half", True])

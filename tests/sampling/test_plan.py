@@ -2,12 +2,14 @@
 
 import pickle
 from collections import defaultdict
+from functools import partial
 from hashlib import sha256
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.sampling.conftest import make_plan
 
 from mixlingua.sampling.plan import BatchPlan
 from mixlingua.sampling.strategies import Crosslingual, English, Hybrid, Mixed, Monolingual, Scheduled
@@ -46,8 +48,7 @@ def sources(make_source):
     ]
 
 
-def plan_of(sources, strategy, *, seed=0, batch_size=12):
-    return BatchPlan(sources, strategy=strategy, languages=LANGUAGES, batch_size=batch_size, seed=seed)
+plan_of = partial(make_plan, languages=LANGUAGES)
 
 
 def content(batch):

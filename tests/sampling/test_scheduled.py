@@ -1,11 +1,13 @@
 """alpha as a function of the step: against numbers worked out by hand, and as a share of the batches."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy.stats import binom
+from tests.sampling.conftest import make_plan
 
 from mixlingua.errors import ConfigError
-from mixlingua.sampling.plan import BatchPlan
 from mixlingua.sampling.strategies import Hybrid, Scheduled
 
 DOWN = {"schedule": "linear", "alpha_start": 1.0, "alpha_end": 0.0, "switch_at": 0.5, "max_steps": 5}
@@ -15,8 +17,7 @@ def scheduled(**changes):
     return Scheduled(**{**DOWN, "batches_per_step": 1, **changes})
 
 
-def plan_of(source, strategy, *, seed=0, languages=("ar", "de", "en", "tr")):
-    return BatchPlan([source], strategy=strategy, languages=languages, batch_size=4, seed=seed)
+plan_of = partial(make_plan, batch_size=4)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +53,7 @@ def test_alpha_is_the_share_of_monolingual_steps_in_every_window(make_source, sc
         max_steps=2000 // batches_per_step,
         batches_per_step=batches_per_step,
     )
-    plan = plan_of(make_source(500), strategy, seed=7)
+    plan = plan_of([make_source(500)], strategy, seed=7)
     monolingual = np.array([plan.batch(step).kind == "monolingual" for step in range(2400)])
     for start in range(0, 2400, 200):
         window = np.arange(start, start + 200)
@@ -72,8 +73,8 @@ def test_alpha_is_the_share_of_the_uniform_numbers_of_a_step(step):
 @pytest.mark.parametrize("schedule", ["linear", "cosine", "two_phase"])
 def test_without_a_difference_the_batches_are_those_of_hybrid(make_source, schedule):
     source = make_source(300)
-    same = plan_of(source, scheduled(schedule=schedule, alpha_start=0.3, alpha_end=0.3, max_steps=200))
-    hybrid = plan_of(source, Hybrid(alpha=0.3))
+    same = plan_of([source], scheduled(schedule=schedule, alpha_start=0.3, alpha_end=0.3, max_steps=200))
+    hybrid = plan_of([source], Hybrid(alpha=0.3))
     for step in range(300):
         one, other = same.batch(step), hybrid.batch(step)
         assert (one.kind, one.rows.tolist(), one.query_languages) == (
@@ -87,13 +88,13 @@ def test_without_a_difference_the_batches_are_those_of_hybrid(make_source, sched
 def test_a_kind_that_never_comes_needs_no_source(make_source, ends, kind):
     strategy = scheduled(alpha_start=ends[0], alpha_end=ends[1])
     assert strategy.kinds == (kind,)
-    assert {plan_of(make_source(100), strategy).batch(step).kind for step in range(50)} == {kind}
+    assert {plan_of([make_source(100)], strategy).batch(step).kind for step in range(50)} == {kind}
     with pytest.raises(ConfigError, match="sampler=scheduled: crosslingual batches need"):
-        plan_of(make_source(100), scheduled(), languages=["de"])
+        plan_of([make_source(100)], scheduled(), languages=["de"])
 
 
 def test_the_number_of_steps_is_part_of_the_description(make_source):
-    described = [plan_of(make_source(100), scheduled(max_steps=steps)).describe() for steps in (40, 60)]
+    described = [plan_of([make_source(100)], scheduled(max_steps=steps)).describe() for steps in (40, 60)]
     assert [one.pop("sampler.max_steps") for one in described] == [40, 60]
     assert described[0] == described[1]
 

@@ -1,21 +1,21 @@
 """How often each kind, source, language and pair is drawn."""
 
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, chisquare
+from tests.sampling.conftest import make_plan
 
-from mixlingua.sampling.plan import BatchPlan
 from mixlingua.sampling.strategies import Crosslingual, Hybrid, Mixed, Monolingual
 
 UNLIKELY = 1e-4
 
 
-def plan_of(sources, strategy, *, languages=("ar", "de", "en", "tr"), batch_size=4, seed=0):
-    return BatchPlan(sources, strategy=strategy, languages=languages, batch_size=batch_size, seed=seed)
+plan_of = partial(make_plan, batch_size=4)
 
 
 @settings(derandomize=True, max_examples=6)
