@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import pytorch_lightning as pl
 import torch
 
 from mixlingua.data.batches import TrainBatch
@@ -29,6 +30,14 @@ def module(pretrained, infonce) -> RetrieverModule:
             layer.p = 0.0
     optimizer = AdamW(lr=5e-3, weight_decay=0.0, schedule="constant")
     return RetrieverModule(encoder, TotalLoss({"infonce": infonce()}), optimizer)
+
+
+@pytest.fixture
+def trainer(tmp_path) -> Callable[..., pl.Trainer]:
+    """A trainer on the CPU that shows and keeps nothing, with changes."""
+    quiet = {"accelerator": "cpu", "default_root_dir": tmp_path, "logger": False, "num_sanity_val_steps": 0}
+    quiet |= dict.fromkeys(["enable_progress_bar", "enable_model_summary", "enable_checkpointing"], False)
+    return lambda **changes: pl.Trainer(**(quiet | changes))
 
 
 @pytest.fixture

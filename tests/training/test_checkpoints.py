@@ -62,7 +62,7 @@ def run_dir(tmp_path) -> Path:
 
 
 @pytest.fixture
-def fit(toy_batches, run_dir):
+def fit(toy_batches, trainer, run_dir):
     """Trains for four steps, by default with a validation after each."""
 
     def run(
@@ -73,15 +73,14 @@ def fit(toy_batches, run_dir):
         )
         callbacks += [average] if average else []
         callbacks.append(EndOfTraining(run_dir, average=average, restore_best=validates, save_model=save_model))
-        trainer = pl.Trainer(
-            max_steps=steps, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
-            callbacks=callbacks, num_sanity_val_steps=0, val_check_interval=1 if validates else None,
-            check_val_every_n_epoch=None if validates else 1,
+        used = trainer(
+            max_steps=steps, callbacks=callbacks, enable_checkpointing=True,
+            val_check_interval=1 if validates else None, check_val_every_n_epoch=None if validates else 1,
         )  # fmt: skip
-        trainer.fit(
+        used.fit(
             module, datamodule=PairDataModule(toy_batches(steps), toy_batches(1) if validates else None), **options
         )
-        return trainer
+        return used
 
     return run
 

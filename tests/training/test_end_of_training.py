@@ -36,18 +36,14 @@ class Weights(pl.Callback):
 
 
 @pytest.fixture
-def fit(module, toy_batches, tmp_path):
+def fit(module, toy_batches, trainer, tmp_path):
     """Trains, and gives the named weights as each step left them."""
 
     def run(*, average=None, start_share=None, models=None, save_model=False, steps=3, names=(NAME,)):
         weights = Weights(names)
         end = EndOfTraining(tmp_path, average=average, start_share=start_share, models=models, save_model=save_model)
-        trainer = pl.Trainer(
-            max_steps=steps, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
-            callbacks=[weights, *([average] if average else []), end], default_root_dir=tmp_path,
-            enable_checkpointing=False,
-        )  # fmt: skip
-        trainer.fit(module, DataLoader(toy_batches(steps), batch_size=None))
+        callbacks = [weights, *([average] if average else []), end]
+        trainer(max_steps=steps, callbacks=callbacks).fit(module, DataLoader(toy_batches(steps), batch_size=None))
         return weights.steps
 
     return run

@@ -29,17 +29,16 @@ class Record(pl.Callback):
 
 
 @pytest.fixture
-def fit(tmp_path):
+def fit(trainer, tmp_path):
     """Trains module on batches and returns what was logged at every step."""
 
     def run(module, batches, callbacks=(), validation=None, **options) -> list[dict[str, float]]:
         record = Record()
-        trainer = pl.Trainer(
-            max_steps=len(batches), accelerator="cpu", logger=pl.loggers.CSVLogger(tmp_path / "log"),
-            enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=bool(callbacks),
-            callbacks=[record, *callbacks], log_every_n_steps=1, num_sanity_val_steps=0, **options,
+        used = trainer(
+            max_steps=len(batches), logger=pl.loggers.CSVLogger(tmp_path / "log"), log_every_n_steps=1,
+            enable_checkpointing=bool(callbacks), callbacks=[record, *callbacks], **options,
         )  # fmt: skip
-        trainer.fit(module, loader(batches), loader(validation) if validation else None)
+        used.fit(module, loader(batches), loader(validation) if validation else None)
         return record.steps
 
     return run
@@ -143,11 +142,10 @@ def test_the_schedule_runs_over_the_trainers_steps(module, toy_batches, fit):
     assert rates == pytest.approx([0.5, 1, 2 / 3, 1 / 3])
 
 
-def test_validation_logs_the_mean_over_its_batches_without_training(module, toy_batches, make_batch, tmp_path):
+def test_validation_logs_the_mean_over_its_batches_without_training(module, toy_batches, make_batch, trainer):
     validation = [*toy_batches(1), make_batch(1, ["one", "two"], ["eins", "zwei"])]
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, default_root_dir=tmp_path)
-    (logged,) = trainer.validate(module, loader(validation), verbose=False)
+    (logged,) = trainer().validate(module, loader(validation), verbose=False)
     module.eval()
     expected = sum(loss_of(module, batch) for batch in validation) / 2
     assert logged == {"validation/loss": pytest.approx(expected, abs=1e-5)}

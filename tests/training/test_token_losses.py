@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import pytest
-import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
@@ -56,13 +55,9 @@ def test_padding_special_tokens_and_prefixes_change_nothing(taught, batch, make_
     assert taught.encoder.tokenizer.content(batch.queries, "query").sum().item() == sum(map(len, WORDS))
 
 
-def test_training_moves_the_tokens_to_the_teachers(taught, batch, tmp_path):
+def test_training_moves_the_tokens_to_the_teachers(taught, batch, trainer):
     before = loss_of(taught, batch)
-    trainer = pl.Trainer(
-        max_steps=12, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
-        enable_checkpointing=False, default_root_dir=tmp_path,
-    )  # fmt: skip
-    trainer.fit(taught, DataLoader([batch] * 12, batch_size=None))
+    trainer(max_steps=12).fit(taught, DataLoader([batch] * 12, batch_size=None))
     assert loss_of(taught, batch) < before / 2
 
 
