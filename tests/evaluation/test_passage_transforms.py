@@ -69,29 +69,53 @@ def test_it_is_not_for_one_language(biased):
         with_joining(one)
 
 
-def test_texts_of_both_are_encoded_once(biased, monkeypatch):
-    encoded = []
+@pytest.fixture
+def encoded(monkeypatch) -> list[tuple[str, int]]:
+    """The side of each call of the encoder, and how many texts it had."""
+    calls = []
 
     def encode(encoder, texts, side, **_):
-        encoded.append((side, len(texts)))
+        calls.append((side, len(texts)))
         return Biased()(texts, side)
 
     monkeypatch.setattr(suite, "encode", encode)
-    tasks = [biased, with_joining(biased), replace(biased, name="other", queries=biased.queries)]
-    results = suite.evaluate_encoder(object(), tasks, token_budget=8, precision="32-true")
+    return calls
+
+
+def evaluate(*tasks):
+    return suite.evaluate_encoder(object(), tasks, token_budget=8, precision="32-true")
+
+
+def with_one_more(task: RetrievalTask) -> RetrievalTask:
+    return replace(task, name="longer", passages=task.passages | {"en": task.passages["en"] | {"en2": "00 1"}})
+
+
+def test_texts_of_several_tasks_are_encoded_once(biased, encoded):
+    results = evaluate(biased, with_joining(biased), replace(biased, name="other"))
     assert encoded == [("query", 4), ("passage", 4)]
     assert [result.task for result in results] == ["biased", "biased_joined", "other"]
-    longer = {"de": biased.passages["de"], "en": biased.passages["en"] | {"en2": "00 1"}}
-    tasks = [biased, replace(biased, name="longer", passages=longer)]
-    suite.evaluate_encoder(object(), tasks, token_budget=8, precision="32-true")
-    assert encoded[2:] == [("query", 4), ("passage", 4), ("passage", 1)], "another call, and one passage more"
+
+
+def test_a_passage_that_only_the_second_task_has_is_encoded_alone(biased, encoded):
+    evaluate(biased, with_one_more(biased))
+    assert encoded == [("query", 4), ("passage", 4), ("passage", 1)]
+
+
+def test_another_evaluation_encodes_anew(biased, encoded):
+    for _ in range(2):
+        evaluate(biased)
+    assert encoded == [("query", 4), ("passage", 4)] * 2
+
+
+def test_only_the_latest_texts_are_kept(biased, encoded):
+    texts = with_one_more(biased).passages
     others = replace(
-        biased, passages={name: {key: f"0{text}" for key, text in own.items()} for name, own in longer.items()}
+        biased, passages={name: {key: f"0{text}" for key, text in own.items()} for name, own in texts.items()}
     )
     encoder = suite.TextEncoder(object(), 8, "32-true", suite.progress_bars(), "")
     for task in (biased, others, biased):
         evaluate_task(task, encoder)
-    assert encoded[5:] == [("query", 4), ("passage", 4), ("passage", 5), ("passage", 4)], "only the latest are kept"
+    assert encoded == [("query", 4), ("passage", 4), ("passage", 5), ("passage", 4)]
 
 
 PARAGRAPHS = ["0 01", "1 01"]
