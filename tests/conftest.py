@@ -7,20 +7,25 @@ import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 from tests.browser import NAMES, Browser
+from tests.hub import LocalHub
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from mixlingua.evaluation.tasks import RetrievalTask
     from mixlingua.losses.infonce import InfoNCE
     from mixlingua.model.encoder import BiEncoder
     from mixlingua.model.pretrained import PretrainedEncoder
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+TEXTS = ("Wie hoch ist der Berg?", "", "ประเทศไทยมีประชากรเท่าไร", "a", "truncated " * 200)
 
 settings.register_profile("untimed", deadline=None)  # a time says more of the machine than of the code
 settings.load_profile("untimed")
@@ -82,6 +87,70 @@ def folder_encoder(pretrained) -> "Callable[[Path | str], BiEncoder]":
     """What model=folder loads: every setting is the folder's own. In evaluation mode."""
     none = dict.fromkeys(["pooling", "query_prefix", "passage_prefix", "max_query_length", "max_passage_length"])
     return lambda folder: pretrained(name_or_path=str(folder), **none).load(0).eval()
+
+
+@pytest.fixture(scope="session")
+def vectors() -> "Callable[..., list[Tensor]]":
+    """An encoder's vectors of texts as queries and as passages."""
+    import torch
+
+    @torch.inference_mode()
+    def encode(encoder, texts=TEXTS) -> "list[Tensor]":
+        return [encoder(encoder.tokenizer.queries(texts)), encoder(encoder.tokenizer.passages(texts))]
+
+    return encode
+
+
+@pytest.fixture(scope="session")
+def assert_same_vectors(vectors) -> Callable[..., None]:
+    """Queries and passages have the vectors that sentence-transformers makes from the folder, or a model of its own."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    def check(encoder, reference: Path | SentenceTransformer, texts=TEXTS, atol=1e-6, **options) -> None:
+        if isinstance(reference, Path):
+            reference = SentenceTransformer(str(reference), device="cpu", **options)
+        theirs = [reference.encode_query(list(texts)), reference.encode_document(list(texts))]
+        for mine, other in zip(vectors(encoder, texts), theirs, strict=True):
+            torch.testing.assert_close(mine, torch.from_numpy(other), rtol=0, atol=atol)
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def labse(tmp_path_factory: pytest.TempPathFactory, pretrained) -> Path:
+    """LaBSE's layout with small random weights: cls, a dense layer with tanh, and pickles and code beside them."""
+    import torch
+
+    from mixlingua.model.encoder import BiEncoder
+    from mixlingua.model.folder import save_folder
+    from mixlingua.model.layers import Dense
+
+    plain = pretrained(pooling="cls").load(seed=4)
+    torch.manual_seed(1)
+    dense = [Dense(32, 32, bias=True, activation=torch.nn.Tanh())]
+    folder = tmp_path_factory.mktemp("labse") / "repository"
+    save_folder(BiEncoder(plain.transformer, plain.tokenizer, pooling="cls", dense=dense), folder)
+    (folder / "mixlingua.json").unlink()
+    (folder / "pytorch_model.bin").write_bytes(b"a pickle")
+    (folder / "modeling.py").write_text("raise SystemExit")
+    return folder
+
+
+@pytest.fixture
+def hub_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], LocalHub]]:
+    """A hub that serves a folder as every repository, to this process, with an empty cache, and to those it starts."""
+    with ExitStack() as servers:
+
+        def serve(folder: Path) -> LocalHub:
+            server = servers.enter_context(LocalHub(folder))
+            for name, value in {"ENDPOINT": server.url, "HOME": str(tmp_path / "hf"), "HUB_DISABLE_XET": "1"}.items():
+                monkeypatch.setenv(f"HF_{name}", value)
+            monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+            monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+            return server
+
+        yield serve
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@ import os
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.hub import LocalHub
 
 from mixlingua.data.readers.mmarco import REPOSITORY, MmarcoReader
 from mixlingua.errors import ConfigError, DataError
@@ -91,12 +90,8 @@ def test_fingerprint_follows_files_and_options(make, folder):
 
 
 @pytest.fixture
-def hub(folder, tmp_path, monkeypatch):
-    with LocalHub(folder) as server:
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
-        yield server
+def hub(hub_of, folder):
+    return hub_of(folder)
 
 
 def test_the_files_of_the_hub_are_asked_for_by_revision(make, hub, tmp_path):

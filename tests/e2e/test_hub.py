@@ -1,36 +1,16 @@
 """A recipe of the hub from its first byte to a folder that sentence-transformers reads, on a hub of our own."""
 
 import pytest
-import torch
-from sentence_transformers import SentenceTransformer
-from tests.hub import LocalHub
-from torch import nn
 
-from mixlingua.model.encoder import BiEncoder
-from mixlingua.model.folder import save_folder
-from mixlingua.model.layers import Dense
 from mixlingua.model.pretrained import PretrainedEncoder
-
-TEXTS = ["Wie hoch ist der Berg?", "", "Hund Katze " * 200]
 
 
 @pytest.fixture
-def hub(tmp_path, monkeypatch):
-    """LaBSE's layout with small random weights."""
-    plain = PretrainedEncoder("tiny", pooling="cls").load(seed=4)
-    torch.manual_seed(1)
-    dense = [Dense(32, 32, bias=True, activation=nn.Tanh())]
-    folder = tmp_path / "labse"
-    save_folder(BiEncoder(plain.transformer, plain.tokenizer, pooling="cls", dense=dense), folder)
-    (folder / "mixlingua.json").unlink()
-    with LocalHub(folder) as server:
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
-        monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-        monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
-        yield server
+def hub(hub_of, labse):
+    return hub_of(labse)
 
 
-def test_a_recipe_of_the_hub_is_fetched_trained_evaluated_and_saved(hub, start, tmp_path):
+def test_a_recipe_of_the_hub_is_fetched_trained_evaluated_and_saved(hub, start, assert_same_vectors, tmp_path):
     process = start("model=labse", "trainer.max_steps=1", "checkpoint.every_n_steps=1", f"hydra.run.dir={tmp_path}/run")
     output = process.communicate(timeout=300)
     assert process.returncode == 0, output
@@ -39,11 +19,7 @@ def test_a_recipe_of_the_hub_is_fetched_trained_evaluated_and_saved(hub, start, 
     assert (tmp_path / "run" / "metrics.json").is_file()
     encoder = PretrainedEncoder(str(tmp_path / "run" / "model")).load(seed=0).eval()
     assert [type(layer).__name__ for layer in encoder.dense] == ["Dense"]
-    reference = SentenceTransformer(str(tmp_path / "run" / "model"), device="cpu")
-    with torch.inference_mode():
-        ours = encoder(encoder.tokenizer.queries(TEXTS)), encoder(encoder.tokenizer.passages(TEXTS))
-    for mine, theirs in zip(ours, (reference.encode_query(TEXTS), reference.encode_document(TEXTS)), strict=True):
-        torch.testing.assert_close(mine, torch.from_numpy(theirs), rtol=0, atol=1e-6)
+    assert_same_vectors(encoder, tmp_path / "run" / "model")
 
 
 def test_a_hub_that_refuses_is_one_line_and_exit_status_2(hub, start):

@@ -1,18 +1,14 @@
-"""A cache for all tests of models, and sentence-transformers as the measure of vectors."""
+"""A cache for all tests of models, and a folder whose tokenizer is a unigram model."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from mixlingua.model.local_weights import tiny_folder
-
-TEXTS = ("Wie hoch ist der Berg?", "", "ประเทศไทยมีประชากรเท่าไร", "a", "truncated " * 200)
 
 
 @pytest.fixture(autouse=True)
@@ -40,28 +36,3 @@ def unigram(cache, tmp_path) -> Path:
     names = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names, model_max_length=64).save_pretrained(folder)
     return folder
-
-
-@pytest.fixture(scope="session")
-def vectors() -> Callable[..., list[torch.Tensor]]:
-    """An encoder's vectors of texts as queries and as passages."""
-
-    @torch.inference_mode()
-    def encode(encoder, texts=TEXTS) -> list[torch.Tensor]:
-        return [encoder(encoder.tokenizer.queries(texts)), encoder(encoder.tokenizer.passages(texts))]
-
-    return encode
-
-
-@pytest.fixture(scope="session")
-def assert_same_vectors(vectors) -> Callable[..., None]:
-    """Queries and passages have the vectors that sentence-transformers makes from the folder, or a model of its own."""
-
-    def check(encoder, reference: Path | SentenceTransformer, texts=TEXTS, atol=1e-6, **options) -> None:
-        if isinstance(reference, Path):
-            reference = SentenceTransformer(str(reference), device="cpu", **options)
-        theirs = [reference.encode_query(list(texts)), reference.encode_document(list(texts))]
-        for mine, other in zip(vectors(encoder, texts), theirs, strict=True):
-            torch.testing.assert_close(mine, torch.from_numpy(other), rtol=0, atol=atol)
-
-    return check

@@ -7,15 +7,12 @@ import os
 import pytest
 import torch
 from huggingface_hub import hf_hub_download
-from tests.hub import LocalHub
 from torch import nn
 
 from mixlingua.errors import DataError, HubError, ModelError, StorageError
 from mixlingua.files import local_or_fetched
 from mixlingua.hub import fetch_snapshot, on_endpoint, remove_damaged
-from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.folder import save_folder
-from mixlingua.model.layers import Dense
 from mixlingua.model.pretrained import PretrainedEncoder
 from mixlingua.model.weights import find_weights
 
@@ -26,31 +23,13 @@ LABSE = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def labse(tmp_path_factory, pretrained):
-    """LaBSE's layout with small random weights: cls, a dense layer with tanh, and pickles and code beside them."""
-    plain = pretrained(pooling="cls").load(seed=4)
-    torch.manual_seed(1)
-    dense = [Dense(32, 32, bias=True, activation=nn.Tanh())]
-    folder = tmp_path_factory.mktemp("labse") / "repository"
-    save_folder(BiEncoder(plain.transformer, plain.tokenizer, pooling="cls", dense=dense), folder)
-    (folder / "mixlingua.json").unlink()
-    (folder / "pytorch_model.bin").write_bytes(b"a pickle")
-    (folder / "modeling.py").write_text("raise SystemExit")
-    return folder
-
-
 @pytest.fixture
-def hub(labse, tmp_path, monkeypatch):
-    """The server, with an empty cache of the client, which waits little and never tries again after a pause."""
-    with LocalHub(labse) as server:
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DOWNLOAD_TIMEOUT", 0.5)
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_ETAG_TIMEOUT", 0.5)
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
-        monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda seconds: None)
-        yield server
+def hub(hub_of, labse, monkeypatch):
+    """A client waits little and never tries again after a pause."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DOWNLOAD_TIMEOUT", 0.5)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_ETAG_TIMEOUT", 0.5)
+    monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda seconds: None)
+    return hub_of(labse)
 
 
 def test_fetched_trained_and_saved_with_sentence_transformers_vectors(hub, tmp_path, assert_same_vectors):

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.hub import LocalHub
 
 from mixlingua.errors import HubError
 from mixlingua.hub import upload_folder
@@ -13,15 +12,13 @@ from mixlingua.publish.card import CARD
 
 
 @pytest.fixture
-def hub(tmp_path, monkeypatch):
+def hub(hub_of, tmp_path, monkeypatch):
     """The server, with an empty folder for what arrives."""
-    (tmp_path / "hub").mkdir()
-    with LocalHub(tmp_path / "hub") as server:
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
-        monkeypatch.setenv("HF_TOKEN", "hf_secret")
-        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.url)
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
-        yield server
+    (tmp_path / "arrived").mkdir()
+    server = hub_of(tmp_path / "arrived")
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.url)
+    return server
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
