@@ -23,8 +23,8 @@ APART = {  # a part of the others, modules' sizes, quality on data that is not e
 OTHERS = sorted({script.name for script in BENCHMARKS.glob("*.py")} - {name.split()[0] for name in PROMISED} - APART)
 
 
-def run(*arguments: str, cache: Path) -> str:
-    environment = os.environ | {"MIXLINGUA_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
+def run(*arguments: str) -> str:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=BENCHMARKS.parent,
@@ -37,16 +37,11 @@ def run(*arguments: str, cache: Path) -> str:
     return done.stdout.splitlines()[-1]
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.mark.benchmark
 @pytest.mark.parametrize("command", PROMISED)
-def test_a_benchmark_of_speed_runs_and_ends_in_its_figures(command: str, cache: Path) -> None:
+def test_a_benchmark_of_speed_runs_and_ends_in_its_figures(command: str) -> None:
     script, *arguments = command.split()
-    figures = json.loads(run(str(BENCHMARKS / script), "--small", *arguments, cache=cache))
+    figures = json.loads(run(str(BENCHMARKS / script), "--small", *arguments))
     assert PROMISED[command] <= figures.keys()
     numbers = [value for value in figures.values() if isinstance(value, float)]
     assert numbers
@@ -55,11 +50,11 @@ def test_a_benchmark_of_speed_runs_and_ends_in_its_figures(command: str, cache: 
 
 @pytest.mark.benchmark
 @pytest.mark.parametrize("script", OTHERS)
-def test_the_other_benchmarks_run_and_end_in_json(script: str, cache: Path) -> None:
-    assert isinstance(json.loads(run(str(BENCHMARKS / script), "--small", cache=cache)), dict | list)
+def test_the_other_benchmarks_run_and_end_in_json(script: str) -> None:
+    assert isinstance(json.loads(run(str(BENCHMARKS / script), "--small")), dict | list)
 
 
 @pytest.mark.gpu
-def test_the_benchmark_of_a_gpu_runs(cache: Path, tmp_path: Path) -> None:
-    run(str(BENCHMARKS / "gpu.py"), "--json", str(tmp_path / "gpu.json"), "--seconds", "60", cache=cache)
+def test_the_benchmark_of_a_gpu_runs(tmp_path: Path) -> None:
+    run(str(BENCHMARKS / "gpu.py"), "--json", str(tmp_path / "gpu.json"), "--seconds", "60")
     assert json.loads((tmp_path / "gpu.json").read_text())

@@ -65,14 +65,13 @@ def problems(command: list[str]) -> list[str]:
 
 
 @pytest.fixture
-def workplace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def workplace(own_cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """An empty folder without network and with the examples' files, as the current one."""
 
     def refused(*arguments: Any, **settings: Any) -> None:
         raise urllib.error.URLError("the tests fetch nothing")
 
     monkeypatch.setattr(fetch.urllib.request, "urlopen", refused)
-    monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "docs").symlink_to(DOCS)
     with gzip.open("pairs.jsonl.gz", "wt") as file:

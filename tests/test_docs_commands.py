@@ -97,19 +97,14 @@ def _two_jobs(words: list[str]) -> list[str]:
     return words
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, cache: Path, tmp_path: Path) -> Iterator[Callable[..., int]]:
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[..., int]]:
     """`python run.py` in a folder with the examples' files, inside the test's process; returns the exit status."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_IDENTITY_TOKEN_FILE"):
         monkeypatch.delenv(name, raising=False)
-    settings = {"MIXLINGUA_CACHE": cache, "OMP_NUM_THREADS": 1, "PL_GLOBAL_SEED": 0, "WANDB_SILENT": "true"}
+    settings = {"OMP_NUM_THREADS": 1, "PL_GLOBAL_SEED": 0, "WANDB_SILENT": "true"}
     settings |= {name: tmp_path / name.lower() for name in ("NETRC", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR")}
     for name, value in settings.items():
         monkeypatch.setenv(name, str(value))

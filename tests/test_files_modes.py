@@ -24,11 +24,10 @@ def modes(folder):
     return {stat.S_IMODE(entry.stat().st_mode) for entry in folder.rglob("*") if entry.is_file()}
 
 
-def test_weights_follow_the_umask(umask, tmp_path, monkeypatch):
+def test_weights_follow_the_umask(umask, own_cache, tmp_path):
     """safetensors writes for the owner alone."""
     from mixlingua.model.folder import save_folder
 
-    monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path / "cache"))
     assert modes(tiny_folder(0)) == {0o640}
     settings = {"pooling": "mean", "layer_weights": [0.5, 0.5]}
     save_folder(PretrainedEncoder("tiny", **settings).load(0), tmp_path / "model")
@@ -63,9 +62,8 @@ def test_a_place_that_cannot_be_written_is_a_message(tmp_path, write):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_cache_is_a_message(tmp_path, monkeypatch):
+def test_a_read_only_cache_is_a_message(own_cache, tmp_path):
     tmp_path.chmod(0o555)
-    monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path / "cache"))
     with pytest.raises(StorageError, match="cannot be written"):
         tiny_folder(0)
     tmp_path.chmod(0o755)

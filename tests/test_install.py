@@ -35,7 +35,7 @@ def test_an_installed_package_trains_from_any_folder(tmp_path: Path) -> None:
         "trainer.max_steps=2",
         "data.num_workers=0",
     ]
-    environment = {**os.environ, "PYTHONPATH": str(site), "MIXLINGUA_CACHE": str(tmp_path / "cache")}
+    environment = {**os.environ, "PYTHONPATH": str(site)}
     done = subprocess.run(command, cwd=elsewhere, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert len(list(elsewhere.glob("outputs/*/*/metrics.json"))) == 1

@@ -21,8 +21,7 @@ PAIRS = REPOSITORY / "docs" / "pairs.jsonl"
 
 
 @pytest.fixture(autouse=True)
-def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path / "cache"))
+def seed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PL_GLOBAL_SEED", "0")
 
 

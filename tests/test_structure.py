@@ -4,8 +4,6 @@ import importlib.util
 import statistics
 from pathlib import Path
 
-import pytest
-
 REPOSITORY = Path(__file__).resolve().parents[1]
 SPEC = importlib.util.spec_from_file_location("structure", REPOSITORY / "benchmarks" / "structure.py")
 assert SPEC and SPEC.loader
@@ -28,8 +26,7 @@ def test_modules_are_neither_crumbs_nor_monoliths() -> None:
     assert 120 <= statistics.median(sizes.values()) <= 350
 
 
-def test_the_five_files_of_a_training_step_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path))
+def test_the_five_files_of_a_training_step_run(own_cache: Path, tmp_path: Path) -> None:
     run = structure.training_step(tmp_path)
     told = {"sampling/plan.py": "BatchPlan.batch", "data/batches.py": "StepDataset.__getitem__"}
     told |= {"training/module.py": "RetrieverModule.training_step", "model/encoder.py": "BiEncoder.encode_together"}

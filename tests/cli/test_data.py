@@ -13,11 +13,6 @@ from mixlingua.data.store import SIDES, ParallelStore
 from mixlingua.errors import ConfigError, user_error
 
 
-@pytest.fixture(autouse=True)
-def cache(session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MIXLINGUA_CACHE", str(session_cache))
-
-
 def stores(*overrides: str) -> tuple[list[ParallelStore], list[ParallelStore]]:
     return open_stores(compose(["data.validation_fraction=0.2", *overrides]))
 

@@ -39,9 +39,8 @@ def test_workers_that_do_not_fit_dev_shm_are_refused(
 
 
 def test_the_configured_cache_is_that_of_the_run_and_of_nothing_after_it(
-    launch: Launch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    launch: Launch, tmp_path: Path, own_cache: Path
 ) -> None:
-    monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path / "usual"))
     found = []
 
     def probe(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
@@ -50,7 +49,7 @@ def test_the_configured_cache_is_that_of_the_run_and_of_nothing_after_it(
 
     for options in (["paths.cache=here", "hydra.run.dir=one"], ["hydra.run.dir=two"]):
         assert launch("action=probe", *options, probe=probe) == 0
-    assert found == [tmp_path / "here", tmp_path / "usual"]
+    assert found == [tmp_path / "here", own_cache]
 
 
 def test_a_server_bounds_what_is_kept_of_shapes_unless_the_environment_says_otherwise(

@@ -22,11 +22,6 @@ CAIRO = "# Cairo\nCairo is the capital of Egypt, and it lies on the river Nile."
 BERN = "---\ntitle: Bern\nlang: de\n---\nBern ist die Hauptstadt der Schweiz."
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path_factory.getbasetemp() / "search-cache"))
-
-
 @pytest.fixture
 def notes(tmp_path: Path) -> Path:
     folder = tmp_path / "notes, all"

@@ -35,9 +35,7 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def make(folder, tmp_path, monkeypatch):
-    monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path / "cache"))
-
+def make(folder, own_cache):
     def reader(languages=("en", "de"), max_negatives=2, path=folder):
         return MmarcoReader(path, languages, max_negatives, "refs/convert/parquet")
 

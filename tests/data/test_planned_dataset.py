@@ -47,8 +47,7 @@ class Seen(torch.nn.Module):
         return sum(self.model(side)["sentence_embedding"].square().sum() for side in features)
 
 
-def test_the_real_trainer_trains_on_the_plans_batches(plan, tmp_path, monkeypatch):
-    monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path / "cache"))
+def test_the_real_trainer_trains_on_the_plans_batches(plan, tmp_path):
     encoder = PretrainedEncoder(name_or_path=str(tiny_folder(0)), pooling="mean").load(0)
     save_folder(encoder, tmp_path / "model")
     model = SentenceTransformer(str(tmp_path / "model"), device="cpu")

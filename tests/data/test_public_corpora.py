@@ -14,6 +14,7 @@ from mixlingua.errors import ConfigError, DataError
 from mixlingua.files import sha256
 from mixlingua.languages import check_language
 
+pytestmark = pytest.mark.usefixtures("own_cache")
 CONLLU = """\
 # newdoc id = n01001
 # sent_id = n01001011
@@ -37,12 +38,6 @@ TMX = """\
 <tu tuid="PubMed_6:2"><tuv xml:lang="en"><seg>two</seg></tuv><tuv xml:lang="{locale}"><seg>{locale} two</seg></tuv></tu>
 </body></tmx>
 """
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
 
 
 @pytest.fixture

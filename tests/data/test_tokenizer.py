@@ -11,9 +11,8 @@ from mixlingua.model.local_weights import tiny_folder
 
 
 @pytest.fixture
-def make(tmp_path, monkeypatch):
+def make():
     """The tokenizer of model=tiny with prefixes and limits."""
-    monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path))
     library_tokenizer = AutoTokenizer.from_pretrained(tiny_folder(seed=0))
     defaults = {"query_prefix": "", "passage_prefix": "", "max_query_length": 16, "max_passage_length": 16}
     return lambda **settings: PairTokenizer(library_tokenizer, **(defaults | settings))

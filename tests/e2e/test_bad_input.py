@@ -20,11 +20,11 @@ STATE = ("state_dict", "PairDataModule", "optimizer_states", "settings", "rememb
 
 
 @pytest.fixture
-def refused(launch: Launch, tmp_path: Path, cache: Path, capfd: pytest.CaptureFixture) -> Callable[..., str]:
+def refused(launch: Launch, tmp_path: Path, shared_cache: Path, capfd: pytest.CaptureFixture) -> Callable[..., str]:
     """The message of a run that must end with status 2, leaving no results, no checkpoint and nothing unfinished."""
 
     def run(*changed: str) -> str:
-        stores = set(cache.rglob("stores/*/train"))
+        stores = set(shared_cache.rglob("stores/*/train"))
         capfd.readouterr()
         assert launch("evaluation=[]", "hydra.run.dir=run", *changed) == 2
         error = capfd.readouterr().err
@@ -33,8 +33,8 @@ def refused(launch: Launch, tmp_path: Path, cache: Path, capfd: pytest.CaptureFi
         status = read_status(tmp_path / "run")
         assert (status["state"], status["error"]) == ("failed", message)
         assert not (tmp_path / "run" / "metrics.json").exists() and not (tmp_path / "run" / "model").exists()
-        assert not [path for folder in (tmp_path, cache) for path in folder.rglob("*.partial*")]
-        assert set(cache.rglob("stores/*/train")) >= stores
+        assert not [path for folder in (tmp_path, shared_cache) for path in folder.rglob("*.partial*")]
+        assert set(shared_cache.rglob("stores/*/train")) >= stores
         return message
 
     return run
@@ -165,12 +165,12 @@ def test_what_an_overwritten_run_has_left_is_no_result_of_the_new_one(
 def test_a_full_disk(
     launch: Launch,
     tmp_path: Path,
+    own_cache: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture,
     name: str,
 ) -> None:
     """The space ends at the fourth step's checkpoint, the model folder or the store."""
-    monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path / "cache"))
     replace, seen = os.replace, []
 
     def until_full(source: Path, target: Path) -> None:

@@ -77,13 +77,13 @@ def test_a_file_of_texts(launch: Launch, tmp_path: Path, capfd) -> None:
     assert "encode.shard_size=0" in said
 
 
-def test_a_teacher_reads_nothing_that_was_encoded_before(launch: Launch, tmp_path: Path, cache: Path) -> None:
+def test_a_teacher_reads_nothing_that_was_encoded_before(launch: Launch, own_cache: Path) -> None:
     keep = ("keep_teacher_vectors=true", "data.max_query_length=12", "data.max_passage_length=20")
     train = ("loss=[distillation,retention]", "evaluation=[]", "trainer.max_steps=3", *keep)
     assert launch(*ENCODE, *keep, "hydra.run.dir=encoded") == 0
-    there = written(cache)
+    there = written(own_cache)
     assert there
     assert launch(*train, "hydra.run.dir=trained") == 0
-    assert written(cache) == there  # a text that the teacher had to read would have been kept
+    assert written(own_cache) == there  # a text that the teacher had to read would have been kept
     assert launch(*train, "data.max_passage_length=16", "hydra.run.dir=shorter") == 0
-    assert written(cache) > there
+    assert written(own_cache) > there

@@ -23,7 +23,7 @@ def rows(run: Path) -> list[dict]:
 
 
 def test_mined_files_are_trained_on(
-    launch: Launch, tmp_path: Path, cache: Path, capfd: pytest.CaptureFixture[str]
+    launch: Launch, tmp_path: Path, own_cache: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert launch(*MINE, "hydra.run.dir=mine") == 0
     shown = " ".join(capfd.readouterr().out.split())
@@ -34,7 +34,7 @@ def test_mined_files_are_trained_on(
     assert list(summary["sources"]["jsonl"]) == ["de", "en", "fr"]
     assert summary["sources"]["jsonl"]["de"]["negative_languages"] == {"de": 1.0}
     assert summary["provenance"]["mining"]["top_k"] == 12
-    vectors = cache / "vectors"
+    vectors = own_cache / "vectors"
     assert not vectors.exists() or not [path for path in vectors.iterdir() if path.is_dir()], "removed once searched"
 
     assert launch(*MINE, "hydra.run.dir=again") == 0

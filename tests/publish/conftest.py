@@ -21,7 +21,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained") / "run"
     write_benchmark(folder.parent / "xquad-r")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MIXLINGUA_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("PL_GLOBAL_SEED", "0")
         main([*ARGUMENTS, f"hydra.run.dir={folder}", f"paths.data={folder.parent}", "hydra/job_logging=none"])
     return folder
@@ -39,7 +38,6 @@ def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int
     def run(*arguments: str) -> int:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("PL_GLOBAL_SEED", "0")
-        monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path / "cache"))
         try:
             main([*arguments, "hydra/job_logging=none"])
         except SystemExit as ended:

@@ -33,8 +33,7 @@ def list_corpus() -> type[ListCorpus]:
 
 
 @pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """The cache folder that the library uses in this test."""
-    monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(os, "fsync", lambda _: None)  # many small shards
-    return tmp_path / "cache"
+def cache(own_cache, monkeypatch):
+    """A cache of this test's own, for many small shards."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    return own_cache

@@ -58,8 +58,8 @@ def animals(count: int = 60) -> list[Document]:
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path_factory.getbasetemp() / "search-cache"))
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One process."""
     for name in ("RANK", "WORLD_SIZE", "SLURM_PROCID"):
         monkeypatch.delenv(name, raising=False)
 

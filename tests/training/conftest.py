@@ -1,7 +1,6 @@
 """An encoder of a few thousand weights, and training batches made by hand."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import pytorch_lightning as pl
@@ -12,13 +11,6 @@ from mixlingua.data.tokenizer import PairTokenizer
 from mixlingua.losses.base import TotalLoss
 from mixlingua.training.module import RetrieverModule
 from mixlingua.training.optimizer import AdamW
-
-
-@pytest.fixture(autouse=True)
-def cache(session_cache, monkeypatch) -> Path:
-    """Weights made by a test stay out of the user's cache."""
-    monkeypatch.setenv("MIXLINGUA_CACHE", str(session_cache))
-    return session_cache
 
 
 @pytest.fixture

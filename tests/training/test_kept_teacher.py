@@ -11,12 +11,6 @@ from mixlingua.training.module import RetrieverModule, Teacher
 WORDS = ["alpha", "river bank", "stone", "a longer text with more words"]
 
 
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("MIXLINGUA_CACHE", str(tmp_path))
-    return tmp_path
-
-
 def counted(teacher: Teacher, monkeypatch) -> list[int]:
     """The number of texts of each of the teacher's forward passes from now on."""
     counts: list[int] = []
@@ -36,7 +30,7 @@ def step_of(module: RetrieverModule, batch, texts: list[str]) -> tuple[float, li
     return loss.item(), [p.grad.clone() for p in module.parameters() if p.grad is not None]
 
 
-def test_kept_is_live_in_value_and_gradient_and_computed_once(cache, pretrained, module, make_batch, monkeypatch):
+def test_kept_is_live_in_value_and_gradient_and_computed_once(own_cache, pretrained, module, make_batch, monkeypatch):
     module.loss = TotalLoss({"distillation": Distillation(weight=20)})
     batch = make_batch(0, WORDS, WORDS)
     module.teacher = Teacher(pretrained(query_prefix="query: ").load(seed=5))
@@ -55,7 +49,7 @@ def test_kept_is_live_in_value_and_gradient_and_computed_once(cache, pretrained,
         module.on_train_end()
 
 
-def test_padding_on_the_left_is_no_part_of_a_text(cache, pretrained):
+def test_padding_on_the_left_is_no_part_of_a_text(own_cache, pretrained):
     """A short text beside a longer one keeps its end, and is the same text alone."""
     teacher = Teacher(pretrained().load(seed=5))
     teacher.tokenizer.tokenizer.padding_side = "left"
@@ -67,7 +61,7 @@ def test_padding_on_the_left_is_no_part_of_a_text(cache, pretrained):
     assert torch.equal(alone, beside[:1])
 
 
-def test_a_text_of_both_sides_or_of_another_teacher_is_not_mistaken(cache, pretrained, module):
+def test_a_text_of_both_sides_or_of_another_teacher_is_not_mistaken(own_cache, pretrained, module):
     def vectors(seed: int, **changes):
         teacher = Teacher(pretrained(**changes).load(seed=seed))
         teacher.keep("32-true")
