@@ -179,6 +179,11 @@ TABLES = {
     ),
     "recipe_starts": Table("recipes", [("averaged, seed 1", "{model}"), *FIGURES], lambda row: row["kind"] == "starts"),
     "recipe_alpha": Table("recipes", [("seed 1, 2:1", "{model}"), *FIGURES], lambda row: row["kind"] == "alpha"),
+    "recipe_halves": Table(
+        "development_halves",
+        [("text", "{half}"), ("model", "{model}"), *FIGURES],
+        text_columns=2,
+    ),
     "recipe_queue_200": Table(
         "recipes", [("alignment after 200 steps, seed 1", "{model}"), *FIGURES], lambda row: row["kind"] == "queue_200"
     ),
