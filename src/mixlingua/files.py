@@ -13,7 +13,7 @@ import tempfile
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from io import TextIOWrapper
 from itertools import zip_longest
@@ -341,6 +341,11 @@ def dotted(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in tree.items():
         flat |= dotted(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
     return flat
+
+
+def within(key: str, parts: Iterable[str]) -> bool:
+    """Whether a dotted key is one of parts, or below one of them."""
+    return any(key == part or key.startswith(f"{part}.") for part in parts)
 
 
 def read_status(run_dir: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Constructors are asked to refuse their values. Only what concerns several of the
 import ast
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from mixlingua.cli.run_record import checkpoint_of, translations_of
 from mixlingua.cli.settings import below
 from mixlingua.cli.signatures import needed
 from mixlingua.errors import first_line, interruption_of, problems_of, source_named, suggest
-from mixlingua.files import dotted
+from mixlingua.files import dotted, within
 
 # What the keys of conf/config.yaml take that belong to no constructor.
 PLAIN = {
@@ -116,7 +116,7 @@ def _unread(cfg: DictConfig, action: Action, overrides: Sequence[str]) -> Iterat
     tree: Any = OmegaConf.to_container(cfg, resolve=False)
     values = dotted(tree)
     parts, read = {*_reads(cfg, action), *action.keys, *_COMMON}, set[str]()
-    while found := {key for key in values if _within(key, parts)} - read:
+    while found := {key for key in values if within(key, parts)} - read:
         read |= found
         for inside in re.findall(r"\$\{([^}]*)", " ".join(str(values[key]) for key in found)):
             parts.update(re.findall(r"\w[\w.]*", inside))  # in arguments too: ${oc.select:data.pivot}
@@ -124,16 +124,12 @@ def _unread(cfg: DictConfig, action: Action, overrides: Sequence[str]) -> Iterat
         name = text.lstrip("+~").partition("=")[0]
         key = name.rpartition("@")[2]  # a group's choice may be put elsewhere, as in model@teacher=labse
         key = next((holder for holder in NAMED if holder.partition(".")[0] == key), key)  # evaluation=NAME adds tasks
-        if "/" not in name and not _within(key, parts) and not any(_within(part, (key,)) for part in parts):
-            if setting := next((setting for setting, keys in action.only.items() if _within(key, keys)), None):
+        if "/" not in name and not within(key, parts) and not any(within(part, (key,)) for part in parts):
+            if setting := next((setting for setting, keys in action.only.items() if within(key, keys)), None):
                 yield f"{text}: action={cfg.action} reads it with {setting} alone. Leave it out, or say {setting} too."
                 continue
-            readers = " or ".join(name for name, other in ACTIONS.items() if _within(key, other.may_read))
+            readers = " or ".join(name for name, other in ACTIONS.items() if within(key, other.may_read))
             yield f"{text}: action={cfg.action} does not read it; it is for action={readers}. Leave it out."
-
-
-def _within(key: str, parts: Iterable[str]) -> bool:
-    return any(key == part or key.startswith(f"{part}.") for part in parts)
 
 
 def _together(tree: dict[str, Any], uses: Sequence[str], multirun: bool) -> Iterator[str]:
@@ -243,7 +239,7 @@ def _refusals(cfg: DictConfig, reads: Sequence[str]) -> Iterator[str]:
             continue
         if part not in NAMED:
             yield from _refusal(node, part)
-        for holder in (name for name in NAMED if name.split(".")[0] == part and _within(name, reads)):
+        for holder in (name for name in NAMED if name.split(".")[0] == part and within(name, reads)):
             inside: Any = OmegaConf.select(cfg, holder) or {}
             if loose := [name for name, held in inside.items() if not isinstance(held, DictConfig)]:
                 yield (

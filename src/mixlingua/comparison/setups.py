@@ -11,7 +11,7 @@ from typing import Any
 
 from mixlingua.comparison.runs import FinishedRun
 from mixlingua.errors import ConfigError, suggest
-from mixlingua.files import dotted
+from mixlingua.files import dotted, within
 
 Settings = Mapping[str, Hashable]
 
@@ -101,13 +101,9 @@ def settings_of(run: FinishedRun) -> Settings:
 
 def _counts(key: str, run: FinishedRun) -> bool:
     """Whether the scores of a run depend on a key."""
-    if _within(key, _ASIDE):
+    if within(key, _ASIDE):
         return False
-    return run.action == "train" or _within(key, (*_MEASURED, *(_FITTED_TO if run.config.get("postprocess") else ())))
-
-
-def _within(key: str, names: Sequence[str]) -> bool:
-    return any(key == name or key.startswith(f"{name}.") for name in names)
+    return run.action == "train" or within(key, (*_MEASURED, *(_FITTED_TO if run.config.get("postprocess") else ())))
 
 
 def _wherever(value: Any, data_folder: str) -> Hashable:
