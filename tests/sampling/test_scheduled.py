@@ -49,7 +49,7 @@ def test_alpha_is_the_share_of_monolingual_steps_in_every_window(make_source, sc
         schedule=schedule,
         alpha_start=0.9,
         alpha_end=0.2,
-        switch_at=0.3 if schedule == "two_phase" else 0.5,
+        switch_at=0.3,
         max_steps=2000 // batches_per_step,
         batches_per_step=batches_per_step,
     )
@@ -106,8 +106,7 @@ def test_the_number_of_steps_is_part_of_the_description(make_source):
         ({"schedule": "constant"}, r"sampler\.schedule: a constant alpha is sampler=hybrid"),
         ({"alpha_start": 1.5}, r"sampler\.alpha_start: 1\.5 lies outside \[0, 1\]"),
         ({"alpha_end": "low"}, r"sampler\.alpha_end: 'low' lies outside \[0, 1\]"),
-        ({"schedule": "two_phase", "switch_at": 1}, r"sampler\.switch_at: 1 lies outside \(0, 1\)"),
-        ({"switch_at": 0.3}, r"sampler\.switch_at=0\.3: sampler\.schedule=linear does not read it"),
+        ({"switch_at": 1}, r"sampler\.switch_at: 1 lies outside \(0, 1\)"),
         ({"max_steps": -1}, r"sampler\.max_steps=-1: a whole number of 1 or more"),
         ({"batches_per_step": 1.5}, r"sampler\.batches_per_step=1\.5: a whole number"),
     ],

@@ -184,11 +184,6 @@ class Scheduled(_Alternating):
         if self.schedule == "constant":
             raise ConfigError("sampler.schedule: a constant alpha is sampler=hybrid, with sampler.alpha.")
         check_choice("sampler.schedule", self.schedule, get_args(AlphaSchedule))
-        if self.schedule != "two_phase" and self.switch_at != Scheduled.switch_at:
-            raise ConfigError(
-                f"sampler.switch_at={self.switch_at}: sampler.schedule={self.schedule} does not read it; two_phase "
-                "does. Leave it out."
-            )
         if not _is_number(self.switch_at) or not 0 < self.switch_at < 1:
             raise ConfigError(
                 f"sampler.switch_at: {self.switch_at!r} lies outside (0, 1); it is the share of the steps before "

@@ -142,7 +142,8 @@ class LastCheckpoint(Checkpoint):
 
 def _validation_follows(trainer: Trainer) -> bool:
     """Whether Lightning validates after the batch that ends."""
-    return trainer.enable_validation and (trainer.fit_loop.total_batch_idx + 1) % trainer.val_check_batch == 0
+    every = trainer.val_check_batch or 1
+    return trainer.enable_validation and (trainer.fit_loop.total_batch_idx + 1) % every == 0
 
 
 class BestCheckpoint(ModelCheckpoint):
