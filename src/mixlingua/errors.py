@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 
 class MixlinguaError(ValueError):
@@ -108,6 +109,12 @@ def suggest(name: str, choices: Iterable[str]) -> str:
     """A sentence naming the nearest of choices, with a leading space, or an empty string where none is near."""
     near = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.6)
     return f" Did you mean '{near[0]}'?" if near else ""
+
+
+def suggest_beside(path: Path) -> str:
+    """`suggest` among the names beside a path, which itself is not there or not what is needed."""
+    beside = path.parent.iterdir() if path.parent.is_dir() else ()
+    return suggest(path.name, [entry.name for entry in beside if entry.name != path.name])
 
 
 def raise_problems(problems: Sequence[str]) -> None:

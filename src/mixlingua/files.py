@@ -22,7 +22,7 @@ from typing import IO, Any, TextIO
 
 from filelock import FileLock
 
-from mixlingua.errors import DataError, StorageError, causes, suggest
+from mixlingua.errors import DataError, StorageError, causes, suggest_beside
 
 logger = logging.getLogger(__name__)
 
@@ -398,10 +398,16 @@ def read_aligned(
 
 
 def open_binary(path: Path) -> IO[bytes]:
-    """A file's bytes, unpacked where its name ends in .gz or .dz. Raises DataError where it is missing."""
+    """A file's bytes, unpacked where its name ends in .gz or .dz. Raises DataError where it is missing or a folder."""
+    if path.is_dir():
+        inside = sorted(file.name for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+        holds = f"it holds {', '.join(inside[:3])}{' and more' if inside[3:] else ''}" if inside else "without files"
+        raise DataError(f"{path}: a folder ({holds}). Give the path of a file.")
     if not path.is_file():
-        near = suggest(path.name, [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else [])
-        raise DataError(f"{path}: no such file.{near} Data folders are set by paths.data, or by the source's own path.")
+        raise DataError(
+            f"{path}: no such file.{suggest_beside(path)} Data folders are set by paths.data, or by the source's own "
+            "path."
+        )
     return gzip.open(path, "rb") if path.suffix in (".gz", ".dz") else path.open("rb")  # type: ignore[return-value]
 
 

@@ -89,6 +89,14 @@ def test_missing_empty_and_cut_files(tmp_path):
     write(tmp_path / "pairs.jsonl", [row("a")])
     with pytest.raises(DataError, match=r"pears\.jsonl: no such file\. Did you mean 'pairs\.jsonl'"):
         JsonlReader(tmp_path / "pears.jsonl").fingerprint()
+    for folder, holds in ((tmp_path / "d", "without files"), (tmp_path, "it holds pairs.jsonl")):
+        folder.mkdir(exist_ok=True)
+        with pytest.raises(DataError) as caught:
+            JsonlReader(folder).fingerprint()
+        assert str(caught.value) == f"{folder}: a folder ({holds}). Give the path of a file."
+    (tmp_path / "zz.gz").symlink_to(tmp_path / "gone")
+    with pytest.raises(DataError, match=r"zz\.gz: no such file\. Data folders"):
+        JsonlReader(tmp_path / "zz.gz").fingerprint()
     (tmp_path / "empty.jsonl").touch()
     with pytest.raises(DataError, match="the file is empty"):
         JsonlReader(tmp_path / "empty.jsonl").fingerprint()

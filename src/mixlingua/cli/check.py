@@ -21,7 +21,7 @@ from mixlingua.cli.names import NAMED, no_trainer_argument
 from mixlingua.cli.run_record import checkpoint_of, translations_of
 from mixlingua.cli.settings import below
 from mixlingua.cli.signatures import needed
-from mixlingua.errors import first_line, interruption_of, problems_of, source_named, suggest
+from mixlingua.errors import first_line, interruption_of, problems_of, source_named, suggest_beside
 from mixlingua.files import dotted, within
 
 # What the keys of conf/config.yaml take that belong to no constructor.
@@ -90,8 +90,7 @@ def _missing_files(overrides: Sequence[str]) -> Iterator[str]:
         # One slash may be a hub id; lists, mappings and interpolations are left to who reads them.
         typed = name in ("path", "folder") or (name == "name_or_path" and (value.count("/") > 1 or value[:1] in "./~"))
         if typed and value not in ("", "null", "???") and not set("[]{},$") & set(value) and not path.exists():
-            near = suggest(path.name, [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else [])
-            yield f"{key}={value}: no such file or folder.{near}"
+            yield f"{key}={value}: no such file or folder.{suggest_beside(path)}"
 
 
 def _reads(cfg: DictConfig, action: Action) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from mixlingua.errors import ConfigError, DataError, suggest
+from mixlingua.errors import ConfigError, DataError, suggest, suggest_beside
 from mixlingua.files import open_binary, read_lines
 from mixlingua.languages import check_language, code_here
 from mixlingua.retrieval.corpus import ID_FIELDS, entry_id, parse_fields
@@ -103,8 +103,7 @@ class Documents(Corpus):
                 raise DataError(f"corpus={path}: no file of a known kind; known are {', '.join(KINDS)}.")
             return (path,)
         if not path.is_dir():
-            near = suggest(path.name, [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else [])
-            raise DataError(f"corpus={path}: no such file or folder.{near}")
+            raise DataError(f"corpus={path}: no such file or folder.{suggest_beside(path)}")
         files = tuple(file for file in _visible(path) if file.name.endswith(KINDS))
         if not files:
             raise DataError(f"corpus={path}: the folder holds no file of a known kind; known are {', '.join(KINDS)}.")

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mixlingua.errors import DataError, suggest
+from mixlingua.errors import DataError, suggest, suggest_beside
 from mixlingua.files import atomic_write, read_json, read_lines, write_json
 from mixlingua.retrieval.shards import read_vectors
 
@@ -269,8 +269,10 @@ def remove_index(path: Path) -> None:
 
 def _no_index(path: Path) -> str:
     if not path.exists():
-        near = suggest(path.name, [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else [])
-        return f"index={path}: no such folder.{near} `action=index` makes an index; its run folder is the index."
+        return (
+            f"index={path}: no such folder.{suggest_beside(path)} `action=index` makes an index; its run folder is the "
+            "index."
+        )
     if (path / "rows").is_dir():
         return f"index={path}: the index was not finished. Go on with it by resume={path} hydra.run.dir={path}."
     return f"index={path}: the folder holds no index (no {MANIFEST}). `action=index corpus=PATH` makes one."
