@@ -81,6 +81,28 @@ def test_half_a_surrogate_pair_is_refused_wherever_it_stands(tmp_path, field):
         list(JsonlReader(tmp_path / "x.jsonl").rows())
 
 
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ('{"de": "a", "de": "b", "en": "c"}', "the key 'de' stands 2 times in one object"),
+        ("[" * 100_000 + "]" * 100_000, "nested too deeply"),
+    ],
+)
+def test_json_that_would_lose_text_or_exhaust_the_stack_is_refused(tmp_path, value, message):
+    row = '{"id": "1", "queries": {"de": "q"}, "passages": {"de": "p"}}'
+    (tmp_path / "x.jsonl").write_text(f'{row}\n{{"id": "2", "queries": {value}, "passages": {{"de": "p"}}}}')
+    (tmp_path / "de.json").write_text(f'{{"data": {value}}}')
+    with pytest.raises(DataError, match=rf"x\.jsonl:2: malformed JSON \({message}\)"):
+        list(JsonlReader(tmp_path / "x.jsonl").rows())
+    with pytest.raises(DataError, match=rf"de\.json: malformed JSON \({message}\)"):
+        read_json(tmp_path / "de.json")
+
+
+def test_a_byte_order_mark_before_json_is_no_part_of_it(tmp_path):
+    (tmp_path / "de.json").write_text('{"a": 1}', encoding="utf-8-sig")
+    assert read_json(tmp_path / "de.json") == {"a": 1}
+
+
 @pytest.mark.parametrize("reader", [JsonlReader, SquadReader])
 def test_norwegian_that_yaml_reads_as_false_is_explained(tmp_path, reader):
     (tmp_path / "x").write_text("{}")

@@ -13,6 +13,7 @@ import tempfile
 import urllib.error
 import urllib.request
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from io import TextIOWrapper
@@ -313,16 +314,19 @@ def check_size(size: int, limit: int, what: str) -> None:
 def parse_json(text: str | bytes, where: str) -> Any:
     """The value of a JSON text. Raises DataError starting with `where`, file and line, where it is malformed.
 
-    Refused too: half of a surrogate pair without the other ("\\ud83d" alone), as cutting a text in UTF-16 leaves it. It
-    is no character, and neither a tokenizer nor a UTF-8 file takes it.
+    Refused too: a key twice in one object, of which all values but the last would be lost, and half of a surrogate
+    pair without the other ("\\ud83d" alone), as cutting a text in UTF-16 leaves it. That is no character, and neither a
+    tokenizer nor a UTF-8 file takes it.
     """
     try:
-        text = text.decode("utf-8") if isinstance(text, bytes) else text
-        value = json.loads(text)
+        text = text.decode("utf-8-sig") if isinstance(text, bytes) else text
+        value = _DECODER.decode(text)
     except UnicodeDecodeError as error:
         raise DataError(f"{where}: not valid UTF-8 at byte {error.start}. Convert the file to UTF-8.") from error
     except ValueError as error:
         raise DataError(f"{where}: malformed JSON ({error}). Mend it, or fetch the file again.") from error
+    except RecursionError as error:
+        raise DataError(f"{where}: malformed JSON (nested too deeply). Mend it, or fetch the file again.") from error
     if "\\ud" in text.lower():
         try:
             json.dumps(value, ensure_ascii=False).encode("utf-8")
@@ -333,6 +337,18 @@ def parse_json(text: str | bytes, where: str) -> Any:
                 "or encoded wrongly. Mend it, or remove the entry."
             ) from error
     return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON. Raises ValueError naming a key that it has twice."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        (key, times), *_ = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"the key '{key}' stands {times} times in one object")
+    return value
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)  # one for all: to make it takes as long as to read a line
 
 
 def dotted(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
