@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mixlingua.errors import StorageError
+from mixlingua.errors import ConfigError, StorageError
 from mixlingua.files import atomic_folder, atomic_write, lock
 from mixlingua.model.local_weights import tiny_folder
 from mixlingua.model.pretrained import PretrainedEncoder
@@ -48,6 +48,28 @@ def test_a_symbolic_link_is_replaced_and_its_target_kept(tmp_path):
         (folder / "new").touch()
     assert (tmp_path / "model" / "new").exists() and not (tmp_path / "model").is_symlink()
     assert (target / "precious").exists()
+
+
+def test_only_what_is_of_the_same_kind_is_replaced(tmp_path):
+    place = tmp_path / "thesis"
+    place.write_text("text")
+    with pytest.raises(ConfigError, match=r"thesis: a file, .* Choose a new folder\."), atomic_folder(place, "m.json"):
+        raise AssertionError
+    assert place.read_text() == "text"
+    place.unlink()
+    place.mkdir()
+    for name in ("m.json", "ch1.tex"):
+        with atomic_folder(place, "*.json") as folder:  # an empty folder, then one that has the mark
+            (folder / name).touch()
+        assert [entry.name for entry in place.iterdir()] == [name]
+    for mark in ("*.json", None):
+        with (
+            pytest.raises(ConfigError, match=r"thesis: holds ch1\.tex, which would be lost"),
+            atomic_folder(place, mark),
+        ):
+            raise AssertionError
+    assert [entry.name for entry in tmp_path.iterdir()] == ["thesis"]
+    assert [entry.name for entry in place.iterdir()] == ["ch1.tex"]
 
 
 @pytest.mark.parametrize("write", [atomic_folder, atomic_write, lock])

@@ -23,7 +23,7 @@ from typing import IO, Any, TextIO
 
 from filelock import FileLock
 
-from mixlingua.errors import DataError, StorageError, causes, suggest_beside
+from mixlingua.errors import ConfigError, DataError, StorageError, causes, suggest_beside
 
 logger = logging.getLogger(__name__)
 
@@ -63,21 +63,24 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(path: str | Path) -> Iterator[Path]:
+def atomic_folder(path: str | Path, mark: str | None = None) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; rename it into place on success, remove it on any error.
 
-    What is at `path` is replaced only once the new folder is complete; of a symbolic link the link, not its target.
+    An empty folder at `path`, or one with a file of the pattern `mark`, by which its kind is told, is replaced once the
+    new one is complete; of a symbolic link the link, not its target. Anything else there may be the user's: ConfigError
+    before anything is written.
     All files follow the umask, also those of libraries that write for the owner alone (safetensors). Processes that
     may write the same folder at once take turns by `lock`. Raises StorageError where the disk is full.
     """
     path = Path(path)
+    _check_replaceable(path, mark)
     with _writable(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial"))
     try:
         yield partial
         _follow_umask(partial)
-        if path.is_symlink() or path.is_file():
+        if path.is_symlink():
             path.unlink()  # the link alone: where it points to is kept
         elif path.exists():
             shutil.rmtree(path)
@@ -88,6 +91,17 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _check_replaceable(path: Path, mark: str | None) -> None:
+    if path.is_symlink() or not path.exists():
+        return
+    if not path.is_dir():
+        raise ConfigError(f"{path}: a file, and a folder is to be written there. Choose a new folder.")
+    held = sorted(entry.name for entry in path.iterdir())
+    if held and (mark is None or not any(path.glob(mark))):
+        more = f" and {len(held) - 3:,} more" if len(held) > 3 else ""
+        raise ConfigError(f"{path}: holds {', '.join(held[:3])}{more}, which would be lost. Choose a new folder.")
 
 
 @contextmanager

@@ -69,7 +69,10 @@ class Encoder:
         return encode(self.module, listed, side, token_budget=token_budget, precision=precision)
 
     def save(self, folder: str | Path) -> None:
-        """Write a sentence-transformers folder, which `load_encoder` and SentenceTransformer load."""
+        """Write a sentence-transformers folder, which `load_encoder` and SentenceTransformer load.
+
+        A saved model there is replaced. Raises ConfigError where the folder holds anything else.
+        """
         save_folder(self.module, Path(folder))
 
     def __repr__(self) -> str:

@@ -121,6 +121,18 @@ def test_results_of_another_run_are_not_mixed_with(launch: Launch, tmp_path: Pat
     (run / "metrics_before.json").unlink()
 
 
+@pytest.mark.parametrize("options", [[], ["overwrite=true"]])
+@pytest.mark.parametrize(("action", "name"), [("train", "model"), ("evaluate", "csv"), ("index", "rows")])
+def test_a_folder_of_no_run_keeps_what_lies_where_results_go(
+    launch: Launch, tmp_path: Path, capfd, options: list[str], action: str, name: str
+) -> None:
+    (tmp_path / "thesis" / name).mkdir(parents=True)
+    (tmp_path / "thesis" / name / "ch1.tex").write_text("text")
+    assert launch(f"action={action}", "evaluation=xquad_r", "hydra.run.dir=thesis", *options) == 2
+    assert f"thesis was never the folder of a run (no status.json), but holds {name}" in capfd.readouterr().err
+    assert (tmp_path / "thesis" / name / "ch1.tex").read_text() == "text"
+
+
 def test_a_run_that_failed_before_it_worked_is_no_obstacle(launch: Launch, tmp_path: Path) -> None:
     def fails(cfg: object, run_dir: Path) -> dict[str, float]:
         raise ConfigError("wrong")

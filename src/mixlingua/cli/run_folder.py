@@ -92,9 +92,12 @@ def release() -> None:
 def check_unused(run_dir: Path, cfg: DictConfig, overrides: Sequence[str], *, multirun: bool) -> None:
     """Raise ConfigError where a folder holds results of another run, or job of a sweep, unless cfg.overwrite.
 
+    What lies where results go, in a folder of no run, is the user's, whether or not cfg.overwrite is given.
     Results of an unfinished run stand in nobody's way where it is resumed in its folder, or started again with the same
     arguments. With cfg.overwrite, the weights that a run begins with must lie elsewhere.
     """
+    if not (read_status(run_dir) or holds_finished_run(run_dir) or _goes_on_in(run_dir, cfg)):
+        _refuse_foreign(run_dir, cfg)
     if cfg.overwrite:
         if cfg.action in _OVERWRITING and not _goes_on_in(run_dir, cfg):
             _refuse_own_weights(run_dir, cfg)
@@ -121,6 +124,17 @@ _OVERWRITING = ("train", "evaluate")  # actions that call `remove_overwritten`
 # What they write, and what a reader of the folder takes for results of the run that wrote last.
 _RESULTS = ("metrics*.json", "report*.json", "report.html", "per_query*", "worst_queries.json", "heatmap_*.png",
             "languages_*.png", "checkpoints", "model", "adapter", "csv", "tensorboard")  # fmt: skip
+_REPLACED = {**dict.fromkeys(_OVERWRITING, _RESULTS), "index": ("rows", "vectors"), "encode": ("vectors",)}
+
+
+def _refuse_foreign(run_dir: Path, cfg: DictConfig) -> None:
+    """Raise ConfigError where a folder that never was a run's holds what the run would replace."""
+    replaced = _REPLACED.get(cfg.action, ())
+    if found := sorted(path.name for pattern in replaced for path in run_dir.glob(pattern)):
+        raise ConfigError(
+            f"{run_dir} was never the folder of a run (no status.json), but holds {', '.join(found)}, which this one "
+            "would replace. Choose another hydra.run.dir."
+        )
 
 
 def remove_overwritten(run_dir: Path, cfg: DictConfig) -> None:

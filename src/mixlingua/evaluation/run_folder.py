@@ -46,7 +46,7 @@ def write_results(
     """
     run_dir, suffix = Path(run_dir), "_before" if stage == "before" else ""
     rows = [row for result in results for row in result.rows]
-    with atomic_folder(run_dir / f"per_query{suffix}") as folder:
+    with atomic_folder(run_dir / f"per_query{suffix}", mark="*.parquet") as folder:
         for result in results:
             for setting, table in result.per_query.items():
                 pq.write_table(_arrow(table), folder / f"{result.task}_{setting}.parquet", compression="zstd")

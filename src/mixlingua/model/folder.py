@@ -28,13 +28,14 @@ _MODULES = "sentence_transformers.models"
 def save_folder(encoder: BiEncoder, target: Path) -> None:
     """Write the encoder as a sentence-transformers folder, whole or not at all.
 
-    Raises ModelError for pooling that the layout cannot say (pooler).
+    Another saved model there is replaced. Raises ConfigError for a file or folder of anything else, ModelError for
+    pooling that the layout cannot say (pooler).
     """
     if encoder.pooling not in SAVED_POOLINGS:
         raise ModelError(
             f"model.pooling={encoder.pooling}: a sentence-transformers folder can hold {', '.join(SAVED_POOLINGS)}."
         )
-    with atomic_folder(target) as folder:
+    with atomic_folder(target, mark="modules.json") as folder:
         encoder.transformer.save_pretrained(folder)
         encoder.tokenizer.tokenizer.save_pretrained(folder)
         modules = [(f"{_MODULES}.Transformer", "")]

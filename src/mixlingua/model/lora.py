@@ -96,7 +96,7 @@ def save_adapters(encoder: BiEncoder, target: Path, *, share: float = 1.0) -> No
     trained: Any = encoder.transformer.peft_config
     config = replace(trained["default"], inference_mode=True, lora_alpha=share * trained["default"].lora_alpha)
     tensors = get_peft_model_state_dict(encoder.transformer, adapter_name="default")
-    with atomic_folder(target) as folder:
+    with atomic_folder(target, mark="adapter_config.json") as folder:
         config.save_pretrained(folder)
         contiguous = {
             f"base_model.model.{name}": tensor.detach().cpu().contiguous() for name, tensor in tensors.items()

@@ -99,7 +99,7 @@ def export_onnx(encoder: BiEncoder, folder: Path, *, int8: bool = False) -> floa
     encoder's. Raises ConfigError where a package is not there, ModelError where the difference is above `TOLERANCE`.
     """
     check_format("onnx")
-    with atomic_folder(folder) as partial:
+    with atomic_folder(folder, mark=PLAIN) as partial:
         _write_graph(encoder, partial / PLAIN)
         if int8:
             _quantise(partial / PLAIN, partial / INT8)

@@ -237,7 +237,7 @@ def copy_from_stopped_run(checkpoint: Path, run_dir: Path) -> None:
     if stopped == run_dir.resolve():
         return
     if (stopped / "per_query_before").is_dir():
-        with atomic_folder(run_dir / "per_query_before") as folder:
+        with atomic_folder(run_dir / "per_query_before", mark="*.parquet") as folder:
             shutil.copytree(stopped / "per_query_before", folder, dirs_exist_ok=True)
     for name in _FILES:
         if (stopped / name).exists():
