@@ -101,6 +101,15 @@ def test_last_holds_the_state_after_the_last_step_whatever_the_interval(module, 
     check_resumable(run_dir / "checkpoints" / "last.ckpt", module)
 
 
+def test_fewer_steps_than_were_done_are_refused(module, fit, run_dir):
+    fit(module)
+    last = run_dir / "checkpoints" / "last.ckpt"
+    for enough in (4, 5):
+        check_resumable(last, module, max_steps=enough)
+    with pytest.raises(CheckpointError, match=r"trainer\.max_steps=3: .*last\.ckpt has done 4 steps already\. Give 4"):
+        check_resumable(last, module, max_steps=3)
+
+
 def test_the_interval_saves_before_the_end(module, fit, run_dir):
     steps = []
 

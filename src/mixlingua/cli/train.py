@@ -215,7 +215,7 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     )
     resume = checkpoint_of(cfg.resume) if cfg.resume else None
     if resume is not None:
-        check_resumable(resume, module, averages=averaging.ema_decay is not None)
+        check_resumable(resume, module, averages=averaging.ema_decay is not None, max_steps=cfg.trainer.max_steps)
 
     # What happens while training, and when it has ended.
     evaluation = EvaluationCallback(

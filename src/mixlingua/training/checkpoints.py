@@ -189,11 +189,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def check_resumable(path: Path, module: RetrieverModule, *, averages: bool = False) -> None:
+def check_resumable(
+    path: Path, module: RetrieverModule, *, averages: bool = False, max_steps: int | None = None
+) -> None:
     """Raises CheckpointError, naming what differs, unless the file is a checkpoint of such a module.
 
     Its weights must have the same names and shapes, its optimiser and adapter the same settings, its teacher the same
     fingerprint. averages: whether the run keeps a moving average, which the checkpoint must have or lack as well.
+    max_steps: of the run; the checkpoint must not have done more. None: any number.
     """
     checkpoint = read_checkpoint(path)
     if "PairDataModule" not in checkpoint or "optimizer_states" not in checkpoint:
@@ -204,6 +207,11 @@ def check_resumable(path: Path, module: RetrieverModule, *, averages: bool = Fal
         missing.append("teacher")
     if missing:
         raise CheckpointError(f"{path}: an earlier version wrote it, without {', '.join(missing)}. Start a new run.")
+    if max_steps is not None and max_steps < (done := int(checkpoint["global_step"])):
+        raise CheckpointError(
+            f"trainer.max_steps={max_steps}: {path} has done {done} steps already. Give {done} to end there, or more "
+            "to go on."
+        )
     saved = {name: tuple(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}
     current = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     for name in sorted(saved.keys() | current.keys()):
