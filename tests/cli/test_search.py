@@ -165,6 +165,27 @@ def test_what_overwrites_an_index_is_as_a_new_one(launch: Launch, notes: Path, t
         assert held(tmp_path / "idx") not in before
 
 
+@pytest.mark.parametrize("layer", [(), LAYER])
+def test_an_index_is_searched_until_what_overwrites_it_is_read(
+    launch: Launch, notes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], layer: tuple[str, ...]
+) -> None:
+    def held() -> dict[str, bytes]:
+        files = [file for name in ("rows", "vectors", "model") for file in (tmp_path / "idx" / name).rglob("*.*")]
+        return {str(file): file.read_bytes() for file in [*files, tmp_path / "idx" / "index.json"]}
+
+    assert build(launch, notes, *layer) == 0
+    before = held()
+    (notes / "bad.jsonl").write_text('{"id": "nile", "text": "The Nile"')
+    for again in ([], [f"resume={tmp_path / 'idx'}"]):
+        assert build(launch, notes, *layer, "seed=1", "overwrite=true", *again) == 2
+        assert "bad.jsonl:1" in capsys.readouterr().err
+        assert held() == before and not (tmp_path / "idx" / ".new").exists()
+    assert launch("action=search", "index=idx", "query=x", "hydra.run.dir=found") == 0
+    (notes / "bad.jsonl").write_text('{"id": "nile", "text": "The Nile", "language": "en"}')
+    assert build(launch, notes, *layer, "overwrite=true") == 0
+    assert IndexFolder.open(tmp_path / "idx").num_documents == {"de": 1, "en": 2}
+
+
 def test_overwriting_keeps_a_model_that_is_not_the_indexs(launch: Launch, notes: Path, tmp_path: Path) -> None:
     assert build(launch, notes) == 0
     (tmp_path / "idx" / "model").mkdir()

@@ -5,6 +5,7 @@ The run folder of `action=index` is the index. The run folder of a search holds 
 
 import json
 import platform
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -37,7 +38,7 @@ from mixlingua.search.build import Build, Cost, delete, empty_index, rows_to_del
 from mixlingua.search.card import engine_line, language_line, notes, write_card
 from mixlingua.search.documents import Atlas, Corpus
 from mixlingua.search.encoding import OWN_MODEL, Encoding
-from mixlingua.search.folder import FITTED, MANIFEST, ExistingIndex, IndexFolder, remove_index
+from mixlingua.search.folder import FITTED, MANIFEST, READING, ExistingIndex, IndexFolder, remove_index
 from mixlingua.search.reading import Progress, Reading
 from mixlingua.search.retriever import Result, Retriever, check_search, settings_of
 from mixlingua.search.settings import IndexSettings
@@ -79,16 +80,44 @@ def _build(cfg: DictConfig, run_dir: Path, settings: IndexSettings) -> IndexFold
             f"resume={cfg.resume}: an index is finished in its own folder; add hydra.run.dir={cfg.resume}."
         )
     position, processes = share()
-    if cfg.overwrite and not cfg.resume and position == 0:
-        if processes > 1 and ((run_dir / "rows").exists() or (run_dir / FITTED).exists()):
+    corpus = instantiate(cfg.corpus) if cfg.corpus else Atlas()
+    anew = cfg.overwrite and not cfg.resume
+    if processes == 1 and (anew or (run_dir / MANIFEST).exists()):
+        encoding = _replaced(cfg, run_dir, corpus, settings)
+        return _added(empty_index(run_dir, settings, encoding), corpus, settings, encoding)
+    if anew and position == 0:
+        if (run_dir / "rows").exists() or (run_dir / FITTED).exists():
             raise ConfigError(
                 f"overwrite=true: {run_dir} holds an index, and the other {processes - 1} processes may have begun to "
                 "read it. Remove the folder first, or choose another hydra.run.dir."
             )
         remove_index(run_dir)
     encoding = _new_encoding(cfg, run_dir)
-    corpus = instantiate(cfg.corpus) if cfg.corpus else Atlas()
     return _added(empty_index(run_dir, settings, encoding), corpus, settings, encoding)
+
+
+def _replaced(cfg: DictConfig, run_dir: Path, corpus: Corpus, settings: IndexSettings) -> Encoding:
+    """Read the documents beside the index in the run folder, and only then put them in its place, not yet encoded.
+
+    So an index outlasts documents, or settings, that cannot become one.
+    """
+    if cfg.postprocess and (run_dir / OWN_MODEL).exists() and not (run_dir / FITTED).exists():
+        raise ConfigError(f"{run_dir / OWN_MODEL}: a model that is not the index's. Choose another hydra.run.dir.")
+    beside = run_dir / ".new"
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir()
+    try:
+        encoding = _new_encoding(cfg, beside)
+        with _bars() as progress:
+            build = Build(empty_index(beside, settings, encoding), corpus, settings, encoding, progress)
+            build.cost(build.read())  # refuses what cannot be indexed
+        remove_index(run_dir)
+        for name in (OWN_MODEL, FITTED, "rows", READING):  # by the last one they count as read
+            if (beside / name).exists():
+                (beside / name).rename(run_dir / name)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return encoding
 
 
 def _changed(cfg: DictConfig, existing: ExistingIndex) -> IndexFolder | None:
