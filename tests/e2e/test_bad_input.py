@@ -159,6 +159,9 @@ def test_what_an_overwritten_run_has_left_is_no_result_of_the_new_one(
     assert (run / "metrics_before.json").exists() and read_status(run)["state"] == "finished"
     assert launch(*again) == 0
     assert [name for name in (*left, "mine.txt") if (run / name).exists()] == ["mine.txt"]
+    (tmp_path / "pairs.jsonl").write_text("{")
+    assert launch(*again) == 2
+    assert not (run / "model").exists() and not (run / "metrics.json").exists()  # config.yaml is of the failed run
 
 
 @pytest.mark.parametrize("name", ["last.ckpt", "model", "jsonl-"])

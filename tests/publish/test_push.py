@@ -1,5 +1,6 @@
 """action=push against a hub of our own: what is shown, what arrives, and what a refusal says."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,18 @@ def test_a_card_that_was_edited_is_kept_where_that_is_asked_for(hub, run_dir, la
 def test_uploading_needs_a_repository(run_dir, launch, capsys):
     assert launch("action=push", f"run={run_dir}", "dry_run=false") == 2
     assert "repo=owner/name" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("state", ["failed", "interrupted", "running"])
+def test_a_run_that_is_not_finished_has_no_true_card(run_dir, launch, capsys, state):
+    status = json.loads((run_dir / "status.json").read_text())
+    (run_dir / "status.json").write_text(json.dumps(status | {"state": state}))
+    (run_dir / "config.yaml").write_text((run_dir / "config.yaml").read_text().replace("seed: 0", "seed: 7"))
+    card = (run_dir / "model" / CARD).read_bytes()
+    for options in ([], ["card.rewrite=false"]):
+        assert launch("action=push", f"run={run_dir}", "repo=owner/retriever", *options) == 2
+        assert f"run={run_dir}: its state is '{state}' (status.json), not 'finished'" in capsys.readouterr().err
+    assert (run_dir / "model" / CARD).read_bytes() == card
 
 
 def test_push_needs_a_run(launch, capsys):

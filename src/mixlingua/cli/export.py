@@ -11,10 +11,10 @@ from rich.table import Table
 
 from mixlingua.cli.show import say
 from mixlingua.cli.train import open_tasks
-from mixlingua.errors import ConfigError
+from mixlingua.errors import ConfigError, DataError
 from mixlingua.evaluation.results import main_figures
 from mixlingua.evaluation.suite import TextEncoder, evaluate_task, progress_bars
-from mixlingua.files import write_json
+from mixlingua.files import read_status, write_json
 from mixlingua.hub import endpoint, upload_folder
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.publish.card import CARD, CardSettings, missing_from, write_card
@@ -25,14 +25,19 @@ from mixlingua.report.plain_table import figure_text
 def push(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     """Write the card of cfg.run anew and show what would be uploaded to cfg.repo; upload it unless cfg.dry_run.
 
-    Returns the number of files and their bytes. Raises DataError where the run has no model, HubError where the hub
-    does not take it.
+    Returns the number of files and their bytes. Raises DataError where the run has no model or is not finished, so that
+    its model and its configuration may be those of two runs, and HubError where the hub does not take it.
     """
     from huggingface_hub import ModelCard
 
     if not cfg.dry_run and not cfg.repo:
         raise ConfigError("repo: needs a value where files are uploaded; add repo=owner/name, or leave dry_run=true.")
     run, settings = Path(cfg.run), _card_settings(cfg)
+    if (state := read_status(run).get("state")) not in (None, "finished"):
+        raise DataError(
+            f"run={run}: its state is '{state}' (status.json), not 'finished', and its model may not be that of its "
+            f"config.yaml. Finish it first, such as by resume={run} hydra.run.dir={run}, or publish another run."
+        )
     model = run / "model"
     if settings.rewrite or not (model / CARD).is_file():
         card = write_card(run, settings, name=cfg.repo)

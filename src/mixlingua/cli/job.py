@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from mixlingua.cli.check import plain_problems, problems
 from mixlingua.cli.command_line import ACTIONS, Action, parts_of
 from mixlingua.cli.configuration import CompletedSearchPath
-from mixlingua.cli.run_folder import check_unused, claim
+from mixlingua.cli.run_folder import check_unused, claim, remove_overwritten
 from mixlingua.cli.run_record import is_rank_zero, recorded
 from mixlingua.errors import (
     ConfigError,
@@ -100,6 +100,7 @@ def _run(cfg: DictConfig, run_dir: Path, overrides: list[str], *, multirun: bool
             act = _prepared(action, cfg.seed)
         if "trainer" in parts_of(action.uses):
             _settle_precision(cfg)
+        remove_overwritten(run_dir, cfg)  # before the new config.yaml, which is not theirs
         if is_rank_zero():
             with atomic_write(run_dir / "config.yaml") as partial:
                 partial.write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")

@@ -120,7 +120,7 @@ def check_unused(run_dir: Path, cfg: DictConfig, overrides: Sequence[str], *, mu
         )
 
 
-_OVERWRITING = ("train", "evaluate")  # actions that call `remove_overwritten`
+_OVERWRITING = ("train", "evaluate")  # actions whose results `remove_overwritten` removes
 # What they write, and what a reader of the folder takes for results of the run that wrote last.
 _RESULTS = ("metrics*.json", "report*.json", "report.html", "per_query*", "worst_queries.json", "heatmap_*.png",
             "languages_*.png", "checkpoints", "model", "adapter", "csv", "tensorboard")  # fmt: skip
@@ -142,7 +142,7 @@ def remove_overwritten(run_dir: Path, cfg: DictConfig) -> None:
 
     Of a run that goes on in its folder, nothing is removed. Rank 0 alone acts.
     """
-    if not cfg.overwrite or _goes_on_in(run_dir, cfg) or not is_rank_zero():
+    if cfg.action not in _OVERWRITING or not cfg.overwrite or _goes_on_in(run_dir, cfg) or not is_rank_zero():
         return
     for found in [found for pattern in _RESULTS for found in run_dir.glob(pattern)]:
         shutil.rmtree(found) if found.is_dir() else found.unlink()

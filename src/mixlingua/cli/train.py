@@ -11,7 +11,6 @@ from omegaconf import DictConfig
 
 from hydra_plugins.mixlingua_optuna import watcher
 from mixlingua import distributed
-from mixlingua.cli.run_folder import remove_overwritten
 from mixlingua.cli.run_record import checkpoint_of, mark_failed, provenance, run_loggers, training_provenance
 from mixlingua.cli.show import announce_evaluation, announce_training, show_outcome
 from mixlingua.data.batches import View, ViewMaker, view_makers
@@ -252,7 +251,6 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     callbacks += [BatchMix(), TrainingSpeed(), FreedMemory(), evaluation, end]
     callbacks += [instantiate(callback) for callback in cfg.callbacks.values()]
 
-    remove_overwritten(run_dir, cfg)
     with run_loggers(cfg, run_dir) as loggers:
         trainer = build_trainer(instantiate(cfg.trainer), run_dir, callbacks, loggers)
         if trainer.is_global_zero:
@@ -280,7 +278,6 @@ def evaluate(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     encoder = instantiate(cfg.model).load(cfg.seed)
     encoder.to(distributed.local_device(cfg.trainer.accelerator))
     announce_evaluation(cfg, run_dir, tasks)
-    remove_overwritten(run_dir, cfg)
     if append := build_postprocess(cfg, open_stores(cfg)[0] if cfg.postprocess else ()):
         append(encoder)
         if cfg.checkpoint.save_model:
