@@ -38,6 +38,9 @@ def test_rows_are_read_plain_and_packed(file):
         ("", "empty line"),
         ("[1]", "expected an object"),
         ({"queries": {}, "passages": {}}, 'no "id"'),
+        (row(1.5), "id is 1.5; it must be a text or a whole number"),
+        (row(""), "id is ''"),
+        (row(True), "id is True"),
         (row("x", queries={}), 'no "queries" for row "x"'),
         ({"id": "x", "queries": {"de": "f"}}, 'no "passages" for row "x"'),
         (
@@ -55,6 +58,7 @@ def test_rows_are_read_plain_and_packed(file):
         (row("x", negatives={"de": ["n"]}, scores={"de": [1]}), "scores in 'de' for row 'x' must be 2 numbers"),
         (row("x", scores={"de": ["1"]}), "scores of row 'x' must be lists of numbers"),
         (row("x", passage_id=None), "passage_id is None"),
+        (row("x", passage_id=True), "passage_id is True"),
         (row("x", split_key=""), "split_key is ''"),
         (row("x", touches="s1"), "touches of row 'x' must be lists of texts"),
         (row("x", touches=[1]), "touches of row 'x' must be lists of texts"),

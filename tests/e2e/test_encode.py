@@ -71,6 +71,9 @@ def test_a_file_of_texts(launch: Launch, tmp_path: Path, capfd) -> None:
     (tmp_path / "wrong.jsonl").write_text('{"id": "a"}\n')
     assert launch(*ENCODE, "encode.path=wrong.jsonl") == 2
     assert "wrong.jsonl:1" in capfd.readouterr().err
+    (tmp_path / "wrong.jsonl").write_text('{"id": null, "text": "one"}\n')
+    assert launch(*ENCODE, "encode.path=wrong.jsonl") == 2
+    assert "wrong.jsonl:1: id is None; it must be a text or a whole number" in capfd.readouterr().err
     assert launch(*ENCODE, "encode.side=pasage", "encode.shard_size=0") == 2
     said = capfd.readouterr().err
     assert "encode.side=pasage" in said

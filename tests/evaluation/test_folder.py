@@ -252,6 +252,15 @@ def test_a_name_that_is_no_pair_of_languages_is_refused(folder, stem):
         task(folder)
 
 
+@pytest.mark.parametrize(
+    ("stem", "here"), [("en-zh-CN", "en-zh"), ("en-pt-BR", "en-pt"), ("zh-CN-en", "zh-en"), ("en-zh-TW", "en-zh-Hant")]
+)
+def test_a_name_with_other_codes_is_answered_with_the_codes_here(folder, stem, here):
+    (folder / "qrels/de-de.tsv").rename(folder / f"qrels/{stem}.tsv")
+    with pytest.raises(DataError, match=rf"{stem}\.tsv: .* With the codes here, this is {here}\.tsv\.$"):
+        task(folder)
+
+
 @pytest.mark.parametrize("kind", ["corpus", "queries"])
 def test_half_of_a_surrogate_pair_is_refused_by_file_and_line(folder, kind):
     """As a text is left by a cut in UTF-16; Python's json reads it, and no tokenizer takes it."""

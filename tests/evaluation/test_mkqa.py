@@ -154,7 +154,7 @@ def test_a_missing_corpus_is_named_with_where_to_get_it(data):
     ("line", "message"),
     [
         ("{", ":2: malformed JSON"),
-        (example(""), ":2: no id; .* as example_id"),
+        (example(""), ":2: example_id is ''"),
         (example(1), ":2: duplicate example_id '1', first seen at line 1"),
         (example(2, ("date", "1969"), queries={"en": "?"}), ':2: no "queries" in de; not the format of MKQA'),
         (example(2, ("date", "1969"), queries={"de": " "}), ":2: question '2' has no text in de"),

@@ -91,6 +91,9 @@ def test_a_folder_of_texts_with_titles_front_matter_and_hidden_files(tmp_path: P
     [
         ('{"id": "a", "body": "x"}', 'docs.jsonl:2: no field "text"; it has id, body'),
         ('{"text": "x"}', "docs.jsonl:2: no id"),
+        ('{"id": 1.5, "text": "x"}', "docs.jsonl:2: id is 1.5; it must be a text or a whole number"),
+        ('{"id": "", "text": "x"}', "docs.jsonl:2: id is ''"),
+        ('{"_id": true, "text": "x"}', "docs.jsonl:2: _id is True"),
         ('{"id": "a", "text": 5}', 'docs.jsonl:2: "text" is int'),
         ('{"id": "a", "text": "x", "language": "klingonese"}', "docs.jsonl:2: unknown language 'klingonese'"),
         ('{"id": "a", "text": "cut \\ud83d"}', "docs.jsonl:2: half of a surrogate pair"),

@@ -19,7 +19,7 @@ from rich.console import Console
 from mixlingua.cli.settings import EncodeSettings
 from mixlingua.cli.show import plan_table, say
 from mixlingua.cli.train import open_stores
-from mixlingua.data.rows import Side
+from mixlingua.data.rows import Side, id_of
 from mixlingua.data.store import ParallelStore
 from mixlingua.distributed import local_device
 from mixlingua.errors import ConfigError, DataError
@@ -120,7 +120,7 @@ def _of_file(path: Path, side: Side) -> Texts:
             row = parse_json(line, f"{path}:{number}")
             if not isinstance(row, dict) or not isinstance(row.get("text"), str):
                 raise DataError(f'{path}:{number}: no "text"; every line needs "text", and may have an "id".')
-            ids.append(str(row.get("id", number)))
+            ids.append(id_of(row.get("id", number), f"{path}:{number}: id"))
             texts.append(row["text"])
         else:
             ids.append(str(number))

@@ -5,7 +5,7 @@ import math
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeGuard
 
 from mixlingua.errors import DataError
 
@@ -50,6 +50,18 @@ class Reader(Protocol):
     def rows(self) -> Iterator[PairRow]:
         """The rows, read as they are asked for. Raises DataError naming file and line."""
         ...
+
+
+def is_id(value: object) -> TypeGuard[str | int]:
+    """Whether a value of a data file may name something: a text that is not empty, or a whole number."""
+    return isinstance(value, str | int) and not isinstance(value, bool) and value != ""
+
+
+def id_of(value: object, what: str) -> str:
+    """An id as a text. Raises DataError, starting with `what` (file, line and field), where the value is none."""
+    if not is_id(value):
+        raise DataError(f"{what} is {value!r}; it must be a text or a whole number. Set it, or drop the entry.")
+    return str(value)
 
 
 def check_texts(row: PairRow, where: str) -> None:

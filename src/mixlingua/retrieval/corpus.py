@@ -17,6 +17,7 @@ from typing import IO, Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mixlingua.data.rows import id_of, is_id
 from mixlingua.errors import DataError
 from mixlingua.files import cache_dir, parse_json, read_lines, storage_error
 
@@ -113,10 +114,12 @@ def parse_fields(line: str, where: str) -> dict[str, Any]:
 
 def entry_id(fields: dict[str, Any], names: tuple[str, ...], where: str) -> str:
     """The id of an entry under one of its names. Raises DataError starting with `where`."""
-    for name in names:
-        value = fields.get(name)
-        if isinstance(value, str | int) and not isinstance(value, bool) and value != "":
+    given = {name: fields[name] for name in names if name in fields}
+    for value in given.values():
+        if is_id(value):
             return str(value)
+    for name, value in given.items():
+        id_of(value, f"{where}: {name}")  # says what is wrong with the first one
     raise DataError(f"{where}: no id; an entry needs one, a text or a whole number, as {' or '.join(names)}.")
 
 

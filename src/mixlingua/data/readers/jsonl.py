@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mixlingua.data.rows import PairRow, check_texts, id_key
+from mixlingua.data.rows import PairRow, check_texts, id_key, id_of
 from mixlingua.errors import DataError, suggest
 from mixlingua.files import content_hash, parse_json, read_lines
 from mixlingua.languages import language_of
@@ -162,8 +162,9 @@ def _parse(line: str, where: str, known: Sequence[str]) -> dict[str, Any]:
         missing = [name for name in known if name not in fields]
         if hint := suggest(field, missing):
             raise DataError(f"{where}: unknown field '{field}'.{hint}")
-    if not isinstance(fields.get("id"), str | int) or fields["id"] == "":
+    if "id" not in fields:
         raise DataError(f'{where}: no "id"; every row needs one, a text or a whole number.')
+    id_of(fields["id"], f"{where}: id")
     return fields
 
 
@@ -184,12 +185,7 @@ def _row(fields: dict[str, Any], queries: dict[str, str], passages: dict[str, st
 
 def _name(fields: dict[str, Any], field: str, otherwise: str | int, where: str) -> str:
     """What a field names something by; `otherwise` where it is absent."""
-    if field not in fields:
-        return str(otherwise)
-    value = fields[field]
-    if not isinstance(value, str | int) or value == "":
-        raise DataError(f"{where}: {field} is {value!r}; it must be a text or a whole number. Drop it or set it.")
-    return str(value)
+    return id_of(fields[field], f"{where}: {field}") if field in fields else str(otherwise)
 
 
 def _listed_by_language(fields: dict[str, Any], field: str, kind: Any, where: str) -> dict[str, list[Any]]:

@@ -8,7 +8,7 @@ from mixlingua.evaluation.benchmarks.common import chosen_languages
 from mixlingua.evaluation.benchmarks.trec_files import plain_or_gz, read_ids, read_json_queries, read_tsv_qrels
 from mixlingua.evaluation.corpus_tasks import LOCAL, SHARD_SIZE, CorpusTask, Judgements
 from mixlingua.files import sha256
-from mixlingua.languages import check_language
+from mixlingua.languages import check_language, code_here
 from mixlingua.retrieval.corpus import Corpus, JsonLinesCorpus, SubCorpus
 
 URL = "https://public.ukp.informatik.tu-darmstadt.de/thakur/BEIR/datasets"
@@ -84,8 +84,13 @@ def _language_pair(stem: str, file: Path) -> tuple[str, str]:
     splits = [("-".join(parts[:at]), "-".join(parts[at:])) for at in range(1, len(parts))]
     pairs = splits if len(splits) == 1 else [pair for pair in splits if all(map(_is_language, pair))]
     if len(pairs) != 1:
+        # A region is in capitals: BR is none of the languages in en-pt-BR.
+        coded = [(code_here(a), code_here(b)) for a, b in splits if b.partition("-")[0].islower()]
+        known = {"-".join(map(str, pair)) for pair in coded if all(pair)}
+        near = f" With the codes here, this is {known.pop()}.tsv." if len(known) == 1 else ""
         raise DataError(
             f"{file}: qrels are named by query and passage language, such as en-de.tsv, de-de.tsv or en-zh-Hant.tsv."
+            f"{near}"
         )
     return pairs[0]
 
