@@ -261,6 +261,14 @@ def test_a_name_with_other_codes_is_answered_with_the_codes_here(folder, stem, h
         task(folder)
 
 
+def test_a_pair_without_a_relevant_passage_is_told_and_not_measured(folder, caplog):
+    path = folder / "qrels/en-de.tsv"
+    write(path, "query-id\tcorpus-id\tscore\nq1\tleihen\t0\n")
+    settings = {row.setting for row in evaluate_task(task(folder), ByHash()).rows}
+    assert "crosslingual" not in settings and "monolingual" in settings
+    assert f"{path}: no judgement is above 0, so en->de is not measured." in caplog.text
+
+
 @pytest.mark.parametrize("kind", ["corpus", "queries"])
 def test_half_of_a_surrogate_pair_is_refused_by_file_and_line(folder, kind):
     """As a text is left by a cut in UTF-16; Python's json reads it, and no tokenizer takes it."""

@@ -1,5 +1,6 @@
 """Benchmarks from your files: queries, corpora and qrels, or a data set in the format of BEIR (Thakur et al. 2021)."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from mixlingua.files import sha256
 from mixlingua.languages import check_language, code_here
 from mixlingua.retrieval.corpus import Corpus, JsonLinesCorpus, SubCorpus
 
+logger = logging.getLogger(__name__)
 URL = "https://public.ukp.informatik.tu-darmstadt.de/thakur/BEIR/datasets"
 JUDGED = "judged"
 _LEFT_OUT = " The passage with the query's own id is left out."
@@ -60,6 +62,9 @@ def folder_task(
                 )
     texts = {language: read_json_queries(queries[language]) for language in sorted({pair[0] for pair in pairs})}
     qrels = {(a, b): read_tsv_qrels(file, texts[a]) for (a, b), file in pairs.items()}
+    for (a, b), judgements in qrels.items():
+        if not any(grade > 0 for grades in judgements.values() for grade in grades.values()):
+            logger.warning("%s: no judgement is above 0, so %s->%s is not measured.", pairs[a, b], a, b)
     searched = {language: JsonLinesCorpus((corpora[language],)) for language in sorted({pair[1] for pair in pairs})}
     used = [*(queries[language] for language in texts), *pairs.values()]
     return CorpusTask(
