@@ -2,6 +2,7 @@
 sets languages apart: resources, script, family."""
 
 import tomllib
+from collections.abc import Collection
 from functools import cache
 from importlib.resources import files
 
@@ -70,7 +71,7 @@ def check_language(code: object, where: str) -> str:
     script_known = script is None or script in _names("scripts", 4)
     if _is_language(language) and script_known and (region is None or region in _names("territories", 2)):
         return code
-    by_name = {name.lower(): known_code for known_code, name in known_languages().items()}
+    by_name = _codes_by_name()
     if right := by_name.get(code.lower()) or code_here(code):
         raise ConfigError(f"{where}: unknown language '{code}'; its code here is '{right}'.")
     if language in known_languages():
@@ -81,6 +82,16 @@ def check_language(code: object, where: str) -> str:
         )
     near = suggest(code.lower(), by_name) if len(code) > 3 else ""
     raise ConfigError(f"{where}: unknown language '{code}'; use ISO 639-1 codes such as 'de'.{near}")
+
+
+def suggest_language(code: str, offered: Collection[str]) -> str:
+    """A sentence that names which of `offered` is meant, or near, with a leading space; empty where none is."""
+    right = _codes_by_name().get(code.lower()) or code_here(code)
+    return f" Its code here is '{right}'." if right in offered else suggest(code, offered)
+
+
+def _codes_by_name() -> dict[str, str]:
+    return {name.lower(): code for code, name in known_languages().items()}
 
 
 def code_here(code: str) -> str | None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 import sys
 import threading
@@ -63,6 +64,9 @@ def test_a_folder_is_indexed_and_searched(
 
     assert launch("action=search", "index=idx", "query=x", "language=de", "k=1", "hydra.run.dir=de") == 0
     assert [result["id"] for result in json.loads((tmp_path / "de" / "results.json").read_text())] == ["bern.md"]
+    assert "are read" not in capsys.readouterr().out
+    assert launch("action=search", "index=idx", f"query={'Nil ' * 3000}", "hydra.run.dir=long") == 0
+    assert re.search(r"^the query has \d+,\d+ tokens; the first \d+ are read$", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_lines_of_the_standard_input_are_queries(

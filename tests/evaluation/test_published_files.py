@@ -216,6 +216,7 @@ def test_a_damaged_archive_is_refused(folder, network, make, name, archive):
         (ntrex, ["de"], "two languages or more"),
         (xnli_retrieval, ["en"], "a translation needs two languages"),
         (xnli, ["it"], "task xnli: no language 'it'; it has ar, bg"),
+        (xnli, ["zh-CN"], r"task xnli: no language 'zh-CN'; .* Its code here is 'zh'\."),
         (belebele, ["eng_Latn"], r"task belebele: no language 'eng_Latn'; .* Use the code 'en'"),
         (xm3600, ["fil"], "task xm3600: no language 'fil'; .* Use the code 'tl'"),
         (mlqa_r, ["fr"], "task mlqa_r: no language 'fr'; it has ar, de"),

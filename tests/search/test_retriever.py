@@ -46,6 +46,9 @@ def test_a_language_gives_as_many_results_as_it_has(retriever: Retriever) -> Non
     assert retriever.search("dog", k=20, language="de") == of_all
     with pytest.raises(DataError, match=r"language=dee: the index has de, en alone. Did you mean 'de'"):
         retriever.search("dog", language="dee")
+    for code in ("de-DE", "deu", "German"):
+        with pytest.raises(DataError, match=rf"language={code}: the index has de, en alone. Its code here is 'de'\."):
+            retriever.search("dog", language=code)
 
 
 def test_an_index_in_integers_is_loaded_in_integers(tmp_path: Path, encoding: Encoding) -> None:
@@ -91,6 +94,11 @@ def test_fair_lists_by_their_definition(retriever: Retriever) -> None:
         ({"query": "x", "k": True}, "k=True"),
         ({"query": " "}, "query: it is empty"),
         ({"query": "x", "language": "de", "fair": True}, "fair=true with language=de"),
+        ({"query": "x", "fair": "no"}, "fair='no': must be true or false"),
+        ({"query": "x", "fair": 1}, "fair=1: must be true or false"),
+        ({"query": "x", "language": 5}, "language=5: must be a code such as 'de'"),
+        ({"query": None}, "query=None: a text, or a list of texts"),
+        ({"query": ["x", None]}, "query=None: it must be a text"),
     ],
 )
 def test_searches_that_make_no_sense_are_refused(retriever: Retriever, arguments: dict, said: str) -> None:
@@ -101,6 +109,14 @@ def test_searches_that_make_no_sense_are_refused(retriever: Retriever, arguments
 def test_half_a_surrogate_pair_is_no_query(retriever: Retriever) -> None:
     with pytest.raises(DataError, match="half of a surrogate pair at character 3"):
         retriever.search("cut\ud83d")
+
+
+def test_a_query_that_is_cut_can_be_told(retriever: Retriever) -> None:
+    tokenizer = retriever.encoding.encoder.tokenizer
+    query = "dog " * 300
+    of_query = len(tokenizer.tokenizer(tokenizer.prefix["query"] + query)["input_ids"])
+    assert retriever.cut_note(query) == f"the query has {of_query:,} tokens; the first 64 are read"
+    assert retriever.cut_note("dog") is None
 
 
 def test_threads_search_at_once(retriever: Retriever) -> None:

@@ -23,6 +23,11 @@ def test_a_search_gives_what_the_retriever_gives(client, retriever):
     assert client().get("/search", params={"query": "Wo liegt Kairo?", "k": 3}).json() == answer.json()
 
 
+def test_a_query_that_is_cut_is_told(client, retriever):
+    answer = client().post("/search", json={"query": "Nil " * 1000}).json()
+    assert answer["note"] == retriever.cut_note("Nil " * 1000) and "are read" in answer["note"]
+
+
 def test_options_of_a_search_are_honoured(client, retriever):
     german = client().post("/search", json={"query": "Nil", "language": "de"}).json()["results"]
     assert {each["language"] for each in german} == {"de"}

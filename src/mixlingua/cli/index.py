@@ -321,7 +321,7 @@ def search(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     )
     if cfg.query is not None:
         results = retriever.search(str(cfg.query), cfg.k, cfg.language, cfg.fair)
-        _show(results)
+        _show(results, retriever.cut_note(str(cfg.query)))
         write_json(run_dir / "results.json", [result.as_dict() for result in results])
         say(f"Results in {run_dir / 'results.json'}")
         return {"queries": 1, "results": len(results)}
@@ -349,7 +349,7 @@ def _interactive(cfg: DictConfig, retriever: Retriever, file: Path) -> dict[str,
                 continue
             if not terminal:
                 say(line.strip(), "bold")
-            _show(results)
+            _show(results, retriever.cut_note(line.strip()))
             found = {"query": line.strip(), "results": [result.as_dict() for result in results]}
             kept.write(json.dumps(found, ensure_ascii=False) + "\n")
             kept.flush()
@@ -359,8 +359,10 @@ def _interactive(cfg: DictConfig, retriever: Retriever, file: Path) -> dict[str,
 _SNIPPET = 180  # characters
 
 
-def _show(results: Sequence[Result]) -> None:
-    """A table of results: score, language, title or else id, and the beginning of the text."""
+def _show(results: Sequence[Result], note: str | None) -> None:
+    """A table of results: score, language, title or else id, and the beginning of the text. note: on the query."""
+    if note:
+        say(note, "yellow")
     table = Table(box=None, padding=(0, 1), header_style="bold")
     table.add_column("score", justify="right", no_wrap=True)
     table.add_column("language", no_wrap=True)

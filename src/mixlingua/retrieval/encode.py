@@ -10,7 +10,7 @@ from torch import Tensor
 from mixlingua import distributed
 from mixlingua.data.rows import Side
 from mixlingua.data.tokenizer import Cut
-from mixlingua.errors import ConfigError, ModelError, check_choice
+from mixlingua.errors import ConfigError, DataError, ModelError, check_choice
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.quantized import quantised
 
@@ -53,6 +53,18 @@ def encode_checked(encode: Encode, texts: Sequence[str], side: Side, where: str)
             "overflows in this precision. Evaluate an earlier checkpoint, or with precision=32-true."
         )
     return vectors
+
+
+def refuse_half_pairs(texts: Sequence[str], side: Side) -> None:
+    """Raise DataError where a text holds half of a surrogate pair, which no tokenizer takes."""
+    for text in texts:
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise DataError(
+                f"{side} {text[:80]!r}: half of a surrogate pair at character {error.start}. That is no character: "
+                "remove it."
+            ) from error
 
 
 def encode(

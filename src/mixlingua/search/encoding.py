@@ -12,7 +12,7 @@ from mixlingua.errors import DataError, ModelError
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.pretrained import PretrainedEncoder
 from mixlingua.model.quantized import quantise
-from mixlingua.retrieval.encode import Encode, encode, encode_checked
+from mixlingua.retrieval.encode import Encode, encode, encode_checked, refuse_half_pairs
 from mixlingua.search.folder import IndexFolder
 
 OWN_MODEL = "model"  # in an index's folder: the encoder with a layer that was fitted for this index
@@ -73,16 +73,16 @@ class Encoding:
     def __call__(self, texts: Sequence[str], side: Side) -> Tensor:
         """(N, D) float32 unit rows on the CPU. Raises DataError for a text that is none, ModelError where a vector is
         not finite."""
-        for text in texts:
-            try:
-                text.encode("utf-8")
-            except UnicodeEncodeError as error:
-                raise DataError(
-                    f"{side} {text[:80]!r}: half of a surrogate pair at character {error.start}. That is no "
-                    "character: remove it."
-                ) from error
+        refuse_half_pairs(texts, side)
         with self._turn:
             return encode_checked(cast(Encode, self._unchecked), texts, side, "index")
+
+    def cut_note(self, text: str, side: Side) -> str | None:
+        """How many tokens a text has and how many of them are read, in a sentence; None where all are."""
+        with self._turn:
+            _, lost = self.encoder.tokenizer.encode_counting([text], side)
+        limit = self.encoder.tokenizer.max_length[side]
+        return f"the {side} has {limit + lost[text]:,} tokens; the first {limit:,} are read" if lost else None
 
     def _unchecked(self, texts: Sequence[str], side: Side) -> Tensor:
         precision = str(self.model["precision"])

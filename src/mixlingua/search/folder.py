@@ -18,8 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mixlingua.errors import DataError, suggest, suggest_beside
+from mixlingua.errors import DataError, suggest_beside
 from mixlingua.files import atomic_write, read_json, read_lines, write_json
+from mixlingua.languages import suggest_language
 from mixlingua.retrieval.shards import read_vectors
 
 FORMAT = 1
@@ -196,7 +197,7 @@ class IndexFolder:
         if language is None:
             return ~self.deleted
         if language not in self.languages:
-            near = suggest(language, self.languages)
+            near = suggest_language(str(language), self.languages)
             raise DataError(f"language={language}: the index has {', '.join(self.languages)} alone.{near}")
         return self._rows_of_language[language]
 

@@ -103,15 +103,22 @@ class Retriever:
         """The k documents that score highest, highest first; a list of lists where several queries are given.
 
         language: of the documents; None: any. There are k results wherever the index has so many documents. fair: as
-        `fair_ranking` says. Raises ConfigError for a k below 1, an empty query or a fair list in one language,
-        DataError for a language that the index does not have.
+        `fair_ranking` says. Of a query that is longer than the model reads, the beginning counts (`cut_note`). Raises
+        ConfigError for a k below 1, an empty query or a fair list in one language, DataError for a language that the
+        index does not have.
         """
+        if not isinstance(query, str | Sequence):
+            raise ConfigError(f"query={query!r}: a text, or a list of texts, is needed.")
         queries = [query] if isinstance(query, str) else list(query)
         check_search(queries, k, language, fair)
         if not queries:
             return []
         results = self.search_vectors(self.encode_queries(queries).numpy(), k, language, fair)
         return results[0] if isinstance(query, str) else results
+
+    def cut_note(self, query: str) -> str | None:
+        """That a query is longer than the model reads, with the numbers of tokens; None where it is read whole."""
+        return self.encoding.cut_note(query, "query")
 
     def search_vectors(
         self, queries: Vectors, k: int, language: str | None = None, fair: bool = False
@@ -172,11 +179,18 @@ def fair_ranking(by_language: Sequence[Ranking], k: int) -> Ranking:
     return [(score, row) for _, score, row in ranked[:k]]
 
 
-def check_search(queries: Sequence[str], k: object, language: str | None, fair: bool) -> None:
+def check_search(queries: Sequence[object], k: object, language: object, fair: object) -> None:
     """Raise ConfigError where such a search makes no sense, whatever the index."""
     check_whole("k", k, 1)
-    if any(not isinstance(text, str) or not text.strip() for text in queries):
-        raise ConfigError("query: it is empty; say what is looked for.")
+    for text in queries:
+        if not isinstance(text, str):
+            raise ConfigError(f"query={text!r}: it must be a text; say what is looked for.")
+        if not text.strip():
+            raise ConfigError("query: it is empty; say what is looked for.")
+    if not isinstance(fair, bool):
+        raise ConfigError(f"fair={fair!r}: must be true or false.")
+    if language is not None and not isinstance(language, str):
+        raise ConfigError(f"language={language!r}: must be a code such as 'de', or none for all languages.")
     if fair and language is not None:
         raise ConfigError(f"fair=true with language={language}: a list in one language cannot be fair to others.")
 

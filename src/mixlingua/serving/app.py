@@ -208,8 +208,9 @@ class _Service:
         if request.k > self.settings.max_results:
             raise HTTPException(422, f"k: {request.k} results; {self.settings.max_results} are given at most")
         item = SearchItem(request.query, request.k, request.language or None, request.fair)
-        results: list[Result] = await self._searches[name](item)
-        return {"query": request.query, "index": name, "results": [result.as_dict() for result in results]}
+        results, note = await self._searches[name](item)
+        answer = {"query": request.query, "index": name, "results": [result.as_dict() for result in results]}
+        return answer | ({"note": note} if note else {})
 
     async def embed(self, request: EmbeddingRequest) -> dict[str, Any]:
         name, _, ending = request.model.rpartition("-")
@@ -267,17 +268,17 @@ def _model_id(retriever: Retriever) -> str:
     return path.absolute().parent.name if path.name == "model" else path.name
 
 
-def _searching(retriever: Retriever) -> Callable[[Sequence[SearchItem]], list[list[Result]]]:
-    """Searches a batch: all queries with the same options at once."""
+def _searching(retriever: Retriever) -> Callable[[Sequence[SearchItem]], list[tuple[list[Result], str | None]]]:
+    """Searches a batch, all queries with the same options at once: results, and a note on a query that was cut."""
 
-    def compute(items: Sequence[SearchItem]) -> list[list[Result]]:
+    def compute(items: Sequence[SearchItem]) -> list[tuple[list[Result], str | None]]:
         found: dict[int, list[Result]] = {}
         for options in dict.fromkeys((item.k, item.language, item.fair) for item in items):
             same = [n for n, item in enumerate(items) if (item.k, item.language, item.fair) == options]
             k, language, fair = options
             lists = retriever.search([items[n].query for n in same], k=k, language=language, fair=fair)
             found.update(zip(same, lists, strict=True))
-        return [found[number] for number in range(len(items))]
+        return [(found[number], retriever.cut_note(item.query)) for number, item in enumerate(items)]
 
     return compute
 

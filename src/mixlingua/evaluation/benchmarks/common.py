@@ -13,10 +13,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from mixlingua.errors import ConfigError, DataError, suggest
+from mixlingua.errors import ConfigError, DataError
 from mixlingua.evaluation.results import SETTINGS
 from mixlingua.evaluation.tasks import Qrels, RetrievalTask, Texts
 from mixlingua.files import atomic_write, cache_dir, content_hash, local_or_fetched, sha256
+from mixlingua.languages import suggest_language
 from mixlingua.retrieval.passage_transforms import HubCorrection, Joining, PassageTransforms
 
 logger = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ def chosen_languages(
         if language not in offered:
             names = offered if isinstance(offered, Mapping) else {}
             codes = [code for code, name in names.items() if name == language]
-            near = f" Use the code '{codes[0]}'." if codes else suggest(language, offered)
+            near = f" Use the code '{codes[0]}'." if codes else suggest_language(str(language), offered)
             raise ConfigError(f"task {task}: no language '{language}'; it has {', '.join(offered)}.{near}")
         if chosen.count(language) > 1:
             raise ConfigError(f"task {task}: language '{language}' is given more than once.")
