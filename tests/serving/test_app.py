@@ -59,6 +59,36 @@ def test_half_of_a_surrogate_pair_is_refused(client):
     assert answer.status_code == 422 and "unicode" in answer.json()["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("body", "kind", "status", "said"),
+    [
+        ('{"query": "Kairo"}', "application/x-www-form-urlencoded", 422, "send it with the header content-type: appli"),
+        ('{"query": "Kairo"}', None, 422, "body: send it with the header content-type: application/json"),
+        ("[1]", "application/json", 422, "body: it must be a JSON object"),
+        ("{", "application/json", 422, "body: malformed JSON at character 1 (Expecting property name"),
+        ('{"query": "a", "k" 3}', "application/json", 422, "body: malformed JSON at character 19 (Expecting ':' delim"),
+        (b'{"query": "\xff"}', "application/json", 400, "body: not valid UTF-8 at byte 11"),
+    ],
+)
+def test_a_body_that_is_no_json_object_is_told_what_to_do(client, body, kind, status, said):
+    answer = client().post("/search", content=body, headers={"content-type": kind} if kind else {})
+    assert (answer.status_code, said in answer.json()["error"]["message"]) == (status, True), answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "said"),
+    [
+        ("/search", r'{"query": "a", "index": "\ud83d"}', 404, r"no index '\ud83d'; there are rivers"),
+        ("/search", r'{"query": "a", "language": "\ud83d"}', 400, r"language=\ud83d: the index has"),
+        ("/v1/embeddings", r'{"input": "a", "model": "\ud83d"}', 404, r"no model '\ud83d'; there are tiny"),
+        ("/v1/embeddings", r'{"input": "cut\ud83d", "model": "tiny"}', 400, "half of a surrogate pair at character 3"),
+    ],
+)
+def test_half_of_a_surrogate_pair_can_be_told(client, path, body, status, said):
+    answer = client().post(path, content=body, headers={"content-type": "application/json"})
+    assert (answer.status_code, said in answer.json()["error"]["message"]) == (status, True), answer.text
+
+
 @pytest.mark.parametrize(("model", "more", "side"), [
     ("tiny", {}, "passage"), ("tiny-query", {}, "query"), ("tiny", {"input_type": "query"}, "query"),
     ("tiny-passage", {}, "passage"),

@@ -25,6 +25,7 @@ from mixlingua.data.rows import Side
 from mixlingua.errors import MixlinguaError
 from mixlingua.languages import language_name
 from mixlingua.report.page import rendered
+from mixlingua.retrieval.encode import refuse_half_pairs
 from mixlingua.search.encoding import OWN_MODEL
 from mixlingua.search.retriever import Result, Retriever
 from mixlingua.serving.batching import MicroBatcher, OverloadError
@@ -142,12 +143,16 @@ def create_app(
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        said = [f"{'.'.join(map(str, each['loc'][1:])) or 'body'}: {each['msg']}" for each in error.errors()]
+        is_json = "json" in request.headers.get("content-type", "").lower()
+        said = [_said(each, is_json) for each in error.errors()]
         return JSONResponse(error_body(422, "; ".join(dict.fromkeys(said))), 422)
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> JSONResponse:
-        return JSONResponse(error_body(error.status_code, str(error.detail)), error.status_code, error.headers)
+        cause, message = error.__cause__, str(error.detail)
+        if isinstance(cause, UnicodeDecodeError):
+            message = f"body: not valid UTF-8 at byte {cause.start}"
+        return JSONResponse(error_body(error.status_code, message), error.status_code, error.headers)
 
     @app.exception_handler(Exception)
     async def failed(request: Request, error: Exception) -> JSONResponse:
@@ -164,6 +169,17 @@ def create_app(
         token=settings.token,
     )
     return app
+
+
+def _said(problem: Mapping[str, Any], is_json: bool) -> str:
+    """What is wrong with a request, where, and what to do. problem: as pydantic has it. is_json: is said to be JSON."""
+    place = ".".join(map(str, problem["loc"][1:]))
+    if problem["type"] == "json_invalid":
+        return f"body: malformed JSON at character {place} ({problem['ctx']['error']})"
+    if not place and problem["type"] == "model_attributes_type":
+        todo = "it must be a JSON object" if is_json else "send it with the header content-type: application/json"
+        return f"body: {todo}"
+    return f"{place or 'body'}: {problem['msg']}"
 
 
 class _Service:
@@ -232,6 +248,7 @@ class _Service:
         if request.dimensions not in (None, dim):
             raise HTTPException(400, f"dimensions: this model gives {dim}, and no part of them stands for the whole")
         side = _SIDES[request.input_type or ending or "passage"]
+        refuse_half_pairs(texts, side)
         answers = await self._embeddings[name].all([(text, side) for text in texts])
         tokens = sum(count for _, count in answers)
         return {

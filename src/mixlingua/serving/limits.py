@@ -193,6 +193,7 @@ def _host(header: str) -> str | None:
 
 
 def error_body(status: int, message: str, code: str | None = None) -> dict[str, Any]:
-    """An error as OpenAI's API has it, on every route."""
+    """An error as OpenAI's API has it, on every route. Halves of surrogate pairs, which UTF-8 lacks, are escaped."""
+    message = message.encode("utf-8", "backslashreplace").decode("utf-8")
     kind = "invalid_request_error" if status < 500 and status != 429 else "server_error"
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
