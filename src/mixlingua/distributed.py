@@ -8,6 +8,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from mixlingua.errors import ConfigError, suggest
+
 T = TypeVar("T")
 
 
@@ -23,6 +25,23 @@ def rank() -> int:
 def world_size() -> int:
     """The number of processes; 1 where nothing is distributed."""
     return dist.get_world_size() if _running() else 1
+
+
+def device_of(name: str, where: str) -> torch.device:
+    """A device by torch's name for it, such as "cuda:1". Raises ConfigError, starting with `where`, where there is no
+    such one."""
+    try:
+        device = torch.device(name)
+    except (RuntimeError, TypeError):
+        known = ("cpu", "cuda", "mps")
+        near = " Did you mean 'cuda'?" if name == "gpu" else suggest(str(name), known)
+        raise ConfigError(f"{where}={name!r}: it is one of {', '.join(known)}, as torch names devices.{near}") from None
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ConfigError(f"{where}={name!r}: there is none here ({reason}). Use 'cpu'.") from error
+    return device
 
 
 def local_device(accelerator: str) -> torch.device:

@@ -5,9 +5,10 @@ the defaults that `python run.py` has.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from reprlib import repr as shown  # of any value, short
+from typing import Any
 
 import pytorch_lightning as pl
 import yaml
@@ -17,6 +18,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning import Callback
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from mixlingua import distributed
@@ -30,15 +32,17 @@ from mixlingua.errors import ConfigError, check_choice, check_whole, suggest, us
 from mixlingua.evaluation.results import AVERAGES, RANK_DISTANCE, Average, TaskResult, figures_of, without_shares
 from mixlingua.evaluation.suite import Task, evaluate_encoder
 from mixlingua.files import cache_dir, conf_folder
+from mixlingua.languages import check_language
 from mixlingua.losses.base import StepLoss, TotalLoss
 from mixlingua.losses.infonce import InfoNCE
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.folder import save_folder
 from mixlingua.model.pretrained import PretrainedEncoder
 from mixlingua.report.page import cut_notes
-from mixlingua.retrieval.encode import encode
+from mixlingua.retrieval.encode import encode, refuse_half_pairs
 from mixlingua.sampling.plan import BatchPlan
 from mixlingua.sampling.strategies import Hybrid, Strategy
+from mixlingua.signatures import needed, signature
 from mixlingua.training.callbacks import SeedEachBatch
 from mixlingua.training.module import RetrieverModule, Teacher
 from mixlingua.training.optimizer import AdamW
@@ -61,11 +65,17 @@ class Encoder:
 
         side: "query" or "passage", which differ in prefix and length. token_budget: tokens encoded at once. precision:
         as Lightning names it, such as "bf16-mixed", or "int8", which is faster on a CPU. Raises ConfigError for other
-        values.
+        values, DataError for a text with half of a surrogate pair.
         """
         if side not in ("query", "passage"):
             raise ConfigError(f"side={side!r}: it is 'query' or 'passage'.")
+        if not isinstance(texts, Iterable):
+            raise ConfigError(f"encode({shown(texts)}): a text, or a list of texts, is needed.")
         listed = [texts] if isinstance(texts, str) else list(texts)
+        for position, text in enumerate(listed):
+            if not isinstance(text, str):
+                raise ConfigError(f"encode: text {position} of the list is {shown(text)}; it must be a text.")
+        refuse_half_pairs(listed, side)
         return encode(self.module, listed, side, token_budget=token_budget, precision=precision)
 
     def save(self, folder: str | Path) -> None:
@@ -89,32 +99,39 @@ def load_encoder(name: str | Path, *, seed: int = 0, device: str = "cpu", **opti
     `mixlingua.model.pretrained.PretrainedEncoder`, such as max_passage_length=128. seed: of weights that are new.
     Raises ConfigError for an option that it does not take, ModelError for weights that cannot be found or read.
     """
+    if not isinstance(name, str | Path):
+        raise ConfigError(f"load_encoder({shown(name)}): the name of a recipe, a folder or a hub id is needed.")
+    where = f"load_encoder({str(name)!r})"
+    _check_number(where, "seed", seed, 0)
+    place = distributed.device_of(device, f"{where}: device")
     recipes = _choices("model")
     if str(name) in recipes:
         arguments = _read("model", str(name)) | options
-        arguments.pop("_target_")
+        del arguments["_target_"]
     elif isinstance(name, Path) or "/" in name or Path(name).exists():
         arguments = {"name_or_path": str(name)} | options
     else:
         raise ConfigError(
-            f"load_encoder({str(name)!r}): no such recipe, folder or hub id (owner/name); recipes: "
+            f"{where}: no such recipe, folder or hub id (owner/name); recipes: "
             f"{', '.join(recipes)}.{suggest(str(name), recipes)}"
         )
-    recipe = _called(PretrainedEncoder, f"load_encoder({str(name)!r})", arguments)
+    _check_options(f"{PretrainedEncoder.__module__}.{PretrainedEncoder.__qualname__}", where, options)
+    recipe = PretrainedEncoder(**arguments)
     pl.seed_everything(seed, workers=True, verbose=False)
     module = recipe.load(seed)
-    return Encoder(module.to(device), recipe)
+    return Encoder(module.to(place), recipe)
 
 
 def benchmark(name: str, *, data: str | Path = "data", **options: Any) -> Task:
     """A benchmark by its name in conf/evaluation, such as "atlas" or "xquad_r".
 
     data: the folder of public data sets, looked into before anything is fetched. options: arguments of the benchmark,
-    such as languages=["de", "en"]. Raises ConfigError for names that are not there, DataError for bad files.
+    such as benchmark("xquad_r", languages=["de", "en"]). Raises ConfigError for names that are not there, DataError
+    for bad files.
     """
     names = _choices("evaluation")
     if name not in names:
-        raise ConfigError(f"benchmark({name!r}): it is one of {', '.join(names)}.{suggest(name, names)}")
+        raise ConfigError(f"benchmark({name!r}): it is one of {', '.join(names)}.{suggest(str(name), names)}")
     tree = {"paths": {"data": str(data), "cache": None}, "evaluation": _read("evaluation", name)}
     tasks = OmegaConf.create(tree).evaluation.tasks
     if len(tasks) > 1:
@@ -123,6 +140,7 @@ def benchmark(name: str, *, data: str | Path = "data", **options: Any) -> Task:
         arguments: Any = OmegaConf.to_container(next(iter(tasks.values())), resolve=True)
     except OmegaConfBaseException as error:
         raise ConfigError(f"benchmark({name!r}): it needs a whole configuration; use action=evaluate.") from error
+    _check_options(arguments["_target_"], f"benchmark({name!r})", options)
     try:
         return instantiate(arguments | options)
     except InstantiationException as error:
@@ -173,18 +191,26 @@ def evaluate(
     token_budget: int = 2048,
     precision: str = "32-true",
 ) -> Figures:
-    """The figures of an encoder on benchmarks; print them, or ask for one by its key.
+    """The figures of an encoder on one benchmark or several; print them, or ask for one by its key.
 
     average: "macro" over languages or pairs, which count alike, or "micro" over queries. token_budget, precision: as
     `Encoder.encode` takes them. Raises ConfigError for other values.
     """
+    _check_encoder("evaluate", encoder)
+    if not tasks:
+        raise ConfigError("evaluate: no benchmark is given. Give one or several, such as benchmark('atlas').")
+    for task in tasks:
+        if not hasattr(task, "name") or not hasattr(task, "main_metric"):
+            way = f" Give benchmark({task!r})." if isinstance(task, str) else ""
+            way = " Give each by itself: evaluate(encoder, *tasks)." if isinstance(task, list | tuple) else way
+            raise ConfigError(f"evaluate: {shown(task)} is no benchmark.{way}")
     check_choice("average", average, AVERAGES)
     return Figures(evaluate_encoder(encoder.module, tasks, token_budget=token_budget, precision=precision), average)
 
 
 def train(
     encoder: Encoder,
-    data: str | Path | Reader | Sequence[Reader],
+    data: str | Path | Sequence[str | Path] | Mapping[str, str | Path] | Reader | Sequence[Reader],
     *,
     steps: int = 40,
     batch_size: int = 48,
@@ -205,7 +231,8 @@ def train(
 ) -> list[float]:
     """Train an encoder in place on parallel pairs, as `python run.py` does. Returns the loss of each batch, in nats.
 
-    data: a JSONL file of pairs (docs/data.md), or readers such as `mixlingua.data.readers.squad.SquadReader`.
+    data: a JSONL file of pairs (docs/data.md), several, or one by language; or a reader such as
+    `mixlingua.data.readers.squad.SquadReader`, or several.
     steps, batch_size: optimiser steps, and pairs in each. languages: to train on; None: all that the data have.
     sampler: how batches are made; None: `Hybrid()`. loss: one, or several by name; None: `InfoNCE` with the
     temperature of the encoder's recipe. optimizer: None: `AdamW()`. teacher: what losses such as `Distillation` learn
@@ -217,24 +244,50 @@ def train(
     conf/trainer/cpu.yaml.
     Raises ConfigError for values that cannot work, DataError for bad files, TrainingError where the loss is not finite.
     """
-    for name, value in (("steps", steps), ("batch_size", batch_size)):
-        check_whole(name, value, 1)
+    _check_encoder("train", encoder)
+    arguments = {**_read("trainer", "cpu"), "max_steps": steps, **trainer}
+    counts = {"steps": steps, "batch_size": batch_size, "num_negatives": num_negatives, "num_workers": num_workers,
+              "seed": seed, "accumulate_grad_batches": arguments["accumulate_grad_batches"]}  # fmt: skip
+    for name, value in counts.items():
+        check_whole(name, value, 0 if name in ("num_negatives", "num_workers", "seed") else 1)
+    for name, length in (("max_query_length", max_query_length), ("max_passage_length", max_passage_length)):
+        if length is not None:
+            check_whole(name, length, 4)
+    for name, part, kind in (
+        ("sampler", sampler, Strategy),
+        ("optimizer", optimizer, AdamW),
+        ("teacher", teacher, Encoder),
+    ):
+        if part is not None and not isinstance(part, kind):
+            raise ConfigError(f"train: {name}={shown(part)}: an object of {kind.__module__}.{kind.__name__} is needed.")
+    if languages is not None and (isinstance(languages, str) or not isinstance(languages, Iterable)):
+        raise ConfigError(f"train: languages={shown(languages)}: a list of codes is needed, such as ['de', 'en'].")
+    given = None if languages is None else tuple(languages)
+    for language in (*(given or ()), pivot):
+        check_language(language, f"train: {'pivot' if language == pivot else 'languages'}")
+    for name, parts, each in (("callbacks", callbacks, Callback), ("loggers", loggers, Logger)):
+        if not isinstance(parts, Iterable) or not all(isinstance(part, each) for part in parts):
+            raise ConfigError(f"train: {name}={shown(parts)}: a list of Lightning's {each.__name__}s is needed.")
+    _check_trainer(trainer)
     readers = _readers(data)
     stores = [build_store(reader, cache_dir()) for reader in readers]
-    chosen = tuple(languages) if languages is not None else tuple(sorted({c for s in stores for c in s.languages}))
-    losses = loss if isinstance(loss, Mapping) else {"loss": loss or InfoNCE(temperature=encoder.recipe.temperature)}
+    chosen = given if given is not None else tuple(sorted({c for s in stores for c in s.languages}))
+    losses = (
+        loss
+        if isinstance(loss, Mapping)
+        else {"loss": InfoNCE(temperature=encoder.recipe.temperature) if loss is None else loss}
+    )
     total = TotalLoss(dict(losses))
     reads = Teacher(teacher.module) if teacher else None
     if reads is None and any(view.read_by_teacher for view in total.views):
         reads = Teacher.copy_of(encoder.module)
     lengths = max_query_length, max_passage_length
     tokenizer = encoder.module.tokenizer.limited(*lengths)
+    plan = BatchPlan(stores, strategy=sampler or Hybrid(), languages=chosen, batch_size=batch_size, seed=seed)
     for index, store in enumerate(stores):
         for side, cut in sampled_cut(store, tokenizer, chosen, seed=seed, source_index=index).items():
             if note := cut.note(side, sampled=True):
                 logger.warning("%s: %s.", store.name, note)
-    plan = BatchPlan(stores, strategy=sampler or Hybrid(), languages=chosen, batch_size=batch_size, seed=seed)
-    arguments = {**_read("trainer", "cpu"), "max_steps": steps, **trainer}
     views = view_makers(
         total.views,
         tokenizer,
@@ -249,7 +302,12 @@ def train(
     )
     history = _Losses()
     module = RetrieverModule(encoder.module.train(), total, optimizer or AdamW(), reads)
-    lightning = build_trainer(arguments, Path.cwd(), [SeedEachBatch(seed), history, *callbacks], loggers)
+    try:
+        lightning = build_trainer(arguments, Path.cwd(), [SeedEachBatch(seed), history, *callbacks], loggers)
+    except (TypeError, ValueError, MisconfigurationException) as error:
+        raise ConfigError(
+            f"train: Lightning's Trainer refuses its arguments: {' '.join(str(error).split())}"
+        ) from error
     lightning.fit(module, datamodule)
     return history.losses
 
@@ -266,17 +324,62 @@ class _Losses(Callback):
         self.losses.append(distributed.mean_over_processes(loss).item())
 
 
-def _readers(data: str | Path | Reader | Sequence[Reader]) -> list[Reader]:
-    if isinstance(data, str | Path):
+def _readers(data: Any) -> list[Reader]:
+    """Raises ConfigError for what is neither files nor readers."""
+    listed = list(data.values() if isinstance(data, Mapping) else data if isinstance(data, list | tuple) else [data])
+    if listed and all(isinstance(each, str | Path) for each in listed):
         return [JsonlReader(data)]
-    return list(data) if isinstance(data, list | tuple) else [cast(Reader, data)]
+    for each in listed:
+        if isinstance(data, Mapping) or not all(hasattr(each, name) for name in ("name", "fingerprint", "rows")):
+            raise ConfigError(
+                f"train: {shown(each)} is nothing to train on. Give a JSONL file, a list of files, files by language, "
+                "or readers."
+            )
+    return listed
 
 
-def _called(function: Any, where: str, arguments: dict[str, Any]) -> Any:
-    try:
-        return function(**arguments)
-    except TypeError as error:
-        raise ConfigError(f"{where}: {error}.") from error
+_OWN = {"max_steps": "steps=N", "logger": "loggers=[...]", "max_epochs": "steps=N: a run is one epoch of so many steps"}
+_TRAINER = "pytorch_lightning.trainer.trainer.Trainer"
+
+
+def _check_trainer(arguments: Mapping[str, Any]) -> None:
+    """Raise ConfigError for what Lightning's Trainer does not take, or `train` says by other names."""
+    for name, value in arguments.items():
+        if name in _OWN:
+            raise ConfigError(f"train: {name}={shown(value)}: use {_OWN[name]}.")
+        if name in AdamW.__dataclass_fields__:
+            raise ConfigError(f"train: {name}={shown(value)}: use optimizer=AdamW({name}={shown(value)}).")
+    known, own = signature(_TRAINER), signature(f"{__name__}.train")
+    for name in arguments:
+        if known and own and name not in known.defaults:
+            near = suggest(name, [*own.defaults, *known.defaults])
+            raise ConfigError(f"train: no option '{name}', neither of train nor of Lightning's Trainer.{near}")
+    _check_options(_TRAINER, "train", arguments)
+
+
+def _check_options(target: str, where: str, options: Mapping[str, Any]) -> None:
+    """Raise ConfigError for an option that a class or function does not take, or a value of another type."""
+    known = signature(target)
+    if known is None:
+        return
+    for name, value in options.items():
+        if name not in known.defaults and not known.takes_more:
+            takes = f"it takes {', '.join(known.defaults) or 'no options'}"
+            raise ConfigError(f"{where}: no option '{name}'; {takes}.{suggest(name, known.defaults)}")
+        plain = str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
+        if name in known.annotations and (kind := needed(plain, known.annotations[name])):
+            raise ConfigError(f"{where}: {name}={shown(value)}: {kind.replace('null', 'None')} is needed.")
+
+
+def _check_number(where: str, name: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigError(f"{where}: {name}={shown(value)}: a whole number of {least} or more is needed.")
+
+
+def _check_encoder(where: str, encoder: object) -> None:
+    if not isinstance(encoder, Encoder):
+        way = f"; give load_encoder({encoder!r})" if isinstance(encoder, str) else ""
+        raise ConfigError(f"{where}: {shown(encoder)} is no encoder of load_encoder{way}.")
 
 
 def _choices(group: str) -> list[str]:

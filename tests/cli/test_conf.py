@@ -11,7 +11,7 @@ from hydra.utils import get_object
 from omegaconf import OmegaConf
 
 from mixlingua.cli.configuration import compose, unknown_keys
-from mixlingua.cli.signatures import REQUIRED, UNREADABLE, signature
+from mixlingua.signatures import REQUIRED, UNREADABLE, signature
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 CHOICES = sorted(path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.rglob("*.yaml"))

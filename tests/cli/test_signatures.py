@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mixlingua.cli.configuration import complete, unknown_keys
-from mixlingua.cli.signatures import REQUIRED, UNREADABLE, needed, signature
+from mixlingua.signatures import REQUIRED, UNREADABLE, needed, signature
 
 SOURCE = '''
 raise ImportError("must not be imported")

@@ -106,6 +106,11 @@ def test_searches_that_make_no_sense_are_refused(retriever: Retriever, arguments
         retriever.search(**arguments)
 
 
+def test_a_device_that_is_none_is_refused(retriever: Retriever) -> None:
+    with pytest.raises(ConfigError, match=r"device='gpu': it is one of cpu, cuda, mps.*Did you mean 'cuda'"):
+        Retriever.load(retriever.folder.path, device="gpu")
+
+
 def test_half_a_surrogate_pair_is_no_query(retriever: Retriever) -> None:
     with pytest.raises(DataError, match="half of a surrogate pair at character 3"):
         retriever.search("cut\ud83d")

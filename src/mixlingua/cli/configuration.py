@@ -19,9 +19,9 @@ from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSou
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
-from mixlingua.cli.signatures import REQUIRED, UNREADABLE, Signature, needed, signature
 from mixlingua.errors import suggest
 from mixlingua.files import conf_folder
+from mixlingua.signatures import REQUIRED, UNREADABLE, Signature, needed, signature
 
 INSTANTIATE_KEYS = ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")
 

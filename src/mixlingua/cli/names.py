@@ -15,8 +15,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mixlingua.cli.command_line import ACTIONS, config_groups, default_choices, parsed
 from mixlingua.cli.configuration import composer
-from mixlingua.cli.signatures import signature
 from mixlingua.errors import ConfigError, first_line, raise_problems, suggest
+from mixlingua.signatures import signature
 
 # What holds things by name, each of which may be taken out, as by ~loss.retention.
 NAMED = ("loss", "data.sources", "data.validation_sources", "evaluation.tasks", "callbacks", "logger")

@@ -89,10 +89,12 @@ def encode(
     Every rank must call this with the same texts. Raises ConfigError for an unknown precision, one that the weights do
     not have, or a budget below 1.
     """
-    if token_budget < 1:
-        raise ConfigError(f"token_budget: {token_budget} is not a number of tokens; use 1 or more.")
+    if isinstance(token_budget, bool) or not isinstance(token_budget, int) or token_budget < 1:
+        raise ConfigError(f"token_budget: {token_budget!r} is not a number of tokens; use 1 or more.")
     device = next(encoder.parameters()).device
     computing = _computing(encoder, precision, device)
+    if not texts:
+        return torch.empty(0, encoder.embedding_dim)
 
     row_of_ids: dict[tuple[int, ...], int] = {}
     row_of_text: dict[str, int] = {}

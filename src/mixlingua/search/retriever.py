@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mixlingua.distributed import device_of
 from mixlingua.errors import ConfigError, DataError, check_whole
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.search.encoding import Encoding
@@ -55,13 +56,14 @@ class Retriever:
     ) -> Self:
         """Open the run folder of an `action=index`.
 
-        encoder: None: the one that index.json names. device, token_budget: of encoding queries. Raises DataError where
-        the folder holds no index or a damaged one, ModelError where the encoder cannot be loaded or is not the one that
-        the index was built with.
+        encoder: None: the one that index.json names. device, token_budget: of encoding queries. Raises ConfigError for
+        a device that is not there, DataError where the folder holds no index or a damaged one, ModelError where the
+        encoder cannot be loaded or is not the one that the index was built with.
         """
+        place = device_of(device, "device")
         opened = IndexFolder.open(folder)
         encoding = Encoding.of_index(opened, encoder, token_budget=token_budget)
-        encoding.encoder.to(torch.device(device))
+        encoding.encoder.to(place)
         return cls(opened, encoding)
 
     @property

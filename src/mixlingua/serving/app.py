@@ -235,8 +235,9 @@ class _Service:
         if name not in self.models:
             raise HTTPException(404, f"no model '{request.model}'; there are {', '.join(self.models)}, each also with "
                                      "-query or -passage behind it")  # fmt: skip
-        texts = [request.input] if isinstance(request.input, str) else request.input
-        if not texts or not all(isinstance(text, str) and text for text in texts):
+        given = [request.input] if isinstance(request.input, str) else request.input
+        texts = [text for text in given if isinstance(text, str) and text]
+        if not texts or len(texts) < len(given):
             raise HTTPException(
                 400,
                 "input: texts are needed, none of them empty. Tokens of another tokenizer mean nothing here "

@@ -44,6 +44,8 @@ def chosen_languages(
     default: what is taken where languages is None; all by default. at_least: how many the benchmark needs.
     Raises ConfigError, naming the task, for too few languages, one given twice, or one that is not offered.
     """
+    if isinstance(languages, str):
+        raise ConfigError(f"task {task}: languages={languages}: a list is needed, such as [{languages}].")
     chosen = tuple((offered if default is None else default) if languages is None else languages)
     for language in chosen:
         if language not in offered:
