@@ -141,7 +141,7 @@ def test_no_texts_are_no_rows(tiny: mixlingua.Encoder) -> None:
         (["a", None], {}, "text 1 of the list is None"),
         ([["a"]], {}, "text 0 of the list is ['a']"),
         (["a"], {"token_budget": "9"}, "token_budget: '9'"),
-        (["a"], {"precision": 32}, "precision: '32' is none of"),
+        (["a"], {"precision": 32}, "precision=32: it is one of"),
     ],
 )
 def test_what_is_no_text_is_refused(tiny: mixlingua.Encoder, texts: Any, options: dict, named: str) -> None:
@@ -172,7 +172,7 @@ def test_what_is_no_encoder_or_no_benchmark_is_refused(tiny: mixlingua.Encoder) 
         ({"steps": 0}, "steps=0"),
         ({"steps": True}, "steps=True"),
         ({"batch_size": 0}, "batch_size=0"),
-        ({"num_negatives": "1"}, "num_negatives='1'"),
+        ({"num_negatives": "1"}, "num_negatives=1: a whole number"),
         ({"seed": -1}, "seed=-1"),
         ({"max_query_length": 0}, "max_query_length=0: a whole number of 4 or more"),
         ({"accumulate_grad_batches": 0}, "accumulate_grad_batches=0"),
@@ -187,8 +187,8 @@ def test_what_is_no_encoder_or_no_benchmark_is_refused(tiny: mixlingua.Encoder) 
         ({"languages": ["deu"]}, "train: languages: unknown language 'deu'; its code here is 'de'"),
         ({"languages": ["fr"]}, "none of its rows has a training language (fr)"),
         ({"pivot": "xx"}, "train: pivot: unknown language 'xx'"),
-        ({"callbacks": ["a"]}, "callbacks=['a']: a list of Lightning's Callbacks"),
-        ({"loggers": "csv"}, "loggers='csv': a list of Lightning's Loggers"),
+        ({"callbacks": ["a"]}, "callbacks='a': an object of pytorch_lightning.callbacks"),
+        ({"loggers": "csv"}, "loggers='c': an object of pytorch_lightning.loggers"),
         ({"precsion": "32-true"}, "no option 'precsion', neither of train nor of Lightning's Trainer. Did you mean"),
         ({"precision": "fp16"}, "Precision 'fp16' is invalid"),
         ({"max_steps": 3}, "train: max_steps=3: use steps=N"),

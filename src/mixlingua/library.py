@@ -102,7 +102,7 @@ def load_encoder(name: str | Path, *, seed: int = 0, device: str = "cpu", **opti
     if not isinstance(name, str | Path):
         raise ConfigError(f"load_encoder({shown(name)}): the name of a recipe, a folder or a hub id is needed.")
     where = f"load_encoder({str(name)!r})"
-    _check_number(where, "seed", seed, 0)
+    check_whole("seed", seed, 0)
     place = distributed.device_of(device, f"{where}: device")
     recipes = _choices("model")
     if str(name) in recipes:
@@ -246,37 +246,31 @@ def train(
     """
     _check_encoder("train", encoder)
     arguments = {**_read("trainer", "cpu"), "max_steps": steps, **trainer}
-    counts = {"steps": steps, "batch_size": batch_size, "num_negatives": num_negatives, "num_workers": num_workers,
-              "seed": seed, "accumulate_grad_batches": arguments["accumulate_grad_batches"]}  # fmt: skip
-    for name, value in counts.items():
-        check_whole(name, value, 0 if name in ("num_negatives", "num_workers", "seed") else 1)
-    for name, length in (("max_query_length", max_query_length), ("max_passage_length", max_passage_length)):
+    positive = {"steps": steps, "batch_size": batch_size}
+    positive["accumulate_grad_batches"] = arguments["accumulate_grad_batches"]
+    for name, value in positive.items():
+        check_whole(name, value, 1)
+    for name, value in {"num_negatives": num_negatives, "num_workers": num_workers, "seed": seed}.items():
+        check_whole(name, value, 0)
+    for name, length in {"max_query_length": max_query_length, "max_passage_length": max_passage_length}.items():
         if length is not None:
             check_whole(name, length, 4)
-    for name, part, kind in (
-        ("sampler", sampler, Strategy),
-        ("optimizer", optimizer, AdamW),
-        ("teacher", teacher, Encoder),
-    ):
-        if part is not None and not isinstance(part, kind):
-            raise ConfigError(f"train: {name}={shown(part)}: an object of {kind.__module__}.{kind.__name__} is needed.")
-    if languages is not None and (isinstance(languages, str) or not isinstance(languages, Iterable)):
-        raise ConfigError(f"train: languages={shown(languages)}: a list of codes is needed, such as ['de', 'en'].")
-    given = None if languages is None else tuple(languages)
-    for language in (*(given or ()), pivot):
-        check_language(language, f"train: {'pivot' if language == pivot else 'languages'}")
-    for name, parts, each in (("callbacks", callbacks, Callback), ("loggers", loggers, Logger)):
-        if not isinstance(parts, Iterable) or not all(isinstance(part, each) for part in parts):
-            raise ConfigError(f"train: {name}={shown(parts)}: a list of Lightning's {each.__name__}s is needed.")
+    _check_kind("sampler", sampler, Strategy)
+    _check_kind("optimizer", optimizer, AdamW)
+    _check_kind("teacher", teacher, Encoder)
+    for kind, parts in ((Callback, callbacks), (Logger, loggers)):
+        for part in parts:
+            _check_kind(f"{kind.__name__.lower()}s", part, kind)
+    if isinstance(languages, str):
+        raise ConfigError(f"train: languages={languages!r}: a list of codes is needed, such as ['de', 'en'].")
+    for language in languages or ():
+        check_language(language, "train: languages")
+    check_language(pivot, "train: pivot")
     _check_trainer(trainer)
     readers = _readers(data)
     stores = [build_store(reader, cache_dir()) for reader in readers]
-    chosen = given if given is not None else tuple(sorted({c for s in stores for c in s.languages}))
-    losses = (
-        loss
-        if isinstance(loss, Mapping)
-        else {"loss": InfoNCE(temperature=encoder.recipe.temperature) if loss is None else loss}
-    )
+    chosen = tuple(languages) if languages is not None else tuple(sorted({c for s in stores for c in s.languages}))
+    losses = loss if isinstance(loss, Mapping) else {"loss": loss or InfoNCE(temperature=encoder.recipe.temperature)}
     total = TotalLoss(dict(losses))
     reads = Teacher(teacher.module) if teacher else None
     if reads is None and any(view.read_by_teacher for view in total.views):
@@ -371,9 +365,9 @@ def _check_options(target: str, where: str, options: Mapping[str, Any]) -> None:
             raise ConfigError(f"{where}: {name}={shown(value)}: {kind.replace('null', 'None')} is needed.")
 
 
-def _check_number(where: str, name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigError(f"{where}: {name}={shown(value)}: a whole number of {least} or more is needed.")
+def _check_kind(name: str, part: object, kind: type) -> None:
+    if part is not None and not isinstance(part, kind):
+        raise ConfigError(f"train: {name}={shown(part)}: an object of {kind.__module__}.{kind.__name__} is needed.")
 
 
 def _check_encoder(where: str, encoder: object) -> None:
