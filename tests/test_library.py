@@ -172,7 +172,7 @@ def test_what_is_no_encoder_or_no_benchmark_is_refused(tiny: mixlingua.Encoder) 
         ({"steps": 0}, "steps=0"),
         ({"steps": True}, "steps=True"),
         ({"batch_size": 0}, "batch_size=0"),
-        ({"num_negatives": "1"}, "num_negatives=1: a whole number"),
+        ({"num_negatives": "1"}, "num_negatives='1': a whole number"),
         ({"seed": -1}, "seed=-1"),
         ({"max_query_length": 0}, "max_query_length=0: a whole number of 4 or more"),
         ({"accumulate_grad_batches": 0}, "accumulate_grad_batches=0"),

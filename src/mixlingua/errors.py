@@ -144,7 +144,8 @@ def whole_problems(key: str, value: object, least: int) -> list[str]:
     """What is wrong with a value that must be a whole number of at least `least`; True and False are no numbers."""
     if isinstance(value, int) and not isinstance(value, bool) and value >= least:
         return []
-    return [f"{key}={value}: a whole number of {least} or more is needed."]
+    given = repr(value) if isinstance(value, str) else value
+    return [f"{key}={given}: a whole number of {least} or more is needed."]
 
 
 def check_whole(key: str, value: object, least: int) -> None:
