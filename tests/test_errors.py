@@ -19,7 +19,7 @@ def test_what_is_no_whole_number_of_the_least_or_more_is_told(value):
     check_whole("k", 1, 1)
     with pytest.raises(ConfigError) as caught:
         check_whole("k", value, 1)
-    assert str(caught.value) == f"k={value}: a whole number of 1 or more is needed."
+    assert str(caught.value) == f"k={value!r}: a whole number of 1 or more is needed."
 
 
 def test_an_error_that_was_handled_meanwhile_is_a_cause_only_where_contexts_count():

@@ -10,7 +10,8 @@ from mixlingua.data.readers.jsonl import JsonlReader
 from mixlingua.data.readers.parallel import ParallelReader
 from mixlingua.data.readers.squad import SquadReader
 from mixlingua.errors import DataError
-from mixlingua.files import read_json, read_lines, write_json
+from mixlingua.files import write_json
+from mixlingua.reading import read_json, read_lines
 
 
 def packed(path, size, start=b""):

@@ -17,7 +17,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from mixlingua.errors import ConfigError, PrunedError, differences, suggest
-from mixlingua.files import dotted
+from mixlingua.reading import dotted
 
 _BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 _ASIDE = ("hydra", "logger", "overwrite", "paths")  # sections that change no trial's figures

@@ -11,7 +11,7 @@ import pytest
 
 from mixlingua.cli.run_folder import CLAIM, claim, release
 from mixlingua.errors import ConfigError
-from mixlingua.files import read_status
+from mixlingua.reading import read_status
 
 Launch = Callable[..., int]
 SOURCE = str(Path(__file__).resolve().parents[2] / "src")

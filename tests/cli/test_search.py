@@ -15,7 +15,8 @@ from omegaconf import OmegaConf
 
 from mixlingua.cli.command_line import spelled_out
 from mixlingua.cli.configuration import compose
-from mixlingua.files import lock, read_status
+from mixlingua.files import lock
+from mixlingua.reading import read_status
 from mixlingua.search.folder import MANIFEST, IndexFolder
 
 Launch = Callable[..., int]

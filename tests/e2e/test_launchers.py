@@ -6,7 +6,7 @@ from subprocess import Popen
 
 import pytest
 
-from mixlingua.files import read_status
+from mixlingua.reading import read_status
 
 Start = Callable[..., Popen]
 SWEEP = ("-m", "sampler.alpha=0.5,2,1", "evaluation=[]", "trainer.max_steps=2", "hydra.sweep.dir=sweep")

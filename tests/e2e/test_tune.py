@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from mixlingua.files import read_status
+from mixlingua.reading import read_status
 
 FIGURE = "xquad_r/multilingual/map"
 SEARCH = ("-m", "hydra/sweeper=optuna", f"objective={FIGURE}", "hydra.sweep.dir=sweep", "evaluation.before=false")

@@ -21,7 +21,7 @@ from mixlingua.cli.names import NAMED, no_trainer_argument
 from mixlingua.cli.run_record import checkpoint_of, translations_of
 from mixlingua.cli.settings import below
 from mixlingua.errors import first_line, interruption_of, problems_of, source_named, suggest_beside
-from mixlingua.files import dotted, within
+from mixlingua.reading import dotted, within
 from mixlingua.signatures import needed
 
 # What the keys of conf/config.yaml take that belong to no constructor.

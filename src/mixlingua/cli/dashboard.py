@@ -13,7 +13,8 @@ from mixlingua.comparison.setups import Setup, setups
 from mixlingua.errors import ConfigError, DataError
 from mixlingua.evaluation.results import without_shares
 from mixlingua.evaluation.run_folder import read_results
-from mixlingua.files import read_json, write_json
+from mixlingua.files import write_json
+from mixlingua.reading import read_json
 
 # What stands for the choice of a group in a run's configuration; data has no single key.
 _CHOICES = {"sampler": "sampler._target_", "model": "model.name_or_path"}

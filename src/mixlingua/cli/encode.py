@@ -24,8 +24,9 @@ from mixlingua.data.store import ParallelStore
 from mixlingua.distributed import local_device
 from mixlingua.errors import ConfigError, DataError
 from mixlingua.evaluation.suite import progress_bars
-from mixlingua.files import content_hash, parse_json, read_json, read_lines, sha256, write_json
+from mixlingua.files import content_hash, sha256, write_json
 from mixlingua.model.encoder import BiEncoder
+from mixlingua.reading import parse_json, read_json, read_lines
 from mixlingua.retrieval.encode import encode as vectors_of
 from mixlingua.retrieval.encode import encode_checked
 from mixlingua.retrieval.kept_vectors import KeptVectors, folder_of, keys_of

@@ -24,7 +24,8 @@ from mixlingua.cli.names import check_command_line
 from mixlingua.cli.run_folder import release
 from mixlingua.cli.run_record import checkpoint_of
 from mixlingua.errors import ConfigError
-from mixlingua.files import conf_folder, read_status
+from mixlingua.files import conf_folder
+from mixlingua.reading import read_status
 
 
 def launch(arguments: Sequence[str]) -> None:

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from mixlingua.cli.run_record import checkpoint_of, holds_finished_run, is_rank_zero
 from mixlingua.errors import ConfigError, errors_on_stderr
-from mixlingua.files import read_status
+from mixlingua.reading import read_status
 
 logger = logging.getLogger(__name__)
 

@@ -22,7 +22,8 @@ from omegaconf import DictConfig, OmegaConf
 
 import mixlingua
 from mixlingua.errors import PrunedError, user_error
-from mixlingua.files import read_json, read_status, write_json
+from mixlingua.files import write_json
+from mixlingua.reading import read_json, read_status
 
 if TYPE_CHECKING:  # for annotations alone
     from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger

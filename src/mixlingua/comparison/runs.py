@@ -13,7 +13,7 @@ import yaml
 from mixlingua.errors import DataError
 from mixlingua.evaluation.results import MACRO, Average, aggregate
 from mixlingua.evaluation.run_folder import QuestionValues, read_question_values, read_results
-from mixlingua.files import read_status
+from mixlingua.reading import read_status
 
 # Keys of a task's provenance that must be equal; revision and transforms change whenever a score may change.
 _SAME_DATA = ("revision", "languages", "num_queries", "num_candidates", "main_metric", "passage_transforms")

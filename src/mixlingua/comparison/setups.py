@@ -11,7 +11,7 @@ from typing import Any
 
 from mixlingua.comparison.runs import FinishedRun
 from mixlingua.errors import ConfigError, suggest
-from mixlingua.files import dotted, within
+from mixlingua.reading import dotted, within
 
 Settings = Mapping[str, Hashable]
 

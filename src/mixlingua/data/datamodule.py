@@ -17,7 +17,8 @@ from mixlingua.data.rows import Augmentation
 from mixlingua.data.store import ParallelStore
 from mixlingua.data.tokenizer import PairTokenizer
 from mixlingua.errors import CheckpointError, ConfigError, differences
-from mixlingua.files import content_hash, dotted
+from mixlingua.files import content_hash
+from mixlingua.reading import dotted
 from mixlingua.sampling.plan import BatchPlan
 
 _SHARED_MEMORY = Path("/dev/shm")  # where workers hand their batches over

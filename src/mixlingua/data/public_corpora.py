@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mixlingua.errors import ConfigError, DataError, suggest
-from mixlingua.files import cache_dir, local_or_fetched, read_lines, sha256
+from mixlingua.files import cache_dir, local_or_fetched, sha256
+from mixlingua.reading import read_lines
 
 DOCUMENTS = "documents"  # in place of a language: the file with the document of each line
 

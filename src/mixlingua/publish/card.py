@@ -18,10 +18,11 @@ from mixlingua.data.public_corpora import public_corpora
 from mixlingua.errors import ConfigError, DataError
 from mixlingua.evaluation.results import MACRO, RANK_DISTANCE, SETTINGS, ResultRow, mean_of_rows, share_metric
 from mixlingua.evaluation.run_folder import RunResults, read_results
-from mixlingua.files import atomic_write, read_json
+from mixlingua.files import atomic_write
 from mixlingua.languages import language_name
 from mixlingua.model.folder_reader import read_settings
 from mixlingua.model.language_layers import LanguageCentringModule
+from mixlingua.reading import read_json
 from mixlingua.report.page import choice_text, plain_text
 from mixlingua.report.plain_table import figure_text, plain_name, spoken
 

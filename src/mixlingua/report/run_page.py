@@ -9,7 +9,7 @@ from typing import Any
 
 from mixlingua.evaluation.results import RANK_DISTANCE, SETTINGS, ResultRow, WorstQuery
 from mixlingua.evaluation.run_folder import RunResults, read_results, read_worst_queries, values_by_language
-from mixlingua.files import read_status
+from mixlingua.reading import read_status
 from mixlingua.report.figures import Picture, Point, loss_picture, spread_picture
 from mixlingua.report.groups import group_tables, languages_of
 from mixlingua.report.logged import log_outcome

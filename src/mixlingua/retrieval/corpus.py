@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from mixlingua.data.rows import id_of, is_id
 from mixlingua.errors import DataError
-from mixlingua.files import cache_dir, parse_json, read_lines, storage_error
+from mixlingua.files import cache_dir, storage_error
+from mixlingua.reading import parse_json, read_lines
 
 
 class Passage(NamedTuple):

@@ -23,7 +23,8 @@ from torch import Tensor
 from mixlingua import distributed
 from mixlingua.data.tokenizer import Cut
 from mixlingua.errors import DataError, StorageError
-from mixlingua.files import atomic_write, cache_dir, content_hash, lock, read_json, remove_locked, write_json
+from mixlingua.files import atomic_write, cache_dir, content_hash, lock, remove_locked, write_json
+from mixlingua.reading import read_json
 from mixlingua.retrieval.corpus import Census, Corpus, Passage, record
 from mixlingua.retrieval.encode import CountsCutTexts, Encode, encode_checked
 from mixlingua.retrieval.search import on_grid

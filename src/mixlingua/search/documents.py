@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import yaml
 
 from mixlingua.errors import ConfigError, DataError, suggest, suggest_beside
-from mixlingua.files import open_binary, read_lines
 from mixlingua.languages import check_language, code_here
+from mixlingua.reading import open_binary, read_lines
 from mixlingua.retrieval.corpus import ID_FIELDS, entry_id, parse_fields
 
 UNDETERMINED = "und"  # ISO 639-2: the code of a text whose language nobody named and none could be detected

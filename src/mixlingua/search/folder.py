@@ -19,8 +19,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mixlingua.errors import DataError, suggest_beside
-from mixlingua.files import atomic_write, read_json, read_lines, write_json
+from mixlingua.files import atomic_write, write_json
 from mixlingua.languages import suggest_language
+from mixlingua.reading import read_json, read_lines
 from mixlingua.retrieval.shards import read_vectors
 
 FORMAT = 1

@@ -20,7 +20,8 @@ from transformers.utils import logging as transformers_logging
 
 from mixlingua import errors
 from mixlingua.errors import TrainingError, interrupt, to_stderr, user_error
-from mixlingua.files import read_json, write_json
+from mixlingua.files import write_json
+from mixlingua.reading import read_json
 
 POLL = 0.2  # seconds between two looks at the processes
 GRACE = 10.0  # seconds in which a process may end by itself, once another is dead or asked it to

@@ -13,8 +13,8 @@ from pathlib import Path
 import regex
 
 from mixlingua.errors import DataError
-from mixlingua.files import read_lines, read_whole
 from mixlingua.languages import script, two_letter
+from mixlingua.reading import read_lines, read_whole
 
 logger = logging.getLogger(__name__)
 

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 from mixlingua.data.readers.jsonl import joined_by_id
 from mixlingua.data.rows import PairRow, check_texts
 from mixlingua.errors import DataError, check_choice, suggest
-from mixlingua.files import MAX_LINE_BYTES, MAX_WHOLE_BYTES, content_hash, parse_json, read_json, read_lines
+from mixlingua.files import content_hash
 from mixlingua.languages import language_of
+from mixlingua.reading import MAX_LINE_BYTES, MAX_WHOLE_BYTES, parse_json, read_json, read_lines
 
 VERSION = "1"
 Record = tuple[str, Mapping[str, Any]]  # where it stands, and its columns

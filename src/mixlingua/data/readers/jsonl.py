@@ -9,8 +9,9 @@ import numpy as np
 
 from mixlingua.data.rows import PairRow, check_texts, id_key, id_of
 from mixlingua.errors import DataError, suggest
-from mixlingua.files import content_hash, parse_json, read_lines
+from mixlingua.files import content_hash
 from mixlingua.languages import language_of
+from mixlingua.reading import parse_json, read_lines
 
 VERSION = "1"
 _OPTIONAL = ("touches", "negatives", "scores", "split_key")

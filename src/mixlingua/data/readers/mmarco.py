@@ -16,8 +16,9 @@ import numpy as np
 from mixlingua.data.readers.columns import check_row_groups
 from mixlingua.data.rows import PairRow
 from mixlingua.errors import ConfigError, DataError, HubError, check_whole, suggest
-from mixlingua.files import cache_dir, content_hash, read_lines
+from mixlingua.files import cache_dir, content_hash
 from mixlingua.hub import fetch_snapshot, remove_damaged
+from mixlingua.reading import read_lines
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,8 @@ from typing import Any
 from mixlingua.data.readers.jsonl import named_file, read_json_rows, texts_of
 from mixlingua.data.rows import PairRow, check_texts
 from mixlingua.errors import ConfigError, DataError, check_choice
-from mixlingua.files import content_hash, read_lines
+from mixlingua.files import content_hash
+from mixlingua.reading import read_lines
 
 logger = logging.getLogger(__name__)
 

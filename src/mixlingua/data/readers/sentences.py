@@ -12,7 +12,7 @@ from mixlingua.data.public_corpora import DOCUMENTS
 from mixlingua.data.readers.jsonl import read_json_rows, texts_of
 from mixlingua.data.rows import PIVOT, normalised
 from mixlingua.errors import DataError
-from mixlingua.files import MAX_FILE_BYTES, MAX_LINE_BYTES, check_size, open_binary, read_aligned, read_lines
+from mixlingua.reading import MAX_FILE_BYTES, MAX_LINE_BYTES, check_size, open_binary, read_aligned, read_lines
 
 _JSON_FIELDS = ("id", "doc", "fold", "texts")
 _PIECE_BYTES = 1 << 16

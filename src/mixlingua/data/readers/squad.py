@@ -9,8 +9,9 @@ from typing import Any
 
 from mixlingua.data.rows import PIVOT, PairRow, check_texts
 from mixlingua.errors import DataError, check_choice
-from mixlingua.files import content_hash, open_binary, read_json
+from mixlingua.files import content_hash
 from mixlingua.languages import language_of
+from mixlingua.reading import open_binary, read_json
 
 # Full stops that need a following space, and those of scripts that write without one.
 _SPACED = ".!?…؟۔।॥"

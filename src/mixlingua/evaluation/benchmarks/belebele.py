@@ -20,8 +20,9 @@ from mixlingua.evaluation.benchmarks.common import (
 )
 from mixlingua.evaluation.benchmarks.lareqa import XQUAD_R
 from mixlingua.evaluation.tasks import RetrievalTask
-from mixlingua.files import content_hash, parse_json, read_lines, sha256
+from mixlingua.files import content_hash, sha256
 from mixlingua.hub import on_endpoint
+from mixlingua.reading import parse_json, read_lines
 
 URL = "https://huggingface.co/datasets/facebook/belebele/resolve/main/data"
 COUNTS = (900, 488)  # questions and passages of every variant, as published

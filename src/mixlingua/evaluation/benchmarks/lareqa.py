@@ -20,7 +20,8 @@ from mixlingua.evaluation.benchmarks.common import (
     with_language,
 )
 from mixlingua.evaluation.tasks import RetrievalTask
-from mixlingua.files import read_json, sha256
+from mixlingua.files import sha256
+from mixlingua.reading import read_json
 
 logger = logging.getLogger(__name__)
 

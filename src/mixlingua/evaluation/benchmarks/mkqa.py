@@ -17,7 +17,8 @@ from mixlingua.evaluation.benchmarks.common import chosen_languages, published_f
 from mixlingua.evaluation.benchmarks.folder import URL as BEIR_URL
 from mixlingua.evaluation.benchmarks.trec_files import plain_or_gz
 from mixlingua.evaluation.corpus_tasks import LOCAL, SHARD_SIZE, AnswerTask
-from mixlingua.files import read_lines, sha256
+from mixlingua.files import sha256
+from mixlingua.reading import read_lines
 from mixlingua.retrieval.corpus import Corpus, DprCorpus, JsonLinesCorpus, entry_id, parse_fields
 
 NAME = "mkqa.jsonl.gz"

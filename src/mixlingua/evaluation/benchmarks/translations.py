@@ -17,7 +17,8 @@ from mixlingua.evaluation.benchmarks.common import (
 )
 from mixlingua.evaluation.benchmarks.lareqa import XQUAD_R
 from mixlingua.evaluation.tasks import BitextTask, RetrievalTask
-from mixlingua.files import read_aligned, sha256
+from mixlingua.files import sha256
+from mixlingua.reading import read_aligned
 
 # What XTREME (arXiv 2003.11080) reports of Tatoeba, and most papers after it.
 XTREME = (

@@ -4,7 +4,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from mixlingua.errors import DataError
-from mixlingua.files import read_lines
+from mixlingua.reading import read_lines
 from mixlingua.retrieval.corpus import entry_id, parse_fields
 
 Lines = Iterable[tuple[str, str, str, str]]  # file and line, query id, passage id, grade

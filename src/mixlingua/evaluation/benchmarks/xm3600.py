@@ -8,7 +8,8 @@ from typing import Any
 from mixlingua.errors import DataError
 from mixlingua.evaluation.benchmarks.common import chosen_languages, published_member, settings_of, warn_of_others
 from mixlingua.evaluation.tasks import RetrievalTask
-from mixlingua.files import parse_json, read_lines, sha256
+from mixlingua.files import sha256
+from mixlingua.reading import parse_json, read_lines
 
 URL = "https://google.github.io/crossmodal-3600/web-data/captions.zip"
 NAME = "captions.jsonl"

@@ -10,7 +10,8 @@ from mixlingua.errors import DataError, check_choice, check_whole
 from mixlingua.evaluation.benchmarks.common import chosen_languages, published_member, revision_of, with_language
 from mixlingua.evaluation.engines.probe import PROBE_VERSION
 from mixlingua.evaluation.tasks import ProbeTask, RetrievalTask, SentencePair
-from mixlingua.files import read_lines, sha256
+from mixlingua.files import sha256
+from mixlingua.reading import read_lines
 
 LABELS = ("contradiction", "entailment", "neutral")
 LOW_RESOURCE = ("sw", "ur")  # as the paper names them
