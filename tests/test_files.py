@@ -5,7 +5,7 @@ import tracemalloc
 
 import pytest
 
-from mixlingua import files
+from mixlingua import reading
 from mixlingua.data.readers.jsonl import JsonlReader
 from mixlingua.data.readers.parallel import ParallelReader
 from mixlingua.data.readers.squad import SquadReader
@@ -42,15 +42,15 @@ def test_a_line_without_end_is_refused_before_it_fills_the_memory(tmp_path):
     ],
 )
 def test_readers_of_lines_have_the_limit(tmp_path, read, monkeypatch):
-    monkeypatch.setattr(files, "MAX_LINE_BYTES", 1 << 20)
+    monkeypatch.setattr(reading, "MAX_LINE_BYTES", 1 << 20)
     with pytest.raises(DataError, match=r"x\.jsonl\.gz:1: the line has more than 1,048,576 bytes"):
         read(packed(tmp_path / "x.jsonl.gz", 2 << 20))
 
 
 def test_a_file_has_a_limit_too(tmp_path, monkeypatch):
     (tmp_path / "de.json").write_text("[1]\n" * 100)
-    monkeypatch.setattr(files, "MAX_FILE_BYTES", 80)
-    monkeypatch.setattr(files, "MAX_WHOLE_BYTES", 80)
+    monkeypatch.setattr(reading, "MAX_FILE_BYTES", 80)
+    monkeypatch.setattr(reading, "MAX_WHOLE_BYTES", 80)
     with pytest.raises(DataError, match=r"de\.json:21: the file has more than 80 bytes"):
         list(read_lines(tmp_path / "de.json"))
     with pytest.raises(DataError, match=r"de\.json: the file has more than 80 bytes"):
@@ -60,7 +60,7 @@ def test_a_file_has_a_limit_too(tmp_path, monkeypatch):
 
 
 def test_lines_at_the_limit_are_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "MAX_LINE_BYTES", 8)
+    monkeypatch.setattr(reading, "MAX_LINE_BYTES", 8)
     (tmp_path / "x").write_bytes(b"1234567\n12345678")
     assert [line for _, line in read_lines(tmp_path / "x")] == ["1234567", "12345678"]
 

@@ -6,7 +6,7 @@ import zipfile
 
 import pytest
 
-from mixlingua import files
+from mixlingua import reading
 from mixlingua.data.codeswitch.dictionaries import read_dictionary
 from mixlingua.data.readers import sentences
 from mixlingua.data.readers.sentences import read_tmx
@@ -49,7 +49,7 @@ def test_a_packed_dictionary_without_end_is_refused(tmp_path, monkeypatch):
     file = tmp_path / "freedict-eng-deu.dict.dz"
     file.write_bytes(gzip.compress(WORD.encode() * 1_000_000))
     file.with_name("freedict-eng-deu.index").write_text("dog\tA\tC\n")
-    monkeypatch.setattr(files, "MAX_WHOLE_BYTES", LIMIT)
+    monkeypatch.setattr(reading, "MAX_WHOLE_BYTES", LIMIT)
     tracemalloc.start()
     with pytest.raises(DataError, match=r"\.dict\.dz: the file has more than 1,048,576 bytes"):
         read_dictionary([file], "en")

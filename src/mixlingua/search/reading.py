@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from mixlingua.data.tokenizer import PairTokenizer
 from mixlingua.errors import DataError
-from mixlingua.files import read_json, write_json
+from mixlingua.files import write_json
+from mixlingua.reading import read_json
 from mixlingua.retrieval.corpus import repeats
 from mixlingua.search.documents import Corpus, Detector, Document
 from mixlingua.search.folder import IndexFolder, Row, write_rows
