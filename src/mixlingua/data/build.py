@@ -59,7 +59,10 @@ def write_store(path: str | Path, rows: Iterable[PairRow], *, name: str, fingerp
 
     Raises DataError where there are no rows.
     """
-    with atomic_folder(path, mark="store.json") as folder, StoreWriter(folder, name=name, fingerprint=fingerprint) as writer:
+    with (
+        atomic_folder(path, mark="store.json") as folder,
+        StoreWriter(folder, name=name, fingerprint=fingerprint) as writer,
+    ):
         for row in rows:
             writer.add(row)
         writer.finish()
