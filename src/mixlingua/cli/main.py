@@ -10,7 +10,7 @@ from mixlingua.errors import ends_with_its_reader, errors_on_stderr, signals_int
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command, None: that of sys.argv; exits with 2 and one message where it is wrong (docs/runs.md)."""
+    """Run a command, None: that of sys.argv; exits with 2 and one message where it is wrong (docs/reports.md)."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = parsed(given)
     with ends_with_its_reader() if options.help or options.version or options.cfg else nullcontext():
