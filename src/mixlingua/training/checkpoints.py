@@ -207,11 +207,6 @@ def check_resumable(
         missing.append("teacher")
     if missing:
         raise CheckpointError(f"{path}: an earlier version wrote it, without {', '.join(missing)}. Start a new run.")
-    if max_steps is not None and max_steps < (done := int(checkpoint["global_step"])):
-        raise CheckpointError(
-            f"trainer.max_steps={max_steps}: {path} has done {done} steps already. Give {done} to end there, or more "
-            "to go on."
-        )
     saved = {name: tuple(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}
     current = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     for name in sorted(saved.keys() | current.keys()):
@@ -229,6 +224,11 @@ def check_resumable(
         raise CheckpointError(
             f"the checkpoint cannot be resumed: averaging.ema_decay was {was}, is {now}. "
             "Restore this setting, or start a new run."
+        )
+    if max_steps is not None and max_steps < (done := int(checkpoint["global_step"])):
+        raise CheckpointError(
+            f"trainer.max_steps={max_steps}: {path} has done {done} steps already. Give {done} to end there, or more "
+            "to go on."
         )
 
 
