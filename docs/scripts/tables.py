@@ -179,9 +179,7 @@ TABLES = {
     ),
     "recipe_starts": Table("recipes", [("averaged, seed 1", "{model}"), *FIGURES], lambda row: row["kind"] == "starts"),
     "recipe_alpha": Table("recipes", [("seed 1, 2:1", "{model}"), *FIGURES], lambda row: row["kind"] == "alpha"),
-    "recipe_weights": Table(
-        "recipes", [("seed 1, 2:1", "{model}"), *FIGURES], lambda row: row["kind"] == "weights"
-    ),
+    "recipe_weights": Table("recipes", [("seed 1, 2:1", "{model}"), *FIGURES], lambda row: row["kind"] == "weights"),
     "recipe_halves": Table(
         "development_halves",
         [("text", "{half}"), ("model", "{model}"), *FIGURES],
