@@ -36,7 +36,7 @@ SHORTER = {
     "postprocess.rows_per_language=300": "postprocess.rows_per_language=50",
 }  # fmt: skip
 LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh")
-XQUAD_R = ("evaluation.tasks.xquad_r.articles=2",)
+XQUAD_R = ("evaluation.tasks.xquad_r.articles=3",)
 BEST = ("runs/best_0", "runs/best_1", "runs/best_2")  # of three seeds, in docs/results
 SMALL = ("evaluation=folder", "evaluation.tasks.folder.folder=docs/benchmark")
 PUBLIC = re.compile(r"\bdata=\[?(ntrex|qa|tico19|tatoeba)\b")  # sources that are files of their own
@@ -71,15 +71,12 @@ def shortened(command: str) -> list[str]:
         words.append("trainer.max_steps=3")
     elif not {"evaluation", "experiment"} & set(said):
         words += ["evaluation=[]"] if action == "train" else SMALL if action == "evaluate" else []
-    on_xquad_r = said.get("experiment", "tune").partition(",")[0] not in (
-        "tune",
-        "best_small_alignment",
-        "best_small_long_alignment",
-    )
-    if on_xquad_r or "xquad_r" in said.get("evaluation", ""):
+    experiment = said.get("experiment", "tune").partition(",")[0]
+    elsewhere = ("tune", "best_small_alignment", "best_small_long_alignment")
+    if "xquad_r" in said.get("evaluation", "" if experiment in elsewhere else "xquad_r"):
         words = [word for word in words if not word.startswith("evaluation.tasks.xquad_r.articles")]
         words += XQUAD_R
-    if action == "encode":
+    if action == "encode" and "encode.path" not in said:
         words.append("data.max_rows=20")
     if said.get("evaluation") == "held_out" or said.get("experiment") == "tune":
         words.append("evaluation.tasks.held_out.languages=[de,en]")
