@@ -258,11 +258,11 @@ def train(
     _check_kind("sampler", sampler, Strategy)
     _check_kind("optimizer", optimizer, AdamW)
     _check_kind("teacher", teacher, Encoder)
-    for kind, parts in ((Callback, callbacks), (Logger, loggers)):
-        for part in parts:
-            _check_kind(f"{kind.__name__.lower()}s", part, kind)
-    if isinstance(languages, str):
-        raise ConfigError(f"train: languages={languages!r}: a list of codes is needed, such as ['de', 'en'].")
+    for name, kind, parts in (("callbacks", Callback, callbacks), ("loggers", Logger, loggers)):
+        if not isinstance(parts, Iterable) or not all(isinstance(part, kind) for part in parts):
+            raise ConfigError(f"train: {name}={shown(parts)}: a list of Lightning's {kind.__name__}s is needed.")
+    if languages is not None and (isinstance(languages, str) or not isinstance(languages, Iterable)):
+        raise ConfigError(f"train: languages={shown(languages)}: a list of codes is needed, such as ['de', 'en'].")
     for language in languages or ():
         check_language(language, "train: languages")
     check_language(pivot, "train: pivot")

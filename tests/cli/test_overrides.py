@@ -54,6 +54,7 @@ def test_valid_commands_pass(arguments: str) -> None:
         ("data.sources.ntrex.span=3", "'ntrex' is not chosen. .* data=\\[...,ntrex\\]"),
         ("evaluation.tasks.xquad_r.articles=2", "'xquad_r' is not chosen. .* evaluation=\\[...,xquad_r\\]"),
         ("loss=[infonce,infonce]", "loss=\\[infonce,infonce\\]: 'infonce' is chosen 2 times; name it once."),
+        ("evaluation=[atlas,null]", "evaluation=None: no 'None' in conf/evaluation; choices: atlas, "),
         ("~logger", "cannot be deleted; write logger=\\[\\] where"),
         ("~data.sources.ntrexx", "no key or group 'data.sources.ntrexx'."),
         ("logger=null", "logger=null: write logger=\\[\\] for none."),

@@ -113,6 +113,15 @@ def test_low_precision_still_returns_unit_rows_in_float32(encoder, with_dense):
     torch.testing.assert_close(embeddings.norm(dim=-1), torch.ones(2), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_means_enter_a_dense_layer_in_its_own_type(encoder, dtype):
+    """Means are float32, whatever the weights; a model held in bf16-true or 64-true has its layers so too."""
+    dense = [Dense(32, 8, bias=False, activation=nn.Identity())]
+    encoder = BiEncoder(encoder.transformer, encoder.tokenizer, pooling="mean", dense=dense).to(dtype)
+    features = encoder.tokenizer.passages(["Kairo liegt am Nil.", "Bern"])
+    assert encoder(features).shape == (2, 8)
+
+
 def test_device_is_where_the_parameters_are(encoder):
     assert encoder.device == torch.device("cpu")
     assert encoder.to("meta").device == torch.device("meta")

@@ -128,9 +128,8 @@ class _Names:
             elif value is None and group in self.list_groups:
                 yield f"{group}=null: write {group}=[] for none."
             else:
-                chosen = [
-                    str(choice) for choice in (value if isinstance(value, list) else [value]) if choice is not None
-                ]
+                listed = value if isinstance(value, list) else [value] if value is not None else []
+                chosen = [str(choice) for choice in listed]
                 for choice in dict.fromkeys(chosen):
                     if chosen.count(choice) > 1:
                         yield f"{override.input_line}: '{choice}' is chosen {chosen.count(choice)} times; name it once."
