@@ -20,7 +20,7 @@ from mixlingua.cli.run_record import read_status
 from mixlingua.errors import DataError, errors_on_stderr
 
 Launch = Callable[..., int]
-RUNS = Path(__file__).resolve().parents[2] / "docs" / "runs.md"
+REPORTS = Path(__file__).resolve().parents[2] / "docs" / "reports.md"
 
 
 def half_seed(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
@@ -213,7 +213,7 @@ def ends(how: str) -> Callable[[DictConfig, Path], dict[str, float]]:
 def test_the_documented_exit_statuses_are_those_that_a_run_ends_with(
     launch: Launch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    documented = dict(re.findall(r"^\| (\d+) \| .* \| (?:`(\w+)`.*)?\|$", RUNS.read_text(), re.MULTILINE))
+    documented = dict(re.findall(r"^\| (\d+) \| .* \| (?:`(\w+)`.*)?\|$", REPORTS.read_text(), re.MULTILINE))
     seen = {}
     for how, arguments in {"well": [], "mistake": [], "SIGINT": [], "SIGTERM": []}.items():
         run = f"hydra.run.dir={how}"
@@ -221,7 +221,7 @@ def test_the_documented_exit_statuses_are_those_that_a_run_ends_with(
         seen[str(status)] = read_status(tmp_path / how)["state"]
     status = launch("-m", "action=probe", "seed=0,1", "hydra.sweep.dir=sweep", probe=ends("mistake"))
     seen[str(status)] = read_status(tmp_path / "sweep" / "0")["state"]
-    line = f"{sys.executable} {RUNS.parents[1] / 'run.py'} --cfg job | true; exit ${{PIPESTATUS[0]}}"
+    line = f"{sys.executable} {REPORTS.parents[1] / 'run.py'} --cfg job | true; exit ${{PIPESTATUS[0]}}"
     closed = subprocess.run(["bash", "-c", line], capture_output=True, text=True, cwd=tmp_path)
     seen[str(closed.returncode)] = ""
     assert closed.stderr == ""
