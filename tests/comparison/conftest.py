@@ -23,6 +23,7 @@ def finished_run(*overrides: str, action: str = "train") -> FinishedRun:
         "model": {"name_or_path": CLASSES["e5"], "freeze_layers": 0}, "optimizer": {"lr": 1e-4},
         "loss": {"infonce": {"temperature": 0.02}}, "postprocess": {}, "adapter": {},
         "trainer": {"max_steps": 60, "devices": 1}, "evaluation": {"before": True, "precision": "32-true"},
+        "card": {"licence": None}, "server": {"port": 8000}, "keep_teacher_vectors": False,
     }  # fmt: skip
     for override in overrides:
         key, _, text = override.partition("=")
@@ -43,6 +44,8 @@ def finished_run(*overrides: str, action: str = "train") -> FinishedRun:
                 config[key] = {"_target_": f"layers.{text.title()}"} if text != "none" else {}
             case "experiment":
                 config["optimizer"]["lr"] = 3e-5
+            case "keep_teacher_vectors":
+                config[key] = text == "true"
             case _:
                 section, name = key.split(".")
                 config[section][name] = _value(text)

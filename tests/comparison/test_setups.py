@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mixlingua.cli.command_line import ACTIONS
 from mixlingua.comparison.runs import FinishedRun, find_runs
 from mixlingua.comparison.setups import Setup, baselines, settings_of, setups
 from mixlingua.errors import ConfigError, DataError
@@ -28,10 +29,26 @@ def test_seeds_are_replicates_and_samplers_are_set_ups() -> None:
 
 @pytest.mark.parametrize(
     "override",
-    ["trainer.devices=4", "evaluation.before=false", "data.num_workers=0", "sampler=hybrid", "optimizer.lr=1e-4"],
+    [
+        "trainer.devices=4",
+        "evaluation.before=false",
+        "data.num_workers=0",
+        "sampler=hybrid",
+        "optimizer.lr=1e-4",
+        "card.licence=mit",
+        "server.port=80",
+        "keep_teacher_vectors=true",
+    ],
 )
 def test_devices_evaluation_and_what_was_the_default_anyway_make_no_difference(override: str) -> None:
     assert labels(run(), run("seed=1", override)) == ["hybrid"]
+
+
+@pytest.mark.parametrize("part", [part for part in ACTIONS["train"].uses if part != "logger"])
+def test_every_part_that_training_reads_counts(part: str) -> None:
+    trained = run()
+    trained.config[part] = {"unheard_of": 1}
+    assert settings_of(trained)[f"{part}.unheard_of"] == 1
 
 
 def test_moved_data_are_the_same_data() -> None:

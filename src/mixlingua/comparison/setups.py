@@ -17,15 +17,17 @@ Settings = Mapping[str, Hashable]
 
 DEFAULT_BASELINE = "hybrid"
 NO_SAMPLER = "none"  # the sampler of a model that was only measured
-# Keys, or beginnings of keys, that change where and how a run is computed, watched or written, not what it learns.
+# What the scores of a trained model depend on, but for keys that change where and how a run is computed or written.
+_TRAINED = (
+    "experiment", "data", "sampler", "augmentation", "model", "adapter", "teacher", "loss", "optimizer", "trainer",
+    "checkpoint", "averaging", "postprocess", "evaluation", "callbacks",
+)  # fmt: skip
 _ASIDE = (
-    "action", "seed", "resume", "overwrite", "objective", "paths", "runs", "baseline", "comparison", "mining", "hydra",
-    "translator", "translation", "logger", "data.num_workers", "checkpoint.every_n_steps", "checkpoint.save_model",
-    "evaluation.tasks", "evaluation.average", "evaluation.before", "evaluation.every_n_steps",
+    "data.num_workers", "sampler.max_steps", "sampler.batches_per_step", "checkpoint.every_n_steps",
+    "checkpoint.save_model", "evaluation.tasks", "evaluation.average", "evaluation.before", "evaluation.every_n_steps",
     "evaluation.token_budget", "model.pretraining", "model.compile", "model.gradient_checkpointing",
-    "model.chunk_size", "sampler.max_steps", "sampler.batches_per_step", "trainer.accelerator", "trainer.devices",
-    "trainer.num_nodes", "trainer.strategy", "trainer.log_every_n_steps", "trainer.deterministic",
-    "trainer.use_distributed_sampler",
+    "model.chunk_size", "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy",
+    "trainer.log_every_n_steps", "trainer.deterministic", "trainer.use_distributed_sampler",
 )  # fmt: skip
 _CHOICES_ASIDE = ("evaluation", "trainer")  # groups whose choice is no difference, while some of their settings are
 # What the scores of a model that is only measured depend on, and what those of a fitted postprocess do.
@@ -101,9 +103,8 @@ def settings_of(run: FinishedRun) -> Settings:
 
 def _counts(key: str, run: FinishedRun) -> bool:
     """Whether the scores of a run depend on a key."""
-    if within(key, _ASIDE):
-        return False
-    return run.action == "train" or within(key, (*_MEASURED, *(_FITTED_TO if run.config.get("postprocess") else ())))
+    measured = (*_MEASURED, *(_FITTED_TO if run.config.get("postprocess") else ()))
+    return within(key, _TRAINED if run.action == "train" else measured) and not within(key, _ASIDE)
 
 
 def _wherever(value: Any, data_folder: str) -> Hashable:
