@@ -17,6 +17,7 @@ from typing import Any
 from babel import Locale
 from babel.core import get_global
 from babel.localedata import locale_identifiers
+from babel.numbers import get_currency_name
 
 LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh")
 
@@ -250,9 +251,8 @@ class Names:
             case "script":
                 return locale.scripts.get(key)
             case "currency":
-                # The form after a numeral of one or more is the one for running text: "Swiss franc", not "Swiss Franc".
-                counted = locale._data["currency_names_plural"].get(key, {})
-                return counted.get("one") or counted.get("other") or locale.currencies.get(key)
+                # The form after a numeral of one is the one for running text: "Swiss franc", not "Swiss Franc".
+                return get_currency_name(key, count=1, locale=locale)
             case "day":
                 return locale.days["stand-alone"]["wide"][int(key)]
             case "city":
