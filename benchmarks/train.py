@@ -41,7 +41,6 @@ from sentence_transformers.sentence_transformer.losses import MultipleNegativesR
 
 from mixlingua.data.atlas import AtlasReader
 from mixlingua.data.build import build_store
-from mixlingua.data.datamodule import PairDataModule
 from mixlingua.data.store import ParallelStore
 from mixlingua.files import cache_dir
 from mixlingua.losses.base import TotalLoss
@@ -49,6 +48,7 @@ from mixlingua.losses.infonce import InfoNCE
 from mixlingua.model.folder import save_folder
 from mixlingua.sampling.plan import BatchPlan
 from mixlingua.sampling.strategies import Hybrid
+from mixlingua.training.datamodule import PairDataModule
 from mixlingua.training.module import RetrieverModule
 from mixlingua.training.optimizer import AdamW
 

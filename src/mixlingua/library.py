@@ -24,7 +24,6 @@ from torch import Tensor
 from mixlingua import distributed
 from mixlingua.data.batches import view_makers
 from mixlingua.data.build import build_store
-from mixlingua.data.datamodule import PairDataModule
 from mixlingua.data.readers.jsonl import JsonlReader
 from mixlingua.data.rows import Reader, Side
 from mixlingua.data.tokenizer import sampled_cut
@@ -44,6 +43,7 @@ from mixlingua.sampling.plan import BatchPlan
 from mixlingua.sampling.strategies import Hybrid, Strategy
 from mixlingua.signatures import needed, signature
 from mixlingua.training.callbacks import SeedEachBatch
+from mixlingua.training.datamodule import PairDataModule
 from mixlingua.training.module import RetrieverModule, Teacher
 from mixlingua.training.optimizer import AdamW
 from mixlingua.training.trainer import build_trainer

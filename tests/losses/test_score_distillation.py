@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import cosine_similarity
 
 from mixlingua.errors import ConfigError
-from mixlingua.losses.score_distillation import ScoreDistillation
+from mixlingua.losses.distillation import ScoreDistillation
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from mixlingua.losses.base import TotalLoss
 from mixlingua.training.module import RetrieverModule
 from mixlingua.training.optimizer import AdamW
 
+from ..data.conftest import plan, rows, tokenizer  # noqa: F401  (fixtures of the DataModule's tests)
+
 
 @pytest.fixture
 def module(pretrained, infonce) -> RetrieverModule:
@@ -36,11 +38,11 @@ def trainer(tmp_path) -> Callable[..., pl.Trainer]:
 def make_batch(module) -> Callable[..., TrainBatch]:
     def make(index: int, queries: list[str], passages: list[str], negatives: list[str] | None = None) -> TrainBatch:
         """Row i of queries is answered by row i of passages; negatives hold the same number for each query."""
-        tokenizer: PairTokenizer = module.encoder.tokenizer
+        tokens: PairTokenizer = module.encoder.tokenizer
         columns = passages + (negatives or [])
         return TrainBatch(
-            tokenizer.queries(queries),
-            tokenizer.passages(columns),
+            tokens.queries(queries),
+            tokens.passages(columns),
             query_keys=torch.arange(len(queries))[:, None],
             passage_keys=torch.arange(len(columns))[:, None],
             index=index,

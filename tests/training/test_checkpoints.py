@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from mixlingua.errors import CheckpointError, Interrupted
 from mixlingua.losses.base import TotalLoss
 from mixlingua.model.encoder import BiEncoder
-from mixlingua.training.callbacks import MovingAverage
+from mixlingua.training.averaging import MovingAverage
 from mixlingua.training.checkpoints import check_resumable, checkpoint_callbacks, read_checkpoint
 from mixlingua.training.end_of_training import EndOfTraining
 from mixlingua.training.module import RetrieverModule, Teacher

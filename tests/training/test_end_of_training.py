@@ -14,9 +14,9 @@ from mixlingua.errors import CheckpointError, ConfigError
 from mixlingua.model.folder import save_folder
 from mixlingua.model.layers import Dense
 from mixlingua.model.lora import LoRA
-from mixlingua.training.callbacks import MovingAverage
+from mixlingua.training.averaging import ModelAverage, MovingAverage, StartShare
 from mixlingua.training.checkpoints import check_resumable, read_checkpoint
-from mixlingua.training.end_of_training import EndOfTraining, ModelAverage, StartShare
+from mixlingua.training.end_of_training import EndOfTraining
 
 NAME = "encoder.transformer.encoder.layer.0.attention.self.query.weight"
 

@@ -15,7 +15,6 @@ from mixlingua.cli.run_record import checkpoint_of, mark_failed, provenance, run
 from mixlingua.cli.show import announce_evaluation, announce_training, show_outcome
 from mixlingua.data.batches import View, ViewMaker, view_makers
 from mixlingua.data.build import build_store
-from mixlingua.data.datamodule import PairDataModule
 from mixlingua.data.groups import apart_from, hold_out
 from mixlingua.data.store import ParallelStore
 from mixlingua.data.tokenizer import PairTokenizer, sampled_cut
@@ -32,16 +31,17 @@ from mixlingua.report.run_page import write_reports
 from mixlingua.sampling.plan import BatchPlan
 from mixlingua.sampling.random import random_subset
 from mixlingua.sampling.strategies import Monolingual
+from mixlingua.training.averaging import ModelAverage, MovingAverage, StartShare
 from mixlingua.training.callbacks import (
     BatchMix,
     EvaluationCallback,
     FreedMemory,
-    MovingAverage,
     SeedEachBatch,
     TrainingSpeed,
 )
 from mixlingua.training.checkpoints import check_resumable, checkpoint_callbacks, copy_from_stopped_run
-from mixlingua.training.end_of_training import EndOfTraining, ModelAverage, StartShare, append_postprocess
+from mixlingua.training.datamodule import PairDataModule
+from mixlingua.training.end_of_training import EndOfTraining, append_postprocess
 from mixlingua.training.module import RetrieverModule, Teacher
 from mixlingua.training.processes import ends_together
 from mixlingua.training.trainer import build_trainer

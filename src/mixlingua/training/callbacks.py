@@ -1,21 +1,18 @@
-"""What a run does beside its steps: it measures, averages the weights, seeds, counts, times, and frees memory."""
+"""What a run does beside its steps: it measures, seeds, counts, times, and frees memory."""
 
 import ctypes
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import EMAWeightAveraging
 
 from mixlingua import distributed
 from mixlingua.data.batches import TrainBatch
-from mixlingua.errors import ConfigError
 from mixlingua.evaluation.results import Average, TaskResult, figures_of, main_figures, without_shares
 from mixlingua.evaluation.run_folder import Stage, write_results
 from mixlingua.evaluation.suite import Task, evaluate_encoder
@@ -124,35 +121,6 @@ class EvaluationCallback(Callback):
 def _whole_encoder(pl_module: Any) -> BiEncoder:
     encoder: BiEncoder = pl_module.whole_encoder()
     return encoder
-
-
-class MovingAverage(EMAWeightAveraging):
-    """The exponential moving average of the weights over optimiser steps: validation and the run's end use it.
-
-    It begins as the weights after the first step. Raises ConfigError unless 0 < decay < 1.
-    Source: Polyak and Juditsky 1992 (SIAM J. Control Optim. 30), with exponential weights.
-    """
-
-    def __init__(self, decay: float) -> None:
-        if not 0 < decay < 1:
-            raise ConfigError(f"averaging.ema_decay={decay}: between 0 and 1, such as 0.99, or null for none.")
-        super().__init__(decay=decay, use_buffers=False)
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Nothing yet: the last weights are saved before `use` replaces them (see EndOfTraining)."""
-
-    @contextmanager
-    def in_place(self, trainer: Trainer, pl_module: LightningModule) -> Iterator[None]:
-        """The average is in the place of the weights, as while validating."""
-        self.on_validation_epoch_start(trainer, pl_module)
-        try:
-            yield
-        finally:
-            self.on_validation_epoch_end(trainer, pl_module)
-
-    def use(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Put the average in the place of the last weights."""
-        super().on_train_end(trainer, pl_module)
 
 
 class SeedEachBatch(Callback):

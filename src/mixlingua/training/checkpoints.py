@@ -15,7 +15,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from mixlingua.errors import CheckpointError, Interrupted, differences, first_line, to_stderr
 from mixlingua.files import atomic_folder, atomic_write
-from mixlingua.training.callbacks import MovingAverage
+from mixlingua.training.averaging import MovingAverage
 from mixlingua.training.module import RetrieverModule
 
 VALIDATION_LOSS = "validation/loss"

@@ -9,7 +9,7 @@ import torch
 from mixlingua.data.batches import StepDataset, StepLoader, StepSampler
 from mixlingua.data.build import write_store
 from mixlingua.data.codeswitch.switcher import Codeswitch
-from mixlingua.data.datamodule import PairDataModule
+from mixlingua.training.datamodule import PairDataModule
 
 FILES = {
     "en-de.txt": "query frage\npassage absatz\nwrong falsch\nen de\n",

@@ -8,10 +8,10 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from mixlingua.data.build import write_store
-from mixlingua.data.datamodule import PairDataModule
 from mixlingua.errors import CheckpointError, ConfigError
 from mixlingua.sampling.plan import BatchPlan
 from mixlingua.sampling.strategies import Crosslingual, Hybrid
+from mixlingua.training.datamodule import PairDataModule
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*num_workers.*", "ignore:.*tensorboard.*", "ignore:.*litlogger.*")
 
