@@ -149,6 +149,26 @@ def test_what_is_no_text_is_refused(tiny: mixlingua.Encoder, texts: Any, options
         tiny.encode(texts, **options)
 
 
+def test_the_callers_random_numbers_and_the_teacher_stay_as_they_are(tiny: mixlingua.Encoder) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(2)
+    torch.manual_seed(5)
+    teacher = mixlingua.load_encoder("tiny", seed=1)
+    assert torch.equal(torch.rand(2), expected)
+    before = teacher.encode("a")
+    losses = {"infonce": InfoNCE(), "distillation": Distillation()}
+    mixlingua.train(tiny, PAIRS, steps=2, batch_size=2, loss=losses, teacher=teacher)
+    assert torch.equal(teacher.encode("a"), before)
+    assert all(parameter.requires_grad for parameter in teacher.module.parameters())
+    mixlingua.train(teacher, PAIRS, steps=2, batch_size=2, loss=losses, teacher=teacher)  # of what it was before
+    assert not torch.equal(teacher.encode("a"), before)
+
+
+def test_a_teacher_that_no_loss_asks_is_refused(tiny: mixlingua.Encoder) -> None:
+    with pytest.raises(ConfigError, match=r"teacher=Encoder\(tiny.*none of the losses learns from a teacher"):
+        mixlingua.train(tiny, PAIRS, steps=1, batch_size=2, teacher=mixlingua.load_encoder("tiny"))
+
+
 def test_half_of_a_surrogate_pair_is_refused(tiny: mixlingua.Encoder) -> None:
     with pytest.raises(DataError, match="half of a surrogate pair at character 1"):
         tiny.encode("a\ud83d")

@@ -117,7 +117,6 @@ def load_encoder(name: str | Path, *, seed: int = 0, device: str = "cpu", **opti
         )
     _check_options(f"{PretrainedEncoder.__module__}.{PretrainedEncoder.__qualname__}", where, options)
     recipe = PretrainedEncoder(**arguments)
-    pl.seed_everything(seed, workers=True, verbose=False)
     module = recipe.load(seed)
     return Encoder(module.to(place), recipe)
 
@@ -272,9 +271,11 @@ def train(
     chosen = tuple(languages) if languages is not None else tuple(sorted({c for s in stores for c in s.languages}))
     losses = loss if isinstance(loss, Mapping) else {"loss": loss or InfoNCE(temperature=encoder.recipe.temperature)}
     total = TotalLoss(dict(losses))
-    reads = Teacher(teacher.module) if teacher else None
-    if reads is None and any(view.read_by_teacher for view in total.views):
-        reads = Teacher.copy_of(encoder.module)
+    reads = None
+    if any(view.read_by_teacher for view in total.views):
+        reads = Teacher.copy_of(encoder.module) if teacher in (None, encoder) else Teacher(teacher.module)
+    elif teacher is not None:
+        raise ConfigError(f"train: teacher={teacher}: none of the losses learns from a teacher. Leave it out.")
     lengths = max_query_length, max_passage_length
     tokenizer = encoder.module.tokenizer.limited(*lengths)
     plan = BatchPlan(stores, strategy=sampler or Hybrid(), languages=chosen, batch_size=batch_size, seed=seed)

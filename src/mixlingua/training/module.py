@@ -24,13 +24,13 @@ from mixlingua.training.optimizer import AdamW
 class Teacher:
     """Vectors of texts, without gradient and without dropout.
 
-    Not a module: it is no part of what is trained, saved or compared on resuming. It is where its texts are. kept:
-    where its vectors of whole texts are kept, so that each text is read once; None: nowhere, they are computed in every
-    step.
+    Not a module: it is no part of what is trained, saved or compared on resuming. Its encoder moves to the device of
+    the texts. kept: where its vectors of whole texts are kept, so that each text is read once; None: nowhere, they are
+    computed in every step.
     """
 
     def __init__(self, encoder: BiEncoder, kept: KeptVectors | None = None) -> None:
-        self._encoder = encoder.eval().requires_grad_(False)
+        self._encoder = encoder.eval()
         self._kept = kept
 
     @classmethod
@@ -44,7 +44,7 @@ class Teacher:
 
     @cached_property
     def fingerprint(self) -> str:
-        """That of its encoder, which is frozen: it is computed once."""
+        """That of its encoder, whose weights stay as they are: it is computed once."""
         return self._encoder.fingerprint()
 
     def flush(self) -> None:
