@@ -70,14 +70,18 @@ def test_the_files_own_sentences_are_used(folder):
     ("content", "message"),
     [
         ("{", "malformed JSON"),
-        (json.dumps({"version": 1}), "no list 'data'"),
-        (json.dumps(document("")), r"data\[0\]\.paragraphs\[0\]\.context: ''"),
-        (json.dumps(document("Text.", {"id": "1", "question": "?", "answers": []})), r"qas\[0\]: no list 'answers'"),
+        (json.dumps({"version": 1}), "'data' is None, and the SQuAD format has a list there"),
+        (json.dumps(document("")), r"data\[0\]\.paragraphs\[0\]: 'context' is ''"),
+        (
+            json.dumps(document("Text.", {"id": "1", "question": "?", "answers": []})),
+            r"qas\[0\]: question '1' has no answer",
+        ),
+        (json.dumps(document("Text.", "?")), r"qas\[0\]: 'answers' is None"),
         (
             json.dumps(document("Text.", {"id": "1", "question": "?", "answers": [{"answer_start": -1}]})),
             r"qas\[0\]\.answers\[0\]\.answer_start: -1 is no position in a context of 5 characters",
         ),
-        (json.dumps(document("Text.", question("1", "", "Text.", "T"))), r"qas\[0\]\.question: ''"),
+        (json.dumps(document("Text.", question("1", "", "Text.", "T"))), r"qas\[0\]: 'question' is ''"),
         (
             json.dumps(document("Text.", question("1", "?", "Text.", "T"), question("1", "?", "Text.", "T"))),
             r"qas\[1\]\.id: duplicate question id '1'",
@@ -93,6 +97,13 @@ def test_bad_files_are_named_by_file_and_path(tmp_path, content, message):
     with pytest.raises(DataError, match=message) as caught:
         list(SquadReader(tmp_path, "sentence").rows())
     assert str(tmp_path / "en.json") in str(caught.value)
+
+
+def test_ids_may_be_numbers_and_paragraphs_without_questions(tmp_path):
+    content = document("Text.", question(51870, "?", "Text.", "T"))
+    content["data"][0]["paragraphs"].append({"context": "More.", "qas": []})
+    (tmp_path / "de.json").write_text(json.dumps(content))
+    assert [row.id for row in SquadReader(tmp_path).rows()] == ["51870"]
 
 
 def test_wrong_choices_are_named(tmp_path):

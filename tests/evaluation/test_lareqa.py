@@ -122,7 +122,13 @@ def change_first(folder, change):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda p: p.pop("sentences"), r'paragraphs\[0\]: "sentences" is NoneType'),
+        (lambda p: p.pop("sentences"), r"paragraphs\[0\]: 'sentences' is None, and the SQuAD format has a list there"),
+        (
+            lambda p: p["qas"][0].update(question=" "),
+            r"qas\[0\]: 'question' is ' ', and the SQuAD format has a text there",
+        ),
+        (lambda p: p["qas"].append("b"), r"qas\[2\]: 'id' is None"),
+        (lambda p: p["qas"][0].update(id=True), r"qas\[0\]: 'id' is True; it must be a text or a whole number"),
         (lambda p: p["sentence_breaks"].pop(), "2 sentences with 1 sentence_breaks"),
         (lambda p: p["sentence_breaks"].__setitem__(0, [1]), "every sentence needs"),
         (lambda p: p["qas"][1].update(id="a"), r"qas\[1\]: question id 'a' occurs twice"),

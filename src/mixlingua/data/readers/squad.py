@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mixlingua.data.rows import PIVOT, PairRow, check_texts
+from mixlingua.data.rows import PIVOT, PairRow, check_texts, id_of
 from mixlingua.errors import DataError, check_choice
 from mixlingua.files import content_hash
 from mixlingua.languages import language_of
@@ -136,18 +136,16 @@ class SquadReader:
 
     def _answers(self, file: Path) -> Iterator[tuple[str, _Answer]]:
         left_out = 0
-        for a, article in enumerate(_list(read_json(file), "data", f"{file}")):
-            for p, paragraph in enumerate(_list(article, "paragraphs", f"{file}: data[{a}]")):
+        for a, article in enumerate(squad_field(read_json(file), "data", list, f"{file}")):
+            for p, paragraph in enumerate(squad_field(article, "paragraphs", list, f"{file}: data[{a}]")):
                 where = f"{file}: data[{a}].paragraphs[{p}]"
-                context = _text(paragraph, "context", where)
+                context = squad_field(paragraph, "context", str, where)
                 spans = self._spans(paragraph, context, where)
-                for q, question in enumerate(_list(paragraph, "qas", where)):
+                for q, question in enumerate(squad_field(paragraph, "qas", list, where)):
                     at = f"{where}.qas[{q}]"
-                    if not isinstance(question, dict):
-                        raise DataError(f"{at}: expected an object.")
-                    if question.get("is_impossible"):
+                    if isinstance(question, dict) and question.get("is_impossible"):
                         continue
-                    start = answer_start(_list(question, "answers", at)[0], context, f"{at}.answers[0]")
+                    start = first_answer(question, context, at)
                     if start is None:
                         if self.misplaced == "refuse":
                             raise DataError(misplaced_answer(question, at, f"data.sources.{self.name}"))
@@ -155,10 +153,8 @@ class SquadReader:
                         continue
                     number = max((i for i, (left, _) in enumerate(spans) if left <= start), default=0)
                     left, right = spans[number]
-                    yield (
-                        _text(question, "id", at),
-                        _Answer(_text(question, "question", at), context[left:right].strip(), f"{a}.{p}", number, at),
-                    )
+                    text = squad_field(question, "question", str, at)
+                    yield squad_id(question, at), _Answer(text, context[left:right].strip(), f"{a}.{p}", number, at)
         if left_out:
             logger.warning("%s: %d questions left out whose answers do not stand in their contexts.", file, left_out)
 
@@ -167,7 +163,7 @@ class SquadReader:
             return [(0, len(context))]
         if "sentence_breaks" not in paragraph:
             return sentence_spans(context)
-        breaks = _list(paragraph, "sentence_breaks", where)
+        breaks = squad_field(paragraph, "sentence_breaks", list, where)
         for s, span in enumerate(breaks):
             if not (
                 isinstance(span, list)
@@ -181,18 +177,29 @@ class SquadReader:
         return [(left, right) for left, right in breaks]
 
 
-def _list(node: Any, field: str, where: str) -> list:
-    value = node.get(field) if isinstance(node, dict) else None
-    if not isinstance(value, list) or not value:
-        raise DataError(f"{where}: no list '{field}'; the file is not in SQuAD format, or the list is empty.")
+_KINDS = {str: "a text", list: "a list"}
+
+
+def squad_field(node: Any, name: str, kind: type, where: str) -> Any:
+    """A field of an object in a SQuAD file: a text, which is not blank, or a list. Raises DataError, starting with
+    `where`, file and JSON path, for anything else."""
+    value = node.get(name) if isinstance(node, dict) else None
+    if not isinstance(value, kind) or (kind is str and not value.strip()):
+        raise DataError(f"{where}: '{name}' is {value!r:.80}, and the SQuAD format has {_KINDS[kind]} there.")
     return value
 
 
-def _text(node: Any, field: str, where: str) -> str:
-    value = node.get(field) if isinstance(node, dict) else None
-    if not isinstance(value, str) or not value.strip():
-        raise DataError(f"{where}.{field}: {value!r}; every question needs id, question and a context.")
-    return value
+def squad_id(question: Any, where: str) -> str:
+    """The id of a question, a text or a whole number. Raises DataError, starting with `where`, for anything else."""
+    return id_of(question.get("id") if isinstance(question, dict) else None, f"{where}: 'id'")
+
+
+def first_answer(question: Any, context: str, where: str) -> int | None:
+    """Where the first answer to a question stands, as `answer_start` gives it. Raises DataError where there is none."""
+    answers = squad_field(question, "answers", list, where)
+    if not answers:
+        raise DataError(f"{where}: question '{question.get('id')}' has no answer. Mend the file, or remove it.")
+    return answer_start(answers[0], context, f"{where}.answers[0]")
 
 
 def answer_start(answer: Any, context: str, where: str) -> int | None:

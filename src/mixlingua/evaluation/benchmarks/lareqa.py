@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
-from mixlingua.data.readers.squad import MISPLACED, answer_start, misplaced_answer
+from mixlingua.data.readers.squad import MISPLACED, first_answer, misplaced_answer, squad_field, squad_id
 from mixlingua.errors import ConfigError, DataError, check_choice
 from mixlingua.evaluation.benchmarks.common import (
     chosen_languages,
@@ -223,8 +223,8 @@ def read_sentences(path: Path, misplaced: str = "refuse", source: str | None = N
     Raises DataError naming the file and the line, paragraph or question that is wrong.
     """
     content = SentenceFile()
-    for article, entry in enumerate(_get(read_json(path), "data", list, str(path))):
-        for number, paragraph in enumerate(_get(entry, "paragraphs", list, f"{path}: data[{article}]")):
+    for article, entry in enumerate(squad_field(read_json(path), "data", list, str(path))):
+        for number, paragraph in enumerate(squad_field(entry, "paragraphs", list, f"{path}: data[{article}]")):
             where = f"{path}: data[{article}].paragraphs[{number}]"
             _add_paragraph(content, paragraph, f"{article}.{number}", where, misplaced, source)
     if not content.questions:
@@ -245,9 +245,9 @@ def answering_sentence(breaks: Sequence[tuple[int, int]], start: int) -> int:
 def _add_paragraph(
     content: SentenceFile, paragraph: Any, key: str, where: str, misplaced: str, source: str | None
 ) -> None:
-    context = _get(paragraph, "context", str, where)
-    sentences = _get(paragraph, "sentences", list, where)
-    breaks = _get(paragraph, "sentence_breaks", list, where)
+    context = squad_field(paragraph, "context", str, where)
+    sentences = squad_field(paragraph, "sentences", list, where)
+    breaks = squad_field(paragraph, "sentence_breaks", list, where)
     if not sentences or len(sentences) != len(breaks) or not all(map(_is_span, breaks)):
         raise DataError(
             f"{where}: {len(sentences)} sentences with {len(breaks)} sentence_breaks; every sentence needs its "
@@ -256,21 +256,18 @@ def _add_paragraph(
     for number, text in enumerate(sentences):
         content.sentences[f"{key}.{number}"] = text
         content.contexts[f"{key}.{number}"] = context
-    for number, question in enumerate(_get(paragraph, "qas", list, where)):
+    for number, question in enumerate(squad_field(paragraph, "qas", list, where)):
         at = f"{where}.qas[{number}]"
-        identity = _get(question, "id", str, at)
+        identity = squad_id(question, at)
         if identity in content.questions:
             raise DataError(f"{at}: question id '{identity}' occurs twice; ids must be unique within a file.")
-        answers = _get(question, "answers", list, at)
-        if not answers:
-            raise DataError(f"{at}: question '{identity}' has no answer.")
-        start = answer_start(answers[0], context, f"{at}.answers[0]")
+        start = first_answer(question, context, at)
         if start is None:
             if misplaced == "refuse":
                 raise DataError(misplaced_answer(question, at, source))
             content.left_out.append(identity)
             continue
-        content.questions[identity] = _get(question, "question", str, at)
+        content.questions[identity] = squad_field(question, "question", str, at)
         content.answers[identity] = f"{key}.{answering_sentence(breaks, start)}"
 
 
@@ -280,10 +277,3 @@ def _article(sentence: str) -> int:
 
 def _is_span(entry: Any) -> bool:
     return isinstance(entry, list) and len(entry) == 2 and all(isinstance(offset, int) for offset in entry)
-
-
-def _get(entry: Any, key: str, kind: type, where: str) -> Any:
-    value = entry.get(key) if isinstance(entry, dict) else None
-    if not isinstance(value, kind):
-        raise DataError(f'{where}: "{key}" is {type(value).__name__}, not {kind.__name__}; not the SQuAD format.')
-    return value
