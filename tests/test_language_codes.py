@@ -44,6 +44,10 @@ def test_others_are_refused(code, message):
             ("pt-PT", "pt-Latn-PT"),
             ("DE", "de"),
             ("srp_Latn", "sr-Latn"),
+            ("zh-Hans", "zh"),
+            ("en-Latn", "en"),
+            ("zh-Hant-TW", "zh-Hant"),
+            ("pt-Latn-BR", "pt"),
         ),
     ],
 )

@@ -69,7 +69,8 @@ def check_language(code: object, where: str) -> str:
         raise ConfigError(f"{where}: a language must be an ISO 639-1 code such as 'de', not {code!r}.")
     language, script, region = _parts(code)
     script_known = script is None or script in _names("scripts", 4)
-    if _is_language(language) and script_known and (region is None or region in _names("territories", 2)):
+    parts_known = _is_language(language) and script_known and (region is None or region in _names("territories", 2))
+    if parts_known and code_here(code) in (None, code):
         return code
     by_name = _codes_by_name()
     if right := by_name.get(code.lower()) or code_here(code):
@@ -94,6 +95,7 @@ def _codes_by_name() -> dict[str, str]:
     return {name.lower(): code for code, name in known_languages().items()}
 
 
+@cache
 def code_here(code: str) -> str | None:
     """The code that `check_language` takes, of a language in the ways of BCP 47, ISO 639-2 and 639-3 or POSIX.
 
