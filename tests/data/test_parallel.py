@@ -133,6 +133,13 @@ def test_json_lines_give_sentences_and_translations_of_a_fold(tmp_path):
         list(ParallelReader(path, fold="tran").rows())
 
 
+def test_documents_and_folds_may_be_numbers_from_0(tmp_path):
+    numbered = [row | {"fold": number, "doc": number} for number, row in enumerate(json_rows())]
+    path = write(tmp_path / "made.jsonl", numbered)
+    assert [(row.id, row.split_key) for row in ParallelReader(path, fold="0").rows()] == [("a", "0")]
+    assert [row.id for row in ParallelReader(path, fold="1").rows()] == ["b"]
+
+
 def test_json_lines_give_what_follows_in_the_languages_that_both_have(tmp_path):
     (row,) = following(write(tmp_path / "made.jsonl", json_rows())).rows()
     assert (row.queries, row.passages) == ({"de": "eins", "en": "one"}, {"de": "zwei", "en": "two"})

@@ -11,6 +11,9 @@ from mixlingua.errors import ConfigError, DataError
 SENTENCES = ["Bonn ist alt.", "Köln liegt am Rhein.", "Auch Köln.", "Ende.", "!"]
 
 
+BOTH = {"de": "Wo?", "en": "Where?"}
+
+
 def row(name="q1", **fields):
     return {
         "id": name,
@@ -82,6 +85,9 @@ def test_rows_of_a_fold_and_the_fingerprint(reader):
     rows = [row("a", fold="dev"), row("b", fold="train"), row("c")]
     assert [found.id for found in reader(rows).rows()] == ["b", "c"]
     assert [found.id for found in reader(rows, fold=None).rows()] == ["a", "b", "c"]
+    numbered = [row("a", fold=0, doc=0), row("b", fold=1), row("c", fold=None)]
+    assert [found.id for found in reader(numbered, fold="1").rows()] == ["b", "c"]
+    assert next(reader(numbered, fold="0").rows()).split_key == "0"
     options = [{}, {"passage": "sentence"}, {"passage": "sentence", "num_other_sentences": 1}, {"fold": "dev"}]
     assert len({reader(rows, **chosen).fingerprint() for chosen in options}) == 4
 
@@ -92,8 +98,12 @@ def test_rows_of_a_fold_and_the_fingerprint(reader):
         (row("x", queries={}), 'no "queries" for row "x"'),
         (row("x", queries={"en": "?"}), "row 'x' has no text"),
         (row("x", answer_sentence=None), "answer_sentence of row 'x' is None"),
-        (row("x", answer_sentence=9), "sentences of row 'x' in 'de' must be a list of texts"),
-        (row("x", sentences={"en": ["a"]}), "sentences of row 'x' in 'de' must be a list of texts"),
+        (row("x", answer_sentence=True), "answer_sentence of row 'x' is True"),
+        (row("x", answer_sentence=9), "row 'x' has no sentence 9 in 'de'"),
+        (row("x", sentences={"en": ["a"]}), "row 'x' has no sentence 1 in 'de'"),
+        (row("x", sentences="Ende."), "sentences of row 'x' must be lists of texts by language"),
+        (row("x", queries=BOTH, passages=BOTH), "sentences of row 'x' must be lists of texts by language"),
+        (row("x", fold=[1]), r"fold is \[1\]"),
         (row("q1"), "duplicate id"),
     ],
 )

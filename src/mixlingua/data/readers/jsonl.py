@@ -141,6 +141,12 @@ def named_file(folder: Path, name: str) -> Path:
     return plain if plain.is_file() else folder / f"{name}.jsonl.gz"
 
 
+def label_of(fields: Mapping[str, Any], field: str, where: str) -> str:
+    """The document or the fold of a row, as a text; empty where the field is absent, null or empty."""
+    value = fields.get(field)
+    return "" if value is None or value == "" else id_of(value, f"{where}: {field}")
+
+
 def texts_of(fields: dict[str, Any], field: str, where: str) -> dict[str, str]:
     """Language -> text, of a field of a row. Raises DataError where it is missing, empty or of another kind."""
     texts = fields.get(field)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mixlingua.data.readers.jsonl import named_file, read_json_rows, texts_of
+from mixlingua.data.readers.jsonl import label_of, named_file, read_json_rows, texts_of
 from mixlingua.data.rows import PairRow, check_texts
 from mixlingua.errors import ConfigError, DataError, check_choice
 from mixlingua.files import content_hash
@@ -84,9 +84,9 @@ class QaReader:
         """The rows in file order. Raises DataError with file and line; a duplicate id is found after the last row."""
         unmarked = too_few = 0
         for where, fields in read_json_rows(self._files, QA_FIELDS):
-            if self.fold is not None and fields.get("fold", self.fold) != self.fold:
+            if self.fold is not None and label_of(fields, "fold", where) not in ("", self.fold):
                 continue
-            if self.passage == "sentence" and _answer_sentence(fields, where) < 0:
+            if self.passage == "sentence" and answer_sentence(fields, where) < 0:
                 unmarked += 1
                 continue
             row = self._row(fields, where)
@@ -107,12 +107,16 @@ class QaReader:
     def _row(self, fields: dict[str, Any], where: str) -> PairRow:
         queries, passages = texts_of(fields, "queries", where), texts_of(fields, "passages", where)
         languages = [language for language in queries if language in passages]
-        document = str(fields.get("doc") or "")
+        document = label_of(fields, "doc", where)
         paragraph = f"{document} {content_hash(passages[min(passages)])[:16]}"
         passage_id, negatives = paragraph, {}
         if self.passage == "sentence":
-            answer = _answer_sentence(fields, where)
-            sentences = {language: _sentences(fields, language, answer, where) for language in languages}
+            answer, sentences = answer_sentence(fields, where), sentences_of(fields, where)
+            if lacking := [language for language in languages if len(sentences.get(language, [])) <= answer]:
+                raise DataError(
+                    f"{where}: row '{fields['id']}' has no sentence {answer} in '{lacking[0]}', which answer_sentence "
+                    "says, from 0, to answer. Drop the row or the language."
+                )
             passages = {language: sentences[language][answer] for language in languages}
             passage_id = f"{paragraph}.{answer}"
             if self.num_other_sentences:
@@ -139,22 +143,29 @@ class QaReader:
         return others[: self.num_other_sentences]
 
 
-def _answer_sentence(fields: Mapping[str, Any], where: str) -> int:
-    answer = fields.get("answer_sentence")
-    if not isinstance(answer, int):
+def answer_sentence(fields: Mapping[str, Any], where: str) -> int:
+    """The position of the sentence that answers, from 0; -1 where it is not known. Raises DataError for no number."""
+    answer = fields.get("answer_sentence", -1)
+    if not isinstance(answer, int) or isinstance(answer, bool):
         raise DataError(
-            f"{where}: answer_sentence of row '{fields['id']}' is {answer!r}; passage=sentence needs a whole number, "
-            "that of the sentence that answers, from 0. Leave the file out, or set passage=paragraph."
+            f"{where}: answer_sentence of row '{fields['id']}' is {answer!r}; it must be a whole number: the position "
+            "of the sentence that answers, from 0, or -1 where it is not known."
         )
     return answer
 
 
-def _sentences(fields: Mapping[str, Any], language: str, answer: int, where: str) -> list[str]:
+def sentences_of(fields: dict[str, Any], where: str) -> dict[str, list[str]]:
+    """Language -> the sentences of a row's passage. Raises DataError where they are not by language, unless the row has
+    one passage."""
     sentences = fields.get("sentences")
-    texts = sentences.get(language) if isinstance(sentences, dict) else sentences
-    if not isinstance(texts, list) or len(texts) <= answer or not all(isinstance(text, str) for text in texts):
+    if isinstance(sentences, list):
+        passages = texts_of(fields, "passages", where)
+        sentences = {next(iter(passages)): sentences} if len(passages) == 1 else None
+    if not isinstance(sentences, dict) or not all(
+        isinstance(texts, list) and all(isinstance(text, str) for text in texts) for texts in sentences.values()
+    ):
         raise DataError(
-            f"{where}: sentences of row '{fields['id']}' in '{language}' must be a list of texts, of which number "
-            f"{answer} answers. Drop the row or the language."
+            f"{where}: sentences of row '{fields['id']}' must be lists of texts by language, or one list where its "
+            "passage is in one language. Drop the row."
         )
-    return texts
+    return sentences

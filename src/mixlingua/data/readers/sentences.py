@@ -9,7 +9,7 @@ from typing import IO, Any
 from xml.etree import ElementTree
 
 from mixlingua.data.public_corpora import DOCUMENTS
-from mixlingua.data.readers.jsonl import read_json_rows, texts_of
+from mixlingua.data.readers.jsonl import label_of, read_json_rows, texts_of
 from mixlingua.data.rows import PIVOT, normalised
 from mixlingua.errors import DataError
 from mixlingua.reading import MAX_FILE_BYTES, MAX_LINE_BYTES, check_size, open_binary, read_aligned, read_lines
@@ -83,7 +83,7 @@ def json_sentences(files: Sequence[Path]) -> Iterator[Sentence]:
     Raises DataError with file and line; a duplicate id is found after the last row.
     """
     for where, fields in read_json_rows(files, _JSON_FIELDS):
-        document, fold = (str(fields.get(field) or "") for field in ("doc", "fold"))
+        document, fold = (label_of(fields, field, where) for field in ("doc", "fold"))
         yield Sentence(str(fields["id"]), texts_of(fields, "texts", where), where, document, fold)
 
 

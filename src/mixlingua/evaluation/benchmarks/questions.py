@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mixlingua.data.readers.jsonl import read_json_rows, texts_of
-from mixlingua.data.readers.qa import QA_FIELDS
+from mixlingua.data.readers.qa import QA_FIELDS, answer_sentence, sentences_of
 from mixlingua.data.rows import normalised
 from mixlingua.errors import ConfigError, DataError, suggest
 from mixlingua.evaluation.benchmarks.common import chosen_languages, settings_of
@@ -88,8 +88,9 @@ class _Row:
 
 
 def _row(fields: dict[str, Any], where: str) -> _Row:
-    sentences, answer = _sentences(fields, where), _answer_sentence(fields, where)
-    return _Row(where, fields, texts_of(fields, "queries", where), sentences, answer)
+    answer = answer_sentence(fields, where)
+    questions, sentences = texts_of(fields, "queries", where), sentences_of(fields, where)
+    return _Row(where, fields, questions, sentences, answer if answer >= 0 else None)
 
 
 def _check_fold(fold: str, rows: Sequence[_Row], name: str, path: Path) -> None:
@@ -140,28 +141,6 @@ def _texts(rows: Iterable[_Row], languages: Sequence[str]) -> tuple[Texts, Texts
                 queries.setdefault(language, {})[name] = question
                 qrels.setdefault(language, {})[name] = relevant
     return queries, passages, qrels
-
-
-def _sentences(fields: Mapping[str, Any], where: str) -> Sentences:
-    sentences = fields.get("sentences")
-    if isinstance(sentences, list):
-        passages = texts_of(dict(fields), "passages", where)
-        sentences = {next(iter(passages)): sentences} if len(passages) == 1 else None
-    if not isinstance(sentences, dict) or not all(
-        isinstance(texts, list) and all(isinstance(text, str) for text in texts) for texts in sentences.values()
-    ):
-        raise DataError(
-            f"{where}: sentences of row '{fields['id']}' must be lists of texts by language, or one list where its "
-            "passage is in one language. Drop the row."
-        )
-    return sentences
-
-
-def _answer_sentence(fields: Mapping[str, Any], where: str) -> int | None:
-    answer = fields.get("answer_sentence", -1)
-    if not isinstance(answer, int) or isinstance(answer, bool):
-        raise DataError(f"{where}: answer_sentence of row '{fields['id']}' is {answer!r}; it must be a whole number.")
-    return answer if answer >= 0 else None
 
 
 class AnswerLocator:
