@@ -2,6 +2,7 @@ import json
 import pickle
 from dataclasses import replace
 from itertools import combinations
+from time import process_time
 
 import numpy as np
 import pytest
@@ -109,6 +110,15 @@ def test_a_negative_is_known_by_its_passage_and_by_the_question_that_it_answers(
     ]  # fmt: skip
     subset = store.subset(np.array([1]))
     assert subset.negative_keys(np.array([0]), ["b"]).tolist() == [[*keys[0], asked, first]]
+
+
+def test_the_time_for_a_batchs_negatives_does_not_grow_with_the_source(tmp_path):
+    store = write(tmp_path / "s", [PairRow("1", {"en": "q"}, {"en": "a"}, "1", negatives={"en": ["b"]})])
+    passages, _ = store._passages
+    store.__dict__["_passages"] = passages, np.arange(1 << 20) * 12345678901  # as many pairs of question and passage
+    started = process_time()
+    store.negative_keys(np.zeros(64, np.int64), ["b"] * 64)
+    assert process_time() - started < 0.05
 
 
 def test_scores_come_back_and_say_that_there_are_some(tmp_path, rows):

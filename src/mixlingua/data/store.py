@@ -158,7 +158,8 @@ class ParallelStore:
         found = passages[places, 0] == keys
         passage = np.where(found, passages[places, 1], keys)
         own = np.asarray(self.known[rows, 0])
-        answers_own = np.isin(paired(own, passage), answers)
+        asked = paired(own, passage)
+        answers_own = answers[np.searchsorted(answers, asked).clip(max=len(answers) - 1)] == asked
         question = np.where(answers_own, own, np.where(found, passages[places, 2], keys))
         of_passage = self._all_keys[passages[places, 3]]
         shared = (of_passage[:, :, None] == self.keys[rows][:, None, :]).any(axis=2)
