@@ -62,6 +62,9 @@ def test_bad_files_are_named(make, folder):
     triples.write_text(TRIPLES + "4\t104\n")
     with pytest.raises(DataError, match=r"triples\.train\.ids\.small\.tsv:6: expected three tab-separated ids"):
         list(make().rows())
+    triples.write_text("1\t900\t901\n")
+    with pytest.raises(DataError, match=r"cannot read collection-english/\*\* of .*none of the ids of data/triples"):
+        list(make(["en"]).rows())
     triples.write_text(TRIPLES)
     (folder / "collection-german" / "collection" / "0000.parquet").write_bytes(b"PAR1 cut")
     with pytest.raises(DataError, match=r"cannot read collection-german/\*\* of .*columns id and text"):
@@ -70,6 +73,14 @@ def test_bad_files_are_named(make, folder):
     (folder / "collection-english" / "collection" / "0001.parquet").unlink()
     with pytest.raises(DataError, match=r"cannot read collection-english/\*\* of "):
         list(make(["en"]).rows())
+
+
+def test_ids_may_be_texts(make, folder):
+    expected = list(make().rows())
+    for file in folder.rglob("*.parquet"):
+        table = pq.read_table(file)
+        pq.write_table(table.set_column(0, "id", table["id"].cast("string")), file)
+    assert list(make().rows()) == expected
 
 
 def test_wrong_options_are_named(make):

@@ -144,7 +144,10 @@ class MmarcoReader:
                 if damaged := remove_damaged(base):
                     raise HubError(f"{', '.join(damaged)} was damaged and is removed; run again to fetch it") from error
                 raise
-        return _Texts(table, np.unique(wanted))
+            texts = _Texts(table, np.unique(wanted))
+            if not len(texts):
+                raise DataError(f"it has none of the ids of {TRIPLES}")
+        return texts
 
     def _local_identity(self) -> list[str | Path]:
         files = [
@@ -183,10 +186,13 @@ class _Texts:
 
     def __init__(self, table: Any, wanted: np.ndarray) -> None:
         self._table = table
-        ids = np.concatenate([chunk.to_numpy() for chunk in table.data.column("id").chunks])
+        ids = table.data.column("id").cast("int64").to_numpy()
         rows = np.flatnonzero(np.isin(ids, wanted))
         self._rows = rows[np.argsort(ids[rows], kind="stable")]
         self._ids = ids[self._rows]
+
+    def __len__(self) -> int:
+        return len(self._ids)
 
     def get(self, ids: np.ndarray) -> list[list[str | None]]:
         """For each row of ids, (N, K), its texts; None for an id that there is not, and for a blank text."""
