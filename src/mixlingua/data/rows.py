@@ -1,7 +1,6 @@
 """What a row of parallel text is, what reads rows, the keys of texts, and what may change texts in training."""
 
 import hashlib
-import math
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -64,6 +63,9 @@ def id_of(value: object, what: str) -> str:
     return str(value)
 
 
+_TOO_LARGE = 2.0**127  # for float32, in which scores are kept; NaN is not below it
+
+
 def check_texts(row: PairRow, where: str) -> None:
     """Raise DataError, starting with `where` (file and line), unless query and passage pair up and none is blank."""
     if not row.queries and not row.passages:
@@ -89,7 +91,11 @@ def check_texts(row: PairRow, where: str) -> None:
             raise DataError(f"{where}: empty negative in '{language}' for row '{row.id}'. Drop it.")
     for language, scores in row.scores.items():
         expected = 1 + len(row.negatives.get(language, []))
-        if language not in row.queries or len(scores) != expected or not all(map(math.isfinite, scores)):
+        if (
+            language not in row.queries
+            or len(scores) != expected
+            or not all(abs(score) < _TOO_LARGE for score in scores)
+        ):
             raise DataError(
                 f"{where}: scores in '{language}' for row '{row.id}' must be {expected} numbers, of the passage and "
                 f"then of each negative; found {scores!r}. Mend or drop them."
