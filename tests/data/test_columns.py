@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import os
 
 import datasets
 import pyarrow as pa
@@ -117,6 +118,18 @@ def test_every_passage_is_a_row_with_its_own_score(tmp_path):
     assert [(row.negatives, row.scores) for row in plain.rows()] == [({}, {})]
 
 
+def test_blank_passages_keep_the_places_of_those_behind_them(tmp_path):
+    """Or German's second passage would be paired with English's first."""
+    record = {"q_de": "f", "a_de": ["eins", "zwei", None], "q_en": "q", "a_en": [" ", "two", ""]}
+    write(tmp_path / "a.jsonl", [record])
+    options = {"columns": {"query": "q_{language}", "passages": "a_{language}"}, "languages": ["de", "en"]}
+    rows = [row.passages for row in HubReader(tmp_path, **options).rows()]
+    assert rows == [{"de": "eins"}, {"de": "zwei", "en": "two"}]
+    record = {"query": "q", "pos": ["", "p"], "neg": ["", "n"], "pos_scores": [4, 3], "neg_scores": [2, 1]}
+    (row,) = ColumnsReader(write(tmp_path / "f.jsonl", [record]), "flagembedding").rows()
+    assert (row.passages, row.negatives, row.scores) == ({"en": "p"}, {"en": ["n"]}, {"en": [3, 1]})
+
+
 def test_margins_of_a_teacher_are_scores_below_the_passages(tmp_path):
     records = [columns(ROWS[0], {"label": [4.0, 6.5]})]
     (row,) = ColumnsReader(write(tmp_path / "m.jsonl", records), "sentence_transformers").rows()
@@ -167,6 +180,12 @@ def test_long_fields_of_a_table_are_read_and_the_limit_of_the_process_stays(tmp_
             {"answer": "a", "query": "q"},
             "columns answer, query: the first is taken",
         ),
+        ("sentence_transformers", {"": "1", "frage": "q", "antwort": "a"}, "columns , frage, antwort: the first is"),
+        (
+            "sentence_transformers",
+            {"frage": "q", "antwort": "a", "id": "1"},
+            "columns frage, antwort, id: the first is",
+        ),
         ("sentence_transformers", {"a": "a", "b": "q", "label": 0}, "pairs with 'label', of which some may not"),
         ("sentence_transformers", {"text": "a", "label": 0}, "a query and a passage are needed"),
     ],
@@ -187,11 +206,20 @@ def test_bad_files_and_options_are_named(tmp_path, monkeypatch):
         ("x.txt", b"a", "no kind of file that is read"),
         ("x.csv", b"query,answer\na\n", r"x\.csv:2: not as many columns"),
         ("x.csv", b'query,answer\n"a,b\n', r"x\.csv:\d: malformed"),
+        ("x.csv", b"query,answer,answer\na,b,c\n", r"x\.csv: two columns are named 'answer'"),
+        (
+            "x.jsonl",
+            b'{"a": "q", "b": "p"}\n{"a": "q", "b": "p", "n": "n"}',
+            r"x\.jsonl:2: column 'n', which the first",
+        ),
         ("x.parquet", b"PAR1", r"x\.parquet: no parquet file, or damaged"),
     ):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(DataError, match=message):
             list(ColumnsReader(tmp_path / name, "sentence_transformers").rows())
+    pq.write_table(pa.table([["q"], ["a"], ["b"]], ["query", "answer", "answer"]), tmp_path / "x.parquet")
+    with pytest.raises(DataError, match=r"x\.parquet: two columns are named 'answer'"):
+        list(ColumnsReader(tmp_path / "x.parquet", "sentence_transformers").rows())
     write(tmp_path / "x.parquet", [columns(ROWS[0], {})])
     monkeypatch.setattr(columns_module, "MAX_WHOLE_BYTES", 10)
     with pytest.raises(DataError, match=r"x\.parquet: row group 0 has \d+ bytes unpacked, more than the limit of 10"):
@@ -217,6 +245,9 @@ def test_data_sets_that_cannot_be_read_are_named(tmp_path, monkeypatch):
         list(HubReader("owner/none").rows())
     with pytest.raises(ConfigError, match=r"data\.sources\.hf\.columns\.passage: .*Did you mean 'passages'"):
         HubReader("owner/none", {"passage": "a"})
+    with pytest.raises(ConfigError, match=r"data\.sources\.hf\.columns\.query=\['a'\]: it is the name of one column"):
+        HubReader("owner/none", {"query": ["a"]})
+    assert HubReader("owner/none", {"query": None, "passages": None, "id": None}).columns.passages == ("passage",)
     with pytest.raises(ConfigError, match=r"data\.sources\.hf\.languages=\['de', 'en'\]: with several"):
         HubReader("owner/none", languages=["de", "en"])
     write(tmp_path / "a.jsonl", [{"question": "q", "passage": "p"}])
@@ -225,3 +256,9 @@ def test_data_sets_that_cannot_be_read_are_named(tmp_path, monkeypatch):
     before = HubReader(tmp_path).fingerprint()
     write(tmp_path / "a.jsonl", [{"query": "q", "passage": "p"}])
     assert len({before, HubReader(tmp_path).fingerprint(), HubReader(tmp_path, max_rows=1).fingerprint()}) == 3
+
+
+def test_a_folder_is_read_anew_though_its_files_keep_their_size_and_time(tmp_path):
+    for text in ("a", "b"):
+        os.utime(write(tmp_path / "a.jsonl", [{"query": text, "passage": "p"}]), (1e9, 1e9))
+        assert [row.queries for row in HubReader(tmp_path).rows()] == [{"en": text}]

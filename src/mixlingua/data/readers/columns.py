@@ -17,15 +17,17 @@ from mixlingua.files import content_hash
 from mixlingua.languages import language_of
 from mixlingua.reading import MAX_LINE_BYTES, MAX_WHOLE_BYTES, parse_json, read_json, read_lines
 
-VERSION = "1"
+VERSION = "2"
 Record = tuple[str, Mapping[str, Any]]  # where it stands, and its columns
 LABELS = ("label", "labels", "score", "scores")
+_NO_TEXTS = ("id", "")  # "": of the numbers of rows, as pandas writes them
 _QUERIES = ("anchor", "query", "question")
 _PASSAGES = ("positive", "passage", "answer", "document", "negative")
 
 
 class _Texts(NamedTuple):
-    """Of a record in one language. passages, negatives: (id, text); scores: of the passages, then of the negatives."""
+    """Of a record in one language. passages, negatives: (id, text); a blank passage keeps its place for translations.
+    scores: of the passages, then of the negatives."""
 
     query: str
     passages: list[tuple[str, str]]
@@ -61,11 +63,17 @@ class Columns:
             code = _value(values, self.language, where)
             languages = [language_of(str(code), where)]
         parts = {language: self._texts(values, language, where) for language in languages}
-        parts = {language: part for language, part in parts.items() if part.query and part.passages}
+        parts = {code: part for code, part in parts.items() if part.query and any(text for _, text in part.passages)}
         if not parts:
             raise DataError(f"{where}: no query with a passage (columns {self.query}, {', '.join(self.passages)}).")
         for place in range(max(len(part.passages) for part in parts.values())):
-            here = {language: part for language, part in parts.items() if place < len(part.passages)}
+            here = {
+                language: part
+                for language, part in parts.items()
+                if place < len(part.passages) and part.passages[place][1]
+            }
+            if not here:
+                continue
             row_id = name if place == 0 else f"{name}:{place + 1}"
             row = PairRow(
                 id=row_id,
@@ -89,7 +97,7 @@ class Columns:
             named = [name.replace("{language}", language) for name in names]
             return [part for name in named for part in parse(_value(values, name, where), f"{where}: {name}")]
 
-        queries = read([self.query], _documents)
+        queries = [query for query in read([self.query], _documents) if query[1]]
         passages, negatives = read(self.passages, _documents), read(self.negatives, _documents)
         scores = read(self.scores, _numbers)
         if len(queries) > 1:
@@ -101,7 +109,10 @@ class Columns:
                 f"{where}: {len(scores)} scores ({', '.join(self.scores)}) for {len(passages)} passages and "
                 f"{len(negatives)} negatives; each needs one. Mend the record, or drop its scores."
             )
-        return _Texts(queries[0][1] if queries else "", passages, negatives, scores)
+        written = [number for number, (_, text) in enumerate(negatives) if text]
+        if scores:
+            scores = [*scores[: len(passages)], *(scores[len(passages) + number] for number in written)]
+        return _Texts(queries[0][1] if queries else "", passages, [negatives[number] for number in written], scores)
 
 
 def _value(values: Any, name: str, where: str) -> Any:
@@ -117,16 +128,16 @@ def _value(values: Any, name: str, where: str) -> Any:
 
 
 def _documents(value: Any, where: str) -> list[tuple[str, str]]:
-    """(id, text) of a text, of an object, or of each in a list; blank ones are none."""
+    """(id, text) of a text, of an object, or of each in a list; the text is empty where it is null or blank."""
     if value is None:
-        return []
+        return [("", "")]
     if isinstance(value, list | tuple):
         return [document for part in value for document in _documents(part, where)]
     if isinstance(value, str):
-        return [("", value)] if value.strip() else []
+        return [("", value if value.strip() else "")]
     if isinstance(value, Mapping) and isinstance(value.get("text"), str):
-        text = f"{value.get('title') or ''} {value['text']}".strip()
-        return [(str(value.get("docid") or ""), text)] if text else []
+        docid = value.get("docid")
+        return [("" if docid is None else str(docid), f"{value.get('title') or ''} {value['text']}".strip())]
     raise DataError(f"{where}: {value!r:.80}: it must be a text, an object with 'text', or a list of these.")
 
 
@@ -147,10 +158,10 @@ def _in_order(record: Record) -> Columns:
     texts, labels = [[name for name in values if (name in LABELS) == labelled] for labelled in (False, True)]
     if len(texts) < 2:
         raise DataError(f"{where}: columns {', '.join(values)}; a query and a passage are needed, in this order.")
-    if texts[0] in _PASSAGES or any(name in _QUERIES for name in texts[1:]):
+    if texts[0] in _PASSAGES or any(name in _QUERIES for name in texts[1:]) or any(name in _NO_TEXTS for name in texts):
         raise DataError(
             f"{where}: columns {', '.join(texts)}: the first is taken for the query, the second for the passage, the "
-            "others for negatives. Put them into this order, or name them with data=hf."
+            "others for negatives. Put them into this order, without other columns, or name them with data=hf."
         )
     if len(texts) == 2 and labels:
         raise DataError(
@@ -212,13 +223,17 @@ class ColumnsReader:
     def _rows(self) -> Iterator[tuple[str, PairRow]]:
         number = 0
         for language, file in self._files:
-            columns = FORMATS[self.format]
+            columns, first = FORMATS[self.format], None
             number = 0 if self._by_language else number
-            for record in read_records(file):
+            for where, values in read_records(file):
                 number += 1
-                where, values = record
-                columns = columns or _in_order(record)
-                lacking = {name: None for name in _OPTIONAL.get(self.format, ()) if name not in values}
+                if columns is None:
+                    columns, first = _in_order((where, values)), values
+                if first is not None and (further := [name for name in values if name not in first]):
+                    raise DataError(
+                        f"{where}: column '{further[0]}', which the first record lacks. Give every record the same."
+                    )
+                lacking = {name: [] for name in _OPTIONAL.get(self.format, ()) if name not in values}
                 for row in columns.rows((where, {**values, **lacking}), number, [language]):
                     yield where, row
 
@@ -251,13 +266,22 @@ def _read_separated(file: Path, delimiter: str) -> Iterator[Record]:
     lines = (f"{line}\n" for _, line in read_lines(file))
     table = csv.DictReader(lines, delimiter=delimiter, strict=True)
     try:
-        for values in _with_long_fields(table):
+        for number, values in enumerate(_with_long_fields(table)):
             where = f"{file}:{table.line_num}"
+            if number == 0:
+                _refuse_repeated(table.fieldnames or (), str(file))
             if None in values or None in values.values():
                 raise DataError(f"{where}: not as many columns as the first line names. Mend or remove the line.")
             yield where, values
     except csv.Error as error:
         raise DataError(f"{file}:{table.line_num}: malformed ({error}). Mend or remove the line.") from error
+
+
+def _refuse_repeated(names: Sequence[str], where: str) -> None:
+    """Raise DataError where two columns have one name: a record would have the second alone."""
+    if len(set(names)) < len(names):
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"{where}: two columns are named '{repeated}'. Give each a name of its own.")
 
 
 def _with_long_fields(table: "csv.DictReader[str]") -> Iterator[dict[str, Any]]:
@@ -279,6 +303,7 @@ def _read_parquet(file: Path) -> Iterator[Record]:
 
     try:
         check_row_groups(file)
+        _refuse_repeated(pq.read_schema(file).names, str(file))
         number = 0
         for batch in pq.ParquetFile(file).iter_batches(batch_size=1024):
             for values in batch.to_pylist():

@@ -14,7 +14,7 @@ from mixlingua.languages import language_of
 
 logger = logging.getLogger(__name__)
 
-VERSION = "1"
+VERSION = "2"
 
 
 class HubReader:
@@ -43,13 +43,17 @@ class HubReader:
         max_rows: int | None = None,
         name: str = "hf",
     ) -> None:
-        key, columns = f"data.sources.{name}", columns or {}
+        key = f"data.sources.{name}"
+        columns = {field: value for field, value in (columns or {}).items() if value is not None}
         known = [field.name for field in fields(Columns)]
         for field in columns:
             if field not in known:
                 raise ConfigError(
                     f"{key}.columns.{field}: it is one of {', '.join(known)}.{suggest(str(field), known)}"
                 )
+        for field in ("query", "id", "language"):
+            if not isinstance(columns.get(field, ""), str):
+                raise ConfigError(f"{key}.columns.{field}={columns[field]}: it is the name of one column.")
         lists = {field: [columns[field]] if isinstance(columns[field], str) else list(columns[field])
                  for field in ("passages", "negatives", "scores") if columns.get(field)}  # fmt: skip
         self.columns = Columns(**{**columns, **lists})
@@ -90,8 +94,10 @@ class HubReader:
                 saved = load_from_disk(self.path)
                 return saved[self.split] if isinstance(saved, dict) else saved
             return load_dataset(
-                self.path, self.subset, split=self.split, revision=self.revision, streaming=self.streaming
-            )
+                self.path, self.subset, split=self.split, revision=self.revision, streaming=self.streaming,
+                # datasets knows what it prepared of a folder by the files' times, which archives and copies keep
+                download_mode="force_redownload" if Path(self.path).is_dir() else None,
+            )  # fmt: skip
         except Exception as error:  # datasets and the hub's client raise their own errors, those of HTTP and OSErrors
             raise DataError(
                 f"data.sources.{self.name}.path={self.path}: cannot be read ({type(error).__name__}: {error}). It is a "
