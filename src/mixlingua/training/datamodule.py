@@ -56,6 +56,12 @@ class PairDataModule(LightningDataModule):
         for key, value in {**numbers, "num_workers": num_workers}.items():
             if value < 0:
                 raise ConfigError(f"data.{key}={value}: a number of 0 or more is needed.")
+        names = [store.name for store in plan.sources]
+        if repeated := [name for name in names if names.count(name) > 1]:
+            raise ConfigError(
+                f"data.sources: {len(repeated)} sources are named '{repeated[0]}', by which batches are counted and a "
+                "resumed run knows its sources. Give each a name of its own (data.sources.KEY.name)."
+            )
         translations_alone = all(store.is_translations for store in plan.sources)
         for store in plan.sources:
             if store.min_negatives < num_negatives and (translations_alone or not store.is_translations):
