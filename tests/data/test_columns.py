@@ -175,6 +175,7 @@ def test_long_fields_of_a_table_are_read_and_the_limit_of_the_process_stays(tmp_
         ("flagembedding", {"query": "q", "pos": ["p"], "pos_scores": ["?"]}, r"pos_scores: '\?': it must be a number"),
         ("flagembedding", {"query": ["q", "r"], "pos": ["p"]}, "2 queries in one record"),
         ("tevatron", {"query_id": 1, "query": "q", "positive_passages": [{"id": 1}]}, "an object with 'text'"),
+        ("tevatron", {"query_id": None, "query": "q", "positive_passages": []}, "query_id is None; it must be a text"),
         (
             "sentence_transformers",
             {"answer": "a", "query": "q"},

@@ -216,6 +216,15 @@ def test_what_is_written_is_trained_on_as_the_source_was(tmp_path, hand_worked):
     assert about == {"positive": 0.0, "scores": [0.0, 0.0], "ids": case.store.ids([0, 3]), "languages": ["de", "de"]}
 
 
+def test_rows_of_one_id_are_written_with_ids_of_their_own(tmp_path, hand_worked):
+    rows, table = hand_worked
+    case = Case(tmp_path / "store", [replace(row, id="7") for row in rows], table, ["de", "en"])
+    path = tmp_path / "case.jsonl.gz"
+    mined = case.mine(mining(num_negatives=1, margin=None))
+    write_mined(path, case.source, case.pools, mined, 1)
+    assert [row.id for row in JsonlReader(path).rows()][:3] == ["7", "7#2", "7#3"]
+
+
 def test_nothing_is_written_where_nothing_is_left(tmp_path, hand_worked):
     case = Case(tmp_path / "store", *hand_worked, ["de", "en"])
     mined = case.mine(mining(top_k=9, num_negatives=9, margin=None))

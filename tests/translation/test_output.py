@@ -48,6 +48,12 @@ def test_rows_are_read_back_as_they_were_written(tmp_path):
     assert (tmp_path / "rows.jsonl.gz").read_bytes() == first
 
 
+def test_rows_of_one_id_are_written_with_ids_of_their_own(tmp_path):
+    """Or data=jsonl would refuse the file: ids repeat in files of other libraries, and between several of them."""
+    write_rows(tmp_path / "rows.jsonl.gz", [row(id="7"), row(id="7#2"), row(id="7"), row(id="7")])
+    assert [found.id for found in JsonlReader(tmp_path / "rows.jsonl.gz").rows()] == ["7", "7#2", "7#3", "7#4"]
+
+
 def test_accepted_texts_are_found_by_position(tmp_path):
     verdicts = {0: Verdict("a"), 2: Verdict("b", "loop", 4), 4999: Verdict("ü")}
     accepted = Accepted.write(tmp_path / "de.arrow", verdicts, 5000)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mixlingua.data.readers.jsonl import row_fields
+from mixlingua.data.readers.jsonl import OwnIds, row_fields
 from mixlingua.data.rows import PairRow
 from mixlingua.data.store import SIDES
 from mixlingua.errors import DataError
@@ -67,12 +67,13 @@ def write_mined(
     The file appears once it is complete; the same rows give the same bytes. Raises DataError where no row has a
     language left.
     """
-    written = 0
+    own_id, written = OwnIds(), 0
     with atomic_gzip(path) as lines:
         for row in rows:
             complete = {name: mined for name, mined in row.mined.items() if len(mined.positions) == num_negatives}
             if complete:
-                lines.write(json.dumps(_line(source, pools, row.row, complete), ensure_ascii=False) + "\n")
+                fields = _line(source, pools, row.row, complete)
+                lines.write(json.dumps(fields | {"id": own_id(fields["id"])}, ensure_ascii=False) + "\n")
                 written += 1
         if not written:
             raise DataError(

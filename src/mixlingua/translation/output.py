@@ -9,7 +9,7 @@ from typing import Self
 
 import pyarrow as pa
 
-from mixlingua.data.readers.jsonl import row_fields
+from mixlingua.data.readers.jsonl import OwnIds, row_fields
 from mixlingua.data.rows import PairRow
 from mixlingua.files import atomic_gzip, atomic_write, write_json
 from mixlingua.translation.gate import REASONS, Verdict
@@ -75,8 +75,9 @@ def write_rows(file: Path, rows: Iterable[PairRow]) -> dict[str, int]:
     """Write rows as .jsonl.gz for data=jsonl, atomically. Returns the number of rows in each language."""
     counts: dict[str, int] = {}
     with atomic_gzip(file) as lines:
+        own_id = OwnIds()
         for row in rows:
-            lines.write(json.dumps(row_fields(row), ensure_ascii=False) + "\n")
+            lines.write(json.dumps(row_fields(replace(row, id=own_id(row.id))), ensure_ascii=False) + "\n")
             for language in row.queries:
                 counts[language] = counts.get(language, 0) + 1
     return counts

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mixlingua.data.readers.jsonl import joined_by_id
-from mixlingua.data.rows import PairRow, check_texts
+from mixlingua.data.rows import PairRow, check_texts, id_of
 from mixlingua.errors import DataError, check_choice, suggest
 from mixlingua.files import content_hash
 from mixlingua.languages import language_of
@@ -58,7 +58,7 @@ class Columns:
         number: of the record, from 1. languages: of a record without a column that says it.
         """
         where, values = record
-        name = str(number if self.id is None else _value(values, self.id, where))
+        name = str(number) if self.id is None else id_of(_value(values, self.id, where), f"{where}: {self.id}")
         if self.language is not None:
             code = _value(values, self.language, where)
             languages = [language_of(str(code), where)]

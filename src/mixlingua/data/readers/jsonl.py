@@ -1,6 +1,7 @@
 """JSON lines: own pairs of query and passage, read and written, and what every reader of JSON lines needs."""
 
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,23 @@ def row_fields(row: PairRow) -> dict[str, Any]:
     """The row as a line of JSON has it: what `JsonlReader` reads back."""
     required = {"id": row.id, "queries": row.queries, "passages": row.passages, "passage_id": row.passage_id}
     return required | {field: value for field in _OPTIONAL if (value := getattr(row, field))}
+
+
+class OwnIds:
+    """Gives each row of a file that is written an id of its own, as `JsonlReader` needs it: the id that it has, or,
+    where an earlier row has that, the id and a number."""
+
+    def __init__(self) -> None:
+        self._known: set[int] = set()
+        self._repeats: Counter[str] = Counter()
+
+    def __call__(self, name: str) -> str:
+        own = name
+        while (key := id_key(own)) in self._known:
+            self._repeats[name] += 1
+            own = f"{name}#{self._repeats[name] + 1}"
+        self._known.add(key)
+        return own
 
 
 def read_json_rows(files: Sequence[Path], known: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
