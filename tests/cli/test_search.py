@@ -191,6 +191,24 @@ def test_an_index_is_searched_until_what_overwrites_it_is_read(
     assert IndexFolder.open(tmp_path / "idx").num_documents == {"de": 1, "en": 2}
 
 
+def test_what_overwrites_an_index_is_read_and_measured_once(
+    launch: Launch, notes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mixlingua.search.build import Build
+
+    called: list[str] = []
+
+    def counted(name: str) -> Callable[..., object]:
+        method = getattr(Build, name)
+        return lambda *arguments: called.append(name) or method(*arguments)
+
+    assert build(launch, notes) == 0
+    for name in ("read", "cost"):
+        monkeypatch.setattr(Build, name, counted(name))
+    assert build(launch, notes, "overwrite=true") == 0
+    assert called == ["read", "cost"]
+
+
 def test_overwriting_keeps_a_model_that_is_not_the_indexs(launch: Launch, notes: Path, tmp_path: Path) -> None:
     assert build(launch, notes) == 0
     (tmp_path / "idx" / "model").mkdir()

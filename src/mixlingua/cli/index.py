@@ -84,8 +84,7 @@ def _build(cfg: DictConfig, run_dir: Path, settings: IndexSettings) -> IndexFold
     corpus = instantiate(cfg.corpus) if cfg.corpus else Atlas()
     anew = cfg.overwrite and not cfg.resume
     if processes == 1 and (anew or (run_dir / MANIFEST).exists()):
-        encoding = _replaced(cfg, run_dir, corpus, settings)
-        return _added(empty_index(run_dir, settings, encoding), corpus, settings, encoding)
+        return _replaced(cfg, run_dir, corpus, settings)
     if anew and position == 0:
         if (run_dir / "rows").exists() or (run_dir / FITTED).exists():
             raise ConfigError(
@@ -97,7 +96,7 @@ def _build(cfg: DictConfig, run_dir: Path, settings: IndexSettings) -> IndexFold
     return _added(empty_index(run_dir, settings, encoding), corpus, settings, encoding)
 
 
-def _replaced(cfg: DictConfig, run_dir: Path, corpus: Corpus, settings: IndexSettings) -> Encoding:
+def _replaced(cfg: DictConfig, run_dir: Path, corpus: Corpus, settings: IndexSettings) -> IndexFolder | None:
     """Read the documents beside the index in the run folder, and only then put them in its place, not yet encoded.
 
     So an index outlasts documents, or settings, that cannot become one.
@@ -109,16 +108,18 @@ def _replaced(cfg: DictConfig, run_dir: Path, corpus: Corpus, settings: IndexSet
     beside.mkdir()
     try:
         encoding = _new_encoding(cfg, beside)
-        with _bars() as progress:
-            build = Build(empty_index(beside, settings, encoding), corpus, settings, encoding, progress)
-            build.cost(build.read())  # refuses what cannot be indexed
-        remove_index(run_dir)
-        for name in (OWN_MODEL, FITTED, "rows", READING):  # by the last one they count as read
-            if (beside / name).exists():
-                (beside / name).rename(run_dir / name)
+        return _added(empty_index(beside, settings, encoding), corpus, settings, encoding, place=run_dir)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-    return encoding
+
+
+def _moved(beside: IndexFolder, place: Path) -> IndexFolder:
+    """What was read for an index, in the place of the index that is there."""
+    remove_index(place)
+    for name in (OWN_MODEL, FITTED, "rows", READING):  # by the last one they count as read
+        if (beside.path / name).exists():
+            (beside.path / name).rename(place / name)
+    return IndexFolder(place, beside.manifest)
 
 
 def _changed(cfg: DictConfig, existing: ExistingIndex) -> IndexFolder | None:
@@ -165,17 +166,21 @@ def _added(
     settings: IndexSettings,
     encoding: Encoding,
     gone: NDArray[np.int64] | None = None,
+    place: Path | None = None,
 ) -> IndexFolder | None:
     """The index with the documents of a corpus; None in a process that only helps to encode them.
 
-    gone: rows of the index that are taken out of it at the same time.
+    gone: rows of the index that are taken out of it at the same time. place: the folder in which it replaces an index
+    once the documents are known to be right.
     """
     with _bars() as progress:
         build = Build(base, corpus, settings, encoding, progress, gone)
         reading = build.read()
-        cost = build.cost(reading)
+        cost = build.cost(reading)  # refuses what cannot be indexed
+        if place is not None:
+            build.base = _moved(base, place)
         if build.position == 0:
-            _announce(base, corpus, reading, cost, encoding, settings)
+            _announce(build.base, corpus, reading, cost, encoding, settings)
         started = time.monotonic()
         folder = build.encode(reading)
         if build.position:
