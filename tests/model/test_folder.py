@@ -105,6 +105,14 @@ def test_saved_and_loaded_is_the_same_encoder_to_the_bit(
     assert_same_vectors(dense_encoder, tmp_path / "model")
 
 
+def test_the_saved_tokenizer_cuts_nothing_whatever_was_encoded_last(dense_encoder, tmp_path):
+    """Programs that read tokenizer.json alone would cut texts as the latest call did, such as one in training."""
+    dense_encoder.tokenizer.limited(8, 8).queries(["Wo liegt Kairo?"])
+    save_folder(dense_encoder, tmp_path / "model")
+    saved = json.loads((tmp_path / "model" / "tokenizer.json").read_text())
+    assert (saved["truncation"], saved["padding"]) == (None, None)
+
+
 def test_equal_limits_are_written_so_that_every_version_reads_them(dense_encoder, tmp_path):
     """query_length and document_length need sentence-transformers 6.2."""
     save_folder(dense_encoder, tmp_path / "model")

@@ -32,6 +32,12 @@ class PairTokenizer:
         self.prefix = {"query": query_prefix, "passage": passage_prefix}
         self.max_length = {"query": max_query_length, "passage": max_passage_length}
 
+    def untouched(self) -> PreTrainedTokenizerBase:
+        """The tokenizer without the truncation and padding that the latest call left in it; every call sets its own."""
+        self.tokenizer.backend_tokenizer.no_truncation()
+        self.tokenizer.backend_tokenizer.no_padding()
+        return self.tokenizer
+
     def limited(self, max_query_length: int | None, max_passage_length: int | None) -> Self:
         """The same tokenizer with lower length limits, in tokens; None leaves a side's limit as it is."""
         limits = {"query": max_query_length, "passage": max_passage_length}

@@ -142,9 +142,7 @@ class BiEncoder(nn.Module):
     def fingerprint(self) -> str:
         """Hexadecimal SHA-256 of all that decides its vectors: weights, pooling, tokenizer, prefixes, lengths."""
         tokenizer = self.tokenizer
-        words = tokenizer.tokenizer.backend_tokenizer
-        words.no_truncation()  # left there by the latest call, as padding is; every call sets its own
-        words.no_padding()
+        words = tokenizer.untouched().backend_tokenizer
         settings = (self.pooling, self.layer_weights, tokenizer.prefix, tokenizer.max_length, str(self.dense))
         digest = hashlib.sha256(json.dumps([words.to_str(), *settings], sort_keys=True).encode())
         for name, tensor in self.state_dict().items():

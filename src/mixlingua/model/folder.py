@@ -37,7 +37,7 @@ def save_folder(encoder: BiEncoder, target: Path) -> None:
         )
     with atomic_folder(target, mark="modules.json") as folder:
         encoder.transformer.save_pretrained(folder)
-        encoder.tokenizer.tokenizer.save_pretrained(folder)
+        encoder.tokenizer.untouched().save_pretrained(folder)
         modules = [(f"{_MODULES}.Transformer", "")]
 
         def place(module: str, name: str) -> Path:

@@ -183,9 +183,7 @@ def _quantise(source: Path, target: Path) -> None:
 
 def _write_tokenizer(encoder: BiEncoder, folder: Path) -> None:
     tokenizer = encoder.tokenizer
-    tokenizer.tokenizer.backend_tokenizer.no_truncation()  # left there by the latest call
-    tokenizer.tokenizer.backend_tokenizer.no_padding()
-    tokenizer.tokenizer.save_pretrained(folder)
+    tokenizer.untouched().save_pretrained(folder)
     settings = {
         "inputs": list(INPUTS), "output": OUTPUT, "dim": encoder.embedding_dim,
         "query_prefix": tokenizer.prefix["query"], "passage_prefix": tokenizer.prefix["passage"],
