@@ -10,6 +10,7 @@ import torch
 import yaml
 from huggingface_hub import ModelCard
 from sentence_transformers import SentenceTransformer
+from transformers import DistilBertConfig, DistilBertModel
 
 from mixlingua import load_encoder
 from mixlingua.errors import ConfigError, DataError
@@ -118,6 +119,23 @@ def test_a_model_trained_from_a_folder_has_that_folders_base_and_licence(run_dir
     change(third, model={"name_or_path": str(second / "model"), "licence": None})
     card = write_card(third)
     assert (card.data.base_model, card.data.license) == ("intfloat/multilingual-e5-small", "mit")
+
+
+def test_the_precision_is_that_in_which_a_model_was_measured_that_was_not_trained(run_dir):
+    change(run_dir, trainer={"precision": "bf16-mixed"})
+    config = run_dir / "config.yaml"
+    config.write_text(config.read_text().replace("action: train", "action: evaluate"))
+    assert "| Precision | 32-true |" in write_card(run_dir).text
+
+
+def test_the_width_is_known_of_architectures_that_call_it_otherwise(run_dir, tmp_path):
+    words = load_encoder("tiny").module.tokenizer.tokenizer
+    shape = {"dim": 32, "n_layers": 1, "n_heads": 2, "hidden_dim": 64, "max_position_embeddings": 64}
+    DistilBertModel(DistilBertConfig(vocab_size=len(words), **shape)).save_pretrained(tmp_path / "distilbert")
+    words.save_pretrained(tmp_path / "distilbert")
+    reading = {"query_prefix": "", "passage_prefix": "", "max_query_length": 64, "max_passage_length": 64}
+    save_folder(load_encoder(str(tmp_path / "distilbert"), pooling="mean", **reading).module, run_dir / "model")
+    assert "unit vector of 32 components" in write_card(run_dir).text
 
 
 def test_a_card_holds_no_path_of_the_machine(run_dir, tmp_path):

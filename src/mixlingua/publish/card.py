@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from transformers import AutoConfig
 
 from mixlingua.data.atlas import LICENCE as ATLAS_LICENCE
 from mixlingua.data.public_corpora import public_corpora
@@ -263,7 +264,7 @@ def _figures(run: TrainedRun) -> "Iterator[EvalResult]":
 def _width(folder: Path, model: FolderSettings) -> int:
     """Components of an embedding: of the last dense layer, or else of the transformer."""
     dense = [read_json(place / "config.json") for kind, place in model.layers if kind == "Dense"]
-    width: int = dense[-1]["out_features"] if dense else read_json(folder / "config.json")["hidden_size"]
+    width: int = dense[-1]["out_features"] if dense else AutoConfig.from_pretrained(folder).hidden_size
     return width
 
 
@@ -328,7 +329,7 @@ def _facts(run: TrainedRun) -> Iterator[tuple[str, object]]:
         yield "Final weights", made.get("final_weights")
     yield "Layer fitted afterwards", choice_text(config["postprocess"]) if config.get("postprocess") else None
     yield "Seed", str(config["seed"])
-    yield "Precision", config["trainer"]["precision"]
+    yield "Precision", made.get("precision") or config["trainer"]["precision"]
     yield "Hardware", made.get("hardware")
     packages = {"mixlingua": made.get("mixlingua"), "python": made.get("python"), **made.get("packages", {})}
     yield "Versions", ", ".join(f"{name} {version}" for name, version in packages.items() if version)
