@@ -60,6 +60,18 @@ def test_differences_by_hand(systems):
     assert (ranks.gain, ranks.difference.better, ranks.difference.worse) == (-ranks.difference.value, 0, 2)
 
 
+def test_equal_means_of_other_questions_are_a_tie(write):
+    """Three of six questions are answered either way, and not the same three: the sum of the differences is rounded."""
+    ids, rights = [f"q{number}" for number in range(6)], {"first": [1, 1, 1, 0, 0, 0], "last": [0, 0, 0, 1, 1, 1]}
+    runs = {
+        name: [read_run(write(name, {pair: {"map": right, "rank_distance": right} for pair in BAD}, ids=ids))]
+        for name, right in rights.items()
+    }
+    rows = [row for row in compare(runs, {"last": "first"}, ["small"], SETTINGS) if row.difference]
+    assert any(row.difference.value for row in rows)
+    assert {row.gain for row in rows} == {0.0}
+
+
 def test_the_interval_of_a_difference_is_of_paired_draws(systems):
     """From English to German both systems have 1 and 1/3: each draw has the difference 0, whatever its mean."""
     rows = compare(systems, {"bad": "good"}, ["small"], SETTINGS)

@@ -21,6 +21,7 @@ from mixlingua.evaluation.results import ALL_LANGUAGES, AVERAGES, LOWER_IS_BETTE
 from mixlingua.evaluation.run_folder import Cell
 
 AVERAGE, LANGUAGE, PAIR = "average", "language", "pair"  # the scopes of a row
+_ROUNDING = 1e-9  # equal figures differ by no more: means over seeds and sums over questions are rounded
 
 Interval = tuple[float, float]
 
@@ -109,8 +110,10 @@ class ComparisonRow:
 
     @property
     def gain(self) -> float:
-        """The difference to the baseline, above 0 where the system is better; 0 without a baseline."""
+        """The difference to the baseline, above 0 where the system is better; 0 for equals, and without a baseline."""
         value = self.difference.value if self.difference else 0.0
+        if abs(value) < _ROUNDING:
+            return 0.0
         return -value if self.metric in LOWER_IS_BETTER else value
 
 
@@ -258,7 +261,7 @@ def _outcomes(change: Floats, metric: str) -> tuple[int, int, int]:
     """How many queries a system answers better, equally well and worse than the baseline."""
     asked = change[~np.isnan(change)]
     gains = -asked if metric in LOWER_IS_BETTER else asked
-    better, worse = int((gains > 1e-9).sum()), int((gains < -1e-9).sum())  # means over seeds are rounded
+    better, worse = int((gains > _ROUNDING).sum()), int((gains < -_ROUNDING).sum())
     return better, len(gains) - better - worse, worse
 
 
