@@ -97,6 +97,8 @@ def test_matrices_can_share_their_colours() -> None:
     [
         ([pair for other in ("de", "fr", "th", "zh") for pair in ((other, "en"), ("en", other))],
          ["de", "fr", "th", "zh"], ["→ en", "en →"]),  # bitexts with one language are no empty square
+        ([("en", "en"), *(pair for other in ("de", "fr", "th", "zh") for pair in ((other, "en"), ("en", other)))],
+         ["de", "en", "fr", "th", "zh"], ["→ en", "en →"]),
         ([(language, language) for language in ("ar", "bn", "sw")], ["ar", "bn", "sw"], ["within"]),
         ([("de", "de")], ["de"], ["de"]),
         ([(query, "en") for query in ("ar", "de", "th")], ["ar", "de", "th"], ["en"]),

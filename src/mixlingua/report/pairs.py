@@ -137,7 +137,7 @@ def _layout(pairs: Collection[Pair]) -> tuple[list[str], list[str], list[list[Pa
     if not shared:
         return queries, ["within"], [[(query, query)] for query in queries]
     hub = shared[0]
-    others = sorted({*queries, *passages} - {hub})
+    others = sorted(code for code in {*queries, *passages} if code != hub or (hub, hub) in pairs)
     return others, [f"→ {hub}", f"{hub} →"], [[(other, hub), (hub, other)] for other in others]
 
 
