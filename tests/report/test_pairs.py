@@ -74,6 +74,12 @@ def test_a_value_on_a_tenth_is_no_lower_than_it() -> None:
     assert shown(value_matrix("t", {("de", "en"): 0.0})) == [[(".000", "v0")]]
 
 
+def test_a_perfect_value_has_the_deepest_colour() -> None:
+    matrix = value_matrix("t", {("de", "en"): 1.0, ("fr", "en"): 1.0})
+    assert shown(matrix) == [[("1.000", "v8")], [("1.000", "v8")]]
+    assert (matrix.low, matrix.high) == pytest.approx((0.9, 1.0))
+
+
 def test_differences_are_centred_at_zero() -> None:
     values = {("de", "de"): 0.1, ("de", "en"): -0.1, ("en", "de"): -0.0004, ("en", "en"): 0.02}
     matrix = difference_matrix("t", values, marked={("de", "en")})

@@ -91,8 +91,8 @@ class Matrix:
 
 
 def value_matrix(title: str, values: Mapping[Pair, float], zero_shot: Collection[str] = ()) -> Matrix:
-    """Values from 0 to 1; colours from the tenth below the lowest to the tenth above the highest."""
-    low = math.floor(10 * min(values.values()) + 1e-9) / 10
+    """Values from 0 to 1; colours from the tenth below the lowest to the tenth above the highest, never above 1."""
+    low = min(math.floor(10 * min(values.values()) + 1e-9), 9) / 10
     high = max(math.ceil(10 * max(values.values()) - 1e-9) / 10, low + 0.1)
     texts = {pair: f"{value:.3f}".removeprefix("0") for pair, value in values.items()}
     return Matrix(title, values, texts, VALUE_COLOURS, low, high, zero_shot, *_layout(values))
