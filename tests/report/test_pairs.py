@@ -11,6 +11,7 @@ from mixlingua.report.pairs import (
     Matrix,
     difference_matrix,
     language_shares,
+    matrix_figure,
     pair_values,
     save_heatmap,
     save_share_heatmap,
@@ -116,6 +117,17 @@ def test_layouts(pairs: list[tuple[str, str]], rows: list[str], columns: list[st
     matrix = value_matrix("t", dict.fromkeys(pairs, 0.5))
     assert (matrix.rows, matrix.columns) == (rows, columns)
     assert {pair for row in matrix.pairs for pair in row} == set(pairs)
+
+
+def test_columns_with_arrows_are_not_called_languages_of_passages() -> None:
+    arrows = value_matrix("t", {pair: 0.5 for other in ("de", "fr", "th") for pair in ((other, "en"), ("en", other))})
+    square = value_matrix("t", {(query, passage): 0.5 for query in ("de", "en") for passage in ("de", "en")})
+    labels = [
+        [(axes.get_ylabel(), axes.get_xlabel()) for axes in matrix_figure([matrix], titled=True).axes[:1]]
+        for matrix in (arrows, square)
+    ]
+    assert labels == [[("", "")], [("queries in", "passages in")]]
+    assert "Arrows lead" in arrows.picture.summary and "Arrows" not in square.picture.summary
 
 
 def test_pictures_are_files(before: list[ResultRow], after: list[ResultRow], tmp_path: Path) -> None:

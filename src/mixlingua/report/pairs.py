@@ -80,6 +80,11 @@ class Matrix:
         return self.colours[round(share * (len(self.colours) - 1))]
 
     @property
+    def by_language(self) -> bool:
+        """Whether rows are the queries' languages and columns the passages'."""
+        return self.pairs[0][0] == (self.rows[0], self.columns[0])
+
+    @property
     def picture(self) -> Picture:
         """For a page, with the same values as a table."""
         lowest, highest = (end(self.values, key=self.values.__getitem__) for end in (min, max))
@@ -87,7 +92,10 @@ class Matrix:
         cells = [[self.texts.get(pair, "") for pair in row] for row in self.pairs]
         lines = [[heading, *texts] for heading, texts in zip(self.row_headings, cells, strict=True)]
         table = PlainTable("pairs", self.title, ["", *self.column_headings], lines, labels=1)
-        return Picture(self.title, f"From {' to '.join(ends)}.", matrix_figure([self]), table)
+        summary = f"From {' to '.join(ends)}."
+        if len(self.columns) == 2 and not self.by_language:
+            summary += " Arrows lead from the queries' language to the passages', of which the row names the other one."
+        return Picture(self.title, summary, matrix_figure([self]), table)
 
 
 def value_matrix(title: str, values: Mapping[Pair, float], zero_shot: Collection[str] = ()) -> Matrix:
@@ -154,9 +162,10 @@ def matrix_figure(matrices: Sequence[Matrix], *, titled: bool = False) -> Figure
             _draw(axes, matrix)
             if titled:
                 axes.set_title(matrix.title)
-                axes.set_ylabel("queries in")
-                axes.set_xlabel("passages in")
-                axes.xaxis.set_label_position("top")
+                if matrix.by_language:
+                    axes.set_ylabel("queries in")
+                    axes.set_xlabel("passages in")
+                    axes.xaxis.set_label_position("top")
     return figure
 
 
