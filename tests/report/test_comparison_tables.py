@@ -1,5 +1,7 @@
 """The tables of a comparison, from rows made by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from mixlingua.comparison.compare import ComparisonRow
@@ -37,6 +39,14 @@ def test_languages_and_wins(tables: dict[str, PlainTable]) -> None:
         ["Mo.", "3 / 2 / 5", "0 / 0 / 1", "0 / 1"],
         ["Cr.", "3 / 2 / 5", "1 / 0 / 1", "0 / 1"],
     ]
+
+
+def test_languages_are_in_alphabetical_order(rows: list[ComparisonRow]) -> None:
+    """Rows come by setting: where English is asked within alone, it comes after those that are asked across."""
+    asked = [replace(each, query_language="ar") for each in rows if each.scope == "language"]
+    (table,) = (each for each in comparison_tables([*rows, *asked], Labels(["model"], {}), 0.95)
+                if each.name == "languages-tiny-r")  # fmt: skip
+    assert [cells[0] for cells in table.rows] == ["ar", "de"]
 
 
 def test_pairs_are_for_files_only(tables: dict[str, PlainTable]) -> None:

@@ -131,6 +131,7 @@ def test_table_of_a_comparison(compared: Callable[[str, float], list[ComparisonR
         [MID, "0.500 / 0.300 / 0.200", "0.400 / 0.200 / 0.100"],
         [SAME_SCRIPT, "- / 0.600 / -", "- / 0.500 / -"],
     ]
+    assert table.note.startswith("Mo. / Cr. / Mul. A pair counts")
     assert not table.long
     many = [row for number in range(5) for row in compared(f"system {number}", 0.0)]
     assert all(table.long for table in comparison_tables(many, Labels([], {}), 0.95) if table.name == "groups-t")

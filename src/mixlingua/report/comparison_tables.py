@@ -171,12 +171,12 @@ class _Tables:
         """Main metrics by query language, a column for each system."""
         rows = [row for row in self.rows if row.task == task and row.scope == LANGUAGE]
         cells = {(row.system, row.query_language, row.setting): f"{row.value:.3f}{self._star(row)}" for row in rows}
-        languages = _distinct(row.query_language for row in rows)
-        note = "averaged over the passages' languages."
+        languages = sorted({row.query_language for row in rows})
+        note = ", averaged over the passages' languages."
         if self.has_baseline:
             note += " *: significant, Holm-corrected over this table."
         title = f"{task} {metric_name(rows[0].metric)} by query language"
-        return self._by_system(f"languages-{task}", title, rows, languages, cells, ", ", note)
+        return self._by_system(f"languages-{task}", title, rows, languages, cells, note)
 
     def groups(self, task: str) -> PlainTable | None:
         """Main metrics by groups of languages; None where the languages fall into one."""
@@ -196,22 +196,25 @@ class _Tables:
             ]  # fmt: skip
             for (setting, group), value in group_means(results, self.average).items():
                 cells[system, group, setting] = f"{value:.3f}"
-        note = f"{groups_note(rows)} In Mul., the query's language counts. Differences are not tested."
+        note = f" {groups_note(rows)} In Mul., the query's language counts. Differences are not tested."
         title = f"{task} {metric_name(rows[0].metric)} by groups of languages"
-        return self._by_system(f"groups-{task}", title, rows, groups, cells, ". ", note)
+        return self._by_system(f"groups-{task}", title, rows, groups, cells, note)
 
     def _by_system(
         self, name: str, title: str, rows: Sequence[ComparisonRow], lines: Sequence[str],
-        cells: Mapping[tuple[str, str, str], str], then: str, note: str,
+        cells: Mapping[tuple[str, str, str], str], note: str,
     ) -> PlainTable:  # fmt: skip
-        """A line for each of `lines`, a column for each system, and in it the cells of (system, line, setting)."""
+        """A line for each of `lines`, a column for each system, and in it the cells of (system, line, setting).
+
+        note: what follows the names of the settings.
+        """
         systems, settings = _distinct(row.system for row in rows), {row.setting for row in rows}
         shown = [setting for setting in SETTINGS if setting in settings]
         texts = [
             [line, *(" / ".join(cells.get((system, line, setting), "-") for setting in shown) for system in systems)]
             for line in lines
         ]
-        note = f"{' / '.join(SHORT[setting] for setting in shown)}{then}{note}"
+        note = f"{' / '.join(SHORT[setting] for setting in shown)}{note}"
         long = len(systems) > _WIDEST
         return PlainTable(name.replace("_", "-"), title, ["", *systems], texts, labels=1, note=note, long=long)
 
