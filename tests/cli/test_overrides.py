@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from mixlingua.cli.command_line import spelled_out
 from mixlingua.cli.configuration import compose
 from mixlingua.cli.names import check_command_line
 from mixlingua.errors import ConfigError
@@ -20,6 +21,7 @@ from mixlingua.errors import ConfigError
         "data=[ntrex,flores,pud] data.languages=[de,en]",
         "-m data=[ntrex,flores],ntrex trainer.max_steps=1,2",
         "-m sampler=hybrid sampler.alpha=0.1,0.9",
+        "-m sampler=glob(h*)",
         "logger=[csv,wandb] logger.wandb.project=mine",
         "logger=[]",
         "hydra.run.dir=here resume=there",
@@ -58,6 +60,15 @@ def test_valid_commands_pass(arguments: str) -> None:
         ("~logger", "cannot be deleted; write logger=\\[\\] where"),
         ("~data.sources.ntrexx", "no key or group 'data.sources.ntrexx'."),
         ("logger=null", "logger=null: write logger=\\[\\] for none."),
+        ("sampler=null", "sampler=null: null is no choice; choices: crosslingual, "),
+        ("-m model@teacher=null,tiny", "null is no choice; choices: bge_m3, "),
+        ("model@teacher=tinny", "model@teacher=tinny: no 'tinny' in conf/model; .* Did you mean 'tiny'?"),
+        ("teacher=tiny", "teacher=tiny: 'teacher' is filled by a choice; write model@teacher=NAME."),
+        ("teacher.pooling=cls", "nothing is chosen that would have it. Choose it too: model@teacher=NAME."),
+        ("adapter.rank=8", "nothing is chosen that would have it. Choose it too: adapter=NAME."),
+        ("data.languages={de:1}", "data.languages={de:1} \\(Cannot merge DictConfig with ListConfig\\)"),
+        ("-m sampler.alpha=interval(0,1)", "a range is for a sweeper .* Name values: sampler.alpha=A,B."),
+        ("-m trainer.max_steps=glob(*)", "glob\\(\\*\\): it stands for no value at all."),
         ("trainer=[cpu,gpu]", "trainer takes one choice"),
         (
             "data=ntrex,flores",
@@ -117,3 +128,10 @@ def test_what_is_held_by_name_may_be_taken_out() -> None:
     check_command_line(["experiment=best_small", "data=public_parallel", "~data.sources.qa"])
     check_command_line(without)
     assert list(compose(without).loss) == ["distillation", "relational"]
+
+
+def test_null_takes_an_optional_choice_back() -> None:
+    """Hydra takes null in conf/config.yaml and refuses it on the command line."""
+    arguments = spelled_out(["model@teacher=tiny", "model@teacher=null", "experiment=null", "seed=1"])
+    check_command_line(arguments)
+    assert compose(arguments).teacher is None

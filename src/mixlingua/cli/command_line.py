@@ -139,15 +139,17 @@ _TEXTS = ("query",)  # their values are texts, in which Hydra's signs mean nothi
 def spelled_out(arguments: Sequence[str]) -> list[str]:
     """A command line in Hydra's words: `corpus=PATH`, `index=DIR` and `query=TEXT` as the keys and quotes they mean.
 
-    Lists, and sweeps of several values, are left as they are.
+    `GROUP=null` is `~GROUP` where conf/config.yaml chooses nothing. Lists, and sweeps of several values, are left.
     """
     spelled: list[str] = []
     sweep = bool({"-m", "--multirun"} & set(arguments))
-    groups = config_groups(parsed(arguments).config_dir)
+    groups, defaults = config_groups(parsed(arguments).config_dir), default_choices()
     for argument in arguments:
         name, _, value = argument.partition("=")
         if not value or (sweep and "," in value):
             spelled.append(argument)
+        elif value.lower() == "null" and name in defaults and defaults[name] is None:
+            spelled.append(f"~{name}")
         elif name in _TEXTS:
             spelled.append(f"{name}={_quoted(value)}")
         elif name in _PATHS and value not in (*groups[name], "null"):

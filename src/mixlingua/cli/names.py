@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from typing import Any
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -65,7 +66,10 @@ class _Names:
         self.groups = groups
         self.config_name = config_name
         self.multirun = multirun
-        self.list_groups = {group for group, choice in default_choices().items() if isinstance(choice, list)}
+        chosen = default_choices()
+        self.list_groups = {group for group, choice in chosen.items() if isinstance(choice, list)}
+        self.may_be_none = {group for group, choice in chosen.items() if choice is None}
+        self.fillers = {group.rpartition("@")[2]: group for group in chosen}  # section -> group, as model@teacher
 
     def problems(self, texts: Sequence[str]) -> list[str]:
         parser = OverridesParser.create()
@@ -75,6 +79,7 @@ class _Names:
         for text in texts:
             try:
                 override = parser.parse_override(text)
+                override.config_loader = GlobalHydra.instance().config_loader()  # which glob(...) asks for choices
             except HydraException as error:
                 problems.append(f"{text}: {self.unreadable(text, error)}")
                 continue
@@ -109,7 +114,8 @@ class _Names:
         plain = (override.input_line or "").lstrip("+~")
         if _adds(override) and name in self.groups:
             return _NOT_ADDED.format(plain)
-        if override.is_delete() and name.rpartition(".")[0] not in NAMED:
+        taken_out = override.is_delete() and override.get_key_element().lstrip("~") not in self.may_be_none
+        if taken_out and name.rpartition(".")[0] not in NAMED:
             empty = f"{name}=[]" if name in self.groups else f"{name}=null"
             return f"keys and groups cannot be deleted; write {empty} where it may be empty."
         if override.is_sweep_override() and not self.multirun:
@@ -117,6 +123,8 @@ class _Names:
             if name in self.list_groups:
                 way = f"for one run with all of them: {name}=[{plain.partition('=')[2]}]"
             return f"several values need -m (a job for each), or brackets {way}."
+        if override.is_discrete_sweep() and not list(_values(override)):
+            return "it stands for no value at all."
         return ""
 
     def wrong_choices(self, override: Override) -> Iterator[str]:
@@ -127,15 +135,16 @@ class _Names:
                 yield f"{override.input_line}: {group} takes one choice; -m {group}=A,B runs a job for each."
             elif value is None and group in self.list_groups:
                 yield f"{group}=null: write {group}=[] for none."
-            else:
-                listed = value if isinstance(value, list) else [value] if value is not None else []
-                chosen = [str(choice) for choice in listed]
+            elif value is None and not override.is_delete():
+                yield f"{override.input_line}: null is no choice; choices: {', '.join(known)}."
+            elif value is not None:
+                chosen = [str(choice) for choice in (value if isinstance(value, list) else [value])]
                 for choice in dict.fromkeys(chosen):
                     if chosen.count(choice) > 1:
                         yield f"{override.input_line}: '{choice}' is chosen {chosen.count(choice)} times; name it once."
                     if choice not in known:
                         way = _otherwise(group, choice) or f"choices: {', '.join(known)}.{suggest(choice, known)}"
-                        yield f"{group}={choice}: no '{choice}' in conf/{group}; {way}"
+                        yield f"{override.get_key_element()}={choice}: no '{choice}' in conf/{group}; {way}"
 
     def trees(self, choices: Sequence[Override]) -> Iterator[tuple[str, dict[str, Any]]]:
         """The composed configuration for every combination of swept choices, named by the combination."""
@@ -150,6 +159,8 @@ class _Names:
         key = override.key_or_group
         if key in _INSTEAD:
             return _INSTEAD[key]
+        if (filler := self.fillers.get(key, key)) != key:
+            return f"'{key}' is filled by a choice; write {filler}=NAME."
         if _adds(override) and key.startswith("hydra."):
             return ""  # Hydra has settings that it does not declare
         if _adds(override) and key.startswith("trainer.") and key not in dict(_keys(next(iter(trees.values())))):
@@ -165,12 +176,14 @@ class _Names:
                     return _NOT_ADDED.format((override.input_line or "").lstrip("+"))
                 continue
             parent = max((name for name in known if key.startswith(f"{name}.")), key=len, default="")
-            siblings = [name for name in known[parent] if not name.startswith("_")] if parent else []
+            siblings = [name for name in known.get(parent) or () if not name.startswith("_")]
             listed = f" '{parent}' has {', '.join(siblings)}." if siblings else " `--cfg job` prints every key."
             if parent == "trainer" and not no_trainer_argument(key.split(".")[1]):
                 listed = f" Lightning's Trainer has it; add it by '+{override.input_line}'."
                 return f"no key '{key}' in conf/trainer.{listed}"
             where = f" with {combination}" if combination else ""
+            if parent in self.fillers and not known[parent]:
+                return f"nothing is chosen that would have it{where}. Choose it too: {self.fillers[parent]}=NAME."
             group, _, rest = key.partition(".")
             name = rest.removeprefix("sources.").removeprefix("tasks.").partition(".")[0]
             if group in self.list_groups and name in self.groups[group] and parent in (group, *NAMED):
@@ -184,10 +197,18 @@ class _Names:
         try:
             cfg = hydra.compose(self.config_name, first, return_hydra_config=True)
         except (HydraException, OmegaConfBaseException, ValueError) as error:
-            return [" ".join(str(error).split())]
+            cause = f" ({first_line(error.__cause__)})" if error.__cause__ else ""
+            return [" ".join(str(error).split()) + cause]
         self.multirun = self.multirun or cfg.hydra.mode == RunMode.MULTIRUN
         sweeper = cfg.hydra.sweeper._target_
-        if self.multirun and cfg.objective is None and not sweeper.endswith(".BasicSweeper"):
+        if sweeper.endswith(".BasicSweeper"):
+            return [
+                f"{override.input_line}: a range is for a sweeper that searches, such as hydra/sweeper=optuna. Name "
+                f"values: {override.get_key_element()}=A,B."
+                for override in overrides
+                if override.is_sweep_override() and not override.is_discrete_sweep()
+            ]
+        if self.multirun and cfg.objective is None:
             return [
                 f"objective: needs a value, as {sweeper} optimises a figure; name one, such as "
                 "objective=atlas/multilingual/map, and its hydra.sweeper.direction."
