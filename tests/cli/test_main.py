@@ -15,8 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from mixlingua.cli.job import JobResult
-from mixlingua.cli.launch import sweep_table
+from mixlingua.cli.launch import _show_sweep, sweep_table
 from mixlingua.cli.run_record import read_status
+from mixlingua.cli.show import plan_table, show_table
 from mixlingua.errors import DataError, errors_on_stderr
 
 Launch = Callable[..., int]
@@ -243,3 +244,14 @@ def test_eighty_columns_show_what_differs_and_every_figure():
     assert "sampler=crosslingual" in text and "1,231.0" in text and text.count("0.5000") == 6
     assert "seed=1" not in text  # common to all
     assert "…" not in text
+
+
+def test_lists_and_brackets_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are no markup."""
+    folder = tmp_path / "my [run]"
+    _show_sweep([([f"data.languages=[de,{other}]"], JobResult(folder / other)) for other in ("en", "fr")])
+    table = plan_table("Plan")
+    table.add_row("results", "[run]")
+    show_table(table)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "[de,en]" in shown and "[de,fr]" in shown and "my [run]" in shown and "results [run]" in shown

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from rich.console import Console
 
 from mixlingua.cli.settings import EncodeSettings
-from mixlingua.cli.show import plan_table, say
+from mixlingua.cli.show import plan_table, say, show_table
 from mixlingua.cli.train import open_stores
 from mixlingua.data.rows import Side, id_of
 from mixlingua.data.store import ParallelStore
@@ -164,4 +163,4 @@ def _announce(cfg: DictConfig, run_dir: Path, collections: Sequence[Texts], miss
     if cfg.keep_teacher_vectors:
         table.add_row("kept", "in the cache, for a training with this model as its teacher")
     table.add_row("results", str(run_dir))
-    Console().print(table)
+    show_table(table)

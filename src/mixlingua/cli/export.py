@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.table import Table
 
-from mixlingua.cli.show import say
+from mixlingua.cli.show import say, show_table
 from mixlingua.cli.train import open_tasks
 from mixlingua.errors import ConfigError, DataError
 from mixlingua.evaluation.results import main_figures
@@ -73,7 +73,7 @@ def _show(cfg: DictConfig, files: dict[str, int]) -> None:
     table.add_column(justify="right")
     for name, size in [*files.items(), (f"{len(files)} files", sum(files.values()))]:
         table.add_row(name, f"{size / 1e6:,.3f} MB")
-    Console().print(table)
+    show_table(table)
 
 
 def export(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
@@ -118,5 +118,5 @@ def _cost_of_int8(cfg: DictConfig, encoder: BiEncoder, folder: Path) -> dict[str
                 figures |= {f"export/float32/{key}": before[key], f"export/int8/{key}": after[key]}
     sizes = [(folder / name).stat().st_size / 1e6 for name in (PLAIN, INT8)]
     table.add_row("MB on disk", *(f"{size:,.1f}" for size in sizes), f"{sizes[1] - sizes[0]:+,.1f}")
-    Console().print(table)
+    show_table(table)
     return figures

@@ -21,11 +21,10 @@ from hydra.utils import instantiate
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 import mixlingua
-from mixlingua.cli.show import add_note, duration, plan_table, say
+from mixlingua.cli.show import add_note, duration, plan_table, say, show_table
 from mixlingua.cli.train import open_stores
 from mixlingua.distributed import local_device
 from mixlingua.errors import ConfigError, MixlinguaError, to_stderr
@@ -215,8 +214,7 @@ def _announce(
     """Print what will be encoded and what it costs."""
     table = plan_table("Index")
     described = corpus.describe()
-    source = escape(str(described.get("path") or described["name"]))
-    table.add_row("documents", f"{reading.num_documents:,} of {source}")
+    table.add_row("documents", f"{reading.num_documents:,} of {described.get('path') or described['name']}")
     counts = sorted(reading.languages.items(), key=lambda item: -item[1])
     shown = ", ".join(f"{language_line(code)} {count:,}" for code, count in counts[:12])
     table.add_row("languages", shown + (f" and {len(counts) - 12} more" if len(counts) > 12 else ""))
@@ -236,7 +234,7 @@ def _announce(
     record = settings.record()
     table.add_row("engine", f"{record['kind']}, {record.get('factory') or record.get('uri')}")
     table.add_row("results", str(base.path))
-    Console().print(table)
+    show_table(table)
 
 
 def _new_encoding(cfg: DictConfig, run_dir: Path) -> Encoding:
@@ -377,5 +375,5 @@ def _show(results: Sequence[Result], note: str | None) -> None:
     for result in results:
         text = " ".join(result.text.split())
         snippet = text if len(text) <= _SNIPPET else f"{text[: _SNIPPET - 1].rstrip()}…"
-        table.add_row(f"{result.score:.3f}", result.language, escape(result.title or result.id), escape(snippet))
-    Console().print(table if results else "No document.")
+        table.add_row(f"{result.score:.3f}", result.language, result.title or result.id, snippet)
+    show_table(table) if results else say("No document.")

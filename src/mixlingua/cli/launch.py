@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 import mixlingua
 from mixlingua.cli.command_line import parsed, spelled_out
@@ -135,7 +136,7 @@ def _override(text: str) -> Override | None:
 
 
 def _show_sweep(jobs: list[tuple[list[str], JobResult]]) -> None:
-    console = Console()
+    console = Console(markup=False)  # brackets are lists and parts of paths
     console.print(sweep_table(jobs))
     console.print(f"Runs in {jobs[0][1].run_dir.parent}", highlight=False, soft_wrap=True)
     if any(result.state == "failed" for _, result in jobs):
@@ -154,7 +155,7 @@ def sweep_table(jobs: list[tuple[list[str], JobResult]]) -> Table:
         heading = name.replace("/", "\n").replace("lingual", "-\nlingual").replace("_", "_\n")
         table.add_column(heading, justify="right")
     for number, (overrides, result) in enumerate(jobs):
-        state = f"[red]{result.state}" if result.state == "failed" else result.state
+        state = Text(result.state, style="red" if result.state == "failed" else "")
         different = "\n".join(override for override in overrides if override not in common)
         table.add_row(str(number), different, state, *(_figure(result.metrics.get(name)) for name in names))
     return table

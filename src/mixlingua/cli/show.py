@@ -69,7 +69,7 @@ def announce_training(
     _add_postprocess(table, cfg)
     _add_tasks(table, tasks, "before and after" if cfg.evaluation.before else "after")
     table.add_row("results", str(run_dir))
-    Console().print(table)
+    show_table(table)
 
 
 def announce_evaluation(cfg: DictConfig, run_dir: Path, tasks: list[Task]) -> None:
@@ -79,7 +79,7 @@ def announce_evaluation(cfg: DictConfig, run_dir: Path, tasks: list[Task]) -> No
     _add_postprocess(table, cfg)
     _add_tasks(table, tasks, "once")
     table.add_row("results", str(run_dir))
-    Console().print(table)
+    show_table(table)
 
 
 def announce_mining(cfg: DictConfig, run_dir: Path, sources: Mapping[str, MiningRows]) -> None:
@@ -93,7 +93,7 @@ def announce_mining(cfg: DictConfig, run_dir: Path, sources: Mapping[str, Mining
     table.add_row("find", f"{rules.num_negatives} of the first {rules.top_k} passages in {where}{limit}")
     table.add_row("model", cfg.model.name_or_path)
     table.add_row("results", str(run_dir))
-    Console().print(table)
+    show_table(table)
 
 
 def announce_translation(cfg: DictConfig, run_dir: Path, job: Job, costs: Mapping[str, Cost]) -> None:
@@ -120,7 +120,7 @@ def announce_translation(cfg: DictConfig, run_dir: Path, job: Job, costs: Mappin
     if job.settings.gate.min_round_trip is not None:
         table.add_row("and back", "what is accepted is translated back, which about doubles it")
     table.add_row("results", str(run_dir))
-    Console().print(table)
+    show_table(table)
 
 
 def plan_table(title: str) -> Table:
@@ -134,6 +134,11 @@ def plan_table(title: str) -> Table:
 def add_note(table: Table, note: str) -> None:
     """A row of a plan that calls for attention."""
     table.add_row("", Text(note, style="yellow"))
+
+
+def show_table(table: Table) -> None:
+    """Print a table with its texts as they are: brackets, of lists and in paths, are no markup."""
+    Console(markup=False).print(table)
 
 
 def say(line: str, style: str | None = None) -> None:
@@ -201,7 +206,7 @@ def show_translation(
         ratio = "" if report.ratio is None else f"{report.ratio:.2f}"
         share = f"{100 * report.accepted:.1f} %"
         table.add_row(language, f"{report.num_texts:,}", share, *counts, ratio, f"{report.num_rows:,}")
-    Console().print(table)
+    show_table(table)
     files = ", ".join(f"{name}.jsonl.gz" for name in cfg.data.sources)
     say(f"Rows in {run_dir / 'pairs'} ({files}); read them with data=jsonl")
     if met:
