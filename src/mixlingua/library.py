@@ -18,7 +18,6 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning import Callback
 from pytorch_lightning.loggers import Logger
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from mixlingua import distributed
@@ -41,7 +40,7 @@ from mixlingua.report.page import cut_notes
 from mixlingua.retrieval.encode import encode, refuse_half_pairs
 from mixlingua.sampling.plan import BatchPlan
 from mixlingua.sampling.strategies import Hybrid, Strategy
-from mixlingua.signatures import needed, signature
+from mixlingua.signatures import TRAINER, needed, signature
 from mixlingua.training.callbacks import SeedEachBatch
 from mixlingua.training.datamodule import PairDataModule
 from mixlingua.training.module import RetrieverModule, Teacher
@@ -297,12 +296,7 @@ def train(
     )
     history = _Losses()
     module = RetrieverModule(encoder.module.train(), total, optimizer or AdamW(), reads)
-    try:
-        lightning = build_trainer(arguments, Path.cwd(), [SeedEachBatch(seed), history, *callbacks], loggers)
-    except (TypeError, ValueError, MisconfigurationException) as error:
-        raise ConfigError(
-            f"train: Lightning's Trainer refuses its arguments: {' '.join(str(error).split())}"
-        ) from error
+    lightning = build_trainer(arguments, Path.cwd(), [SeedEachBatch(seed), history, *callbacks], loggers)
     lightning.fit(module, datamodule)
     return history.losses
 
@@ -334,7 +328,6 @@ def _readers(data: Any) -> list[Reader]:
 
 
 _OWN = {"max_steps": "steps=N", "logger": "loggers=[...]", "max_epochs": "steps=N: a run is one epoch of so many steps"}
-_TRAINER = "pytorch_lightning.trainer.trainer.Trainer"
 
 
 def _check_trainer(arguments: Mapping[str, Any]) -> None:
@@ -344,12 +337,12 @@ def _check_trainer(arguments: Mapping[str, Any]) -> None:
             raise ConfigError(f"train: {name}={shown(value)}: use {_OWN[name]}.")
         if name in AdamW.__dataclass_fields__:
             raise ConfigError(f"train: {name}={shown(value)}: use optimizer=AdamW({name}={shown(value)}).")
-    known, own = signature(_TRAINER), signature(f"{__name__}.train")
+    known, own = signature(TRAINER), signature(f"{__name__}.train")
     for name in arguments:
         if known and own and name not in known.defaults:
             near = suggest(name, [*own.defaults, *known.defaults])
             raise ConfigError(f"train: no option '{name}', neither of train nor of Lightning's Trainer.{near}")
-    _check_options(_TRAINER, "train", arguments)
+    _check_options(TRAINER, "train", arguments)
 
 
 def _check_options(target: str, where: str, options: Mapping[str, Any]) -> None:

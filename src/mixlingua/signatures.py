@@ -16,6 +16,7 @@ class _Unreadable:
 
 REQUIRED = "???"  # as OmegaConf marks a value that has to be given
 UNREADABLE = _Unreadable()
+TRAINER = "pytorch_lightning.trainer.trainer.Trainer"  # what the keys of conf/trainer are arguments of
 
 
 @dataclass(frozen=True)

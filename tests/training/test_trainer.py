@@ -5,7 +5,14 @@ from typing import Any
 import pytest
 import torch
 
-from mixlingua.training.trainer import build_trainer, native_precision, num_processes, starts_itself_again
+from mixlingua.errors import ConfigError
+from mixlingua.training.trainer import (
+    build_trainer,
+    device_problems,
+    native_precision,
+    num_processes,
+    starts_itself_again,
+)
 
 
 def arguments(**changes: Any) -> dict[str, Any]:
@@ -63,3 +70,13 @@ def test_auto_takes_bfloat16_on_gpus_of_compute_capability_8_and_above(monkeypat
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
     assert native_precision("gpu") == precision
+
+
+def test_what_lightning_refuses_is_told(tmp_path):
+    with pytest.raises(ConfigError, match="Trainer refuses its arguments: You selected an invalid strategy"):
+        build_trainer(arguments(strategy="dpp"), tmp_path, [], [])
+
+
+@pytest.mark.parametrize("devices", ["auto", 1, "2", -1, [0], "0,", "0,2", [1, 3]])
+def test_devices_of_a_gpu_may_be_named(devices):
+    assert device_problems(arguments(accelerator="auto", devices=devices)) == []

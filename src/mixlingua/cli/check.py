@@ -22,7 +22,7 @@ from mixlingua.cli.run_record import checkpoint_of, translations_of
 from mixlingua.cli.settings import below
 from mixlingua.errors import first_line, interruption_of, problems_of, source_named, suggest_beside
 from mixlingua.reading import dotted, within
-from mixlingua.signatures import needed
+from mixlingua.signatures import TRAINER, needed
 
 # What the keys of conf/config.yaml take that belong to no constructor.
 PLAIN = {
@@ -73,7 +73,8 @@ def problems(cfg: DictConfig, action: Action, overrides: Sequence[str] = (), *, 
     except OmegaConfBaseException as error:
         return [" ".join(str(error).split())]
     unknown = [problem for part in uses if part in tree for problem in unknown_keys(tree[part], part)]
-    types = [problem for part in uses if part in tree for problem in wrong_types(tree[part], part)]
+    targets = {**tree, "trainer": {"_target_": TRAINER, **tree["trainer"]}}
+    types = [problem for part in uses if part in tree for problem in wrong_types(targets[part], part)]
     empty = [said for key, said in action.needs.items() if not OmegaConf.select(cfg, key)]
     found = [*unknown, *types, *empty]
     if not types:
@@ -174,10 +175,9 @@ def _of_trainer(tree: dict[str, Any], uses: Sequence[str], multirun: bool) -> It
     for key in trainer:
         if said := no_trainer_argument(key):
             yield f"trainer.{key}: {said}"
-    if wrong := below("trainer", trainer, max_steps=1, accumulate_grad_batches=1, num_nodes=1):
+    if wrong := below("trainer", trainer, max_steps=1, accumulate_grad_batches=1, num_nodes=1, log_every_n_steps=1):
         yield from wrong
         return
-    yield from device_problems(trainer)
     yield from precision_problems(trainer["precision"])
     if "evaluation" in uses and (measured := tree["evaluation"]["precision"]) != trainer["precision"]:
         yield from precision_problems(measured, "evaluation")
@@ -192,17 +192,20 @@ def _of_trainer(tree: dict[str, Any], uses: Sequence[str], multirun: bool) -> It
         yield f"trainer.precision={held}: layers of a postprocess are in 32-true. Use {' or '.join(AUTOCAST)}."
     if trainer["strategy"] == "fsdp" and "averaging" in uses and tree["averaging"]["ema_decay"] is not None:
         yield "averaging.ema_decay: a moving average is not kept of weights that processes share (trainer=fsdp)."
-    processes = num_processes(trainer)
     batch_size = tree["data"]["batch_size"]
-    if "sampler" in uses and isinstance(batch_size, int) and batch_size % processes:
-        yield (
-            f"data.batch_size={batch_size}: cannot be shared evenly by {processes} processes; "
-            f"use {max(batch_size // processes, 1) * processes}."
-        )
     if "sampler" in uses and batch_size == 1 and not tree["data"]["num_negatives"] and _in_batch_only(tree["loss"]):
         yield (
             "data.batch_size=1: there is no passage that a query could be told from, so nothing would be learnt. Use 2 "
             "pairs or more, or hard negatives (data.num_negatives)."
+        )
+    if wrong := device_problems(trainer):  # the rest concerns several processes
+        yield from wrong
+        return
+    processes = num_processes(trainer)
+    if "sampler" in uses and isinstance(batch_size, int) and batch_size % processes:
+        yield (
+            f"data.batch_size={batch_size}: cannot be shared evenly by {processes} processes; "
+            f"use {max(batch_size // processes, 1) * processes}."
         )
     if "translation" in uses and processes > 1:
         yield (

@@ -77,7 +77,8 @@ def wrong_types(node: Any, path: str) -> Iterator[str]:
     """
     for place, target, known in _targets(node, path):
         for key, annotation in known.annotations.items():
-            value, default = target.get(key, REQUIRED), known.defaults.get(key, REQUIRED)
+            default = known.defaults.get(key, REQUIRED)
+            value = target.get(key, default)
             if repr(value) != repr(default) and (takes := needed(value, annotation)):
                 yield wrong_type(f"{place}.{key}", value, takes)
 

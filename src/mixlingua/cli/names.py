@@ -17,12 +17,11 @@ from omegaconf.errors import OmegaConfBaseException
 from mixlingua.cli.command_line import ACTIONS, config_groups, default_choices, parsed
 from mixlingua.cli.configuration import composer
 from mixlingua.errors import ConfigError, first_line, raise_problems, suggest
-from mixlingua.signatures import signature
+from mixlingua.signatures import TRAINER, signature
 
 # What holds things by name, each of which may be taken out, as by ~loss.retention.
 NAMED = ("loss", "data.sources", "data.validation_sources", "evaluation.tasks", "callbacks", "logger")
 _NOT_ADDED = "every key is declared, so '+' would only add one that nothing reads; write {}."
-_TRAINER = "pytorch_lightning.trainer.trainer.Trainer"
 _PLUGINS = {
     "hydra/launcher/joblib": "hydra-joblib-launcher",
     "hydra/launcher/submitit": "hydra-submitit-launcher",
@@ -227,7 +226,7 @@ def _otherwise(group: str, choice: str) -> str:
 
 def no_trainer_argument(key: str) -> str:
     """Why Lightning's Trainer does not take a key; empty where it does."""
-    known = signature(_TRAINER)
+    known = signature(TRAINER)
     if known is None or key in known.defaults:
         return ""
     return f"pytorch_lightning.Trainer takes no '{key}'.{suggest(key, known.defaults)}"

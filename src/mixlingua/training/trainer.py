@@ -1,5 +1,6 @@
 """The Lightning Trainer that conf/trainer describes: its precision, and how many processes it will use."""
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from pytorch_lightning.callbacks import Checkpoint, RichProgressBar
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
 from pytorch_lightning.strategies import ModelParallelStrategy
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from mixlingua.errors import choice_problems
+from mixlingua.errors import ConfigError, choice_problems
 from mixlingua.retrieval.encode import AUTOCAST, PLAIN
 from mixlingua.training.checkpoints import WholeCheckpoints
 from mixlingua.training.processes import RankSignals, only_warnings
@@ -22,11 +24,11 @@ def build_trainer(
     """A Trainer with the arguments of conf/trainer and a progress bar; Lightning's own files, if any, go to run_dir.
 
     precision "auto" is that of `native_precision`; strategy "fsdp" is FSDP2 over all processes. A profiler by name
-    writes to run_dir/profile.
+    writes to run_dir/profile. Raises ConfigError where Lightning refuses an argument.
     """
     only_warnings()
     given: dict[str, Any] = {"enable_model_summary": False, "num_sanity_val_steps": 0, **arguments}
-    if 0 < given.get("max_steps", -1) < given.get("log_every_n_steps", 50):
+    if 0 < given.get("max_steps", -1) < (given.get("log_every_n_steps") or 50):
         given["log_every_n_steps"] = given["max_steps"]  # something is logged
     if given.get("precision") == "auto":
         given["precision"] = native_precision(given["accelerator"])
@@ -38,14 +40,17 @@ def build_trainer(
         given["profiler"] = PROFILERS[profiler](dirpath=run_dir / "profile", filename=profiler)
     bar = [TrainingBar(leave=True)] if given.get("enable_progress_bar", True) else []
     callbacks = [RankSignals(), *bar, *callbacks]
-    return Trainer(
-        **given,
-        callbacks=callbacks,
-        logger=list(loggers),
-        plugins=[WholeCheckpoints()],
-        default_root_dir=run_dir,
-        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
-    )
+    try:
+        return Trainer(
+            **given,
+            callbacks=callbacks,
+            logger=list(loggers),
+            plugins=[WholeCheckpoints()],
+            default_root_dir=run_dir,
+            enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
+        )
+    except (TypeError, ValueError, MisconfigurationException) as error:
+        raise ConfigError(f"Lightning's Trainer refuses its arguments: {' '.join(str(error).split())}") from error
 
 
 # Lightning's by name; its own choice by name logs the table as a notice about itself, which a run does not show.
@@ -107,10 +112,15 @@ def precision_problems(precision: object, section: str = "trainer") -> list[str]
 
 
 def device_problems(arguments: Mapping[str, Any]) -> list[str]:
-    """What the machine lacks for the accelerator and devices that are asked for."""
+    """What is wrong with the devices that are asked for, or lacking on this machine."""
     import torch
 
     accelerator, devices = arguments["accelerator"], arguments["devices"]
+    text = "".join(f"{device}," for device in devices) if isinstance(devices, list) else str(devices)
+    which = "" if accelerator == "cpu" else r"|-1|(\d+,)+\d*"
+    if not re.fullmatch(rf"auto|[1-9]\d*{which}", text):
+        listed = ", or a list of which, such as [0,1]," if which else ""
+        return [f"trainer.devices={devices}: a number of 1 or more, or auto{listed} is needed."]
     if accelerator in ("gpu", "cuda") and not torch.cuda.is_available() and not torch.backends.mps.is_available():
         return [f"trainer.accelerator={accelerator}: no GPU is visible here; use trainer=cpu."]
     visible = torch.cuda.device_count()
