@@ -138,10 +138,15 @@ def test_what_cannot_be_asked_is_refused(make):
             make(count=count)
     with pytest.raises(ConfigError, match="task held_out: unknown language 'xx'"):
         make(languages=["de", "xx"])
-    with pytest.raises(
-        DataError, match=r"no held-out row of listed has .* in two of de, ru\. For data in one language"
-    ):
+    with pytest.raises(DataError, match=r"no held-out row of listed has .* in two of de, ru; the data have de, en"):
         make(languages=["de", "ru"])
+
+
+def test_languages_of_the_data_that_are_not_measured_are_told(make, caplog):
+    make(languages=["de", "en"])
+    assert "not measured" not in caplog.text
+    make(*(row(number, ("de", "en", "am")) for number in range(30)), languages=["de", "en"])
+    assert "held_out: not measured in am; evaluation.tasks.held_out.languages=null takes all" in caplog.text
 
 
 def test_languages_that_no_row_asks_in_are_left_out(make, caplog):

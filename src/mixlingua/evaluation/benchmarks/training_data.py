@@ -79,10 +79,16 @@ def held_out(
     if not drawn:
         raise DataError(
             f"task held_out: no held-out row of {', '.join(by_source)} has a query other than its passage in "
-            f"{'two of ' if len(wanted) > 1 else ''}{', '.join(wanted)}. For data in one language: evaluation.tasks."
-            "held_out.languages=[en]; for translations of sentences: evaluation=ntrex or tatoeba; or hold out more "
-            f"than data.validation_fraction={validation_fraction}."
+            f"{'two of ' if len(wanted) > 1 else ''}{', '.join(wanted)}; the data have {', '.join(known)}. Choose "
+            "among these by evaluation.tasks.held_out.languages=[...]; for translations of sentences: evaluation=ntrex "
+            f"or tatoeba; or hold out more than data.validation_fraction={validation_fraction}."
         )
+    if unmeasured := [language for language in known if language not in wanted]:
+        more = f" and {len(unmeasured) - 5} more" if unmeasured[5:] else ""
+        logger.warning(
+            "held_out: not measured in %s%s; evaluation.tasks.held_out.languages=null takes all languages of the data",
+            ", ".join(unmeasured[:5]), more,
+        )  # fmt: skip
     chosen = [language for language in wanted if any(language in row.queries for row in drawn)]
     if languages is not None and (lacking := [language for language in wanted if language not in chosen]):
         logger.warning("held_out: no held-out row of %s is in %s", ", ".join(by_source), ", ".join(lacking))
