@@ -27,8 +27,8 @@ def test_views_are_those_of_all_losses(infonce):
 def test_nothing_to_train_by(infonce):
     with pytest.raises(ConfigError, match=r"loss=\[\]"):
         TotalLoss({})
-    with pytest.raises(ConfigError, match=r"loss\.infonce\.weight=-1"):
-        TotalLoss({"infonce": infonce(weight=-1.0)})
+    with pytest.raises(ConfigError, match=r"weight=-1"):
+        infonce(weight=-1.0)
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,8 @@ class DataSettings:
             *below("data", self, batch_size=1, max_rows=1, num_negatives=0, validation_batches=1, num_workers=0),
             *below("data", self, max_query_length=4, max_passage_length=4),
         ]
+        if not 0 <= self.validation_fraction < 1:
+            problems.append(f"data.validation_fraction={self.validation_fraction}: it must be at least 0 and below 1.")
         if not self.sources:
             problems.append(
                 "data=[]: nothing to train on; choose one or several sources, such as data=[ntrex,tatoeba]."

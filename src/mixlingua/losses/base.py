@@ -106,12 +106,15 @@ class StepLoss(nn.Module, ABC):
 
     Training calls it in float32, whatever the precision of the encoder.
     remembered: (M, D) embeddings of earlier batches that it looks at again, by view. They are saved in checkpoints.
+    Raises ConfigError where the weight is no number of 0 or more.
     """
 
     trains_texts = True  # whether the embeddings of whole texts have a gradient from it
 
     def __init__(self, weight: float) -> None:
         super().__init__()
+        if not 0 <= weight < math.inf:
+            raise ConfigError(f"weight={weight}: a number of 0 or more.")
         self.weight = weight
         self.remembered: dict[View, Tensor] = {}
 
@@ -138,10 +141,7 @@ def above_zero(key: str, value: float) -> float:
 
 
 class TotalLoss(nn.Module):
-    """The sum of losses, each times its weight.
-
-    Raises ConfigError where there is none, or a weight is no number of 0 or more.
-    """
+    """The sum of losses, each times its weight. Raises ConfigError where there is none."""
 
     def __init__(self, losses: Mapping[str, StepLoss]) -> None:
         super().__init__()
@@ -156,8 +156,6 @@ class TotalLoss(nn.Module):
                     f"loss.{name}: {kind} is no loss of a step. Derive it from mixlingua.losses.base.StepLoss: "
                     "super().__init__(weight), and forward(step) that returns a scalar."
                 )
-            if not 0 <= loss.weight < math.inf:
-                raise ConfigError(f"loss.{name}.weight={loss.weight}: a number of 0 or more.")
         self.losses = nn.ModuleDict(losses)
         self._typed = dict(losses)  # the same: torch's container does not know what it holds
 

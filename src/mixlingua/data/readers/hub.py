@@ -20,7 +20,7 @@ VERSION = "2"
 class HubReader:
     """Rows from a data set of the library `datasets`: of the hub, of a folder, or saved by `save_to_disk`.
 
-    path: a hub id (owner/name), or a folder
+    path: a hub id (owner/name), or a folder that holds the data set's files alone
     columns: which columns are what, by the fields of `Columns`: query, passages, negatives, scores, id, language; null:
     `query` and `passage`
     languages: of the data set; several where the columns' names have `{language}`
@@ -44,6 +44,8 @@ class HubReader:
         name: str = "hf",
     ) -> None:
         key = f"data.sources.{name}"
+        if Path(path).is_file():
+            raise ConfigError(f"{key}.path={path}: a file; put it into a folder of its own, and name that.")
         columns = {field: value for field, value in (columns or {}).items() if value is not None}
         known = [field.name for field in fields(Columns)]
         for field in columns:
