@@ -9,8 +9,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from traceback import format_exception
 
 import pytest
+from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
@@ -78,6 +80,16 @@ def test_the_traceback_is_there_when_asked_for(launch: Launch, monkeypatch: pyte
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     with pytest.raises(DataError):
         launch("action=probe", "seed=1", probe=half_seed)
+
+
+def test_the_traceback_of_a_constructor_is_there_when_asked_for(
+    launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert launch("action=train", "model=tiny", "sampler.alpha=2") == 2
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(InstantiationException) as raised:
+        launch("action=train", "model=tiny", "sampler.alpha=2")
+    assert "strategies.py" in "".join(format_exception(raised.value))
 
 
 def test_an_unknown_action_is_refused_before_anything_is_written(

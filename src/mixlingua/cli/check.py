@@ -20,7 +20,7 @@ from mixlingua.cli.configuration import unknown_keys, wrong_type, wrong_types
 from mixlingua.cli.names import NAMED, no_trainer_argument
 from mixlingua.cli.run_record import checkpoint_of, translations_of
 from mixlingua.cli.settings import below
-from mixlingua.errors import first_line, interruption_of, problems_of, source_named, suggest_beside
+from mixlingua.errors import first_line, full_errors, interruption_of, problems_of, source_named, suggest_beside
 from mixlingua.reading import dotted, within
 from mixlingua.signatures import TRAINER, needed
 
@@ -264,7 +264,7 @@ def _refusal(node: DictConfig, path: str) -> Iterator[str]:
     try:
         get_object(node._target_)
     except Exception as error:
-        _raise_interruption(error)
+        _check_reportable(error)
         yield f"{path}._target_: cannot import '{node._target_}' ({error.__cause__ or error})."
         return
     if node.get("_partial_", False) or group in ("logger", "callbacks"):
@@ -273,12 +273,15 @@ def _refusal(node: DictConfig, path: str) -> Iterator[str]:
         with source_named(f"{path}.source" if group == "evaluation.tasks" else path):
             instantiate(node, _recursive_=path not in _SECTIONS)
     except Exception as error:
-        _raise_interruption(error)
+        _check_reportable(error)
         for problem in problems_of(error):
             yield problem if problem.startswith(path) else f"{path}: {problem}"
 
 
-def _raise_interruption(error: Exception) -> None:
-    """Raise the interruption during which an error was raised, where there was one: it is no problem of a value."""
+def _check_reportable(error: Exception) -> None:
+    """Raise the interruption during which an error was raised, which is no problem of a value; where tracebacks are
+    asked for, the error itself."""
     if interrupted := interruption_of(error):
         raise interrupted from None
+    if full_errors():
+        raise error
