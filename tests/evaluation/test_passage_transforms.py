@@ -1,6 +1,7 @@
 """A benchmark with transformed passages: what changes, what is said about it, and that texts are encoded once."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -70,52 +71,69 @@ def test_it_is_not_for_one_language(biased):
 
 
 @pytest.fixture
-def encoded(monkeypatch) -> list[tuple[str, int]]:
-    """The side of each call of the encoder, and how many texts it had."""
+def texts_encoded(monkeypatch) -> list[tuple[str, list[str]]]:
+    """The side and the texts of each call of the encoder."""
     calls = []
 
-    def encode(encoder, texts, side, **_):
-        calls.append((side, len(texts)))
-        return Biased()(texts, side)
+    def encode_tokens(encoder, tokens, **_):
+        sides, texts = zip(*tokens, strict=True)
+        calls.append((sides[0], list(texts)))
+        return Biased()(texts, sides[0])
 
-    monkeypatch.setattr(suite, "encode", encode)
+    monkeypatch.setattr(suite, "encode_tokens", encode_tokens)
     return calls
 
 
+def numbers(calls):
+    """The side of each call, and how many texts it had."""
+    return [(side, len(texts)) for side, texts in calls]
+
+
+class Tokenizer:
+    """The tokens of a text are its side and itself."""
+
+    def __init__(self):
+        self.max_length = {"query": 9, "passage": 9}
+
+    def encode_counting(self, texts, side):
+        return [(side, text) for text in texts], {}
+
+
 def evaluate(*tasks):
-    return suite.evaluate_encoder(object(), tasks, token_budget=8, precision="32-true")
+    encoder = SimpleNamespace(tokenizer=Tokenizer())
+    return suite.evaluate_encoder(encoder, tasks, token_budget=8, precision="32-true")
 
 
 def with_one_more(task: RetrievalTask) -> RetrievalTask:
     return replace(task, name="longer", passages=task.passages | {"en": task.passages["en"] | {"en2": "00 1"}})
 
 
-def test_texts_of_several_tasks_are_encoded_once(biased, encoded):
+def test_texts_of_several_tasks_are_encoded_once(biased, texts_encoded):
     results = evaluate(biased, with_joining(biased), replace(biased, name="other"))
-    assert encoded == [("query", 4), ("passage", 4)]
+    assert numbers(texts_encoded) == [("query", 4), ("passage", 4)]
     assert [result.task for result in results] == ["biased", "biased_joined", "other"]
 
 
-def test_a_passage_that_only_the_second_task_has_is_encoded_alone(biased, encoded):
+def test_a_passage_that_only_the_second_task_has_is_encoded_alone(biased, texts_encoded):
     evaluate(biased, with_one_more(biased))
-    assert encoded == [("query", 4), ("passage", 4), ("passage", 1)]
+    assert numbers(texts_encoded) == [("query", 4), ("passage", 4), ("passage", 1)]
 
 
-def test_another_evaluation_encodes_anew(biased, encoded):
+def test_another_evaluation_encodes_anew(biased, texts_encoded):
     for _ in range(2):
         evaluate(biased)
-    assert encoded == [("query", 4), ("passage", 4)] * 2
+    assert numbers(texts_encoded) == [("query", 4), ("passage", 4)] * 2
 
 
-def test_only_the_latest_texts_are_kept(biased, encoded):
+def test_only_the_latest_texts_are_kept(biased, texts_encoded):
     texts = with_one_more(biased).passages
     others = replace(
         biased, passages={name: {key: f"0{text}" for key, text in own.items()} for name, own in texts.items()}
     )
-    encoder = suite.TextEncoder(object(), 8, "32-true", suite.progress_bars(), "")
+    encoder = suite.TextEncoder(SimpleNamespace(tokenizer=Tokenizer()), 8, "32-true", suite.progress_bars(), "")
     for task in (biased, others, biased):
         evaluate_task(task, encoder)
-    assert encoded == [("query", 4), ("passage", 4), ("passage", 5), ("passage", 4)]
+    assert numbers(texts_encoded) == [("query", 4), ("passage", 4), ("passage", 5), ("passage", 4)]
 
 
 PARAGRAPHS = ["0 01", "1 01"]
@@ -193,18 +211,11 @@ def test_contexts_and_centring_reach_the_ranking(uneven):
         assert found != evaluate_task(uneven, Drawn()).aggregate()
 
 
-def test_contexts_are_encoded_once_and_beside_what_is_known(biased, monkeypatch):
+def test_contexts_are_encoded_once_and_beside_what_is_known(biased, texts_encoded):
     contexts = {language: dict(zip(own, PARAGRAPHS, strict=True)) for language, own in biased.passages.items()}
-    task, encoded = replace(biased, contexts=contexts), []
-
-    def encode(encoder, texts, side, **_):
-        encoded.append((side, list(texts)))
-        return Biased()(texts, side)
-
-    monkeypatch.setattr(suite, "encode", encode)
-    tasks = [task, transformed(task, "context", context_weight=0.2), with_joining(task)]
-    suite.evaluate_encoder(object(), tasks, token_budget=8, precision="32-true")
-    assert [texts for side, texts in encoded if side == "passage"] == [["0 0", "1 0", "0 1", "1 1"], PARAGRAPHS]
+    task = replace(biased, contexts=contexts)
+    evaluate(task, transformed(task, "context", context_weight=0.2), with_joining(task))
+    assert [texts for side, texts in texts_encoded if side == "passage"] == [["0 0", "1 0", "0 1", "1 1"], PARAGRAPHS]
 
 
 def test_what_a_benchmark_lacks_is_said(biased):

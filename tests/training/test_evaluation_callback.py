@@ -17,6 +17,9 @@ from mixlingua.training.end_of_training import EndOfTraining
 
 
 class WordTokenizer:
+    def __init__(self):
+        self.max_length = {"query": 9, "passage": 9}
+
     def encode_counting(self, texts, side):
         return self.encode(texts, side), {}
 

@@ -23,7 +23,7 @@ from mixlingua.evaluation.results import TaskResult
 from mixlingua.evaluation.tasks import BitextTask, ProbeTask, RetrievalTask
 from mixlingua.files import content_hash
 from mixlingua.model.encoder import BiEncoder
-from mixlingua.retrieval.encode import Encode, encode
+from mixlingua.retrieval.encode import Encode, encode_tokens
 from mixlingua.retrieval.kept_vectors import kept_whole
 
 
@@ -140,26 +140,25 @@ class TextEncoder:
         self.bars, self.purpose, self.keep = bars, purpose, keep
         self.cut: dict[Side, Cut] = {}
         self.latest_cut = Cut()
-        self._latest: dict[Side, tuple[dict[str, int], Tensor]] = {}  # text -> its row, and (N, D)
-        self._lost: dict[Side, dict[str, int]] = {}  # of these texts
+        # text -> its row; (N, D); and of each text that was cut, how many tokens were lost
+        self._latest: dict[Side, tuple[dict[str, int], Tensor, dict[str, int]]] = {}
 
     @cached_property
     def fingerprint(self) -> str:
         return content_hash(self.encoder.fingerprint(), self.precision)
 
     def __call__(self, texts: Sequence[str], side: Side) -> Tensor:
-        rows, vectors = self._latest.get(side, ({}, torch.empty(0)))
-        lost = self._lost.get(side, {})
+        rows, vectors, lost = self._latest.get(side, ({}, torch.empty(0), {}))
         distinct = list(dict.fromkeys(texts))
         new = [text for text in distinct if text not in rows]
         if new:
-            shares = len(new) < len(distinct)
-            lost = dict(lost) if shares else {}
-            fresh = self._encoded(new, side, lost)
-            rows, vectors = (rows, torch.cat([vectors, fresh])) if shares else ({}, fresh)
+            if len(new) == len(distinct):
+                rows, vectors, lost = {}, vectors[:0], {}
+            fresh, fresh_lost = self._encoded(new, side)
             rows = rows | {text: row for row, text in enumerate(new, start=len(rows))}
-            self._latest[side], self._lost[side] = (rows, vectors), lost
-        self.latest_cut = cut_of(lost, distinct, self.encoder.tokenizer.max_length[side] if lost else 0)
+            vectors, lost = torch.cat([vectors, fresh]) if len(vectors) else fresh, lost | fresh_lost
+            self._latest[side] = rows, vectors, lost
+        self.latest_cut = cut_of(lost, distinct, self.encoder.tokenizer.max_length[side])
         self.count(self.latest_cut, side)
         return vectors[[rows[text] for text in texts]]
 
@@ -167,32 +166,24 @@ class TextEncoder:
         """Add texts to those that were counted."""
         self.cut[side] = self.cut.get(side, Cut()) + cut
 
-    def _encoded(self, texts: Sequence[str], side: Side, lost: dict[str, int]) -> Tensor:
+    def _encoded(self, texts: Sequence[str], side: Side) -> tuple[Tensor, dict[str, int]]:
+        """The vectors of texts, and the tokens that were lost of those that were cut."""
+        token_ids, lost = self.encoder.tokenizer.encode_counting(texts, side)
         if not self.keep:
-            return self._computed(texts, side, lost)
+            return self._computed(token_ids, side), lost
         device = next(self.encoder.parameters()).device.type
         settings = (self.token_budget, self.encoder.packed, device)
         parts = (self.fingerprint, repr(settings), side, *texts)
-        counts: list[dict[str, int]] = []  # one, of these texts alone, where their vectors are computed now
+        return kept_whole(parts, len(texts), lambda: self._computed(token_ids, side)), lost
 
-        def compute() -> Tensor:
-            counts.append({})
-            return self._computed(texts, side, counts[0])
-
-        vectors = kept_whole(parts, len(texts), compute)
-        lost |= counts[0] if counts else self.encoder.tokenizer.encode_counting(texts, side)[1]
-        return vectors
-
-    def _computed(self, texts: Sequence[str], side: Side, lost: dict[str, int]) -> Tensor:
+    def _computed(self, token_ids: Sequence[Sequence[int]], side: Side) -> Tensor:
         bar = self.bars.add_task(f"{self.purpose}: {side} vectors", total=None)
-        vectors = encode(
+        vectors = encode_tokens(
             self.encoder,
-            texts,
-            side,
+            token_ids,
             token_budget=self.token_budget,
             precision=self.precision,
             progress=lambda done, total: self.bars.update(bar, completed=done, total=total),
-            lost=lost,
         )
         self.bars.remove_task(bar)
         return vectors

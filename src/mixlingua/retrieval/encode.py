@@ -75,16 +75,32 @@ def encode(
     token_budget: int,
     precision: str,
     progress: Progress | None = None,
-    lost: dict[str, int] | None = None,
 ) -> Tensor:
-    """The (N, D) float32 vectors of N texts, on the CPU, in the order of `texts`, the same on all ranks.
+    """The (N, D) float32 vectors of N texts, on the CPU, in the order of `texts`, as `encode_tokens` gives them."""
+    distinct = list(dict.fromkeys(texts))
+    token_ids = encoder.tokenizer.encode(distinct, side) if distinct else []
+    vectors = encode_tokens(encoder, token_ids, token_budget=token_budget, precision=precision, progress=progress)
+    if len(distinct) == len(texts):
+        return vectors
+    row_of_text = {text: row for row, text in enumerate(distinct)}
+    return vectors[[row_of_text[text] for text in texts]]
+
+
+def encode_tokens(
+    encoder: BiEncoder,
+    token_ids: Sequence[Sequence[int]],
+    *,
+    token_budget: int,
+    precision: str,
+    progress: Progress | None = None,
+) -> Tensor:
+    """The (N, D) float32 vectors of N texts by their token ids, on the CPU, the same on all ranks.
 
     encoder: maps token features to (n, D) and has `tokenizer` and `embedding_dim`. It runs where its parameters are, in
     evaluation mode, without gradients, and gets back the mode it came in. token_budget: the most tokens of a batch (a
     longer text is a batch of its own); padding counts where the encoder pads its texts. precision: as Lightning names
     it; "*-mixed" runs under autocast; "*-true" computes in that of the weights, which must have it already unless it is
-    "32-true"; "int8" multiplies in integers, on CPUs. lost: gets each text that is longer than the encoder reads, and
-    how many of its tokens are cut off.
+    "32-true"; "int8" multiplies in integers, on CPUs.
     Texts with equal token ids are encoded once, so their vectors are equal to the bit.
     Every rank must call this with the same texts. Raises ConfigError for an unknown precision, one that the weights do
     not have, or a budget below 1.
@@ -93,17 +109,11 @@ def encode(
         raise ConfigError(f"token_budget: {token_budget!r} is not a number of tokens; use 1 or more.")
     device = next(encoder.parameters()).device
     computing = _computing(encoder, precision, device)
-    if not texts:
+    if not token_ids:
         return torch.empty(0, encoder.embedding_dim)
 
     row_of_ids: dict[tuple[int, ...], int] = {}
-    row_of_text: dict[str, int] = {}
-    distinct_texts = list(dict.fromkeys(texts))
-    token_ids, cut_off = encoder.tokenizer.encode_counting(distinct_texts, side)
-    if lost is not None:
-        lost |= cut_off
-    for text, ids in zip(distinct_texts, token_ids, strict=True):
-        row_of_text[text] = row_of_ids.setdefault(tuple(ids), len(row_of_ids))
+    row_of_text = [row_of_ids.setdefault(tuple(ids), len(row_of_ids)) for ids in token_ids]
     distinct_ids = list(row_of_ids)
 
     batches = length_sorted_batches([len(ids) for ids in distinct_ids], token_budget, padded=not encoder.packed)
@@ -122,7 +132,7 @@ def encode(
     vectors = torch.empty(len(distinct_ids), encoder.embedding_dim)
     for rank_rows, rank_vectors in _gather(rows, torch.cat(encoded) if encoded else vectors[:0]):
         vectors[rank_rows] = rank_vectors
-    return vectors[[row_of_text[text] for text in texts]]
+    return vectors[row_of_text]
 
 
 def length_sorted_batches(lengths: Sequence[int], token_budget: int, *, padded: bool) -> list[list[int]]:
