@@ -203,6 +203,16 @@ def test_bad_files_and_options_are_named(tmp_path, monkeypatch):
         ColumnsReader(tmp_path / "x", "tevatrn")
     with pytest.raises(DataError, match=r"x\.jsonl: no such file"):
         ColumnsReader(tmp_path / "x.jsonl", "tevatron").fingerprint()
+    for files in (["x.csv", "x.csv"], {"de": "x.csv", "en": "x.csv"}):
+        with pytest.raises(DataError, match=r"data\.sources\.columns\.path: x\.csv is named 2 times"):
+            ColumnsReader(files, "tevatron")
+        with pytest.raises(DataError, match=r"data\.sources\.jsonl\.path: x\.csv is named 2 times"):
+            JsonlReader(files)
+    invalid = pa.array([b"\xff"])
+    text = pa.StringArray.from_buffers(1, *invalid.buffers()[1:])
+    pq.write_table(pa.table({"query": text, "answer": ["a"]}), tmp_path / "x.parquet")
+    with pytest.raises(DataError, match=r"x\.parquet: no parquet file, or damaged \('utf-8' codec"):
+        list(ColumnsReader(tmp_path / "x.parquet", "sentence_transformers").rows())
     for name, content, message in (
         ("x.txt", b"a", "no kind of file that is read"),
         ("x.csv", b"query,answer\na\n", r"x\.csv:2: not as many columns"),

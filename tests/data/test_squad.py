@@ -113,6 +113,8 @@ def test_wrong_choices_are_named(tmp_path):
         SquadReader(tmp_path, "sentence").fingerprint()
     with pytest.raises(DataError, match=r"de\.json: no such file"):
         SquadReader({"de": tmp_path / "de.json"}, "sentence").fingerprint()
+    with pytest.raises(DataError, match=r"data\.sources\.squad\.path: .*de\.json is named 2 times"):
+        SquadReader({"de": tmp_path / "de.json", "en": tmp_path / "de.json"}, "sentence").fingerprint()
 
 
 SMILES = "😀" * 20 + " Anna kommt. Der Chor – ja! – singt um neun. Danach gibt es Kuchen."

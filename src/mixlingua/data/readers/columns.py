@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mixlingua.data.readers.jsonl import joined_by_id
+from mixlingua.data.readers.jsonl import check_files, joined_by_id
 from mixlingua.data.rows import PairRow, check_texts, id_of
 from mixlingua.errors import DataError, check_choice, suggest
 from mixlingua.files import content_hash
@@ -206,6 +206,7 @@ class ColumnsReader:
             files = [path] if isinstance(path, str | Path) else path
             self._files = [(language_of(language, f"{key}.language"), Path(file)) for file in files]
         self._by_language = isinstance(path, Mapping)
+        check_files([file for _, file in self._files], f"{key}.path")
 
     def fingerprint(self) -> str:
         """A hash of the files' content and the options. Raises DataError where a file is missing."""
@@ -309,7 +310,7 @@ def _read_parquet(file: Path) -> Iterator[Record]:
             for values in batch.to_pylist():
                 number += 1
                 yield f"{file}: row {number}", values
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file}: no parquet file, or damaged ({error}). Fetch the file again.") from error
 
 

@@ -43,8 +43,7 @@ class JsonlReader:
             self._per_language = {language_of(code, where): Path(path[code]) for code in sorted(path, key=str)}
         else:
             self._files = [Path(path)] if isinstance(path, str | Path) else [Path(file) for file in path]
-        if not self._per_language and not self._files:
-            raise DataError(f"data.sources.{name}.path: no file is named.")
+        check_files([*self._per_language.values(), *self._files], f"data.sources.{name}.path")
 
     def fingerprint(self) -> str:
         """A hash of the files' content. Raises DataError where one is missing or empty."""
@@ -72,6 +71,14 @@ class JsonlReader:
                     )
                 fields |= {field: {language: fields[field]} for field in ("negatives", "scores") if fields.get(field)}
                 yield where, _row(fields, {language: fields["query"]}, {language: fields["passage"]}, where)
+
+
+def check_files(files: Sequence[Path], where: str) -> None:
+    """Raise DataError, starting with `where`, where no file is named, or one twice: one file has one language."""
+    if not files:
+        raise DataError(f"{where}: no file is named.")
+    if repeated := [file for file in files if files.count(file) > 1]:
+        raise DataError(f"{where}: {repeated[0]} is named {len(repeated)} times. Name each file once.")
 
 
 def joined_by_id(rows: Iterable[tuple[str, PairRow]]) -> Iterator[PairRow]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mixlingua.data.readers.jsonl import check_files
 from mixlingua.data.rows import PIVOT, PairRow, check_texts, id_of
 from mixlingua.errors import DataError, check_choice
 from mixlingua.files import content_hash
@@ -121,10 +122,9 @@ class SquadReader:
         if isinstance(self.path, Mapping):
             key = f"data.sources.{self.name}.path"
             found = {language_of(language, key): Path(file) for language, file in self.path.items()}
-            places = dict.fromkeys(found, f"data.sources.{self.name}.path")
+            check_files(list(found.values()), key)
         else:
-            found = {file.stem: file for file in Path(self.path).glob("*.json")}
-            places = {language: str(file) for language, file in found.items()}
+            found = {language_of(file.stem, str(file)): file for file in Path(self.path).glob("*.json")}
         if not found:
             raise DataError(
                 f"{self.path}: no <language>.json files. Set data.sources.{self.name}.path to a folder of SQuAD-format "
@@ -132,7 +132,7 @@ class SquadReader:
             )
         for file in found.values():
             open_binary(file).close()
-        return {language_of(language, places[language]): found[language] for language in sorted(found)}
+        return dict(sorted(found.items()))
 
     def _answers(self, file: Path) -> Iterator[tuple[str, _Answer]]:
         left_out = 0
