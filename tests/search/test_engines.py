@@ -103,6 +103,21 @@ def test_a_factory_that_cannot_work_is_refused_before_anything_is_encoded(
     assert not (tmp_path / "vectors").exists()
 
 
+def test_too_few_windows_to_train_on_are_named_by_the_key_that_says_so(tmp_path: Path, encoding: Encoding) -> None:
+    with pytest.raises(ConfigError, match=r"index.training_windows=20: index.factory=IVF64,Flat is trained on"):
+        make(tmp_path, animals(), encoding, FaissSettings(factory="IVF64,Flat", training_windows=20))
+    assert not (tmp_path / "vectors").exists()
+
+
+def test_what_faiss_cannot_fill_is_told_and_the_vectors_are_kept(tmp_path: Path, encoding: Encoding) -> None:
+    """An NSG takes rows once, and more than a hundred."""
+    with pytest.raises(ConfigError, match=r"index.factory=NSG16: faiss cannot make .* graph smaller than 100"):
+        make(tmp_path, animals(), encoding, FaissSettings(factory="NSG16", shard_size=32))
+    with pytest.raises(ConfigError, match=r"index.factory=NSG16: faiss cannot make .* incremental addition"):
+        make(tmp_path, animals(), encoding, FaissSettings(factory="NSG16", shard_size=128))
+    assert (tmp_path / "vectors" / "00000.npy").exists() and not (tmp_path / "index.json").exists()
+
+
 @pytest.mark.parametrize("name", ["candidates", "nprobe", "ef_search", "training_windows", "shard_size"])
 def test_numbers_are_checked(name: str) -> None:
     with pytest.raises(ConfigError, match=f"index.{name}=0"):

@@ -6,7 +6,8 @@ sample of them and filled shard by shard, and scores what it finds again with th
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -76,6 +77,11 @@ class FaissSettings(IndexSettings):
                 f"index.factory={self.factory}: is trained on at least {needed:,} windows, and there are {num_rows:,}. "
                 "Use fewer lists, or index.factory=Flat, which is fast enough for so few."
             )
+        if self.training_windows < needed:
+            raise ConfigError(
+                f"index.training_windows={self.training_windows:,}: index.factory={self.factory} is trained on at "
+                f"least {needed:,} windows. Raise it, or use fewer lists."
+            )
 
     def num_bytes(self, num_rows: int, dim: int) -> int:
         """By the size of faiss' codes, and of the links of a graph."""
@@ -90,15 +96,19 @@ class FaissSettings(IndexSettings):
         return num_rows * int(size)
 
     def fill(self, folder: IndexFolder, first_row: int) -> Mapping[str, Any]:
-        """Write engine-N.faiss, which holds every row; deleted rows are passed over when it is searched."""
+        """Write engine-N.faiss, which holds every row; deleted rows are passed over when it is searched.
+
+        Raises ConfigError where faiss cannot train the index on these rows, or add them to it.
+        """
         if self.is_exact:
             return {}
         known = folder.path / folder.manifest.engine if folder.manifest.engine and first_row else None
-        index = self._read(folder, mapped=False) if known else self._trained(folder)
         centre = np.load(_centre_file(known)) if known else self._sample(folder).mean(axis=0)
-        for shard, start in folder.blocks():
-            if start >= (first_row if known else 0):
-                index.add(self.codes(folder.searched(shard), centre))
+        with self._refused("cannot make such an index of these windows"):
+            index = self._read(folder, mapped=False) if known else self._trained(folder)
+            for shard, start in folder.blocks():
+                if start >= (first_row if known else 0):
+                    index.add(self.codes(folder.searched(shard), centre))
         file = folder.path / f"engine-{folder.manifest.generation}.faiss"
         with atomic_write(_centre_file(file)) as partial:
             np.save(partial, centre)
@@ -125,15 +135,21 @@ class FaissSettings(IndexSettings):
             raise DataError(f"{file}: cannot be read ({error}). Build the index again.") from error
 
     def _new(self, dim: int) -> Any:
-        try:
+        with self._refused(f"makes no such index for vectors of {dim} components"):
             if self.is_binary:
                 return faiss.index_binary_factory(8 * -(-dim // 8), self.factory)
             return faiss.index_factory(dim, self.factory, faiss.METRIC_INNER_PRODUCT)
+
+    @contextmanager
+    def _refused(self, what: str) -> Iterator[None]:
+        """Errors of faiss as ConfigError. what: faiss does, or not."""
+        try:
+            yield
         except RuntimeError as error:
             said = str(error).rpartition(": ")[2]
             raise ConfigError(
-                f"index.factory={self.factory}: faiss makes no such index for vectors of {dim} components ({said}). "
-                "Use a string such as Flat, HNSW32, SQ8, IVF1024,Flat, or BFlat for one bit a component."
+                f"index.factory={self.factory}: faiss {what} ({said}). Use a string such as Flat, HNSW32, SQ8, "
+                "IVF1024,Flat, or BFlat for one bit a component."
             ) from error
 
     def _trained(self, folder: IndexFolder) -> Any:
