@@ -226,6 +226,8 @@ def test_a_new_index_in_milvus_lite_is_of_the_kind_that_is_asked_for(tmp_path: P
 def test_milvus_settings_and_places_that_cannot_work_are_named(tmp_path: Path, encoding: Encoding) -> None:
     with pytest.raises(ConfigError, match=r"index.collection=a b"):
         milvus(collection="a b")
+    with pytest.raises(ConfigError, match=r"index.uri=/tmp/all.db: the name of a file is needed"):
+        milvus(uri="/tmp/all.db")  # two indexes in one file would drop each other's collections
     with pytest.raises(ValueError, match=r"index.uri=http://127.0.0.1:9: cannot be opened"):
         make(tmp_path, animals(3), encoding, milvus(uri="http://127.0.0.1:9"))
 

@@ -47,6 +47,11 @@ class MilvusSettings(IndexSettings):
         super().__post_init__()
         if not self.collection.isidentifier():
             raise ConfigError(f"index.collection={self.collection}: must be of letters, digits and underscores.")
+        if "://" not in self.uri and Path(self.uri).name != self.uri:
+            raise ConfigError(
+                f"index.uri={self.uri}: the name of a file is needed, such as milvus.db, which is in the index's own "
+                "folder (hydra.run.dir), or the address of a cluster, such as http://localhost:19530."
+            )
         for name in ("index_params", "search_params"):  # not the configuration's own kind of mapping
             object.__setattr__(self, name, dict(getattr(self, name) or {}))
 
