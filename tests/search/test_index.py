@@ -183,6 +183,25 @@ def test_a_retriever_that_has_not_searched_yet_is_not_touched_by_a_change(
     assert opened.languages == ("de", "en")
 
 
+def test_an_index_that_changes_while_its_encoder_is_loaded_is_opened_as_it_is_then(
+    tmp_path: Path, encoding: Encoding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = FaissSettings(shard_size=32, factory="HNSW8")
+    folder = make(tmp_path, animals(), encoding, settings)
+    loading, changes = Encoding.of_index, [[document("new", "dog dog")]]
+
+    def loads(*arguments: object, **named: object) -> Encoding:
+        if changes:
+            make(tmp_path, changes.pop(), encoding, settings, base=folder)
+        return loading(*arguments, **named)
+
+    monkeypatch.setattr(Encoding, "of_index", loads)
+    assert Retriever.load(tmp_path, encoder=encoding.encoder).count == 61
+    (tmp_path / "engine-2.faiss").unlink()
+    with pytest.raises(DataError, match=r"engine-2\.faiss: cannot be read"):
+        Retriever.load(tmp_path, encoder=encoding.encoder)
+
+
 @pytest.mark.parametrize("transforms", [PassageTransforms(), PassageTransforms(0.3, Joining(), HubCorrection(0.4, 1))])
 def test_everything_deleted_leaves_an_index_that_finds_nothing(
     tmp_path: Path, encoding: Encoding, transforms: PassageTransforms

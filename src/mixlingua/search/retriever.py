@@ -61,10 +61,15 @@ class Retriever:
         encoder cannot be loaded or is not the one that the index was built with.
         """
         place = device_of(device, "device")
-        opened = IndexFolder.open(folder)
-        encoding = Encoding.of_index(opened, encoder, token_budget=token_budget)
-        encoding.encoder.to(place)
-        return cls(opened, encoding)
+        while True:
+            opened = IndexFolder.open(folder)
+            encoding = Encoding.of_index(opened, encoder, token_budget=token_budget)
+            encoding.encoder.to(place)
+            try:
+                return cls(opened, encoding)
+            except DataError:  # a change of the index may have removed files of it while the encoder was loaded
+                if IndexFolder.open(folder).manifest == opened.manifest:
+                    raise
 
     @property
     def languages(self) -> tuple[str, ...]:
