@@ -37,9 +37,9 @@ def sweep(tmp_path: Path) -> Path:
 
 def write_run(
     folder: Path, sampler: str, seed: int, revision: str = "r1", english: int = 40, average: Average = "macro",
-    further: Sequence[str] = (),
+    further: Sequence[str] = (), tasks: Sequence[str] = ("tiny_r",),
 ) -> None:  # fmt: skip
-    """english: questions in English. further: of the command line."""
+    """english: questions in English. further: of the command line. tasks: all with the same values."""
     ids, rng = [f"q{number}" for number in range(40)], np.random.default_rng(seed)
     quality = 0.5 + GAINS[sampler] + 0.2 * rng.random(40 + english)
     tables = {
@@ -55,7 +55,7 @@ def write_run(
                              "num_queries": {"de": 40, "en": english}, "num_candidates": {"de": 50, "en": 50},
                              "main_metric": "map"}  # fmt: skip
     provenance = {"seed": seed, "pretraining": "has seen SQuAD"}
-    write_results(folder, [TaskResult("tiny_r", about, per_query)], provenance, average=average)
+    write_results(folder, [TaskResult(task, about, per_query) for task in tasks], provenance, average=average)
     config = {
         "action": "train", "seed": seed, "paths": {"data": "data"}, "model": {"name_or_path": "tiny"},
         "data": {"sources": {"atlas": {}}}, "sampler": {"_target_": f"mixlingua.sampling.strategies.{sampler}"},
@@ -164,6 +164,9 @@ def test_a_repeated_run_is_left_out_only_where_it_was_measured_on_the_same_data(
     shown = " ".join(capsys.readouterr().out.split())
     assert f"{again} left out: as {sweep / '2'}, with the same seed 0." in shown
     assert "has other figures" not in shown
+    write_run(again, "Hybrid", 0, tasks=("tiny_r", "other_r"))
+    assert launch("action=compare", f"runs=[{sweep},{again}]") == 0
+    assert "has other figures" not in " ".join(capsys.readouterr().out.split())
     write_run(again, "Hybrid", 0)
     values = json.loads((again / "metrics.json").read_text())
     write_run(again, "Monolingual", 0)

@@ -75,12 +75,13 @@ def runs_of(cfg: DictConfig) -> tuple[list[FinishedRun], list[str]]:
 def unlike_repetitions(
     runs: Sequence[FinishedRun], groups: Sequence[Setup], evaluated: Mapping[Path, EvaluatedRun]
 ) -> Iterator[str]:
-    """A line for each run that repeats the settings and seed of another, and has other figures."""
+    """A line for each run that repeats the settings and seed of another, and has other figures of the same tasks."""
     for run in runs:
         settings, seed = settings_of(run), run.config["seed"]
         (group,) = (group for group in groups if group.settings == settings)
         (kept,) = (member for member in group.runs if member.config["seed"] == seed)
-        if evaluated[kept.folder].averages != evaluated[run.folder].averages:
+        ours, theirs = evaluated[kept.folder].averages, evaluated[run.folder].averages
+        if any(ours[key] != theirs[key] for key in ours.keys() & theirs.keys()):
             yield (
                 f"{run.folder} has other figures than {kept.folder}, with equal settings. Their data, versions or "
                 "machines may differ: compare the provenance in their report.json."
