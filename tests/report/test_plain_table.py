@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from mixlingua.report.plain_table import PlainTable, escaped_latex, latex, markdown, minus
+from mixlingua.report.plain_table import PlainTable, escaped_latex, latex, markdown, metric_name, minus
 
 TABLE = PlainTable(
     name="quality",
@@ -90,3 +90,14 @@ def test_every_column_is_shown_whole_whatever_the_width(width: int) -> None:
 )
 def test_minus_signs(text: str, shown: str) -> None:
     assert minus(text) == shown
+
+
+def test_arrows_point_to_where_docs_say_the_better_is() -> None:
+    arrows = {
+        "map": "mAP ↑", "recall_other_at_10": "recall other@10 ↑", "complete_at_100": "complete@100 ↑",
+        "rank_distance": "rank distance ↓", "normalised_max_rank": "normalised max rank ↓",
+        "language_divergence_at_10": "language divergence@10 ↓", "recall_at_1_gap": "recall@1 gap ↓",
+        "success_at_20_std": "success@20 std ↓", "map_drop_without_own": "map drop without own",
+        "own_language_excess_at_10": "own language excess@10", "share_of_de_at_10": "share of de@10",
+    }  # fmt: skip
+    assert {metric: metric_name(metric) for metric in arrows} == arrows

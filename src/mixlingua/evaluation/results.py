@@ -15,13 +15,17 @@ from mixlingua.evaluation.metrics import Floats, PerQueryMetric
 
 SETTINGS = ("monolingual", "crosslingual", "multilingual")
 RANK_DISTANCE = "rank_distance"  # counts ranks; all other metrics are shares
-LOWER_IS_BETTER = frozenset({RANK_DISTANCE})
 ALL_LANGUAGES = "all"  # the passage language of the multilingual setting
 Average = Literal["macro", "micro"]
 MACRO: Average = "macro"
 AVERAGES: tuple[Average, ...] = (MACRO, "micro")
 # The metrics whose spread over query languages is given.
 SPREAD = ("recall_at_1", "recall_at_10", "recall_at_100", "success_at_20", "success_at_100")
+LOWER_IS_BETTER = frozenset({
+    RANK_DISTANCE, "normalised_max_rank", "language_divergence_at_10",
+    *(f"{metric}{end}" for metric in SPREAD for end in ("_gap", "_std")),
+})  # fmt: skip
+ZERO_IS_BEST = frozenset({"map_drop_without_own", "own_language_excess_at_10"})
 TOP = 10  # the passages whose languages are counted
 # What some queries have no value for: nothing relevant is in another language, or in their own, or nothing at all is.
 PARTIAL = frozenset({

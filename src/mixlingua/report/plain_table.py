@@ -10,7 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from mixlingua.evaluation.results import LOWER_IS_BETTER, RANK_DISTANCE
+from mixlingua.evaluation.results import LOWER_IS_BETTER, RANK_DISTANCE, ZERO_IS_BEST, share_language
 
 CHANGE = "change"  # the heading of a column of differences, of which those above 0 are for the better
 _WIDEST_WORD = 24  # of a label in a terminal: longer words are broken
@@ -133,7 +133,9 @@ def plain_name(metric: str) -> str:
 
 
 def metric_name(metric: str) -> str:
-    """Its plain name with an arrow to where the better is, such as "mAP ↑"."""
+    """Its plain name with an arrow to where the better is, such as "mAP ↑"; without one where 0 is best, or nothing."""
+    if metric in ZERO_IS_BEST or share_language(metric):
+        return plain_name(metric)
     return f"{plain_name(metric)} {'↓' if metric in LOWER_IS_BETTER else '↑'}"
 
 
