@@ -11,7 +11,9 @@ import pytest
 
 from mixlingua.comparison.compare import ComparisonSettings, compare, family_of
 from mixlingua.comparison.runs import common_tasks, read_run
+from mixlingua.comparison.significance import Design
 from mixlingua.errors import ConfigError, DataError
+from mixlingua.report.comparison_tables import flat
 
 from .conftest import BAD
 
@@ -90,6 +92,25 @@ def test_seeds_are_averaged_and_counted(systems):
     assert (row.value, row.num_seeds) == (pytest.approx(np.mean(values)), 2)
     assert row.seeds_interval[0] < min(values) < max(values) < row.seeds_interval[1]
     assert row.difference.seeds_interval is not None
+
+
+@pytest.mark.parametrize("average", ["macro", "micro"])
+def test_figures_do_not_depend_on_how_many_are_computed_at_once(systems, monkeypatch, average):
+    def figures():
+        rows = compare(systems, {"bad": "good"}, ["small"], replace(SETTINGS, average=average))
+        lines = [flat(row) for row in rows]
+        return {tuple(value for value in line.values() if isinstance(value, str)): line for line in lines}
+
+    whole, drawn, draw = figures(), [], Design.bootstrap
+    monkeypatch.setattr(
+        Design, "bootstrap", lambda self, *given, **more: drawn.append(self) or draw(self, *given, **more)
+    )
+    monkeypatch.setattr("mixlingua.comparison.compare._AVERAGES_AT_ONCE", 3)
+    parts = figures()
+    assert max(len(design.averages) for design in drawn) == 3
+    assert min(design.asked.shape[1] for design in drawn) == 2, "of the cells, those that are averaged"
+    assert parts.keys() == whole.keys()
+    assert all(parts[key] == pytest.approx(line) for key, line in whole.items())
 
 
 def test_correction_is_over_each_table(systems):

@@ -21,6 +21,7 @@ from mixlingua.evaluation.results import ALL_LANGUAGES, AVERAGES, LOWER_IS_BETTE
 from mixlingua.evaluation.run_folder import Cell
 
 AVERAGE, LANGUAGE, PAIR = "average", "language", "pair"  # the scopes of a row
+_AVERAGES_AT_ONCE = 500  # whose draws are in memory: 40 MB for each system with 10,000 resamples
 _ROUNDING = 1e-9  # equal figures differ by no more: means over seeds and sums over questions are rounded
 
 Interval = tuple[float, float]
@@ -170,21 +171,38 @@ def _task_rows(
     baselines: Mapping[str, str],
     settings: ComparisonSettings,
 ) -> Iterator[ComparisonRow]:
+    """Those of all averages, some at a time: the draws of a hundred languages' pairs would fill the memory."""
     runs = {name: [run.tasks[task] for run in members] for name, members in systems.items()}
-    first = next(iter(runs.values()))[0]
-    asked = ~np.isnan(first.values)
-    averages = list(_averages(first.cells))
-    cell_weights = np.ones(len(first.cells)) if settings.average == MACRO else asked.sum(axis=0).astype(np.float64)
-    weights = np.zeros((len(averages), len(first.cells)))
+    averages = list(_averages(next(iter(runs.values()))[0].cells))
+    for start in range(0, len(averages), _AVERAGES_AT_ONCE):
+        part = averages[start : start + _AVERAGES_AT_ONCE]
+        used = sorted({column for mean in part for column in mean.columns})
+        place = {column: number for number, column in enumerate(used)}
+        part = [replace(mean, columns=tuple(place[column] for column in mean.columns)) for mean in part]
+        values = {name: [run.values[:, used] for run in members] for name, members in runs.items()}
+        yield from _rows(task, part, values, baselines, settings)
+
+
+def _rows(
+    task: str,
+    averages: Sequence[_CellMean],
+    runs: Mapping[str, Sequence[Floats]],
+    baselines: Mapping[str, str],
+    settings: ComparisonSettings,
+) -> Iterator[ComparisonRow]:
+    """runs: system -> values (C, G) of each seed."""
+    asked = ~np.isnan(next(iter(runs.values()))[0])
+    cell_weights = np.ones(asked.shape[1]) if settings.average == MACRO else asked.sum(axis=0).astype(np.float64)
+    weights = np.zeros((len(averages), asked.shape[1]))
     for row, mean in enumerate(averages):
         weights_of_mean = cell_weights[list(mean.columns)]
         weights[row, mean.columns] = weights_of_mean / weights_of_mean.sum()
     design = Design(asked, weights)
 
-    means = {name: np.mean([run.values for run in members], axis=0) for name, members in runs.items()}
+    means = {name: np.mean(members, axis=0) for name, members in runs.items()}
     draws = design.bootstrap(list(means.values()), resamples=settings.resamples, seed=settings.seed)
     measured = {
-        name: _System(name, means[name], draw, np.stack([design.estimates(run.values) for run in runs[name]]))
+        name: _System(name, means[name], draw, np.stack([design.estimates(values) for values in runs[name]]))
         for name, draw in zip(means, draws, strict=True)
     }
     num_questions = design.questions().sum(axis=0)
