@@ -32,7 +32,7 @@ from mixlingua.evaluation.suite import Task, evaluate_encoder
 from mixlingua.files import cache_dir, conf_folder
 from mixlingua.languages import check_language
 from mixlingua.losses.base import StepLoss, TotalLoss
-from mixlingua.losses.infonce import InfoNCE
+from mixlingua.losses.infonce import InfoNCE, MultiPositive
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.folder import save_folder
 from mixlingua.model.pretrained import PretrainedEncoder
@@ -40,7 +40,7 @@ from mixlingua.report.page import cut_notes
 from mixlingua.retrieval.encode import encode, refuse_half_pairs
 from mixlingua.sampling.plan import BatchPlan
 from mixlingua.sampling.strategies import Hybrid, Strategy
-from mixlingua.signatures import TRAINER, needed, signature
+from mixlingua.signatures import REQUIRED, TRAINER, needed, signature
 from mixlingua.training.callbacks import SeedEachBatch
 from mixlingua.training.datamodule import PairDataModule
 from mixlingua.training.module import RetrieverModule, Teacher
@@ -107,6 +107,8 @@ def load_encoder(name: str | Path, *, seed: int = 0, device: str = "cpu", **opti
     if str(name) in recipes:
         arguments = _read("model", str(name)) | options
         del arguments["_target_"]
+        if arguments["name_or_path"] == REQUIRED:
+            raise ConfigError(f"{where}: give the folder itself, or its hub id.")
     elif isinstance(name, Path) or "/" in name or Path(name).exists():
         arguments = {"name_or_path": str(name)} | options
     else:
@@ -270,6 +272,12 @@ def train(
     chosen = tuple(languages) if languages is not None else tuple(sorted({c for s in stores for c in s.languages}))
     losses = loss if isinstance(loss, Mapping) else {"loss": loss or InfoNCE(temperature=encoder.recipe.temperature)}
     total = TotalLoss(dict(losses))
+    in_batch_only = all(type(each) in (InfoNCE, MultiPositive) for each in losses.values())
+    if batch_size == 1 and not num_negatives and in_batch_only:
+        raise ConfigError(
+            "train: batch_size=1: there is no passage that a query could be told from, so nothing would be learnt. Use "
+            "2 pairs or more, or hard negatives (num_negatives)."
+        )
     reads = None
     if any(view.read_by_teacher for view in total.views):
         reads = Teacher.copy_of(encoder.module) if teacher in (None, encoder) else Teacher(teacher.module)
