@@ -7,8 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from mixlingua.cli.run_record import read_status
+from mixlingua.cli.train import open_tasks
+from mixlingua.errors import ConfigError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGE = """
@@ -123,3 +126,9 @@ def test_a_choice_without_its_package_line_is_told(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert "begins with the line '# @package loss.NAME'" in done.stderr
+
+
+def test_a_function_that_returns_no_task_is_told() -> None:
+    cfg = OmegaConf.create({"evaluation": {"tasks": {"own": {"_target_": "builtins.dict", "a": 1}}}})
+    with pytest.raises(ConfigError, match=r"evaluation\.tasks\.own: builtins\.dict gave {'a': 1}, which is no task"):
+        open_tasks(cfg)

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from reprlib import repr as shown  # of any value, short
 
 import pytorch_lightning as pl
 from hydra.utils import instantiate
@@ -80,13 +81,20 @@ def _stores(cfg: DictConfig, group: str, cache: Path) -> list[ParallelStore]:
 def open_tasks(cfg: DictConfig) -> list[Task]:
     """The chosen benchmarks, of which one choice may be several, such as those of mteb.
 
-    Raises what they raise, such as DataError for files that are missing, and ConfigError where two have one name.
+    Raises what they raise, such as DataError for files that are missing, and ConfigError for what is no task, and where
+    two have one name.
     """
     tasks: list[Task] = []
     for name, choice in cfg.evaluation.tasks.items():
         with source_named(f"evaluation.tasks.{name}.source"):
             made = instantiate(choice)
-        tasks += made if isinstance(made, list) else [made]
+        made = made if isinstance(made, list) else [made]
+        if wrong := [each for each in made if not hasattr(each, "main_metric")]:
+            raise ConfigError(
+                f"evaluation.tasks.{name}: {choice._target_} gave {shown(wrong[0])}, which is no task. It must return "
+                "one, such as mixlingua.evaluation.tasks.RetrievalTask, or a list of them."
+            )
+        tasks += made
     refuse_repeated_names(tasks)
     return tasks
 
