@@ -92,9 +92,9 @@ def release() -> None:
 def check_unused(run_dir: Path, cfg: DictConfig, overrides: Sequence[str], *, multirun: bool) -> None:
     """Raise ConfigError where a folder holds results of another run, or job of a sweep, unless cfg.overwrite.
 
-    What lies where results go, in a folder of no run, is the user's, whether or not cfg.overwrite is given.
-    Results of an unfinished run stand in nobody's way where it is resumed in its folder, or started again with the same
-    arguments. With cfg.overwrite, the weights that a run begins with must lie elsewhere.
+    Files in a folder that no run wrote belong to the user and are never replaced, also with cfg.overwrite. A run that
+    did not finish may be resumed in its folder, or started again there with the same arguments. With cfg.overwrite, the
+    weights that a run begins with must lie elsewhere.
     """
     if not (read_status(run_dir) or holds_finished_run(run_dir) or _goes_on_in(run_dir, cfg)):
         _refuse_foreign(run_dir, cfg)

@@ -131,7 +131,7 @@ class EvaluationSettings:
     every_n_steps: int | None = None
     average: str = "macro"
     token_budget: int = 2048
-    precision: str | int = "32-true"  # that of training, whose check names what is wrong
+    precision: str | int = "32-true"  # checked together with trainer.precision
 
     def __post_init__(self) -> None:
         from mixlingua.evaluation.results import AVERAGES  # imports torch, which checking a command line does without

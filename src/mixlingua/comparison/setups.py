@@ -40,8 +40,9 @@ _FIRST = ("experiment", "sampler", "model", "adapter", "data", "loss", "augmenta
 class Setup:
     """Runs that differ in their seed only.
 
-    model, sampler: as tables name them; the sampler of a model that was only measured is "none". said: the keys that
-    not all command lines set alike, and what this one says there; None where it says nothing. settings: `settings_of`.
+    model, sampler: as tables name them; the sampler of a model that was only measured is "none". said: key -> value on
+    its command line, for keys in which the command lines of the set-ups differ; None where this one has no such key.
+    settings: `settings_of`.
     """
 
     label: str

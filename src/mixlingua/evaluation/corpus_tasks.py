@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CorpusTask:
-    """A retrieval benchmark over corpora of any size. Making one reads no corpus; `evaluate` and `provenance` do.
+    """A retrieval benchmark over corpora of any size. Making one reads no corpus; its engine and `provenance` do.
 
     release: what the revision begins with. queries and corpora: by language. qrels: by query and passage language; they
     decide the settings (`engines.on_disk.groups_of`). published: how many passages the released corpora have, by
@@ -201,7 +201,7 @@ def _revision(task: str, release: str, sizes: Mapping[str, tuple[int, int]], con
 
 @dataclass(frozen=True)
 class AnswerTask:
-    """N questions, each in L languages, over one corpus of any size. Making one reads no corpus; `evaluate` and
+    """N questions, each in L languages, over one corpus of any size. Making one reads no corpus; its engine and
     `provenance` do.
 
     release: what the revision begins with. queries: language -> question -> text; answers: question -> its answers in

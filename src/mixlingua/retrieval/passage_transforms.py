@@ -64,8 +64,7 @@ class HubCorrection:
     weight: of h(x), above 0
     neighbours: how many passages h(x) is the mean over, all in x's own language
 
-    Passages in other
-    languages do not count: they are translations, and the more of them a pool has, the better.
+    Passages in other languages do not count: they are translations, and the more of them a pool has, the better.
     Source: localized centering (Hara et al., AAAI 2015), in which the score loses the γ-th power of x's inner product
     with the mean of its nearest neighbours, which is h(x); here it has a weight in place of a power. With 1/2, and
     questions as neighbours, it would be CSLS (Conneau et al. 2018, arXiv 1710.04087).

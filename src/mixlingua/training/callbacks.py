@@ -102,7 +102,7 @@ class EvaluationCallback(Callback):
         )
         self._latest_step, self._latest_results = trainer.global_step, results
         averages = without_shares(figures_of(results, self.average))
-        # Where the run's end is measured after the last step was, its figures are those of a step more.
+        # Loggers need rising steps: a second measurement at one step, as at the run's end, is logged one step later.
         step = max(trainer.global_step, self._logged_step + 1)
         self._logged_step = step
         for experiment in trainer.loggers:

@@ -85,7 +85,7 @@ class LastCheckpoint(Checkpoint):
         self._path, self._every_n_steps = path, every_n_steps
         self._received: int | None = None  # the signal
         self._handlers: dict[signal.Signals, Any] = {}  # those that were there before
-        self._steps_before = 0  # the batch that runs
+        self._steps_before = 0  # steps done before the batch that runs
         self._due = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
