@@ -35,7 +35,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     Raises StorageError where the disk is full.
     """
     path = Path(path)
-    with _writable(path):
+    with writable(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         # The suffix stays: writers such as numpy and matplotlib choose a format, or append one, by it.
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=f".partial{path.suffix}")
@@ -67,7 +67,7 @@ def atomic_folder(path: str | Path, mark: str | None = None) -> Iterator[Path]:
     """
     path = Path(path)
     _check_replaceable(path, mark)
-    with _writable(path):
+    with writable(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial"))
     try:
@@ -104,7 +104,7 @@ def lock(path: str | Path) -> Iterator[None]:
     The lock is the file `.NAME.lock` beside `path`; it ends with the process that held it, however that ended.
     """
     path = Path(path)
-    with _writable(path):
+    with writable(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         held = FileLock(_lock_file(path))
         held.acquire()
@@ -155,8 +155,8 @@ def storage_error(path: Path, error: BaseException) -> StorageError | None:
 
 
 @contextmanager
-def _writable(path: Path) -> Iterator[None]:
-    """Raises StorageError where the folder of `path` cannot be made or written."""
+def writable(path: Path) -> Iterator[None]:
+    """Raises StorageError where the body cannot make or write the folder of `path`."""
     try:
         yield
     except OSError as error:

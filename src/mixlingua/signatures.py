@@ -2,7 +2,7 @@
 
 import ast
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.machinery import PathFinder
@@ -47,7 +47,7 @@ _LISTS = ("Sequence", "list", "tuple")
 def needed(value: Any, annotation: ast.expr) -> str:
     """What an argument of this annotation takes, where the value is nothing of the kind; empty where it fits.
 
-    Read are None, bool, int, float, str, Path, lists of these and unions; any value fits the rest.
+    Read are None, bool, int, float, str, Path, lists of these, mappings and unions; any value fits the rest.
     """
     if len(members := _members(annotation)) > 1:
         either = [needed(value, member) for member in members]
@@ -67,6 +67,8 @@ def needed(value: Any, annotation: ast.expr) -> str:
             return f"a list of {len(each_of)}"
         wrong = next((said for each, of in zip(value, each_of, strict=True) if (said := needed(each, of))), "")
         return f"a list in which each is {wrong}" if wrong else ""
+    if isinstance(annotation, ast.Subscript) and ast.unparse(annotation.value) in ("Mapping", "dict"):
+        return "" if isinstance(value, Mapping) else "a mapping"
     return ""
 
 

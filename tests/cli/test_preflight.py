@@ -86,6 +86,14 @@ def test_good_configurations_have_none(problems: Problems, overrides: str) -> No
         ("data.validation_fraction=1.5", "data.validation_fraction=1.5: it must be at least 0 and below 1."),
         ("loss.infonce.weight=-1", "loss.infonce: weight=-1: a number of 0 or more."),
         ("data=hf data.sources.hf.path=README.md", "data.sources.hf.path=README.md: a file; put it into a folder"),
+        (
+            "data=jsonl data.sources.jsonl.path=null",
+            "data.sources.jsonl.path=null: a text or a path or a list or a mapping is needed.",
+        ),
+        (
+            "data=hf data.sources.hf.path=owner/name data.sources.hf.columns=query",
+            "data.sources.hf.columns=query: a map",
+        ),
         ("trainer.max_steps=null", "trainer.max_steps=null: a whole number is needed."),
         ("trainer.max_steps=5OO", "trainer.max_steps=5OO: a whole number is needed."),
         ("trainer.num_nodes=null", "trainer.num_nodes=null: a whole number is needed."),

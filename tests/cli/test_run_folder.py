@@ -95,6 +95,17 @@ def test_a_folder_that_a_run_is_writing_is_refused_to_others(launch: Launch, tmp
     assert launch("action=probe", "hydra.run.dir=run", probe=lambda cfg, run_dir: {}) == 0
 
 
+def test_what_is_no_folder_is_refused(launch: Launch, tmp_path: Path, capfd) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
+    for folder in ("notes.txt", "nowhere"):
+        assert launch("action=probe", f"hydra.run.dir={folder}") == 2
+        assert capfd.readouterr().err.startswith(f"error: {folder}: cannot be written (File exists: {folder}).")
+    for arguments in (["hydra.run.dir="], ["-m", "hydra.sweep.dir=", "seed=0,1"]):
+        assert launch("action=probe", *arguments) == 2
+        assert "name a folder; '.' is the one that you are in" in capfd.readouterr().err
+
+
 def test_a_claim_ends_with_the_process_and_not_with_its_children(tmp_path: Path) -> None:
     if (child := os.fork()) == 0:  # as a DataLoader's worker is
         claim(tmp_path / "run")

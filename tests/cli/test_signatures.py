@@ -138,7 +138,7 @@ def test_unknown_keys_are_named_with_the_nearest_argument() -> None:
         ("tuple[str, ...]", [["a", "b"]], [["a", 1]], "a list in which each is a text"),
         ("tuple[str, int]", [["a", 1]], [["a"], ["a", 1, 2]], "a list of 2"),
         ("Average", ["macro", 5, None], [], ""),
-        ("Mapping[str, Any]", [{}, "x"], [], ""),
+        ("Mapping[str, Any]", [{}, {"a": 1}], ["x", None, []], "a mapping"),
     ],
 )
 def test_values_of_another_type_than_the_annotation(annotation: str, good: list, bad: list, said: str) -> None:

@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from mixlingua.cli.run_record import checkpoint_of, holds_finished_run, is_rank_zero
 from mixlingua.errors import ConfigError, errors_on_stderr
+from mixlingua.files import writable
 from mixlingua.reading import read_status
 
 logger = logging.getLogger(__name__)
@@ -58,13 +59,14 @@ class ClaimedFolder(Callback):
 def claim(folder: Path) -> None:
     """Keep other runs from a folder until `release`, or until this process ends, however it does.
 
-    Raises ConfigError, naming the owner, where another process has it.
+    Raises ConfigError, naming the owner, where another process has it, StorageError where it cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    if folder.resolve() in _held:
-        return
-    # A record lock: a process that is forked, as a DataLoader's worker is, does not keep it alive.
-    handle = os.open(folder / CLAIM, os.O_RDWR | os.O_CREAT, 0o666)
+    with writable(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        if folder.resolve() in _held:
+            return
+        # A record lock: a process that is forked, as a DataLoader's worker is, does not keep it alive.
+        handle = os.open(folder / CLAIM, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
@@ -165,6 +167,8 @@ def _goes_on_in(run_dir: Path, cfg: DictConfig) -> bool:
 
 def _settled(config: DictConfig, kind: str) -> Path:
     """The folder of this command, claimed by rank 0."""
+    if not config.hydra[kind].dir:  # as of a variable of the shell that is not set
+        raise ConfigError(f"hydra.{kind}.dir=: name a folder; '.' is the one that you are in.")
     folder = Path(config.hydra[kind].dir)
     timed = "${now:" in OmegaConf.to_container(config.hydra[kind], resolve=False)["dir"]  # type: ignore
     if not is_rank_zero():
