@@ -5,11 +5,11 @@ import torch
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 
 from mixlingua.data.build import write_store
-from mixlingua.data.planned_dataset import planned_batches, planned_dataset
 from mixlingua.errors import ConfigError
 from mixlingua.model.folder import save_folder
 from mixlingua.model.local_weights import tiny_folder
 from mixlingua.model.pretrained import PretrainedEncoder
+from mixlingua.publish.sentence_transformers import planned_batches, planned_dataset
 from mixlingua.sampling.plan import BatchPlan
 from mixlingua.sampling.strategies import Hybrid
 

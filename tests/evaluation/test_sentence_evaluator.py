@@ -11,10 +11,10 @@ from sentence_transformers.sentence_transformer.losses import MultipleNegativesR
 from tokenizers.normalizers import Lowercase
 from torch.nn import ReLU
 
-from mixlingua.evaluation.sentence_evaluator import LanguagePairEvaluator, _Encode
 from mixlingua.evaluation.suite import evaluate_encoder
 from mixlingua.evaluation.tasks import BitextTask
 from mixlingua.library import load_encoder
+from mixlingua.publish.sentence_transformers import LanguagePairEvaluator, _Encode
 
 sys.path.insert(0, str(Path(__file__).parent))
 from worlds import corpus_task, worded

@@ -22,7 +22,6 @@ from mixlingua.data.rows import Side, id_of
 from mixlingua.data.store import ParallelStore
 from mixlingua.distributed import local_device
 from mixlingua.errors import ConfigError, DataError
-from mixlingua.evaluation.suite import progress_bars
 from mixlingua.files import content_hash, sha256, write_json
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.reading import parse_json, read_json, read_lines
@@ -30,6 +29,7 @@ from mixlingua.retrieval.encode import encode as vectors_of
 from mixlingua.retrieval.encode import encode_checked
 from mixlingua.retrieval.kept_vectors import KeptVectors, folder_of, keys_of
 from mixlingua.retrieval.shards import write_vectors
+from mixlingua.retrieval.text_encoder import progress_bars
 from mixlingua.search.build import share, wait
 
 

@@ -13,7 +13,7 @@ from mixlingua.cli.show import say, show_table
 from mixlingua.cli.train import open_tasks
 from mixlingua.errors import ConfigError, DataError
 from mixlingua.evaluation.results import main_figures
-from mixlingua.evaluation.suite import TextEncoder, evaluate_task, progress_bars
+from mixlingua.evaluation.suite import evaluate_task
 from mixlingua.files import write_json
 from mixlingua.hub import endpoint, upload_folder
 from mixlingua.model.encoder import BiEncoder
@@ -21,6 +21,7 @@ from mixlingua.publish.card import CARD, CardSettings, missing_from, write_card
 from mixlingua.publish.export import INT8, PLAIN, OnnxEncoder, check_format, export_onnx, export_sentence_transformers
 from mixlingua.reading import read_status
 from mixlingua.report.plain_table import figure_text
+from mixlingua.retrieval.text_encoder import TextEncoder, progress_bars
 
 
 def push(cfg: DictConfig, run_dir: Path) -> dict[str, float]:

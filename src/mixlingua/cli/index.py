@@ -28,12 +28,12 @@ from mixlingua.cli.show import add_note, duration, plan_table, say, show_table
 from mixlingua.cli.train import open_stores
 from mixlingua.distributed import local_device
 from mixlingua.errors import ConfigError, MixlinguaError, to_stderr
-from mixlingua.evaluation.suite import progress_bars
 from mixlingua.files import lock, write_json
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.folder import save_folder
 from mixlingua.model.pretrained import PretrainedEncoder
 from mixlingua.reading import read_json
+from mixlingua.retrieval.text_encoder import progress_bars
 from mixlingua.search.build import Build, Cost, delete, empty_index, rows_to_delete, share, wait
 from mixlingua.search.card import engine_line, language_line, notes, write_card
 from mixlingua.search.documents import Atlas, Corpus

@@ -14,7 +14,6 @@ from mixlingua.cli.run_record import provenance
 from mixlingua.cli.show import announce_mining, say
 from mixlingua.cli.train import open_stores
 from mixlingua.distributed import local_device
-from mixlingua.evaluation.suite import TextEncoder, progress_bars
 from mixlingua.files import atomic_write, write_json
 from mixlingua.mining.mine import MinedRow, Mining, mine
 from mixlingua.mining.output import Tally, write_mined
@@ -22,6 +21,7 @@ from mixlingua.mining.pool import MiningRows, mining_rows, pools
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.report.run_tables import mining_tables
 from mixlingua.retrieval.shards import SearchedCorpus, encoded
+from mixlingua.retrieval.text_encoder import TextEncoder, progress_bars
 
 
 def mine_negatives(cfg: DictConfig, run_dir: Path) -> dict[str, float]:

@@ -8,11 +8,11 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from mixlingua.data.store import ParallelStore
-from mixlingua.evaluation.suite import TextEncoder, progress_bars
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.folder import save_folder
 from mixlingua.model.lora import merge_adapters, save_adapters
 from mixlingua.retrieval.postprocess import Postprocess
+from mixlingua.retrieval.text_encoder import TextEncoder, progress_bars
 from mixlingua.training.averaging import ModelAverage, MovingAverage, StartShare
 from mixlingua.training.callbacks import EvaluationCallback
 from mixlingua.training.checkpoints import BEST, LAST, read_checkpoint
