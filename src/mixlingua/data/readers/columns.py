@@ -234,7 +234,7 @@ class ColumnsReader:
                     raise DataError(
                         f"{where}: column '{further[0]}', which the first record lacks. Give every record the same."
                     )
-                lacking = {name: [] for name in _OPTIONAL.get(self.format, ()) if name not in values}
+                lacking: dict[str, list] = {name: [] for name in _OPTIONAL.get(self.format, ()) if name not in values}
                 for row in columns.rows((where, {**values, **lacking}), number, [language]):
                     yield where, row
 

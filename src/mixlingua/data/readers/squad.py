@@ -177,14 +177,14 @@ class SquadReader:
         return [(left, right) for left, right in breaks]
 
 
-_KINDS = {str: "a text", list: "a list"}
+_KINDS: dict[type, str] = {str: "a text", list: "a list"}
 
 
 def squad_field(node: Any, name: str, kind: type, where: str) -> Any:
     """A field of an object in a SQuAD file: a text, which is not blank, or a list. Raises DataError, starting with
     `where`, file and JSON path, for anything else."""
     value = node.get(name) if isinstance(node, dict) else None
-    if not isinstance(value, kind) or (kind is str and not value.strip()):
+    if not isinstance(value, kind) or (isinstance(value, str) and not value.strip()):
         raise DataError(f"{where}: '{name}' is {value!r:.80}, and the SQuAD format has {_KINDS[kind]} there.")
     return value
 
