@@ -80,6 +80,12 @@ def test_lines_of_the_standard_input_are_queries(
     assert [entry["query"] for entry in found] == ["Cairo?", "Bern, [die] Stadt"]
     assert all(len(entry["results"]) == 2 for entry in found)
     assert "half of a surrogate pair" in capsys.readouterr().err
+    lines = io.TextIOWrapper(io.BytesIO(b"Bern\ncaf\xe9\nCairo\n"), "utf-8")
+    monkeypatch.setattr(sys, "stdin", lines)
+    assert launch("action=search", "index=idx", "hydra.run.dir=bytes") == 0
+    found = [json.loads(line) for line in (tmp_path / "bytes" / "results.jsonl").read_text().splitlines()]
+    assert [entry["query"] for entry in found] == ["Bern", "Cairo"]
+    assert "caf" in capsys.readouterr().err
 
 
 def test_documents_are_added_replaced_and_deleted(launch: Launch, notes: Path, tmp_path: Path) -> None:

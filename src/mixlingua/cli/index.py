@@ -3,6 +3,7 @@
 The run folder of `action=index` is the index. The run folder of a search holds its results.
 """
 
+import io
 import json
 import platform
 import shutil
@@ -336,6 +337,8 @@ def _interactive(cfg: DictConfig, retriever: Retriever, file: Path) -> dict[str,
     """Read queries until the input ends."""
     counts = {"queries": 0.0, "results": 0.0}
     terminal = sys.stdin.isatty()
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # a line that is not UTF-8 is refused, and the next one read
     say(f"{retriever.count:,} documents in {', '.join(retriever.languages)}. A query a line; Ctrl-D ends.")
     with file.open("a", encoding="utf-8") as kept:
         while True:
