@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from mixlingua.report.plain_table import PlainTable, escaped_latex, latex, markdown, metric_name, minus
+from mixlingua.report.plain_table import PlainTable, escaped_latex, figure_text, latex, markdown, metric_name, minus
 
 TABLE = PlainTable(
     name="quality",
@@ -101,3 +101,13 @@ def test_arrows_point_to_where_docs_say_the_better_is() -> None:
         "own_language_excess_at_10": "own language excess@10", "share_of_de_at_10": "share of de@10",
     }  # fmt: skip
     assert {metric: metric_name(metric) for metric in arrows} == arrows
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "sign", "text"),
+    [("map", -0.0004, "+", "0.000"), ("map", 0.0004, "+", "0.000"), ("map", -0.0006, "+", "-0.001"),
+     ("rank_distance", -0.4, "+", "0"), ("rank_distance", -1234.5, "+", "-1,234"),
+     ("map_drop_without_own", -1e-9, "", "0.000")],
+)  # fmt: skip
+def test_what_is_shown_as_zero_has_no_sign(metric: str, value: float, sign: str, text: str) -> None:
+    assert figure_text(metric, value, sign=sign) == text

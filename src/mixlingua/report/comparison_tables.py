@@ -297,8 +297,7 @@ def _number(row: ComparisonRow, value: float) -> str:
 
 
 def _signed(row: ComparisonRow, value: float) -> str:
-    text = figure_text(row.metric, value, digits=4, ranks=1, sign="+")
-    return text if any(digit in text for digit in "123456789") else text[1:]  # no "-0.0000"
+    return figure_text(row.metric, value, digits=4, ranks=1, sign="+")
 
 
 def _interval(row: ComparisonRow, ends: Interval | None, *, with_sign: bool = False) -> str:

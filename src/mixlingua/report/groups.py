@@ -5,7 +5,7 @@ from typing import Protocol
 
 from mixlingua.evaluation.results import ALL_LANGUAGES, SETTINGS, Average, ResultRow, mean_of_rows
 from mixlingua.languages import family, resource_class, script
-from mixlingua.report.plain_table import CHANGE, PlainTable, plain_name
+from mixlingua.report.plain_table import CHANGE, PlainTable, figure_text, plain_name
 
 HIGH, MID, LOW = "high-resource (class 4-5)", "mid-resource (class 3)", "low-resource (class 0-2)"
 SAME_SCRIPT, SCRIPTS = "same script", "different scripts"
@@ -96,7 +96,7 @@ def group_tables(
                 then, now = (means.get((setting, line[0])) for means in (old, new))
                 line.append("" if now is None else f"{now:.3f}")
                 if old_rows:
-                    line.append("" if now is None or then is None else f"{now - then:+.3f}")
+                    line.append("" if now is None or then is None else figure_text(metric, now - then, sign="+"))
         title = f"{task}: {plain_name(metric)} by groups of languages"
         name = f"groups-{task.replace('_', '-')}"
         tables.append(PlainTable(name, title, ["", *columns], lines, labels=1, note=groups_note(rows)))

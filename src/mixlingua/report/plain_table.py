@@ -140,8 +140,12 @@ def metric_name(metric: str) -> str:
 
 
 def figure_text(metric: str, value: float, *, digits: int = 3, ranks: int = 0, sign: str = "") -> str:
-    """A value of a metric with so many digits; with `ranks` digits where it counts ranks. sign: "+" for a change."""
-    return f"{value:{sign},.{ranks if metric == RANK_DISTANCE else digits}f}"
+    """A value of a metric with so many digits; with `ranks` digits where it counts ranks. sign: "+" for a change.
+
+    What is 0 in these digits has no sign.
+    """
+    text = f"{value:{sign},.{ranks if metric == RANK_DISTANCE else digits}f}"
+    return text if any(digit in text for digit in "123456789") else text.lstrip("+-")
 
 
 def spoken(name: str) -> str:
