@@ -17,6 +17,7 @@ from mixlingua.errors import ConfigError, DataError
 from mixlingua.model.folder import save_folder
 from mixlingua.model.language_layers import fit_language_centring
 from mixlingua.publish.card import CARD, CardSettings, missing_from, write_card
+from mixlingua.report.plain_table import figure_text
 
 
 def change(run_dir: Path, **sections: dict) -> None:
@@ -59,7 +60,8 @@ def test_figures_stand_by_language_with_the_change_and_the_bias(trained):
                     and row["metric"] == metric)  # fmt: skip
 
     line = next(line for line in text.splitlines() if line.startswith("| German |"))
-    assert f"{value(rows, 'map'):.3f} ({value(rows, 'map') - value(before, 'map'):+.3f})" in line
+    change = figure_text("map", value(rows, "map") - value(before, "map"), sign="+")
+    assert f"{value(rows, 'map'):.3f} ({change})" in line
     assert f"{value(rows, 'rank_distance'):,.0f} (" in line
     assert line.split("|")[-2].strip().startswith(f"{value(rows, 'share_of_de_at_10'):.0%}")
     assert "| English (not trained on) |" in text

@@ -33,7 +33,7 @@ from mixlingua.model.folder_reader import FolderSettings, read_settings
 from mixlingua.model.language_layers import LanguageCentringModule
 from mixlingua.reading import read_json
 from mixlingua.report.page import choice_text, plain_text
-from mixlingua.report.plain_table import figure_text, plain_name, spoken
+from mixlingua.report.plain_table import figure_text, number_as, plain_name, spoken
 
 if TYPE_CHECKING:  # the client of the hub takes a second to import
     from huggingface_hub import EvalResult, ModelCard, ModelCardData
@@ -308,7 +308,7 @@ def _cell(after: list[ResultRow], before: list[ResultRow], average: Average, met
         return ""
 
     def text(figure: float, sign: str = "") -> str:
-        return f"{figure:{sign}.0%}" if share_language(metric) else figure_text(metric, figure, sign=sign)
+        return number_as(f"{sign}.0%", figure) if share_language(metric) else figure_text(metric, figure, sign=sign)
 
     value = mean_of_rows(after, average)
     return text(value) + (f" ({text(value - mean_of_rows(before, average), '+')})" if before else "")

@@ -140,11 +140,13 @@ def metric_name(metric: str) -> str:
 
 
 def figure_text(metric: str, value: float, *, digits: int = 3, ranks: int = 0, sign: str = "") -> str:
-    """A value of a metric with so many digits; with `ranks` digits where it counts ranks. sign: "+" for a change.
+    """A value of a metric with so many digits; with `ranks` digits where it counts ranks. sign: "+" for a change."""
+    return number_as(f"{sign},.{ranks if metric == RANK_DISTANCE else digits}f", value)
 
-    What is 0 in these digits has no sign.
-    """
-    text = f"{value:{sign},.{ranks if metric == RANK_DISTANCE else digits}f}"
+
+def number_as(form: str, value: float) -> str:
+    """A number in a format, such as "+.3f"; what is 0 in it has no sign."""
+    text = f"{value:{form}}"
     return text if any(digit in text for digit in "123456789") else text.lstrip("+-")
 
 
