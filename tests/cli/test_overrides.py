@@ -76,6 +76,8 @@ def test_valid_commands_pass(arguments: str) -> None:
         ),
         ("paths=there", "'paths' holds further keys: data, cache"),
         ("seed=[", "not of the form key=value"),
+        ("paths.data=~/data", "Write \\$HOME in the place of ~."),
+        ("paths.data=/home/jürgen", "is quoted for the shell and for Hydra: \"paths.data='/home/jürgen'\""),
         ("evaluate", "evaluate: an action is chosen by action=evaluate."),
         ("evalute", "evalute: not of the form key=value. Did you mean 'evaluate'?"),
         ("epochs=3", "epochs=3: a run is one epoch of .* write trainer.max_steps=N."),

@@ -151,9 +151,9 @@ def spelled_out(arguments: Sequence[str]) -> list[str]:
         elif value.lower() == "null" and name in defaults and defaults[name] is None:
             spelled.append(f"~{name}")
         elif name in _TEXTS:
-            spelled.append(f"{name}={_quoted(value)}")
+            spelled.append(f"{name}={quoted(value)}")
         elif name in _PATHS and value not in (*groups[name], "null"):
-            spelled += [f"{name}={_PATHS[name]}", f"{name}.path={_quoted(value)}"]
+            spelled += [f"{name}={_PATHS[name]}", f"{name}.path={quoted(value)}"]
         else:
             spelled.append(argument)
     return spelled
@@ -162,7 +162,7 @@ def spelled_out(arguments: Sequence[str]) -> list[str]:
 _PLAIN = re.compile(r"(?!(?:true|false|nan|inf)$)[a-z_./][\w./-]*", re.IGNORECASE | re.ASCII)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """A text as Hydra and OmegaConf read it back, whatever signs it has; a plain word, and null, as they are."""
     if _PLAIN.fullmatch(text):
         return text

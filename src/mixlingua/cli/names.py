@@ -14,7 +14,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mixlingua.cli.command_line import ACTIONS, config_groups, default_choices, parsed
+from mixlingua.cli.command_line import ACTIONS, config_groups, default_choices, parsed, quoted
 from mixlingua.cli.configuration import composer
 from mixlingua.errors import ConfigError, first_line, raise_problems, suggest
 from mixlingua.signatures import TRAINER, signature
@@ -102,7 +102,13 @@ class _Names:
     def unreadable(self, text: str, error: HydraException) -> str:
         """What to say of an argument that is no override."""
         if "=" in text:
-            return f"not of the form key=value ({first_line(error)})."
+            key, _, value = text.partition("=")
+            way = ""
+            if value.startswith("~/"):
+                way = " Write $HOME in the place of ~."
+            elif value[:1] not in ("", *"[{'\"$"):
+                way = f' A text with such signs is quoted for the shell and for Hydra: "{key}={quoted(value)}"'
+            return f"not of the form key=value ({first_line(error)}).{way}"
         if text in ACTIONS:
             return f"an action is chosen by action={text}."
         return f"not of the form key=value.{suggest(text, ACTIONS) or suggest(text, self.groups)}"
