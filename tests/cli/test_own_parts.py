@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+import mixlingua
 from mixlingua.cli.run_record import read_status
-from mixlingua.cli.train import open_tasks
+from mixlingua.cli.train import check_objective, open_tasks
 from mixlingua.errors import ConfigError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -126,6 +127,15 @@ def test_a_choice_without_its_package_line_is_told(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert "begins with the line '# @package loss.NAME'" in done.stderr
+
+
+def test_an_objective_that_a_run_will_not_have_is_told_before_it() -> None:
+    tasks = [mixlingua.benchmark("atlas")]
+    for good in (None, "atlas/multilingual/map", "atlas/multilingual/rank_distance"):
+        check_objective(good, tasks)
+    for wrong in ("atlas", "xquad_r/multilingual/map", "atlas/multilingual/mpa"):
+        with pytest.raises(ConfigError, match=f"objective={wrong}: this run will have atlas/SETTING/map"):
+            check_objective(wrong, tasks)
 
 
 def test_a_function_that_returns_no_task_is_told() -> None:

@@ -1,6 +1,7 @@
 """action=train: measure, train, measure again; action=evaluate: measure a model as it is. Both leave a run folder."""
 
 import logging
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from mixlingua.data.groups import apart_from, hold_out
 from mixlingua.data.store import ParallelStore
 from mixlingua.data.tokenizer import PairTokenizer, sampled_cut
 from mixlingua.errors import ConfigError, source_named
-from mixlingua.evaluation.results import figures_of, without_shares
+from mixlingua.evaluation.results import RANK_DISTANCE, figures_of, without_shares
 from mixlingua.evaluation.run_folder import write_results
 from mixlingua.evaluation.suite import Task, evaluate_encoder, refuse_repeated_names
 from mixlingua.files import cache_dir
@@ -97,6 +98,13 @@ def open_tasks(cfg: DictConfig) -> list[Task]:
         tasks += made
     refuse_repeated_names(tasks)
     return tasks
+
+
+def check_objective(objective: str | None, tasks: Sequence[Task]) -> None:
+    """Raise ConfigError, before a run that takes hours, where its main figures will not have the objective."""
+    figures = {f"{task.name}/SETTING/{metric}" for task in tasks for metric in (task.main_metric, RANK_DISTANCE)}
+    if objective is not None and re.sub("/[^/]*/", "/SETTING/", objective, count=1) not in figures:
+        raise ConfigError(f"objective={objective}: this run will have {', '.join(sorted(figures)) or 'no figures'}.")
 
 
 def _limited(store: ParallelStore, max_rows: int | None, *, seed: int, source: int) -> ParallelStore:
@@ -189,6 +197,7 @@ def train(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     augmentation = instantiate(cfg.augmentation).load(cfg.seed) if cfg.augmentation else None
     postprocess = build_postprocess(cfg, stores)
     tasks = open_tasks(cfg)
+    check_objective(cfg.objective, tasks)
 
     # The model before training, which the teacher, the provenance and the share of the start are of.
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -283,6 +292,7 @@ def evaluate(cfg: DictConfig, run_dir: Path) -> dict[str, float]:
     With a postprocess, the model that is measured is a new one; it is saved as after training.
     """
     tasks = open_tasks(cfg)
+    check_objective(cfg.objective, tasks)
     encoder = instantiate(cfg.model).load(cfg.seed)
     encoder.to(distributed.local_device(cfg.trainer.accelerator))
     announce_evaluation(cfg, run_dir, tasks)
