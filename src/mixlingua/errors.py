@@ -148,6 +148,13 @@ def whole_problems(key: str, value: object, least: int) -> list[str]:
     return [f"{key}={given}: a whole number of {least} or more is needed."]
 
 
+def seed_problems(seed: object) -> list[str]:
+    """What is wrong with a seed: numpy's own generator, which is seeded too, takes 32 bits."""
+    if not whole_problems("seed", seed, 0) and isinstance(seed, int) and seed < 1 << 32:
+        return []
+    return [f"seed={seed!r}: a whole number from 0 to {(1 << 32) - 1} is needed."]
+
+
 def check_whole(key: str, value: object, least: int) -> None:
     """Raise ConfigError where a value is no whole number of at least `least`. key: as a user types it."""
     raise_problems(whole_problems(key, value, least))

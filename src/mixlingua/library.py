@@ -26,7 +26,15 @@ from mixlingua.data.build import build_store
 from mixlingua.data.readers.jsonl import JsonlReader
 from mixlingua.data.rows import Reader, Side
 from mixlingua.data.tokenizer import sampled_cut
-from mixlingua.errors import ConfigError, check_choice, check_whole, suggest, user_error
+from mixlingua.errors import (
+    ConfigError,
+    check_choice,
+    check_whole,
+    raise_problems,
+    seed_problems,
+    suggest,
+    user_error,
+)
 from mixlingua.evaluation.results import AVERAGES, RANK_DISTANCE, Average, TaskResult, figures_of, without_shares
 from mixlingua.evaluation.suite import Task, evaluate_encoder
 from mixlingua.files import cache_dir, conf_folder
@@ -101,7 +109,7 @@ def load_encoder(name: str | Path, *, seed: int = 0, device: str = "cpu", **opti
     if not isinstance(name, str | Path):
         raise ConfigError(f"load_encoder({shown(name)}): the name of a recipe, a folder or a hub id is needed.")
     where = f"load_encoder({str(name)!r})"
-    check_whole("seed", seed, 0)
+    raise_problems(seed_problems(seed))
     place = distributed.device_of(device, f"{where}: device")
     recipes = _choices("model")
     if str(name) in recipes:
@@ -250,8 +258,9 @@ def train(
     positive["accumulate_grad_batches"] = arguments["accumulate_grad_batches"]
     for name, value in positive.items():
         check_whole(name, value, 1)
-    for name, value in {"num_negatives": num_negatives, "num_workers": num_workers, "seed": seed}.items():
+    for name, value in {"num_negatives": num_negatives, "num_workers": num_workers}.items():
         check_whole(name, value, 0)
+    raise_problems(seed_problems(seed))
     for name, length in {"max_query_length": max_query_length, "max_passage_length": max_passage_length}.items():
         if length is not None:
             check_whole(name, length, 4)

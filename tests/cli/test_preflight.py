@@ -313,7 +313,7 @@ def test_a_precision_that_the_weights_do_not_have_is_named(
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("seed=-1", "seed=-1: from 0 to 4294967295."),
+        ("seed=-1", "seed=-1: a whole number from 0 to 4294967295 is needed."),
         (
             "seed='3'",
             "seed=3: a whole number is needed. '3' is a text here, as variables of the environment are; in YAML "

@@ -20,7 +20,15 @@ from mixlingua.cli.configuration import unknown_keys, wrong_type, wrong_types
 from mixlingua.cli.names import NAMED, no_trainer_argument
 from mixlingua.cli.run_record import checkpoint_of, translations_of
 from mixlingua.cli.settings import below
-from mixlingua.errors import first_line, full_errors, interruption_of, problems_of, source_named, suggest_beside
+from mixlingua.errors import (
+    first_line,
+    full_errors,
+    interruption_of,
+    problems_of,
+    seed_problems,
+    source_named,
+    suggest_beside,
+)
 from mixlingua.reading import dotted, within
 from mixlingua.signatures import TRAINER, needed
 
@@ -48,9 +56,7 @@ def plain_problems(cfg: DictConfig) -> list[str]:
         value = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
         if takes := needed(value, ast.parse(type_, mode="eval").body):
             problems.append(wrong_type(key, value, takes))
-    if not problems and not 0 <= cfg.seed < 1 << 32:
-        problems.append(f"seed={cfg.seed}: from 0 to {(1 << 32) - 1}.")
-    return problems
+    return problems or seed_problems(cfg.seed)
 
 
 def problems(cfg: DictConfig, action: Action, overrides: Sequence[str] = (), *, multirun: bool = False) -> list[str]:
