@@ -15,8 +15,8 @@ import mixlingua
 from mixlingua.cli.main import main
 from mixlingua.data.readers.jsonl import JsonlReader
 from mixlingua.errors import ConfigError, DataError
-from mixlingua.losses.distillation import Distillation
-from mixlingua.losses.infonce import InfoNCE
+from mixlingua.losses.distillation import Distillation, LanguageVariants, Relational
+from mixlingua.losses.infonce import InfoNCE, MultiPositive
 from mixlingua.sampling.strategies import Crosslingual
 from mixlingua.training.optimizer import AdamW
 
@@ -194,14 +194,17 @@ def test_what_is_no_encoder_or_no_benchmark_is_refused(tiny: mixlingua.Encoder) 
         ({"steps": 0}, "steps=0"),
         ({"steps": True}, "steps=True"),
         ({"batch_size": 0}, "batch_size=0"),
-        ({"batch_size": 1}, "batch_size=1: there is no passage that a query could be told from"),
+        ({"batch_size": 1}, "batch_size=1: the batch has no passage that a query could be told from"),
+        ({"batch_size": 1, "loss": MultiPositive()}, "so loss=loss would learn nothing"),
+        ({"batch_size": 1, "loss": {"kl": Relational()}}, "so loss=kl would learn nothing"),
+        ({"batch_size": 1, "loss": LanguageVariants()}, "so loss=loss would learn nothing"),
         ({"num_negatives": "1"}, "num_negatives='1': a whole number"),
         ({"seed": -1}, "seed=-1"),
+        ({"seed": 2**32}, "seed=4294967296: a whole number from 0 to 4294967295"),
         ({"max_query_length": 0}, "max_query_length=0: a whole number of 4 or more"),
         ({"accumulate_grad_batches": 0}, "accumulate_grad_batches=0"),
         ({"lr": -1}, "train: lr=-1: use optimizer=AdamW(lr=-1)"),
         ({"optimizer": "adamw"}, "mixlingua.training.optimizer.AdamW is needed"),
-        ({"seed": 2**32}, "seed=4294967296: a whole number from 0 to 4294967295"),
         ({"sampler": "hybrid"}, "mixlingua.sampling.strategies.Strategy is needed"),
         ({"loss": "infonce"}, "is no loss of a step"),
         ({"loss": {}}, "nothing to train by"),

@@ -40,7 +40,7 @@ from mixlingua.evaluation.suite import Task, evaluate_encoder
 from mixlingua.files import cache_dir, conf_folder
 from mixlingua.languages import check_language
 from mixlingua.losses.base import StepLoss, TotalLoss
-from mixlingua.losses.infonce import InfoNCE, MultiPositive
+from mixlingua.losses.infonce import InfoNCE
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.folder import save_folder
 from mixlingua.model.pretrained import PretrainedEncoder
@@ -281,12 +281,6 @@ def train(
     chosen = tuple(languages) if languages is not None else tuple(sorted({c for s in stores for c in s.languages}))
     losses = loss if isinstance(loss, Mapping) else {"loss": loss or InfoNCE(temperature=encoder.recipe.temperature)}
     total = TotalLoss(dict(losses))
-    in_batch_only = all(type(each) in (InfoNCE, MultiPositive) for each in losses.values())
-    if batch_size == 1 and not num_negatives and in_batch_only:
-        raise ConfigError(
-            "train: batch_size=1: there is no passage that a query could be told from, so nothing would be learnt. Use "
-            "2 pairs or more, or hard negatives (num_negatives)."
-        )
     reads = None
     if any(view.read_by_teacher for view in total.views):
         reads = Teacher.copy_of(encoder.module) if teacher in (None, encoder) else Teacher(teacher.module)

@@ -58,7 +58,18 @@ def test_good_configurations_have_none(problems: Problems, overrides: str) -> No
         ("trainer.max_steps=2.5", "trainer.max_steps=2.5: a whole number"),
         ("data.batch_size=9 trainer=ddp_spawn", "data.batch_size=9: cannot be shared evenly by 2 processes; use 8."),
         ("data.languages=[de,xx]", "data.languages: unknown language 'xx'"),
-        ("data.batch_size=1", "data.batch_size=1: there is no passage that a query could be told from"),
+        (
+            "data.batch_size=1",
+            "data.batch_size=1: there is no passage that a query could be told from, so loss=infonce",
+        ),
+        (
+            "data.batch_size=1 data.num_negatives=1 loss=[infonce,relational,distillation]",
+            "data.batch_size=1: there is no passage that a query could be told from, so loss=relational would",
+        ),
+        (
+            "data.batch_size=1 data.num_negatives=1 data.validation_fraction=0.1",
+            "data.batch_size=1: there is no passage that a query could be told from, so loss=infonce would",
+        ),
         ("data.languages=[de,en,de]", "data.languages: de given more than once."),
         ("data=[]", "data=[]: nothing to train on"),
         ("data=jsonl", "data.sources.jsonl.path: needs a value; add data.sources.jsonl.path=... to the command."),

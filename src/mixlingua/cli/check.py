@@ -199,10 +199,10 @@ def _of_trainer(tree: dict[str, Any], uses: Sequence[str], multirun: bool) -> It
     if trainer["strategy"] == "fsdp" and "averaging" in uses and tree["averaging"]["ema_decay"] is not None:
         yield "averaging.ema_decay: a moving average is not kept of weights that processes share (trainer=fsdp)."
     batch_size = tree["data"]["batch_size"]
-    if "sampler" in uses and batch_size == 1 and not tree["data"]["num_negatives"] and _in_batch_only(tree["loss"]):
+    if "sampler" in uses and batch_size == 1 and (idle := _idle_in_batches_of_one(tree)):
         yield (
-            "data.batch_size=1: there is no passage that a query could be told from, so nothing would be learnt. Use 2 "
-            "pairs or more, or hard negatives (data.num_negatives)."
+            f"data.batch_size=1: there is no passage that a query could be told from, so loss={','.join(idle)} would "
+            "learn nothing. Use 2 pairs or more, or hard negatives (data.num_negatives), which validation has not."
         )
     if wrong := device_problems(trainer):  # the rest concerns several processes
         yield from wrong
@@ -231,9 +231,14 @@ def _of_trainer(tree: dict[str, Any], uses: Sequence[str], multirun: bool) -> It
         )
 
 
-def _in_batch_only(losses: dict[str, Any]) -> bool:
-    """Whether every loss tells a row from the others of its batch, and nothing else."""
-    return all(str(loss.get("_target_")).endswith((".InfoNCE", ".MultiPositive")) for loss in losses.values())
+def _idle_in_batches_of_one(tree: dict[str, Any]) -> list[str]:
+    """The losses that tell a row from the others of its batch, and have none there."""
+    data = tree["data"]
+    validates = data["validation_fraction"] or data["validation_sources"]
+    idle = [".Relational"]  # of the teacher's passages, which hard negatives are not
+    if not data["num_negatives"] or validates:
+        idle += [".InfoNCE", ".MultiPositive", ".LanguageVariants"]
+    return [name for name, loss in tree["loss"].items() if str(loss.get("_target_")).endswith(tuple(idle))]
 
 
 def _refusals(cfg: DictConfig, reads: Sequence[str]) -> Iterator[str]:

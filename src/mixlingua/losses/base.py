@@ -110,6 +110,7 @@ class StepLoss(nn.Module, ABC):
     """
 
     trains_texts = True  # whether the embeddings of whole texts have a gradient from it
+    tells_apart = False  # whether it tells a query's passage from others: where there are none, it learns nothing
 
     def __init__(self, weight: float) -> None:
         super().__init__()
@@ -193,7 +194,14 @@ class TotalLoss(nn.Module):
             loss.remembered = {View(view): vectors for view, vectors in state.get(name, {}).items()}
 
     def forward(self, step: StepInputs) -> tuple[Tensor, dict[str, Tensor]]:
-        """The sum, a scalar, and each loss before its weight. Raises ConfigError for a loss that gives no scalar."""
+        """The sum, a scalar, and each loss before its weight. Raises ConfigError for a loss that gives no scalar, and
+        for one that would learn nothing from a batch of one passage."""
+        if len(step.all_passages) == 1 and (idle := [n for n, loss in self._typed.items() if loss.tells_apart]):
+            raise ConfigError(
+                "data.batch_size=1: the batch has no passage that a query could be told from, so "
+                f"loss={','.join(idle)} would learn nothing. Use 2 pairs or more, or hard negatives "
+                "(data.num_negatives), which neither translations nor validation have."
+            )
         values: dict[str, Tensor] = {name: loss(step) for name, loss in self._typed.items()}
         for name, value in values.items():
             if not isinstance(value, Tensor) or value.dim():

@@ -96,6 +96,8 @@ class Relational(StepLoss):
     divergence of in-batch distributions (as in arXiv 2010.11386, section 3.2).
     """
 
+    tells_apart = True
+
     def __init__(self, *, weight: float = 1.0, temperature: float = 0.05, teacher_temperature: float = 0.05) -> None:
         super().__init__(weight)
         self.temperature = above_zero("loss.relational.temperature", temperature)
@@ -239,6 +241,8 @@ class LanguageVariants(StepLoss):
 
     Source: the divergence between language variants of a query by which multilingual rankings are made alike (LaKDA).
     """
+
+    tells_apart = True
 
     def __init__(self, *, weight: float = 1.0, temperature: float = 0.05) -> None:
         super().__init__(weight)

@@ -83,6 +83,7 @@ class InfoNCE(StepLoss):
     (arXiv 2205.13147), eq. 1.
     """
 
+    tells_apart = True
     log_scale: Tensor
     MIN_LEARNED = 0.01  # as in CLIP
 
@@ -192,6 +193,8 @@ class MultiPositive(StepLoss):
     Source: the supervised contrastive loss of Khosla et al. 2020 (arXiv 2004.11362), eq. 2, in which the other
     positives are left out of the denominator.
     """
+
+    tells_apart = True
 
     def __init__(self, *, weight: float = 1.0, temperature: float = 0.05, variants: int = 1) -> None:
         super().__init__(weight)
