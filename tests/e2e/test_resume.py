@@ -184,3 +184,20 @@ def test_another_set_up_is_refused_with_its_differences(
     assert all(difference in message for difference in differences)
     assert (stopped / "checkpoints" / "last.ckpt").read_bytes() == before
     assert not (stopped.parent / "other" / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("changed", ["seed=1", "optimizer.lr=0.5", "data.num_negatives=1", "model.dropout=2"])
+def test_a_resume_that_is_refused_leaves_the_run_as_it_was(
+    launch: Launch, stopped: Path, capfd: pytest.CaptureFixture, changed: str
+) -> None:
+    """Before anything loads, by the checkpoint, by the data and by the sampler: what is resumed next is the old run."""
+    (stopped / "metrics.json").unlink()
+    status = json.dumps(read_status(stopped) | {"state": "interrupted"})
+    (stopped / "status.json").write_text(status)
+    configuration = (stopped / "config.yaml").read_text()
+    options = ("optimizer.schedule=constant", "evaluation=[]", "hydra.run.dir=stopped", "resume=stopped")
+    assert launch(*options, changed) == 2, capfd.readouterr()
+    assert (stopped / "status.json").read_text() == status
+    assert (stopped / "config.yaml").read_text() == configuration
+    assert launch(*options, "trainer.max_steps=5") == 0
+    assert read_status(stopped)["state"] == "finished"

@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from mixlingua.cli.command_line import ACTIONS, Action, parts_of
 from mixlingua.cli.configuration import unknown_keys, wrong_type, wrong_types
 from mixlingua.cli.names import NAMED, no_trainer_argument
+from mixlingua.cli.run_folder import GOES_ON_FROM
 from mixlingua.cli.run_record import checkpoint_of, translations_of
 from mixlingua.cli.settings import below
 from mixlingua.errors import (
@@ -40,7 +41,6 @@ PLAIN = {
     **{"paths.cache": "str | None", "seed": "int", "k": "int", "runs": "str | list[str] | None"},
 }
 _COMMON = ("action", "experiment", "hydra", "objective", "overwrite", "paths", "resume", "seed")  # of every action
-_RESUMABLE = ("train", "translate", "encode", "index")
 _SECTIONS = ("data", "evaluation")  # constructors of these check values; what they hold by name is built for itself
 
 
@@ -141,10 +141,10 @@ def _unread(cfg: DictConfig, action: Action, overrides: Sequence[str]) -> Iterat
 def _together(tree: dict[str, Any], uses: Sequence[str], multirun: bool) -> Iterator[str]:
     """What concerns several parts, or the machine."""
     if (resume := tree["resume"]) is not None:
-        if (action := tree["action"]) not in _RESUMABLE:
+        if (action := tree["action"]) not in GOES_ON_FROM:
             yield (
-                f"resume={resume}: action={action} goes on with nothing; {', '.join(_RESUMABLE)} do. Start the command "
-                "again. For the model of a run: model=folder model.name_or_path=RUN/model."
+                f"resume={resume}: action={action} goes on with nothing; {', '.join(GOES_ON_FROM)} do. Start the "
+                "command again. For the model of a run: model=folder model.name_or_path=RUN/model."
             )
         elif action == "translate" and not translations_of(resume).is_dir():
             yield f"resume={resume}: no translations at {translations_of(resume)}."

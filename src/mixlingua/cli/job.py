@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from mixlingua.cli.check import plain_problems, problems
 from mixlingua.cli.command_line import ACTIONS, Action, parts_of
 from mixlingua.cli.configuration import CompletedSearchPath
-from mixlingua.cli.run_folder import check_unused, claim, remove_overwritten
+from mixlingua.cli.run_folder import GOES_ON_FROM, check_unused, claim, remove_overwritten, untouched_where_refused
 from mixlingua.cli.run_record import is_rank_zero, recorded
 from mixlingua.errors import (
     ConfigError,
@@ -94,7 +94,11 @@ def _run(cfg: DictConfig, run_dir: Path, overrides: list[str], *, multirun: bool
         claim(run_dir)  # a job of a sweep has not yet
         check_unused(run_dir, cfg, overrides, multirun=multirun)
     action = ACTIONS[cfg.action]
-    with caching_in(cfg.paths.cache), recorded(run_dir, cfg.action, overrides) as metrics:
+    with (
+        caching_in(cfg.paths.cache),
+        untouched_where_refused(run_dir, cfg),
+        recorded(run_dir, cfg.action, overrides) as metrics,
+    ):
         with _without_collection():
             raise_problems(problems(cfg, action, overrides, multirun=multirun))
             act = _prepared(action, cfg.seed)
@@ -121,13 +125,7 @@ def _run(cfg: DictConfig, run_dir: Path, overrides: list[str], *, multirun: bool
 
 def _what_next(action: str, run_dir: Path) -> str:
     """How a run that was interrupted is continued."""
-    kept = {
-        "train": run_dir / "checkpoints" / "last.ckpt",
-        "translate": run_dir / "translations",
-        "index": run_dir / "rows",
-        "encode": run_dir / "vectors",
-    }.get(action)
-    if kept is None or not kept.exists():
+    if action not in GOES_ON_FROM or not (kept := run_dir / GOES_ON_FROM[action]).exists():
         return f"{run_dir} holds nothing to go on from; start the command again."
     program = "python run.py" if sys.argv[0].endswith(".py") else Path(sys.argv[0]).name
     config_dir = CompletedSearchPath.config_dir

@@ -9,7 +9,8 @@ import logging
 import os
 import shutil
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from itertools import count
 from pathlib import Path
@@ -19,14 +20,16 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from mixlingua.cli.run_record import checkpoint_of, holds_finished_run, is_rank_zero
-from mixlingua.errors import ConfigError, errors_on_stderr
-from mixlingua.files import writable
+from mixlingua.errors import ConfigError, PrunedError, StorageError, TrainingError, errors_on_stderr, user_error
+from mixlingua.files import atomic_write, writable
 from mixlingua.reading import read_status
 
 logger = logging.getLogger(__name__)
 
 CLAIM = ".claim"
 _KEY = "run_dir"
+# What a run of each action that can be resumed goes on from.
+GOES_ON_FROM = {"train": "checkpoints/last.ckpt", "translate": "translations", "index": "rows", "encode": "vectors"}
 _WITHOUT_RESULTS = ("status.json", "config.yaml")  # what a run leaves that ended before it began to work
 _held: dict[Path, int] = {}  # the open claim files of this process, whose locks end with it
 
@@ -148,6 +151,34 @@ def remove_overwritten(run_dir: Path, cfg: DictConfig) -> None:
         return
     for found in [found for pattern in _RESULTS for found in run_dir.glob(pattern)]:
         shutil.rmtree(found) if found.is_dir() else found.unlink()
+
+
+@contextmanager
+def untouched_where_refused(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
+    """A run that is resumed in its own folder and refused leaves status.json and config.yaml as they were.
+
+    The arguments that were refused would else be those that the next resume takes over. Refused are user errors before
+    the run has written anything to go on from, but for those of training itself and of storage.
+    """
+    if not (_goes_on_in(run_dir, cfg) and cfg.action in GOES_ON_FROM and is_rank_zero()):
+        yield
+        return
+    before = {name: (run_dir / name).read_bytes() for name in _WITHOUT_RESULTS if (run_dir / name).exists()}
+    state = _last_change(run_dir / GOES_ON_FROM[cfg.action])
+    try:
+        yield
+    except Exception as error:
+        told = user_error(error)
+        refused = told is not None and not isinstance(told, TrainingError | StorageError | PrunedError)
+        if refused and _last_change(run_dir / GOES_ON_FROM[cfg.action]) == state:
+            for name, content in before.items():
+                with atomic_write(run_dir / name) as partial:
+                    partial.write_bytes(content)
+        raise
+
+
+def _last_change(path: Path) -> int | None:
+    return path.stat().st_mtime_ns if path.exists() else None
 
 
 def _refuse_own_weights(run_dir: Path, cfg: DictConfig) -> None:
