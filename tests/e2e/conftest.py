@@ -125,6 +125,7 @@ def start(arguments: Callable[..., list[str]], tmp_path: Path) -> Iterator[Calla
             stderr=subprocess.PIPE,
             text=True,
             encoding="utf-8",
+            start_new_session=True,  # a process group of its own, as a shell gives it
         )
         started.append(process)
         return process

@@ -56,11 +56,10 @@ def gone(pids: list[int]) -> bool:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_the_step_and_says_how_to_go_on(start: Start, tmp_path: Path, number: signal.Signals) -> None:
-    """Ctrl-C in a terminal reaches the workers that make batches, too."""
+    """The whole process group gets it, as by Ctrl-C in a terminal and by `timeout`, and workers make batches in it."""
     process = start(*LONG, "checkpoint.every_n_steps=100000", "data.num_workers=1", "trainer.log_every_n_steps=1")
     wait_for(process, (tmp_path / "run/csv/metrics.csv").exists)
-    for pid in (*children_of(process), process.pid) if number == signal.SIGINT else (process.pid,):
-        os.kill(pid, number)
+    os.killpg(process.pid, number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + number, errors
     assert f"{number.name}: the step that runs is finished and saved." in errors

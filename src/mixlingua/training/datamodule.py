@@ -191,9 +191,10 @@ def _start_method() -> str:
 
 
 def _begin_worker(worker: int) -> None:
-    """One thread, since threads started before a fork do not survive it; and no handlers of signals: Ctrl-C reaches
-    workers too, which the training process ends itself, by SIGTERM."""
+    """One thread, since threads started before a fork do not survive it; and no handlers of signals: the training
+    process ends workers itself, by SIGTERM. Ctrl-C and `timeout` signal a whole process group, so they leave that."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
