@@ -8,7 +8,8 @@ from omegaconf import DictConfig, OmegaConf
 from mixlingua.cli.check import problems
 from mixlingua.cli.command_line import ACTIONS
 from mixlingua.cli.configuration import complete, compose
-from mixlingua.cli.train import make_plans, open_stores, open_tasks
+from mixlingua.cli.sources import open_stores, open_tasks
+from mixlingua.cli.train import make_plans
 from mixlingua.data.store import SIDES, ParallelStore
 from mixlingua.errors import ConfigError, user_error
 
@@ -103,7 +104,7 @@ def test_a_refused_value_of_a_reader_is_told_by_its_key_before_data_are_read(key
 
 def with_benchmarks(*names: str) -> DictConfig:
     """A configuration with a choice that is all but the last of these benchmarks, and one that is the last."""
-    *first, last = ({"_target_": "types.SimpleNamespace", "name": name} for name in names)
+    *first, last = ({"_target_": "types.SimpleNamespace", "name": name, "main_metric": "map"} for name in names)
     several = {"_target_": "builtins.list", "_args_": [first]}
     return OmegaConf.create({"evaluation": {"tasks": {"several": several, "one": last}}})
 

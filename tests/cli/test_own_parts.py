@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 import mixlingua
 from mixlingua.cli.run_record import read_status
-from mixlingua.cli.train import check_objective, open_tasks
+from mixlingua.cli.sources import check_objective, open_tasks
 from mixlingua.errors import ConfigError
 
 REPOSITORY = Path(__file__).resolve().parents[2]

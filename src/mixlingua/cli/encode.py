@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 
 from mixlingua.cli.settings import EncodeSettings
 from mixlingua.cli.show import plan_table, say, show_table
-from mixlingua.cli.train import open_stores
+from mixlingua.cli.sources import open_stores
 from mixlingua.data.rows import Side, id_of
 from mixlingua.data.store import ParallelStore
 from mixlingua.distributed import local_device

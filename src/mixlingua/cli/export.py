@@ -10,7 +10,7 @@ from rich.markdown import Markdown
 from rich.table import Table
 
 from mixlingua.cli.show import say, show_table
-from mixlingua.cli.train import open_tasks
+from mixlingua.cli.sources import open_tasks
 from mixlingua.errors import ConfigError, DataError
 from mixlingua.evaluation.results import main_figures
 from mixlingua.evaluation.suite import evaluate_task

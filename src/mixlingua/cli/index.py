@@ -26,7 +26,7 @@ from rich.table import Table
 
 import mixlingua
 from mixlingua.cli.show import add_note, duration, plan_table, say, show_table
-from mixlingua.cli.train import open_stores
+from mixlingua.cli.sources import open_stores
 from mixlingua.distributed import local_device
 from mixlingua.errors import ConfigError, MixlinguaError, to_stderr
 from mixlingua.files import lock, write_json

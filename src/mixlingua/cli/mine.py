@@ -12,7 +12,7 @@ from rich.console import Console
 
 from mixlingua.cli.run_record import provenance
 from mixlingua.cli.show import announce_mining, say
-from mixlingua.cli.train import open_stores
+from mixlingua.cli.sources import open_stores
 from mixlingua.distributed import local_device
 from mixlingua.files import atomic_write, write_json
 from mixlingua.mining.mine import MinedRow, Mining, mine

@@ -1,11 +1,8 @@
 """action=train: measure, train, measure again; action=evaluate: measure a model as it is. Both leave a run folder."""
 
-import logging
-import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from reprlib import repr as shown  # of any value, short
 
 import pytorch_lightning as pl
 from hydra.utils import instantiate
@@ -15,23 +12,20 @@ from hydra_plugins.mixlingua_optuna import watcher
 from mixlingua import distributed
 from mixlingua.cli.run_record import checkpoint_of, mark_failed, provenance, run_loggers, training_provenance
 from mixlingua.cli.show import announce_evaluation, announce_training, show_outcome
+from mixlingua.cli.sources import check_objective, open_stores, open_tasks
 from mixlingua.data.batches import View, ViewMaker, view_makers
-from mixlingua.data.build import build_store
-from mixlingua.data.groups import apart_from, hold_out
 from mixlingua.data.store import ParallelStore
 from mixlingua.data.tokenizer import PairTokenizer, sampled_cut
-from mixlingua.errors import ConfigError, source_named
-from mixlingua.evaluation.results import RANK_DISTANCE, figures_of, without_shares
+from mixlingua.errors import ConfigError
+from mixlingua.evaluation.results import figures_of, without_shares
 from mixlingua.evaluation.run_folder import write_results
-from mixlingua.evaluation.suite import Task, evaluate_encoder, refuse_repeated_names
-from mixlingua.files import cache_dir
+from mixlingua.evaluation.suite import evaluate_encoder
 from mixlingua.losses.base import TotalLoss
 from mixlingua.model.encoder import BiEncoder
 from mixlingua.model.folder import save_folder
 from mixlingua.publish.card import write_card
 from mixlingua.report.run_page import write_reports
 from mixlingua.sampling.plan import BatchPlan
-from mixlingua.sampling.random import random_subset
 from mixlingua.sampling.strategies import Monolingual
 from mixlingua.training.averaging import ModelAverage, MovingAverage, StartShare
 from mixlingua.training.callbacks import (
@@ -47,73 +41,6 @@ from mixlingua.training.end_of_training import EndOfTraining, append_postprocess
 from mixlingua.training.module import RetrieverModule, Teacher
 from mixlingua.training.processes import ends_together
 from mixlingua.training.trainer import build_trainer
-
-logger = logging.getLogger(__name__)
-
-
-def open_stores(cfg: DictConfig) -> tuple[list[ParallelStore], list[ParallelStore]]:
-    """The training and the validation stores of the chosen sources, converted on first use.
-
-    Of each training source, no more than data.max_rows rows. Validation rows come from data.validation_sources, without
-    those that share a text with a training row, or else from the held-out share of the training sources.
-    Raises ConfigError where no source is chosen, DataError where no row is left to validate with.
-    """
-    if not cfg.data.sources:
-        raise ConfigError("data.sources is empty: choose one or several, such as data=[ntrex,tatoeba].")
-    cache = cache_dir()
-    train, validation = _stores(cfg, "sources", cache), _stores(cfg, "validation_sources", cache)
-    held_out: list[ParallelStore] = []
-    if cfg.data.validation_fraction:
-        divided = hold_out(train, cfg.data.validation_fraction, cache)
-        train = [rest for rest, _ in divided]
-        held_out = [share for _, share in divided]
-    train = [_limited(store, cfg.data.max_rows, seed=cfg.seed, source=source) for source, store in enumerate(train)]
-    return train, apart_from(train, validation) if validation else held_out
-
-
-def _stores(cfg: DictConfig, group: str, cache: Path) -> list[ParallelStore]:
-    stores = []
-    for name, source in cfg.data[group].items():
-        with source_named(f"data.{group}.{name}"):
-            stores.append(build_store(instantiate(source), cache))
-    return stores
-
-
-def open_tasks(cfg: DictConfig) -> list[Task]:
-    """The chosen benchmarks, of which one choice may be several, such as those of mteb.
-
-    Raises what they raise, such as DataError for files that are missing, and ConfigError for what is no task, and where
-    two have one name.
-    """
-    tasks: list[Task] = []
-    for name, choice in cfg.evaluation.tasks.items():
-        with source_named(f"evaluation.tasks.{name}.source"):
-            made = instantiate(choice)
-        made = made if isinstance(made, list) else [made]
-        if wrong := [each for each in made if not hasattr(each, "main_metric")]:
-            raise ConfigError(
-                f"evaluation.tasks.{name}: {choice._target_} gave {shown(wrong[0])}, which is no task. It must return "
-                "one, such as mixlingua.evaluation.tasks.RetrievalTask, or a list of them."
-            )
-        tasks += made
-    refuse_repeated_names(tasks)
-    return tasks
-
-
-def check_objective(objective: str | None, tasks: Sequence[Task]) -> None:
-    """Raise ConfigError, before a run that takes hours, where its main figures will not have the objective."""
-    figures = {f"{task.name}/SETTING/{metric}" for task in tasks for metric in (task.main_metric, RANK_DISTANCE)}
-    if objective is not None and re.sub("/[^/]*/", "/SETTING/", objective, count=1) not in figures:
-        raise ConfigError(f"objective={objective}: this run will have {', '.join(sorted(figures)) or 'no figures'}.")
-
-
-def _limited(store: ParallelStore, max_rows: int | None, *, seed: int, source: int) -> ParallelStore:
-    if max_rows is None:
-        return store
-    if max_rows >= store.num_rows:
-        logger.warning("data.max_rows=%d: %s has %d rows, and all are used.", max_rows, store.name, store.num_rows)
-        return store
-    return store.subset(random_subset(store.num_rows, max_rows, seed=seed, source_index=source))
 
 
 def make_plans(
