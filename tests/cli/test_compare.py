@@ -180,6 +180,20 @@ def test_a_repeated_run_is_left_out_only_where_it_was_measured_on_the_same_data(
     )
 
 
+def test_setups_that_no_command_line_tells_apart_have_their_labels_in_every_table(
+    launch: Launch, sweep: Path, tmp_path: Path
+) -> None:
+    for job in (2, 3):  # the hybrid ones, as a version with another default would have left them
+        config = yaml.safe_load((sweep / str(job) / "config.yaml").read_text())
+        (sweep / str(job) / "config.yaml").write_text(yaml.safe_dump(config | {"optimizer": {"lr": job / 1000}}))
+    command = ("action=compare", f"runs={sweep}", "baseline=monolingual", "comparison.resamples=50")
+    assert launch(*command, "hydra.run.dir=out") == 0
+    text = (tmp_path / "out" / "comparison.md").read_text()
+    lines = [line.split(" | ")[:3] for line in text.splitlines() if line.startswith("| tiny |")]
+    assert len(lines) == 6, "three set-ups in two tables"
+    assert {line[2] for line in lines} == {"", "hybrid optimizer.lr=0.002", "hybrid optimizer.lr=0.003"}
+
+
 def test_problems_are_reported_together(launch: Launch, capsys: pytest.CaptureFixture[str]) -> None:
     assert launch("action=compare", "comparison.resamples=0", "comparison.confidence=95") == 2
     message = capsys.readouterr().err

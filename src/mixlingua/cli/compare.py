@@ -134,11 +134,15 @@ def _listed(values: Mapping[str, Sequence[str]]) -> str:
 
 
 def _labels(groups: Sequence[Setup], bases: set[str]) -> Labels:
-    """Model and sampling, as in the paper, and what else differs."""
+    """Model and sampling, as in the paper, and what else differs; the label where that is in no command line."""
     rest = {
         group.label: " ".join(f"{key}={value}" for key, value in group.overrides.items() if key not in _NAMED)
         for group in groups
     }
+    alike = Counter((group.model, group.sampler, rest[group.label]) for group in groups)
+    for group in groups:
+        if alike[group.model, group.sampler, rest[group.label]] > 1:
+            rest[group.label] = group.label
     further = any(rest.values())
     cells = {}
     for group in groups:
