@@ -138,6 +138,9 @@ def atomic_gzip(path: Path) -> Iterator[TextIO]:
         yield text
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
 def storage_error(path: Path, error: BaseException) -> StorageError | None:
     """What to tell the user where writing `path` failed for want of space; None where it failed otherwise.
 
@@ -145,11 +148,11 @@ def storage_error(path: Path, error: BaseException) -> StorageError | None:
     """
     for cause in causes(error, contexts=True):
         number = cause.errno if isinstance(cause, OSError) else None
-        if number in (errno.ENOSPC, errno.EDQUOT) or f"os error {errno.ENOSPC}" in str(cause):
+        if number in _FULL or any(f"os error {full})" in str(cause) for full in _FULL):
             return StorageError(
-                f"{path}: cannot be written, the disk is full or the quota used up. Nothing was left there that looks "
-                "whole, and what was there before is kept. Free some space, or choose a folder on another disk "
-                "(hydra.run.dir, paths.cache)."
+                f"{path}: cannot be written, the disk is full, or a quota or the largest size of a file is reached. "
+                "Nothing was left there that looks whole, and what was there before is kept. Free some space, or "
+                "choose a folder on another disk (hydra.run.dir, paths.cache)."
             )
     return None
 

@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import resource
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -209,7 +211,18 @@ def fail_as_safetensors() -> None:
     raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
 
-@pytest.mark.parametrize("write", [save_to_a_full_device, fail_as_safetensors])
+def save_a_file_that_is_too_large() -> None:
+    """As on a file system whose files may have 4 GB, or after ulimit -f."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with tempfile.TemporaryFile() as file:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+        try:
+            torch.save({"a": torch.zeros(100_000)}, file)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.parametrize("write", [save_to_a_full_device, save_a_file_that_is_too_large, fail_as_safetensors])
 def test_what_writers_in_other_languages_report_is_recognised(tmp_path: Path, write: Callable[[], None]) -> None:
     with (
         pytest.raises(StorageError, match=r"kept\.bin: cannot be written, the disk is full"),
