@@ -46,6 +46,9 @@ def announce_training(
         table.add_row(
             "data", f"{store.name}: {store.num_rows:,} rows in {len(held)} training languages ({' '.join(held)})"
         )
+        if others := [language for language in store.languages if language not in languages]:
+            more = f" and {len(others) - 5} more" if others[5:] else ""
+            add_note(table, f"not in data.languages, so not trained on: {' '.join(others[:5])}{more}")
         for side, cut in cuts[store.name].items():
             if note := cut.note(side, sampled=True):
                 add_note(table, note)
