@@ -188,6 +188,12 @@ def test_what_is_no_encoder_or_no_benchmark_is_refused(tiny: mixlingua.Encoder) 
             mixlingua.evaluate(*arguments)  # type: ignore[arg-type]
 
 
+def test_a_model_without_a_weight_to_train_is_refused() -> None:
+    encoder = mixlingua.load_encoder("tiny", freeze_layers=2)
+    with pytest.raises(ConfigError, match=r"model\.freeze_layers: every weight of the model is frozen"):
+        mixlingua.train(encoder, PAIRS, batch_size=2)
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [

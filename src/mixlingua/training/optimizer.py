@@ -49,7 +49,7 @@ class AdamW:
     def configure(self, module: nn.Module, max_steps: int, *, fused: bool = False) -> OptimizerLRScheduler:
         """Lightning's optimiser dictionary for the trainable parameters of module, over max_steps optimiser steps.
 
-        fused: update all weights in one pass, which CPU and CUDA can.
+        fused: update all weights in one pass, which CPU and CUDA can. Raises ConfigError where every one is frozen.
         """
         optimizer = torch.optim.AdamW(self._groups(module), lr=self.lr, fused=fused)
         scheduler = LambdaLR(optimizer, lambda step: self.factor(step, max_steps))
@@ -58,6 +58,11 @@ class AdamW:
     def _groups(self, module: nn.Module) -> list[dict[str, Any]]:
         """Parameters by rate and weight decay, the highest rate first, which is lr wherever the topmost ones stand."""
         trained = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
+        if not trained:
+            raise ConfigError(
+                "model.freeze_layers: every weight of the model is frozen, so there is nothing to train. Freeze fewer "
+                "layers, or train an adapter (adapter=lora) beside layers that are not frozen."
+            )
         depths = {name: depth_of(name, num_layers(module)) for name in trained}
         top = max(depths.values(), default=0)
         groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
