@@ -244,5 +244,5 @@ def test_batches_of_a_plan_of_its_own_have_its_languages_and_no_shared_keys(tmp_
 def test_sources_of_one_name_are_refused(tmp_path, rows, tokenizer, plan):
     """Or a resumed run would not see that one of them has changed."""
     store = write_store(tmp_path / "store", rows(4), name="test", fingerprint="f")
-    with pytest.raises(ConfigError, match=r"2 sources are named 'test'.* data\.sources\.KEY\.name"):
+    with pytest.raises(ConfigError, match=r"2 sources are named 'test'.*\(data\.sources\.KEY\.name"):
         PairDataModule(plan([store, store], 2, 0), tokenizer, num_batches=1)
