@@ -13,11 +13,14 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from mixlingua import load_encoder
 from mixlingua.cli.command_line import spelled_out
 from mixlingua.cli.configuration import compose
 from mixlingua.files import lock
+from mixlingua.model.folder import save_folder
 from mixlingua.reading import read_status
 from mixlingua.search.folder import MANIFEST, IndexFolder
+from mixlingua.search.retriever import Retriever
 
 Launch = Callable[..., int]
 CAIRO = "# Cairo\nCairo is the capital of Egypt, and it lies on the river Nile."
@@ -311,6 +314,23 @@ def test_mistakes_are_named(
     given = [] if "action=search" in arguments or "index=idx" in arguments else ["model=tiny"]
     status = launch(*arguments, *given, "hydra.run.dir=again")
     assert (status, said in capsys.readouterr().err if said else True) == (2 if said else 0, True)
+
+
+def test_the_embedded_passages_are_served_with_the_model_that_is_in_the_folder_now(
+    launch: Launch, own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other weights than at the first start, such as another training's."""
+    served: list[str] = []
+
+    def serves(retrievers: dict[str, Retriever], *_: object) -> None:
+        served.append(retrievers["atlas"].encoding.encoder.tokenizer.prefix["query"])
+
+    monkeypatch.setattr("mixlingua.cli.serve.run_server", serves)
+    for prefix in ("A", "B"):
+        save_folder(load_encoder("tiny", query_prefix=prefix, passage_prefix="").module, tmp_path / "model")
+        model = ("model=folder", "model.name_or_path=model", "evaluation.precision=32-true")
+        assert launch("action=serve", *model, f"hydra.run.dir={prefix}") == 0
+    assert served == ["A", "B"]
 
 
 def test_paths_and_queries_are_spelled_out_for_hydra() -> None:

@@ -240,7 +240,7 @@ def _announce(
 
 def _new_encoding(cfg: DictConfig, run_dir: Path) -> Encoding:
     """The configured encoder; with a postprocess, a new one that is saved in the index."""
-    arguments = _arguments(cfg)
+    arguments = model_arguments(cfg)
     recipe = PretrainedEncoder(**arguments)
     if cfg.postprocess:
         target = run_dir / OWN_MODEL
@@ -283,7 +283,7 @@ def _fit(cfg: DictConfig, recipe: PretrainedEncoder, run_dir: Path) -> None:
     save_folder(encoder, target)
 
 
-def _arguments(cfg: DictConfig) -> dict[str, Any]:
+def model_arguments(cfg: DictConfig) -> dict[str, Any]:
     """Those of the model's recipe, as index.json keeps them."""
     arguments: Any = OmegaConf.to_container(cfg.model, resolve=True)
     if arguments.pop("_target_") != f"{PretrainedEncoder.__module__}.{PretrainedEncoder.__qualname__}":
@@ -295,7 +295,7 @@ def _arguments(cfg: DictConfig) -> dict[str, Any]:
 
 def given_encoder(cfg: DictConfig) -> BiEncoder | None:
     """The encoder that the command names; None where it names none, so that the index's own is taken."""
-    return PretrainedEncoder(**_arguments(cfg)).load(cfg.seed) if _typed("model") else None
+    return PretrainedEncoder(**model_arguments(cfg)).load(cfg.seed) if _typed("model") else None
 
 
 def _typed(*keys: str) -> list[str]:

@@ -8,13 +8,14 @@ from pathlib import Path
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from mixlingua.cli.index import check_known_model, given_encoder
+from mixlingua.cli.index import check_known_model, given_encoder, model_arguments
 from mixlingua.cli.index import index as make_index
 from mixlingua.cli.show import say
 from mixlingua.data.atlas import REVISION, evaluation_split
 from mixlingua.distributed import local_device
 from mixlingua.errors import ConfigError, Interrupted
 from mixlingua.files import cache_dir, content_hash, lock
+from mixlingua.model.pretrained import PretrainedEncoder
 from mixlingua.search.folder import MANIFEST, IndexFolder
 from mixlingua.search.retriever import Retriever
 from mixlingua.serving.server import check_installed, run_server
@@ -73,8 +74,9 @@ def _name(folder: Path) -> str:
 
 def _embedded_index(cfg: DictConfig) -> Path:
     """The index of atlas with the configured model, in the cache; made where it is not there."""
-    chosen = {name: OmegaConf.to_container(cfg[name], resolve=True) for name in ("model", "index")}
-    key = content_hash(REVISION, repr(chosen), str(cfg.seed), str(cfg.evaluation.precision))
+    arguments, chosen = model_arguments(cfg), OmegaConf.to_container(cfg.index, resolve=True)
+    weights = PretrainedEncoder(**arguments).load(cfg.seed).fingerprint()  # those in a folder may be others by now
+    key = content_hash(REVISION, repr((arguments, chosen)), weights, str(cfg.seed), str(cfg.evaluation.precision))
     folder = cache_dir() / "served" / key[:16]
     with lock(folder):
         if not (folder / MANIFEST).is_file():
