@@ -19,7 +19,7 @@ HOMES = {
     "wandb": ["report/wandb.py"],
     "wandb_workspaces": ["report/wandb_dashboard.py"],
     "peft": ["model/lora.py"],
-    "jinja2": ["report/page.py", "publish/card.py"],
+    "jinja2": ["report/page.py"],
     "sklearn": ["evaluation/", "model/language_layers.py"],
     "faiss": ["search/engines.py"],
     "pymilvus": ["search/milvus.py"],

