@@ -126,9 +126,7 @@ def _loaded(task: str | AbsTaskRetrieval) -> AbsTaskRetrieval:
         import mteb
         from mteb.abstasks.retrieval import AbsTaskRetrieval
     except ImportError as error:
-        raise ConfigError(
-            "evaluation=mteb needs mteb, which is not installed: pip install 'mteb>=2.20,<3'."
-        ) from error
+        raise ConfigError("evaluation=mteb needs mteb, which is not installed: pip install 'mteb>=2.20,<3'.") from error
     try:
         loaded = mteb.get_task(task) if isinstance(task, str) else task
     except KeyError as error:
