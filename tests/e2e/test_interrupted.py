@@ -115,19 +115,55 @@ def test_an_error_that_a_signal_causes_is_an_interruption(start: Start, tmp_path
     assert read_status(tmp_path / "run")["state"] == "interrupted"
 
 
+TWO = ("trainer.accelerator=cpu", "trainer.devices=2")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("strategy", "whom"),
+    [("ddp", "main"), ("ddp", "rank"), ("ddp", "all"), ("ddp_spawn", "main"), ("ddp_spawn", "all")],
+)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_the_step_of_all_processes(
+    start: Start, tmp_path: Path, strategy: str, whom: str, number: signal.Signals
+) -> None:
+    """Rank 0 or the process that spawns the ranks alone gets it, or rank 1 alone, or all, as from a terminal."""
+    options = ["checkpoint.every_n_steps=100000", "data.num_workers=1", "trainer.log_every_n_steps=1"]
+    process = start(f"trainer={strategy}", *TWO, *LONG, *options)
+    wait_for(process, (tmp_path / "run/csv/metrics.csv").exists)
+    ranks = ranks_of(process)
+    if whom == "all":
+        os.killpg(process.pid, number)
+    else:
+        os.kill(process.pid if whom == "main" else ranks[-1], number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + number, errors
+    assert errors.count("finished and saved") == (whom != "rank")
+    assert errors.count(f"interrupted by {number.name}. Go on from") == 1 and "Traceback" not in errors
+    assert read_status(tmp_path / "run")["state"] == "interrupted"
+    step = read_checkpoint(tmp_path / "run/checkpoints/last.ckpt")["global_step"]
+    assert 0 < step < 100000
+    logged = (tmp_path / "run/csv/metrics.csv").read_text().splitlines()
+    assert len(logged) > step  # a line for each step, whenever the file was written last
+    assert gone(ranks)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", "ddp_spawn"])
-@pytest.mark.parametrize("victim", ["rank", "main SIGINT", "main SIGTERM", "main SIGKILL"])
+@pytest.mark.parametrize("victim", ["rank", "main twice", "main SIGKILL"])
 def test_processes_end_together(start: Start, tmp_path: Path, strategy: str, victim: str) -> None:
-    options = [f"trainer={strategy}", "trainer.accelerator=cpu", "trainer.devices=2"]
-    process = start(*options, *LONG)
+    process = start(f"trainer={strategy}", *TWO, *LONG)
     wait_for(process, lambda: (tmp_path / "run/checkpoints/last.ckpt").exists())
     ranks = ranks_of(process)
     assert len(ranks) == (1 if strategy == "ddp" else 2)
     if victim == "rank":
         os.kill(ranks[-1], signal.SIGKILL)
+    elif victim == "main SIGKILL":
+        process.kill()
     else:
-        process.send_signal(signal.Signals[victim.split()[1]])
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.01)  # two of a kind that wait are one
+        process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
     assert gone(ranks)
     status = read_status(tmp_path / "run")
@@ -140,7 +176,6 @@ def test_processes_end_together(start: Start, tmp_path: Path, strategy: str, vic
     elif victim == "main SIGKILL":
         assert status["state"] == "running"
     else:
-        number = signal.Signals[victim.split()[1]]
-        assert process.returncode == 128 + number, errors
-        assert f"interrupted by {number.name}. " in errors and "resume=" in errors
+        assert process.returncode == 143, errors
+        assert "interrupted by SIGTERM. " in errors and "resume=" in errors
         assert status["state"] == "interrupted"

@@ -13,10 +13,12 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from mixlingua import distributed
 from mixlingua.errors import CheckpointError, Interrupted, differences, first_line, to_stderr
 from mixlingua.files import atomic_folder, atomic_write
 from mixlingua.training.averaging import MovingAverage
 from mixlingua.training.module import RetrieverModule
+from mixlingua.training.processes import is_spawned
 
 VALIDATION_LOSS = "validation/loss"
 
@@ -74,8 +76,9 @@ class LastCheckpoint(Checkpoint):
     """Writes the training state every `every_n_steps` optimiser steps, and on SIGINT or SIGTERM.
 
     A signal lets the step that runs end, and its validation; then the state is saved and Interrupted raised. A second
-    signal raises at once, and so does the first one after the last step. In a run of several processes signals are
-    those of `processes.RankSignals`, and save nothing.
+    signal raises at once, and so does the first one after the last step. Of several processes any may get it, or all,
+    in different steps: they agree after each step. A second signal is that of rank 0, or of the process that spawned
+    the ranks, which ends the others.
 
     The state of a step with a validation is saved after it: Lightning resumes one from before it without validating.
     Lightning calls checkpoints after all other callbacks.
@@ -83,22 +86,26 @@ class LastCheckpoint(Checkpoint):
 
     def __init__(self, path: Path, every_n_steps: int) -> None:
         self._path, self._every_n_steps = path, every_n_steps
-        self._received: int | None = None  # the signal
+        self._received = 0  # the signal
+        self._agreed = 0  # a signal that any process has received; 0 for none
         self._handlers: dict[signal.Signals, Any] = {}  # those that were there before
         self._steps_before = 0  # steps done before the batch that runs
         self._due = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the signals; Lightning has set its own handler by now."""
-        if trainer.world_size > 1 or threading.current_thread() is not threading.main_thread():
+        """Take the signals; Lightning and `processes.RankSignals` have set their own handlers by now."""
+        if threading.current_thread() is not threading.main_thread():
             return
+        leads = trainer.is_global_zero and not is_spawned()
 
         def receive(number: int, frame: object) -> None:
-            if self._received is not None or trainer.should_stop or trainer.global_step >= trainer.max_steps >= 0:
+            over = trainer.should_stop or trainer.global_step >= trainer.max_steps >= 0
+            if (over and trainer.is_global_zero) or (self._received and leads):
                 raise Interrupted(number)
             self._received = number
-            name = signal.Signals(number).name
-            to_stderr(f"{name}: the step that runs is finished and saved. A second signal ends the run at once.")
+            if leads:
+                name = signal.Signals(number).name
+                to_stderr(f"{name}: the step that runs is finished and saved. A second signal ends the run at once.")
 
         self._handlers = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
 
@@ -111,20 +118,31 @@ class LastCheckpoint(Checkpoint):
     ) -> None:
         """Save where that is due and no validation follows."""
         if trainer.global_step > self._steps_before:
-            self._due |= trainer.global_step % self._every_n_steps == 0 or self._received is not None
+            self._agree(trainer)
+            self._due |= trainer.global_step % self._every_n_steps == 0 or self._agreed > 0
             if self._due and not _validation_follows(trainer):
                 self._save(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save what has waited for the validation."""
-        if self._due or (self._received is not None and trainer.global_step > self._steps_before):
-            self._save(trainer)
+        if trainer.global_step > self._steps_before:
+            self._agree(trainer)
+            if self._due or self._agreed:
+                self._save(trainer)
+
+    def _agree(self, trainer: Trainer) -> None:
+        self._agreed = self._received
+        if trainer.world_size > 1:  # or else a GPU would be waited for; of several, Lightning waits for them anyway
+            received = torch.tensor([self._received], device=trainer.strategy.root_device)
+            self._agreed = int(distributed.all_gather(received).max())
 
     def _save(self, trainer: Trainer) -> None:
         self._due = False
         trainer.save_checkpoint(self._path)
-        if self._received is not None:
-            raise Interrupted(self._received)
+        for logger in trainer.loggers:  # what was logged up to here belongs to the run that goes on
+            logger.save()
+        if self._agreed:
+            raise Interrupted(self._agreed) if trainer.is_global_zero else SystemExit(0)  # rank 0 says it once
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Give the signals back."""

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 from transformers.utils import logging as transformers_logging
 
 from mixlingua import errors
-from mixlingua.errors import TrainingError, interrupt, to_stderr, user_error
+from mixlingua.errors import Interrupted, TrainingError, interrupt, to_stderr, user_error
 from mixlingua.files import write_json
 from mixlingua.reading import read_json
 
@@ -30,14 +31,15 @@ GRACE = 10.0  # seconds in which a process may end by itself, once another is de
 class RankSignals(Callback):
     """Signals of a run with several processes: rank 0, or the process that spawned the ranks, ends the others.
 
-    Lightning's own handler of SIGTERM waits for all ranks, also for one that is dead.
+    Lightning's own handler of SIGTERM waits for all ranks, also for one that is dead. While steps run,
+    `checkpoints.LastCheckpoint` has the signals.
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Lightning has set its handler by now."""
         if trainer.world_size == 1 or threading.current_thread() is not threading.main_thread():
             return
-        if _is_spawned():
+        if is_spawned():
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # the system sends it when the process that spawned them dies
         elif trainer.global_rank == 0:
@@ -53,7 +55,8 @@ def ends_together(trainer: Trainer, run_dir: Path, give_up: Callable[[str], None
 
     run_dir: where ranks leave the errors that are meant for the user. give_up: gets the message where this process is
     stuck in a collective that the dead rank will not join; the process exits with status 2 then. Raises a rank's own
-    error, or TrainingError, naming rank, process and signal or exit status, where a rank died.
+    error, or TrainingError, naming rank, process and signal or exit status, where a rank died; Interrupted where the
+    ranks ended by a signal that was passed on to them.
     """
     report = run_dir / ".error.json"
     report.unlink(missing_ok=True)
@@ -61,7 +64,8 @@ def ends_together(trainer: Trainer, run_dir: Path, give_up: Callable[[str], None
     watch = _Watch(trainer, report, give_up)
     watch.start()
     try:
-        yield
+        with _signals_passed_on(trainer.strategy.launcher):
+            yield
     except ProcessExitedException as error:
         raise TrainingError(_death(error.error_index, error.error_pid, error.exit_code)) from error
     except ProcessRaisedException as error:
@@ -88,6 +92,39 @@ def ends_together(trainer: Trainer, run_dir: Path, give_up: Callable[[str], None
         report.unlink(missing_ok=True)
 
 
+@contextmanager
+def _signals_passed_on(launcher: Any) -> Iterator[None]:
+    """In the process that spawns the ranks: the first signal goes on to them, so that they save; a second one ends all.
+
+    Ctrl-C in a terminal reaches the ranks as well, to which a signal more is no news.
+    """
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not in_main_thread or type(launcher).__name__ != "_MultiProcessingLauncher":
+        yield
+        return
+    received: list[int] = []
+
+    def receive(number: int, frame: object) -> None:
+        if received or not launcher.procs:
+            raise Interrupted(number)
+        received.append(number)
+        name = signal.Signals(number).name
+        to_stderr(f"{name}: a step that runs is finished and saved. A second signal ends the run at once.")
+        for process in launcher.procs:
+            process.terminate()
+
+    before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except (ProcessExitedException, ProcessRaisedException):
+        if not received:
+            raise
+        raise Interrupted(received[0]) from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def _report_errors(launcher: Any, report: Path) -> None:
     """Have every rank leave its error in a file: a spawned process gives the one that started it a text alone."""
     if launcher is None:
@@ -105,6 +142,8 @@ def _reporting(function: Callable[..., Any], report: Path, *args: Any, **kwargs:
     only_warnings()
     try:
         return function(*args, **kwargs)
+    except SIGTERMException:  # Lightning's, of a signal just before training; its exit status is 0
+        raise Interrupted(signal.SIGTERM) from None
     except Exception as error:
         if known := user_error(error):
             write_json(report, {"kind": type(known).__name__, "message": str(known)})
@@ -172,17 +211,12 @@ def _death(rank: int, pid: int, exit_code: int | None) -> str:
 
 
 def _end(processes: list[Any]) -> None:
-    """SIGTERM, then SIGKILL, for processes of subprocess or multiprocessing."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        alive = [process for process in processes if _is_alive(process)]
-        for process in alive:
-            try:
-                os.kill(process.pid, number)
-            except ProcessLookupError:
-                continue
-        until = time.monotonic() + GRACE
-        while any(map(_is_alive, alive)) and time.monotonic() < until:
-            time.sleep(POLL)
+    """SIGKILL, since ranks go on after SIGTERM to save. processes: of subprocess or multiprocessing."""
+    for process in filter(_is_alive, processes):
+        process.kill()
+    until = time.monotonic() + GRACE
+    while any(map(_is_alive, processes)) and time.monotonic() < until:
+        time.sleep(POLL)
 
 
 def _is_alive(process: Any) -> bool:
@@ -190,7 +224,7 @@ def _is_alive(process: Any) -> bool:
     return alive
 
 
-def _is_spawned() -> bool:
+def is_spawned() -> bool:
     return parent_process() is not None
 
 
@@ -199,6 +233,7 @@ def only_warnings() -> None:
     transformers_logging.disable_progress_bar()
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)  # that it ends the other ranks
     warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*")  # Lightning 2.6 on torch 2.13
     warnings.filterwarnings("ignore", message=r".*Total length of `list` across ranks is zero.*")  # no validation
     warnings.filterwarnings("ignore", message=r".*does not have many workers.*")  # data.num_workers is the user's
