@@ -209,6 +209,7 @@ def test_a_model_without_a_weight_to_train_is_refused() -> None:
         ({"seed": 2**32}, "seed=4294967296: a whole number from 0 to 4294967295"),
         ({"max_query_length": 0}, "max_query_length=0: a whole number of 4 or more"),
         ({"accumulate_grad_batches": 0}, "accumulate_grad_batches=0"),
+        ({"gradient_clip_val": -1.0}, "gradient_clip_val=-1.0: a number of 0 or more"),
         ({"lr": -1}, "train: lr=-1: use optimizer=AdamW(lr=-1)"),
         ({"optimizer": "adamw"}, "mixlingua.training.optimizer.AdamW is needed"),
         ({"sampler": "hybrid"}, "mixlingua.sampling.strategies.Strategy is needed"),

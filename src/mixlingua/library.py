@@ -53,7 +53,7 @@ from mixlingua.training.callbacks import SeedEachBatch
 from mixlingua.training.datamodule import PairDataModule
 from mixlingua.training.module import RetrieverModule, Teacher
 from mixlingua.training.optimizer import AdamW
-from mixlingua.training.trainer import build_trainer
+from mixlingua.training.trainer import build_trainer, clipping_problems
 
 logger = logging.getLogger(__name__)
 
@@ -276,6 +276,7 @@ def train(
         check_language(language, "train: languages")
     check_language(pivot, "train: pivot")
     _check_trainer(trainer)
+    raise_problems(clipping_problems(arguments))
     readers = _readers(data)
     stores = [build_store(reader, cache_dir()) for reader in readers]
     chosen = tuple(languages) if languages is not None else tuple(sorted({c for s in stores for c in s.languages}))

@@ -54,6 +54,7 @@ def test_good_configurations_have_none(problems: Problems, overrides: str) -> No
         ),
         ("data.batch_size=0", "data.batch_size=0: a whole number of 1 or more"),
         ("trainer.val_check_interval=5", "trainer.val_check_interval=5: there is no validation loss."),
+        ("trainer.gradient_clip_val=-1", "trainer.gradient_clip_val=-1: a number of 0 or more"),
         ("trainer.max_steps=0", "trainer.max_steps=0: a whole number of 1 or more"),
         ("trainer.max_steps=2.5", "trainer.max_steps=2.5: a whole number"),
         ("data.batch_size=9 trainer=ddp_spawn", "data.batch_size=9: cannot be shared evenly by 2 processes; use 8."),

@@ -175,7 +175,13 @@ def _together(tree: dict[str, Any], uses: Sequence[str], multirun: bool) -> Iter
 
 def _of_trainer(tree: dict[str, Any], uses: Sequence[str], multirun: bool) -> Iterator[str]:
     from mixlingua.retrieval.encode import AUTOCAST, PLAIN
-    from mixlingua.training.trainer import device_problems, num_processes, precision_problems, starts_itself_again
+    from mixlingua.training.trainer import (
+        clipping_problems,
+        device_problems,
+        num_processes,
+        precision_problems,
+        starts_itself_again,
+    )
 
     trainer = tree["trainer"]
     for key in trainer:
@@ -184,6 +190,7 @@ def _of_trainer(tree: dict[str, Any], uses: Sequence[str], multirun: bool) -> It
     if wrong := below("trainer", trainer, max_steps=1, accumulate_grad_batches=1, num_nodes=1, log_every_n_steps=1):
         yield from wrong
         return
+    yield from clipping_problems(trainer)
     yield from precision_problems(trainer["precision"])
     if "evaluation" in uses and (measured := tree["evaluation"]["precision"]) != trainer["precision"]:
         yield from precision_problems(measured, "evaluation")

@@ -1,5 +1,6 @@
 """The Lightning Trainer that conf/trainer describes: its precision, and how many processes it will use."""
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -109,6 +110,14 @@ def precision_problems(precision: object, section: str = "trainer") -> list[str]
     choices = ("auto", *AUTOCAST, *PLAIN, *(["int8"] if section == "evaluation" else []))
     hint = " Training knows no int8; evaluation.precision=int8 does." if precision == "int8" else ""
     return [problem + hint for problem in choice_problems(f"{section}.precision", precision, choices)]
+
+
+def clipping_problems(arguments: Mapping[str, Any]) -> list[str]:
+    """What is wrong with trainer.gradient_clip_val: below 0, every step would go up the gradient."""
+    largest = arguments.get("gradient_clip_val")
+    if largest is None or 0 <= largest < math.inf:
+        return []
+    return [f"trainer.gradient_clip_val={largest}: a number of 0 or more, the largest norm; null for no clipping."]
 
 
 def device_problems(arguments: Mapping[str, Any]) -> list[str]:
