@@ -36,10 +36,10 @@ class AdamW:
     layer_decay: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.lr > 0:
-            raise ConfigError(f"optimizer.lr={self.lr}: it must be above 0.")
-        if self.weight_decay < 0:
-            raise ConfigError(f"optimizer.weight_decay={self.weight_decay}: it must not be negative.")
+        if not 0 < self.lr < math.inf:
+            raise ConfigError(f"optimizer.lr={self.lr}: it must be above 0, and finite.")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ConfigError(f"optimizer.weight_decay={self.weight_decay}: it must be 0 or above, and finite.")
         if self.warmup_steps < 0:
             raise ConfigError(f"optimizer.warmup_steps={self.warmup_steps}: it must not be negative.")
         if not 0 < self.layer_decay <= 1:
