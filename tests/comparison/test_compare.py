@@ -130,6 +130,8 @@ def test_a_difference_is_significant_below_one_minus_confidence(systems):
     tested = row_of(rows, system="bad", scope="average", setting="monolingual")
     tested = replace(tested, difference=replace(tested.difference, p_holm=0.04))
     assert tested.significant(0.95) and not tested.significant(0.99)
+    tested = replace(tested, difference=replace(tested.difference, p_holm=0.05))
+    assert not tested.significant(0.95)  # which is 0.05000000000000004 below 1
 
 
 @pytest.mark.parametrize(

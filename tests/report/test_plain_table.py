@@ -26,6 +26,7 @@ TABLE = PlainTable(
         ("0.1 ±0.2", r"0.1 $\pm$0.2"),
         ("-0.25", "$-$0.25"),
         ("-", "-"),
+        ("[0, 1] %", r"{[}0, 1] \%"),
     ],
 )
 def test_latex_escapes(text: str, escaped: str) -> None:
@@ -40,6 +41,10 @@ def test_latex_is_booktabs() -> None:
     assert r"\label{tab:quality}" in text
     assert "% note 50%" in text
     assert text.count("{") == text.count("}")
+
+
+def test_the_label_of_a_table_has_letters_alone() -> None:
+    assert r"\label{tab:a-5-of-b}" in latex([PlainTable("a#5%of%b", "P", ["a"], [["1"]], 0)], "", [])
 
 
 def test_long_tables_are_longtables() -> None:

@@ -107,7 +107,7 @@ class ComparisonRow:
 
     def significant(self, confidence: float) -> bool:
         """Whether the corrected p-value is below 1 - confidence."""
-        return self.difference is not None and self.difference.p_holm < 1 - confidence
+        return self.difference is not None and self.difference.p_holm < round(1 - confidence, 12)
 
     @property
     def gain(self) -> float:

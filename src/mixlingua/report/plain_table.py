@@ -97,7 +97,7 @@ def _latex_table(table: PlainTable) -> str:
     form = "l" * table.labels + "r" * (len(table.columns) - table.labels)
     header, *body = (" & ".join(map(escaped_latex, row)) + r" \\" for row in (table.columns, *table.rows))
     caption = f"\\caption{{{escaped_latex(' '.join(filter(None, (table.title + '.', table.note))))}}}"
-    caption += f"\\label{{tab:{table.name}}}"
+    caption += f"\\label{{tab:{re.sub(r'[^a-zA-Z0-9_-]', '-', table.name)}}}"
     if table.long:
         begin = [rf"\begin{{longtable}}{{{form}}}", rf"{caption}\\", r"\toprule", header, r"\midrule", r"\endhead"]
         end = [r"\bottomrule", r"\end{longtable}"]
@@ -118,6 +118,8 @@ _LATEX = {
 def escaped_latex(text: str) -> str:
     """Text as LaTeX prints it; a sign before a number becomes a minus sign."""
     escaped = "".join(_LATEX.get(character, character) for character in text)
+    if text[:1] == "[":  # in the first cell it would be an argument of the line break before it
+        return f"{{[}}{escaped[1:]}"
     return f"$-${escaped[1:]}" if text[:1] == "-" and text[1:2].isdigit() else escaped
 
 
