@@ -15,6 +15,7 @@ from pytorch_lightning.loggers import Logger
 
 from mixlingua.cli.configuration import compose
 from mixlingua.cli.run_record import run_loggers
+from mixlingua.errors import ConfigError
 from mixlingua.training.callbacks import BatchMix, TrainingSpeed
 
 
@@ -111,3 +112,11 @@ def test_speed_counts_the_time_within_batches_alone(trainer: Any, logged: list[d
     for each in logged:
         assert each["speed/tokens_per_second"] == pytest.approx(5 * each["speed/pairs_per_second"])
         assert 4 / 0.4 < each["speed/pairs_per_second"] <= 4 / 0.04
+
+
+def test_lines_are_written_after_one_step_at_least(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ConfigError, match=r"logger\.csv\.flush_every_n_steps=0: a whole number of 1 or more"),
+        run_loggers(compose(["logger.csv.flush_every_n_steps=0"]), tmp_path),
+    ):
+        pass

@@ -106,6 +106,11 @@ def test_good_configurations_have_none(problems: Problems, overrides: str) -> No
             "data=hf data.sources.hf.path=owner/name data.sources.hf.columns=query",
             "data.sources.hf.columns=query: a map",
         ),
+        ("card.licence=5", "card.licence=5: a text or null is needed."),
+        (
+            "callbacks=[time_limit] callbacks.time_limit.duration=30min",
+            "callbacks.time_limit: Error in call to target 'pytorch_lightning.callbacks.timer.Timer'",
+        ),
         ("trainer.max_steps=null", "trainer.max_steps=null: a whole number is needed."),
         ("trainer.max_steps=5OO", "trainer.max_steps=5OO: a whole number is needed."),
         ("trainer.num_nodes=null", "trainer.num_nodes=null: a whole number is needed."),

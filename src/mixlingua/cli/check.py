@@ -285,7 +285,7 @@ def _refusal(node: DictConfig, path: str) -> Iterator[str]:
         _check_reportable(error)
         yield f"{path}._target_: cannot import '{node._target_}' ({error.__cause__ or error})."
         return
-    if node.get("_partial_", False) or group in ("logger", "callbacks"):
+    if node.get("_partial_", False) or group == "logger":
         return
     try:
         with source_named(f"{path}.source" if group == "evaluation.tasks" else path):

@@ -45,7 +45,7 @@ def parts_of(keys: Iterable[str]) -> tuple[str, ...]:
 
 _RUNS = {"runs": "runs: needs a value; add runs=multirun/DATE/TIME, a run's folder, or a list: runs=[A,B]."}
 _TRAINED = ("data", "sampler", "augmentation", "model", "adapter", "teacher", "loss", "optimizer", "trainer",
-            "checkpoint", "averaging", "postprocess", "evaluation", "callbacks", "logger")  # fmt: skip
+            "checkpoint", "averaging", "postprocess", "evaluation", "callbacks", "logger", "card")  # fmt: skip
 _ROWS = tuple(
     f"data.{name}" for name in ("sources", "validation_sources", "validation_fraction", "max_rows", "languages")
 )  # of training; a postprocess is fitted to them
@@ -59,7 +59,7 @@ ACTIONS = {
         "measure, train, measure again (the default)",
         _TRAINED,
         {"loss": "loss=[]: nothing to train by; choose one or several, such as loss=[infonce,distillation]."},
-        keys=("keep_teacher_vectors", "card"),
+        keys=("keep_teacher_vectors",),
     ),
     "evaluate": Action(
         "mixlingua.cli.train:evaluate",

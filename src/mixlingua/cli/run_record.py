@@ -21,7 +21,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 import mixlingua
-from mixlingua.errors import PrunedError, user_error
+from mixlingua.errors import PrunedError, check_whole, user_error
 from mixlingua.files import write_json
 from mixlingua.reading import read_json, read_status
 
@@ -195,6 +195,7 @@ def csv_logger(run_dir: Path, flush_every_n_steps: int = 20) -> "CSVLogger":
     """
     from pytorch_lightning.loggers import CSVLogger
 
+    check_whole("logger.csv.flush_every_n_steps", flush_every_n_steps, 1)
     return CSVLogger(run_dir, name="", version="csv", flush_logs_every_n_steps=flush_every_n_steps)
 
 
