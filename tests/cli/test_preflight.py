@@ -111,6 +111,7 @@ def test_good_configurations_have_none(problems: Problems, overrides: str) -> No
             "callbacks=[time_limit] callbacks.time_limit.duration=30min",
             "callbacks.time_limit: Error in call to target 'pytorch_lightning.callbacks.timer.Timer'",
         ),
+        ("callbacks=[learning_rate] logger=[]", "callbacks.learning_rate: it logs, and there is no logger; choose one"),
         ("trainer.max_steps=null", "trainer.max_steps=null: a whole number is needed."),
         ("trainer.max_steps=5OO", "trainer.max_steps=5OO: a whole number is needed."),
         ("trainer.num_nodes=null", "trainer.num_nodes=null: a whole number is needed."),

@@ -164,6 +164,8 @@ def _together(tree: dict[str, Any], uses: Sequence[str], multirun: bool) -> Iter
             f"trainer.val_check_interval={interval}: there is no validation loss. Hold rows out "
             "(data.validation_fraction=0.1), or leave it out; evaluation.every_n_steps=N measures the benchmarks."
         )
+    if "callbacks" in uses and "learning_rate" in tree["callbacks"] and not tree["logger"]:
+        yield "callbacks.learning_rate: it logs, and there is no logger; choose one (logger=[csv]), or leave it out."
     if multirun and "logger" in uses and "WANDB_RUN_ID" in os.environ and "wandb" in tree["logger"]:
         yield (
             f"WANDB_RUN_ID={os.environ['WANDB_RUN_ID']} in the environment: all jobs of the sweep would be this one "
