@@ -99,7 +99,7 @@ ACTIONS = {
         only={"postprocess=NAME": _ROWS},
     ),
     "search": Action(
-        "mixlingua.cli.index:search",
+        "mixlingua.cli.search:search",
         "search an index",
         ("model", *_ENCODING, "index"),
         {"index.path": "index: needs a value; add index=DIR, the run folder of an action=index."},

@@ -8,8 +8,8 @@ from pathlib import Path
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from mixlingua.cli.index import check_known_model, given_encoder, model_arguments
 from mixlingua.cli.index import index as make_index
+from mixlingua.cli.search import check_known_model, given_encoder, model_arguments
 from mixlingua.cli.show import say
 from mixlingua.data.atlas import REVISION, evaluation_split
 from mixlingua.distributed import local_device
