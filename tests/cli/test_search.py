@@ -335,7 +335,7 @@ def test_the_embedded_passages_are_served_with_the_model_that_is_in_the_folder_n
 
 def test_paths_and_queries_are_spelled_out_for_hydra() -> None:
     assert spelled_out(["index=milvus", "corpus=atlas", "corpus=null", "query=null"]) == [
-        "index=milvus", "corpus=atlas", "corpus=null", "query=null"
+        "index=milvus", "corpus=atlas", "~corpus", "query=null"
     ]  # fmt: skip
     assert spelled_out(["corpus=a b.jsonl", "index=D"]) == [
         "corpus=files", "corpus.path='a b.jsonl'", "index=folder", "index.path=D"
