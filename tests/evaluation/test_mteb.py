@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -242,3 +243,5 @@ def test_our_mixed_pool_is_a_task_of_mteb(encoder, mixed):
 def test_what_mteb_cannot_do_is_refused(mixed):
     with pytest.raises(DataError, match="mteb cannot leave out a query's own passage, nor transform vectors"):
         as_mteb_task(transformed(mixed, "joined", joining=Joining()))
+    with pytest.raises(DataError, match="passages are encoded as queries"):
+        as_mteb_task(replace(mixed, symmetric=True))

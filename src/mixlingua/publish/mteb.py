@@ -63,7 +63,8 @@ def as_mteb_task(task: RetrievalTask) -> AbsTaskRetrieval:
 
     Asked for in embeddings-benchmark/mteb issue 1625. Beside mteb's scores each subset has own_language_excess_at_10:
     the share of the query's language among the first ten passages minus its share of the pool (docs/bias.md). Raises
-    DataError for a task that leaves out passages from some queries' pools, which mteb cannot do, or transforms vectors.
+    DataError for what mteb cannot do: a task that leaves out passages from some queries' pools, transforms vectors, or
+    encodes its passages as queries.
     """
     from babel.core import get_global
     from datasets import Dataset
@@ -75,6 +76,8 @@ def as_mteb_task(task: RetrievalTask) -> AbsTaskRetrieval:
 
     if task.excluded or task.transforms.context_weight or task.transforms.joining or task.transforms.hub_correction:
         raise DataError(f"task {task.name}: mteb cannot leave out a query's own passage, nor transform vectors.")
+    if task.symmetric:
+        raise DataError(f"task {task.name}: its passages are encoded as queries, and mteb encodes them as documents.")
     language_of = {key: language for language, texts in task.passages.items() for key in texts}
     pool = Dataset.from_list(
         [{"id": key, "text": text, "title": ""} for texts in task.passages.values() for key, text in texts.items()]
