@@ -225,6 +225,7 @@ def test_a_model_without_a_weight_to_train_is_refused() -> None:
         ({"loggers": "csv"}, "loggers='csv': a list of Lightning's Loggers"),
         ({"precsion": "32-true"}, "no option 'precsion', neither of train nor of Lightning's Trainer. Did you mean"),
         ({"precision": "fp16"}, "Precision 'fp16' is invalid"),
+        ({"strategy": "ddp_spawn", "devices": 2}, "strategy='ddp_spawn': it trains copies of the encoder"),
         ({"max_steps": 3}, "train: max_steps=3: use steps=N"),
         ({"data": 5}, "5 is nothing to train on"),
         ({"data": {"de": 5}}, "5 is nothing to train on"),

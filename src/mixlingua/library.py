@@ -53,6 +53,7 @@ from mixlingua.training.callbacks import SeedEachBatch
 from mixlingua.training.datamodule import PairDataModule
 from mixlingua.training.module import RetrieverModule, Teacher
 from mixlingua.training.optimizer import AdamW
+from mixlingua.training.processes import trains_in_copies
 from mixlingua.training.trainer import build_trainer, clipping_problems
 
 logger = logging.getLogger(__name__)
@@ -309,6 +310,11 @@ def train(
     history = _Losses()
     module = RetrieverModule(encoder.module.train(), total, optimizer or AdamW(), reads)
     lightning = build_trainer(arguments, Path.cwd(), [SeedEachBatch(seed), history, *callbacks], loggers)
+    if trains_in_copies(lightning.strategy.launcher):
+        raise ConfigError(
+            f"train: strategy={arguments['strategy']!r}: it trains copies of the encoder in processes of their own, and "
+            "this one would stay as it is. Use strategy='ddp' in a script, or one device."
+        )
     lightning.fit(module, datamodule)
     return history.losses
 

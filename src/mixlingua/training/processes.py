@@ -99,7 +99,7 @@ def _signals_passed_on(launcher: Any) -> Iterator[None]:
     Ctrl-C in a terminal reaches the ranks as well, to which a signal more is no news.
     """
     in_main_thread = threading.current_thread() is threading.main_thread()
-    if not in_main_thread or type(launcher).__name__ != "_MultiProcessingLauncher":
+    if not in_main_thread or not trains_in_copies(launcher):
         yield
         return
     received: list[int] = []
@@ -222,6 +222,11 @@ def _end(processes: list[Any]) -> None:
 def _is_alive(process: Any) -> bool:
     alive: bool = process.is_alive() if hasattr(process, "is_alive") else process.poll() is None
     return alive
+
+
+def trains_in_copies(launcher: Any) -> bool:
+    """Whether a strategy's launcher spawns or forks the ranks, so that the weights in this process stay as they are."""
+    return type(launcher).__name__ == "_MultiProcessingLauncher"
 
 
 def is_spawned() -> bool:
