@@ -312,8 +312,8 @@ def train(
     lightning = build_trainer(arguments, Path.cwd(), [SeedEachBatch(seed), history, *callbacks], loggers)
     if trains_in_copies(lightning.strategy.launcher):
         raise ConfigError(
-            f"train: strategy={arguments['strategy']!r}: it trains copies of the encoder in processes of their own. Use "
-            "strategy='ddp' in a script, or one device."
+            f"train: strategy={arguments['strategy']!r}: it trains copies of the encoder in processes of their own. "
+            "Use strategy='ddp' in a script, or one device."
         )
     lightning.fit(module, datamodule)
     return history.losses
