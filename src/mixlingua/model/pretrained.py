@@ -16,10 +16,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from mixlingua.data.tokenizer import PairTokenizer
 from mixlingua.errors import ConfigError, ModelError, check_choice
-from mixlingua.model.depth import freeze_lowest, reinitialize_highest
 from mixlingua.model.encoder import POOLINGS, BiEncoder, Pooling
 from mixlingua.model.folder_reader import FolderSettings, read_settings
-from mixlingua.model.weights import find_weights, load_tokenizer, load_transformer
+from mixlingua.model.weights import (
+    find_weights,
+    freeze_lowest,
+    load_tokenizer,
+    load_transformer,
+    reinitialize_highest,
+)
 
 T = TypeVar("T")
 # In the query prefixes of Qwen3-Embedding, multilingual-e5-instruct and E5-Mistral.

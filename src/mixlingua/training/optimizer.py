@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from mixlingua.errors import ConfigError, check_choice
-from mixlingua.model.depth import depth_of, num_layers
+from mixlingua.model.weights import depth_of, num_layers
 
 SCHEDULES = ("constant", "linear", "cosine")
 
