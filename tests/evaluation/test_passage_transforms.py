@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from mixlingua.errors import DataError
-from mixlingua.evaluation import suite
 from mixlingua.evaluation.benchmarks.common import transformed
-from mixlingua.evaluation.suite import evaluate_task
+from mixlingua.evaluation.suite import evaluate_encoder, evaluate_task
 from mixlingua.evaluation.tasks import RetrievalTask
+from mixlingua.retrieval import text_encoder
 from mixlingua.retrieval.passage_transforms import HubCorrection, Joining, PassageTransforms
 
 JOINING = Joining(0.5)
@@ -80,7 +80,7 @@ def texts_encoded(monkeypatch) -> list[tuple[str, list[str]]]:
         calls.append((sides[0], list(texts)))
         return Biased()(texts, sides[0])
 
-    monkeypatch.setattr(suite, "encode_tokens", encode_tokens)
+    monkeypatch.setattr(text_encoder, "encode_tokens", encode_tokens)
     return calls
 
 
@@ -101,7 +101,7 @@ class Tokenizer:
 
 def evaluate(*tasks):
     encoder = SimpleNamespace(tokenizer=Tokenizer())
-    return suite.evaluate_encoder(encoder, tasks, token_budget=8, precision="32-true")
+    return evaluate_encoder(encoder, tasks, token_budget=8, precision="32-true")
 
 
 def with_one_more(task: RetrievalTask) -> RetrievalTask:
@@ -130,7 +130,9 @@ def test_only_the_latest_texts_are_kept(biased, texts_encoded):
     others = replace(
         biased, passages={name: {key: f"0{text}" for key, text in own.items()} for name, own in texts.items()}
     )
-    encoder = suite.TextEncoder(SimpleNamespace(tokenizer=Tokenizer()), 8, "32-true", suite.progress_bars(), "")
+    encoder = text_encoder.TextEncoder(
+        SimpleNamespace(tokenizer=Tokenizer()), 8, "32-true", text_encoder.progress_bars(), ""
+    )
     for task in (biased, others, biased):
         evaluate_task(task, encoder)
     assert numbers(texts_encoded) == [("query", 4), ("passage", 4), ("passage", 5), ("passage", 4)]
