@@ -125,8 +125,8 @@ def headline(
         note += f" Zero-shot: with {', '.join(unseen)}, which were never trained on."
     for task in dict.fromkeys(key[0] for key in new if key[1:3] == ("multilingual", "recall_at_1")):
         if (most := tasks[task].get("most_recall_at_1", 1)) < 1:
-            note += f" Multilingual recall@1 is at most {most:.3f} on {task}, as a mean over its languages: 1/R for a query "
-            note += "with R relevant passages."
+            note += f" Multilingual recall@1 is at most {most:.3f} on {task}, as a mean over its languages: 1/R for a "
+            note += "query with R relevant passages."
     return Headline(groups, bool(before), blocks, note)
 
 
