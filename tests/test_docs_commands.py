@@ -76,6 +76,8 @@ def shortened(command: str) -> list[str]:
     if "xquad_r" in said.get("evaluation", "" if experiment in elsewhere else "xquad_r"):
         words = [word for word in words if not word.startswith("evaluation.tasks.xquad_r.articles")]
         words += XQUAD_R
+    if action == "mine" and "mining.margin" not in said:
+        words.append("mining.margin=null")  # the tiny model ranks at random
     if action == "encode" and "encode.path" not in said:
         words.append("data.max_rows=20")
     if said.get("evaluation") == "held_out" or said.get("experiment") == "tune":
@@ -192,6 +194,7 @@ def made_runs(run: Callable[..., int], command: str) -> None:
         "runs/alignment",
         "runs/alignment_1200",
         "runs/alignment_queue",
+        "runs/best_small_0",
         "runs/questions",
         "runs/questions_1",
         *BEST,
