@@ -239,6 +239,19 @@ def test_training_that_cannot_work_is_refused_by_name(tiny: mixlingua.Encoder, a
     assert "\n" not in str(raised.value)
 
 
+def test_hard_negatives_make_up_for_one_pair_a_batch_where_the_loss_reads_them(
+    tiny: mixlingua.Encoder, tmp_path: Path
+) -> None:
+    file = tmp_path / "pairs.jsonl"
+    texts = {"queries": {"de": "Ja?", "en": "Yes?"}, "passages": {"de": "Ja.", "en": "Yes."}}
+    rows = [{"id": number, **texts, "negatives": {"de": ["Nein."], "en": ["No."]}} for number in range(2)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    options: dict[str, Any] = {"steps": 1, "batch_size": 1, "num_negatives": 1, "languages": ["de", "en"]}
+    assert mixlingua.train(tiny, file, loss=InfoNCE(), **options)[0] > 0
+    with pytest.raises(ConfigError, match="so loss=loss would learn nothing"):  # it ranks positives alone
+        mixlingua.train(tiny, file, loss=Relational(), **options)
+
+
 def test_training_takes_several_files_and_files_by_language(tmp_path: Path) -> None:
     """Each gives what the same rows in one file give."""
     rows = [json.loads(line) for line in PAIRS.read_text(encoding="utf-8").splitlines()]

@@ -211,7 +211,7 @@ def _of_trainer(tree: dict[str, Any], uses: Sequence[str], multirun: bool) -> It
     if "sampler" in uses and batch_size == 1 and (idle := _idle_in_batches_of_one(tree)):
         yield (
             f"data.batch_size=1: there is no passage that a query could be told from, so loss={','.join(idle)} would "
-            "learn nothing. Use 2 pairs or more, or hard negatives (data.num_negatives), which validation has not."
+            "learn nothing. Use 2 pairs or more."
         )
     if wrong := device_problems(trainer):  # the rest concerns several processes
         yield from wrong

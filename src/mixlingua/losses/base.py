@@ -7,6 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -110,7 +111,8 @@ class StepLoss(nn.Module, ABC):
     """
 
     trains_texts = True  # whether the embeddings of whole texts have a gradient from it
-    tells_apart = False  # whether it tells a query's passage from others: where there are none, it learns nothing
+    # Among what it tells a query's passage from others, where it does; with one alone it learns nothing.
+    tells_apart: ClassVar[Literal["passages", "positives"] | None] = None
 
     def __init__(self, weight: float) -> None:
         super().__init__()
@@ -196,11 +198,11 @@ class TotalLoss(nn.Module):
     def forward(self, step: StepInputs) -> tuple[Tensor, dict[str, Tensor]]:
         """The sum, a scalar, and each loss before its weight. Raises ConfigError for a loss that gives no scalar, and
         for one that would learn nothing from a batch of one passage."""
-        if len(step.all_passages) == 1 and (idle := [n for n, loss in self._typed.items() if loss.tells_apart]):
+        counts = {"passages": len(step.all_passages), "positives": len(step.positive_columns()), None: 0}
+        if idle := [name for name, loss in self._typed.items() if counts[loss.tells_apart] == 1]:
             raise ConfigError(
                 "data.batch_size=1: the batch has no passage that a query could be told from, so "
-                f"loss={','.join(idle)} would learn nothing. Use 2 pairs or more, or hard negatives "
-                "(data.num_negatives), which neither translations nor validation have."
+                f"loss={','.join(idle)} would learn nothing. Use 2 pairs or more."
             )
         values: dict[str, Tensor] = {name: loss(step) for name, loss in self._typed.items()}
         for name, value in values.items():

@@ -96,7 +96,7 @@ class Relational(StepLoss):
     divergence of in-batch distributions (as in arXiv 2010.11386, section 3.2).
     """
 
-    tells_apart = True
+    tells_apart = "positives"
 
     def __init__(self, *, weight: float = 1.0, temperature: float = 0.05, teacher_temperature: float = 0.05) -> None:
         super().__init__(weight)
@@ -242,7 +242,7 @@ class LanguageVariants(StepLoss):
     Source: the divergence between language variants of a query by which multilingual rankings are made alike (LaKDA).
     """
 
-    tells_apart = True
+    tells_apart = "passages"
 
     def __init__(self, *, weight: float = 1.0, temperature: float = 0.05) -> None:
         super().__init__(weight)

@@ -83,7 +83,7 @@ class InfoNCE(StepLoss):
     (arXiv 2205.13147), eq. 1.
     """
 
-    tells_apart = True
+    tells_apart = "passages"
     log_scale: Tensor
     MIN_LEARNED = 0.01  # as in CLIP
 
@@ -194,7 +194,7 @@ class MultiPositive(StepLoss):
     positives are left out of the denominator.
     """
 
-    tells_apart = True
+    tells_apart = "passages"
 
     def __init__(self, *, weight: float = 1.0, temperature: float = 0.05, variants: int = 1) -> None:
         super().__init__(weight)
